@@ -1,0 +1,364 @@
+"""A bounded walk over protobuf messages that leaves the weights where they are.
+
+In goes a file of a tree and a `Layout` (which fields we read, made from our lean `.proto`); out comes a `skeleton`:
+the same message in the same order, without the fields that nobody reads and without large leaves such as tensor bytes.
+The protobuf runtime then parses the skeleton. A 1 GB model costs a few hundred small reads, and hostile input is counted
+before anything is allocated for it. What the fields mean is left to the detectors.
+
+Laws (each has a test of the same name):
+    parsing the skeleton gives what parsing the whole message gives, but for the leaves that were left out;
+    the window size changes nothing;
+    any bytes give a skeleton or a `ModelError`;
+    no read leaves the file.
+
+Wire format (protobuf.dev/programming-guides/encoding): a message is a row of fields, each a varint key
+`number << 3 | type`, then by type: 0 varint, 1 eight bytes, 2 varint length and that many bytes, 3 and 4 a group's
+begin and end, 5 four bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import DecodeError, Message
+
+from detectors.errors import MalformedModel, ModelLimit, TreeChanged
+from detectors.tree import FileTree
+
+MAX_FIELDS = 3_000_000
+"""Fields that one skeleton may hold. The costliest message for its bytes is an empty one: 2 bytes become about 40."""
+
+MAX_SKELETON_BYTES = 128 << 20
+"""Bytes of one skeleton. A graph of a million nodes takes about 50 MB."""
+
+MAX_DEPTH = 100
+"""Messages inside each other; the limit of the protobuf runtime."""
+
+MAX_LEAF_BYTES = 64 << 10
+"""A string or bytes field longer than this is left out."""
+
+MAX_WEIGHT_BYTES = 1 << 10
+"""The same for fields that hold tensor values."""
+
+SMALL_MESSAGE_BYTES = 512
+"""A message up to this size is copied whole: it can hold no large leaf."""
+
+FIRST_WINDOW_BYTES = 16 << 10
+LAST_WINDOW_BYTES = 1 << 20
+"""A window after a jump is small; while reading on in order it doubles up to the last."""
+
+VARINT, FIXED64, LEN, GROUP, END_GROUP, FIXED32 = range(6)
+
+
+class Window:
+    """Byte access to one file through windows, so that no file is ever read whole."""
+
+    def __init__(self, tree: FileTree, path: str, size: int, window_bytes: int = FIRST_WINDOW_BYTES) -> None:
+        self._tree = tree
+        self.path = path
+        self.size = size
+        self._first = window_bytes
+        self._next = window_bytes
+        self.base = 0
+        self.buffer = b""
+
+    def at(self, position: int, count: int) -> int:
+        """Return the index of *position* in `buffer`, after making sure that *count* bytes (or all up to the end) follow it."""
+        index = position - self.base
+        missing = index + count - len(self.buffer)
+        if index >= 0 and (missing <= 0 or self.base + len(self.buffer) == self.size):
+            return index
+        in_order = 0 <= index <= len(self.buffer)
+        self._next = min(self._next * 2, LAST_WINDOW_BYTES) if in_order and self.buffer else self._first
+        stop = min(self.size, position + max(count, self._next))
+        self.buffer = self._read(position, stop)
+        self.base = position
+        return 0
+
+    def bytes(self, start: int, stop: int) -> bytes:
+        """Return bytes [start, stop), which lie inside the file."""
+        index = self.at(start, stop - start)
+        return self.buffer[index : index + stop - start]
+
+    def _read(self, start: int, stop: int) -> bytes:
+        data = self._tree.read(self.path, start, stop)
+        if len(data) != stop - start:
+            raise TreeChanged(self.path, f"listed with {self.size} bytes, ended at {start + len(data)} while it was read")
+        return data
+
+
+class Field(NamedTuple):
+    """One field of a message. The value is the varint, or None; the body is bytes [start, stop) of the file."""
+
+    number: int
+    wire_type: int
+    begin: int
+    start: int
+    stop: int
+    value: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What the walk does with one field: descend, keep, or leave out above *max_bytes* and note the size as *size_key*."""
+
+    layout: Layout | None
+    max_bytes: int
+    size_key: bytes | None
+
+
+@dataclass(slots=True, eq=False)
+class Layout:
+    """The fields of a message that are read, by number."""
+
+    rules: dict[int, Rule] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """A message without its weights. *counts* tells how often each field number stood at the top level."""
+
+    data: bytes
+    counts: Mapping[int, int]
+    path: str
+    start: int
+
+
+def layout_of(descriptor: Descriptor, weights: frozenset[str] = frozenset()) -> Layout:
+    """Return the layout of a lean message; *weights* names the fields (`Message.field`) that hold tensor values.
+
+    Where the lean message has a field `X_size` beside `X`, a left-out `X` leaves its length in bytes there.
+    """
+    known: dict[str, Layout] = {}
+
+    def build(message: Descriptor) -> Layout:
+        if message.full_name in known:
+            return known[message.full_name]
+        layout = known[message.full_name] = Layout()
+        for lean in message.fields:
+            layout.rules[lean.number] = rule(message, lean)
+        return layout
+
+    def rule(message: Descriptor, lean: FieldDescriptor) -> Rule:
+        if lean.message_type is not None:
+            return Rule(build(lean.message_type), 0, None)
+        is_weight = f"{message.name}.{lean.name}" in weights
+        is_text = lean.type in (FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING)
+        limit = MAX_WEIGHT_BYTES if is_weight else MAX_LEAF_BYTES if is_text else MAX_SKELETON_BYTES
+        size = message.fields_by_name.get(f"{lean.name}_size")
+        return Rule(None, limit, varint(size.number << 3) if size is not None else None)
+
+    return build(descriptor)
+
+
+def varint(value: int) -> bytes:
+    """Return *value*, not negative, as a varint."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def hop(window: Window, start: int, stop: int) -> Iterator[Field]:
+    """Yield the fields of the message at [start, stop) in order, without looking into them.
+
+    Raises:
+        MalformedModel: a key, a length or a group is not what the wire format allows.
+    """
+    position = start
+    while position < stop:
+        yield (found := _field(window, position, stop))
+        position = found.stop
+
+
+def skeleton(window: Window, layout: Layout, start: int = 0, stop: int | None = None) -> Skeleton:
+    """Return the skeleton of the message at [start, stop) of the file, by default the whole file.
+
+    Raises:
+        MalformedModel: the bytes are not a protobuf message.
+        ModelLimit: `MAX_FIELDS`, `MAX_SKELETON_BYTES` or `MAX_DEPTH` was reached.
+    """
+    walk = _Walk(window)
+    counts: dict[int, int] = {}
+    data = walk.message(layout, start, window.size if stop is None else stop, 1, counts)
+    return Skeleton(bytes(data), counts, window.path, start)
+
+
+M = TypeVar("M", bound=Message)
+
+
+def parse(found: Skeleton, message: M) -> M:
+    """Return *message* filled from the skeleton.
+
+    Raises:
+        MalformedModel: the protobuf runtime refuses it.
+    """
+    try:
+        message.ParseFromString(found.data)
+    except DecodeError as exc:
+        raise MalformedModel(found.path, found.start, f"expected {message.DESCRIPTOR.name}, found bytes that do not parse") from exc
+    return message
+
+
+def _field(window: Window, position: int, stop: int) -> Field:
+    index = window.at(position, 24)
+    buffer, base = window.buffer, window.base
+    key, index = _varint(window, buffer, index, base, stop)
+    number, wire_type = key >> 3, key & 7
+    if number == 0:
+        raise MalformedModel(window.path, position, "expected a field number, found 0")
+    value: int | None = None
+    begin = index + base
+    if wire_type == VARINT:
+        value, index = _varint(window, buffer, index, base, stop)
+        end = index + base
+    elif wire_type == LEN:
+        length, index = _varint(window, buffer, index, base, stop)
+        begin = index + base
+        end = begin + length
+    elif wire_type == FIXED64:
+        end = begin + 8
+    elif wire_type == FIXED32:
+        end = begin + 4
+    elif wire_type == GROUP:
+        end = _end_of_group(window, begin, stop, number)
+    else:
+        raise MalformedModel(window.path, position, f"expected a wire type from 0 to 5, found {wire_type} without its group")
+    if end > stop:
+        raise MalformedModel(window.path, position, f"field {number} wants bytes up to {end}, its message ends at {stop}")
+    return Field(number, wire_type, position, begin, end, value)
+
+
+def _varint(window: Window, buffer: bytes, index: int, base: int, stop: int) -> tuple[int, int]:
+    value = shift = 0
+    limit = min(len(buffer), stop - base)
+    first = index
+    while True:
+        if index >= limit:
+            raise MalformedModel(window.path, base + first, "a varint is cut off by the end of its message")
+        byte = buffer[index]
+        index += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFF_FFFF_FFFF_FFFF, index
+        shift += 7
+        if shift >= 70:
+            raise MalformedModel(window.path, base + first, "a varint is longer than 10 bytes")
+
+
+def _end_of_group(window: Window, position: int, stop: int, number: int) -> int:
+    """Return where the group opened just before *position* ends, its end key included. Groups may nest."""
+    open_groups = [number]
+    while open_groups:
+        if len(open_groups) > MAX_DEPTH:
+            raise ModelLimit(window.path, position, "MAX_DEPTH", f"groups nest deeper than {MAX_DEPTH}")
+        if position >= stop:
+            raise MalformedModel(window.path, position, f"group {open_groups[-1]} is not closed before its message ends")
+        index = window.at(position, 24)
+        key, index = _varint(window, window.buffer, index, window.base, stop)
+        if key & 7 == END_GROUP:
+            if key >> 3 != open_groups.pop():
+                raise MalformedModel(window.path, position, f"a group is closed as {key >> 3}")
+            position = index + window.base
+        elif key & 7 == GROUP:
+            open_groups.append(key >> 3)
+            position = index + window.base
+        else:
+            position = _field(window, position, stop).stop
+    return position
+
+
+class _Walk:
+    """One walk: counts what it copies and stops at the limits."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._fields = 0
+        self._bytes = 0
+
+    def message(self, layout: Layout, start: int, stop: int, depth: int, counts: dict[int, int] | None = None) -> bytearray:
+        """Return the skeleton of the message at [start, stop).
+
+        The two commonest fields, a short message and a short string, are handled inline: this loop is the hot path.
+        """
+        window, rules, out = self._window, layout.rules, bytearray()
+        if depth > MAX_DEPTH:
+            raise ModelLimit(window.path, start, "MAX_DEPTH", f"messages nest deeper than {MAX_DEPTH}")
+        position, copied = start, 0
+        while position < stop:
+            index = window.at(position, SMALL_MESSAGE_BYTES + 24)
+            buffer, base = window.buffer, window.base
+            end_of_buffer = min(len(buffer), stop - base)
+            while index + 2 < end_of_buffer:
+                key, length = buffer[index], buffer[index + 1]
+                if key & 0x87 != LEN or key < 8:
+                    break
+                body = index + 2
+                if length > 0x7F:
+                    if buffer[body] > 0x7F:
+                        break
+                    length = length & 0x7F | buffer[body] << 7
+                    body += 1
+                end = body + length
+                if length > SMALL_MESSAGE_BYTES or end > end_of_buffer:
+                    break
+                rule = rules.get(key >> 3)
+                self._fields += 1
+                if rule is not None:
+                    chunk = buffer[index:end]
+                    out += chunk
+                    if rule.layout is not None:
+                        self._fields += chunk.count(0)
+                if counts is not None:
+                    counts[key >> 3] = counts.get(key >> 3, 0) + 1
+                index = end
+            if base + index > position:
+                position = base + index
+                self._bytes += len(out) - copied
+                copied = len(out)
+                self._check(position)
+                continue
+            found = _field(window, position, stop)
+            self._fields += 1
+            if counts is not None:
+                counts[found.number] = counts.get(found.number, 0) + 1
+            rule = rules.get(found.number)
+            if rule is not None:
+                self._copy(rule, found, depth, out)
+                copied = len(out)
+            self._check(position)
+            position = found.stop
+        return out
+
+    def _copy(self, rule: Rule, found: Field, depth: int, out: bytearray) -> None:
+        """Append what *rule* keeps of the field *found* to *out*."""
+        window = self._window
+        length = found.stop - found.start
+        if found.wire_type == GROUP:
+            return
+        if found.wire_type == LEN and rule.layout is not None:
+            inner = self.message(rule.layout, found.start, found.stop, depth + 1)
+            out += varint(found.number << 3 | LEN) + varint(len(inner)) + inner
+        elif found.wire_type != LEN or length <= rule.max_bytes:
+            self._bytes += found.stop - found.begin
+            self._check(found.begin)
+            out += window.bytes(found.begin, found.stop)
+        elif rule.size_key is not None:
+            out += rule.size_key + varint(length)
+
+    def _check(self, position: int) -> None:
+        path = self._window.path
+        if self._fields > MAX_FIELDS:
+            raise ModelLimit(path, position, "MAX_FIELDS", f"more than {MAX_FIELDS} fields")
+        if self._bytes > MAX_SKELETON_BYTES:
+            raise ModelLimit(path, position, "MAX_SKELETON_BYTES", f"more than {MAX_SKELETON_BYTES} bytes of structure")
+
+
+def text(value: Any) -> str:
+    """Return the bytes of a name as text; what is not UTF-8 becomes U+FFFD, so one bad byte spoils one character."""
+    return bytes(value).decode("utf-8", "replace")
