@@ -1,0 +1,184 @@
+"""What the use cases need from outside, as small protocols. Each has a real border and a shipped in-memory fake,
+and both pass the same contract suite in `tests/contracts/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+from detectors.tree import FileEntry, FileTree
+from worker.records import (
+    CompletionEvent,
+    End,
+    FileDigest,
+    HistoryEntry,
+    Ingestion,
+    Location,
+    ModelVersion,
+    NewVersion,
+    Registration,
+    Scope,
+    StoreKey,
+    VersionQuery,
+)
+
+
+class Registry(Protocol):
+    """The truth about models, versions and ingestions. Every method is one transaction.
+
+    Raises:
+        RegistryUnavailable: the database did not answer; nothing was changed.
+    """
+
+    def submit(self, event: CompletionEvent, now: datetime) -> tuple[Ingestion, bool]:
+        """Return the ingestion of *event*, and whether it was known before. A repeated source and id is the same ingestion."""
+        ...
+
+    def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
+        """Make *owner* its owner, count the attempt, and return it; None where it has ended or another owns it."""
+        ...
+
+    def located(self, ingestion_id: str, location: str, now: datetime) -> None:
+        """Note where the ingestion's model path was resolved to."""
+        ...
+
+    def finish(
+        self,
+        ingestion_id: str,
+        owner: str,
+        state: IngestionState,
+        reason: str,
+        message: str,
+        version_id: str | None,
+        now: datetime,
+    ) -> bool:
+        """End the ingestion; False, and nothing changed, where *owner* does not own it any more."""
+        ...
+
+    def register(self, ingestion_id: str, owner: str, version: NewVersion, now: datetime) -> Registration | None:
+        """Write the version, its files, metrics and findings, and end the ingestion, all or nothing.
+
+        Where the scope holds equal content already, that version is the answer and the ingestion ends `unchanged`.
+        None, and nothing changed, where *owner* does not own the ingestion any more.
+        """
+        ...
+
+    def same_listing(self, scope: Scope, listing_key: str) -> ModelVersion | None:
+        """Return the living version of this scope whose listing key this is, or None."""
+        ...
+
+    def same_content(self, scope: Scope, digest: str) -> ModelVersion | None:
+        """Return the living version of this scope with this content digest, or None."""
+        ...
+
+    def take_over(self, ingestion_id: str, owner: str, new_owner: str, now: datetime) -> bool:
+        """Make *new_owner* the owner in place of *owner*, who is known to be dead; False where that is not the owner."""
+        ...
+
+    def running(self) -> Sequence[Ingestion]:
+        """Return the ingestions that somebody owns."""
+        ...
+
+    def ingestion(self, team: str, ingestion_id: str) -> Ingestion | None:
+        """Return one ingestion of the team, or None."""
+        ...
+
+    def history(self, ingestion_id: str) -> Sequence[HistoryEntry]:
+        """Return the steps of an ingestion, oldest first."""
+        ...
+
+    def versions(self, query: VersionQuery) -> Sequence[ModelVersion]:
+        """Return matching versions, newest first."""
+        ...
+
+    def version(self, team: str, version_id: str) -> ModelVersion | None:
+        """Return one living version by its id, or None."""
+        ...
+
+    def files(self, version_id: str) -> Sequence[FileDigest]:
+        """Return the files of a version, sorted by path."""
+        ...
+
+    def rename(self, team: str, version_id: str, name: str, now: datetime) -> ModelVersion | None:
+        """Give the version's model another name and return the version; None where there is no such version.
+
+        Raises:
+            RejectedEvent: another model of the project has that name.
+        """
+        ...
+
+    def tag(self, team: str, version_id: str, add: Iterable[str], remove: Iterable[str]) -> ModelVersion | None:
+        """Add and remove tags and return the version; None where there is no such version."""
+        ...
+
+    def delete(self, team: str, version_id: str, now: datetime) -> ModelVersion | None:
+        """Mark the version as deleted and return it; None where there is no such living version."""
+        ...
+
+    def store_keys(self) -> Iterable[tuple[str, bool]]:
+        """Yield (version id, whether its files must be in the store) for every version ever registered."""
+        ...
+
+
+class Store(Protocol):
+    """Where versions keep their own copies: one prefix for one version, immutable once it is there.
+
+    Raises:
+        StorageUnavailable: the store did not take or give the bytes; what was begun is not visible.
+    """
+
+    def writing(self, key: StoreKey) -> AbstractContextManager[OpenSink]:
+        """Open the prefix of a version for writing; its files are durable and visible all at once when the context ends.
+
+        An error inside leaves nothing visible. A prefix left over from an earlier try of the same version is replaced.
+        """
+        ...
+
+    def url(self, key: StoreKey) -> str:
+        """Return where the version's files are, or would be."""
+        ...
+
+    def tree(self, url: str) -> FileTree:
+        """Return the files below *url* as a read-only tree."""
+        ...
+
+    def remove(self, url: str) -> None:
+        """Remove a version's files; harmless where there are none."""
+        ...
+
+    def prefixes(self) -> Iterable[tuple[str, str]]:
+        """Yield (version id, URL) of every prefix in the store, finished or not."""
+        ...
+
+
+class Sink(Protocol):
+    """Takes the bytes of one file in order."""
+
+    def write(self, data: bytes) -> object:
+        """Append *data*."""
+        ...
+
+
+OpenSink = Callable[[FileEntry], AbstractContextManager[Sink]]
+"""Opens the place where one file's bytes go; the file is whole and durable when the context ends without an error."""
+
+OpenTree = Callable[[Location], AbstractContextManager[FileTree]]
+"""Opens a location for reading.
+
+Raises:
+    RejectedLocation: there is nothing at the location, or it may not be read.
+"""
+
+
+class Clock(Protocol):
+    """Time as an argument."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Return after *seconds*."""
+        ...

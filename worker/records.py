@@ -1,0 +1,240 @@
+"""The words of the service as frozen records: what is asked, what is known, what was registered.
+
+They hold plain values, are valid once they exist, and travel between the pure steps, the borders and the doors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from detectors.facts import Finding, Metric, ModelType
+
+DEFAULT_TEAM = "default"
+DEFAULT_PROJECT = "default"
+
+
+class Trigger(StrEnum):
+    """Which door an ingestion came through."""
+
+    CLI = "cli"
+    """A person ran `modelport ingest`."""
+
+
+class IngestionState(StrEnum):
+    """Where an ingestion stands. All but the first three are ends, and each end is final."""
+
+    RECEIVED = "received"
+    """Accepted and committed; nobody works on it yet."""
+    WAITING = "waiting"
+    """Its files were still changing; it will be looked at again."""
+    RUNNING = "running"
+    """An owner works on it."""
+    REGISTERED = "registered"
+    """A new version was registered."""
+    UNCHANGED = "unchanged"
+    """The same content is registered already in this scope."""
+    NOTHING_FOUND = "nothing_found"
+    """There is no model below the path."""
+    FAILED = "failed"
+    """It ended with a reason that a person can read."""
+    DISCARDED = "discarded"
+    """A person ended it."""
+    IGNORED = "ignored"
+    """The event is recorded, and by its nature not scanned."""
+
+
+class StoreMode(StrEnum):
+    """How a version keeps its files."""
+
+    COPY = "copy"
+    """The store holds its own plain copy."""
+    REFERENCE = "reference"
+    """The files stay where they are; they were hashed once."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionEvent:
+    """A run that finished, or a person who wants a path looked at.
+
+    source and id together name the event: the same pair again is the same event. declared_type is what the sender says
+    the model is, None where it does not say. name is the wanted name of the registered model, None for a generated one.
+    """
+
+    source: str
+    id: str
+    model_path: str
+    team: str = DEFAULT_TEAM
+    project: str = DEFAULT_PROJECT
+    experiment: str | None = None
+    declared_type: ModelType | None = None
+    name: str | None = None
+    trigger: Trigger = Trigger.CLI
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a model path is for this worker: *url* names it for good, *path* is the local folder or file."""
+
+    url: str
+    path: str
+    mode: StoreMode
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Inside one scope equal content is `unchanged`. For a bare path the location takes the experiment's place."""
+
+    team: str
+    project: str
+    experiment: str | None
+    location: str | None
+
+    @property
+    def key(self) -> str:
+        """Return the scope as one string, different for different scopes."""
+        parts = (
+            [self.team, self.project, "e", self.experiment]
+            if self.experiment
+            else [self.team, self.project, "l", self.location or ""]
+        )
+        return "\x1f".join(part or "" for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class FileDigest:
+    """A stored file: *path* relative to the model, size in bytes, SHA-256 of its content in lower-case hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ingestion:
+    """One job of ours, from acceptance to its end.
+
+    version_id is the id that its version has, or will have, if it registers one: the store's prefix is known beforehand,
+    so that a second try writes to the same place. answered_version is the version that the answer names, None before the
+    end and where there is none. times are in UTC.
+    """
+
+    id: str
+    event: CompletionEvent
+    state: IngestionState
+    reason: str | None
+    message: str | None
+    attempts: int
+    version_id: str
+    answered_version: str | None
+    owner: str | None
+    location: str | None
+    created: datetime
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an ingestion ends: a final state, a reason code, a sentence, and the version that is the answer, if there is one."""
+
+    state: IngestionState
+    reason: str
+    message: str
+    version_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One step in the life of an ingestion, never changed once written."""
+
+    at: datetime
+    state: IngestionState
+    reason: str | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """Everything that registration writes in one transaction.
+
+    listing_key is the digest of location, listing and rules version: the same again means that no byte need be read.
+    report is the scan report as JSON text. metadata_raw keeps the custom metadata as found, byte for byte.
+    """
+
+    id: str
+    scope: Scope
+    model_name: str
+    is_generated_name: bool
+    model_type: ModelType
+    format: str
+    location: str
+    listing_key: str
+    rules_version: str
+    digest: str
+    oms_digest: str
+    store: StoreMode
+    url: str
+    size_bytes: int
+    completeness: str
+    verdict: str
+    report: str
+    summary: Mapping[str, Any]
+    detail: tuple[Mapping[str, Any], ...]
+    metadata_raw: bytes | None
+    files: tuple[FileDigest, ...]
+    metrics: tuple[Metric, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """A registered version. number counts within its model from 1. duplicate_of names the first version of the team with
+    equal content in another scope, None where there is none. deleted is None while the version lives."""
+
+    id: str
+    model_name: str
+    number: int
+    is_generated_name: bool
+    team: str
+    project: str
+    experiment: str | None
+    model_type: ModelType
+    format: str
+    location: str
+    digest: str
+    oms_digest: str
+    duplicate_of: str | None
+    store: StoreMode
+    url: str
+    size_bytes: int
+    completeness: str
+    verdict: str
+    report: str
+    tags: tuple[str, ...]
+    created: datetime
+    deleted: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """The answer to `register`: is_new is False where equal content was registered in this scope before."""
+
+    version: ModelVersion
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VersionQuery:
+    """Which versions to list: every given field must match; deleted ones are left out. limit is the most rows, newest first."""
+
+    team: str = DEFAULT_TEAM
+    project: str | None = None
+    experiment: str | None = None
+    model_type: ModelType | None = None
+    tag: str | None = None
+    name: str | None = None
+    text: str | None = None
+    limit: int = 100
