@@ -44,16 +44,7 @@ class Registry(Protocol):
         """Note where the ingestion's model path was resolved to."""
         ...
 
-    def finish(
-        self,
-        ingestion_id: str,
-        owner: str,
-        state: IngestionState,
-        reason: str,
-        message: str,
-        version_id: str | None,
-        now: datetime,
-    ) -> bool:
+    def finish(self, ingestion_id: str, owner: str, end: End, now: datetime) -> bool:
         """End the ingestion; False, and nothing changed, where *owner* does not own it any more."""
         ...
 

@@ -96,12 +96,18 @@ class Scope:
     @property
     def key(self) -> str:
         """Return the scope as one string, different for different scopes."""
-        parts = (
-            [self.team, self.project, "e", self.experiment]
-            if self.experiment
-            else [self.team, self.project, "l", self.location or ""]
-        )
-        return "\x1f".join(part or "" for part in parts)
+        last = ("e", self.experiment) if self.experiment else ("l", self.location or "")
+        return "\x1f".join((self.team, self.project, *last))
+
+
+@dataclass(frozen=True, slots=True)
+class StoreKey:
+    """What names a version's prefix in the store: `<team>/<project>/<experiment or uploads>/<version id>/model`."""
+
+    team: str
+    project: str
+    experiment: str | None
+    version_id: str
 
 
 @dataclass(frozen=True, slots=True)
