@@ -21,6 +21,11 @@ Shape = tuple[Dimension, ...] | None
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
+def _empty() -> Mapping[str, Any]:
+    """Return `EMPTY`: Python 3.11 takes a mapping proxy for a mutable default, so a field gets it from here."""
+    return EMPTY
+
+
 class ModelType(StrEnum):
     """The three kinds of model that the repository knows."""
 
@@ -148,13 +153,13 @@ class ModelFacts:
     producer: str | None = None
     style: str | None = None
     tags: tuple[tuple[str, ...], ...] = ()
-    opset_imports: Mapping[str, int] = EMPTY
-    operators: Mapping[str, int] = EMPTY
+    opset_imports: Mapping[str, int] = field(default_factory=_empty)
+    operators: Mapping[str, int] = field(default_factory=_empty)
     custom_operators: tuple[str, ...] = ()
-    dtypes: Mapping[str, int] = EMPTY
+    dtypes: Mapping[str, int] = field(default_factory=_empty)
     fingerprint: str | None = None
     created: str | None = None
-    details: Mapping[str, Any] = EMPTY
+    details: Mapping[str, Any] = field(default_factory=_empty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +220,7 @@ class Metrics:
     """All that the run reported. summary and detail have the Gradient shape (`detectors.metrics.gradient`)."""
 
     values: tuple[Metric, ...] = ()
-    summary: Mapping[str, Any] = EMPTY
+    summary: Mapping[str, Any] = field(default_factory=_empty)
     detail: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[Note, ...] = ()
 
