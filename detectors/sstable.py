@@ -1,0 +1,228 @@
+"""Tables of sorted keys (LevelDB's SSTable), the format of a checkpoint's variables index.
+
+In goes a window on the file, out come its entries in order of their keys. Only entries are read here; what a key or a value
+means is left to `bundle` and `checkpoint`. Nothing is believed before its checksum fits, and nothing is read twice.
+
+Laws (each has a test of the same name):
+    any bytes give entries or a `ModelError`;
+    a table that lost its end, or any bit of a block, is never read as whole.
+
+Layout (LevelDB, doc/table_format.md; TensorFlow's tsl/lib/io/table_builder.cc writes the same):
+
+    file    data block … | metaindex block | index block | footer
+    block   entries | restart positions, u32 each | their number, u32 || type, 1 byte | masked crc32c of block and type, u32
+    entry   varint bytes shared with the key before | varint new key bytes | varint value bytes | new key bytes | value
+    footer  metaindex handle | index handle | zeros up to 40 bytes | magic, 8 bytes
+    handle  varint offset | varint size (without type and crc)
+
+An entry of the index block has the handle of a data block as its value.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import google_crc32c
+
+from detectors import snappy
+from detectors.errors import MalformedModel, ModelLimit
+from detectors.wire import Window
+
+MAGIC = bytes.fromhex("57fb808b247547db")
+FOOTER_BYTES = 48
+TRAILER_BYTES = 5
+RAW, SNAPPY = 0, 1
+
+MAX_BLOCK_BYTES = 64 << 20
+"""Bytes of one block as stored. TensorFlow closes a block of the index at 256 KiB."""
+
+MAX_UNPACKED_BYTES = 16 << 20
+"""Bytes that all Snappy blocks of a table may become together. Seen: 4 KiB; plain Python unpacks some 20 MB/s."""
+
+MAX_KEY_BYTES = 16 << 10
+"""Bytes of one key: the name of a variable, or the path to it in an object graph."""
+
+MAX_KEYS_BYTES = 256 << 20
+"""Bytes of all keys of a table, written out: a key that repeats the one before costs three bytes in the file."""
+
+MAX_VALUE_BYTES = 16 << 20
+"""Bytes of one value."""
+
+WHOLE_BYTES = 1 << 20
+"""A table up to this size is read with one request."""
+
+
+class Handle(NamedTuple):
+    """Where a block lies: *offset* and *size* in bytes, its trailer not counted."""
+
+    offset: int
+    size: int
+
+
+def read_table(window: Window) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (key, value) of every entry, keys strictly ascending.
+
+    Reads each block once: one request up to `WHOLE_BYTES`, else the footer, the index block and the data blocks in order.
+
+    Raises:
+        MalformedModel: footer, block, checksum or entry is not what the format allows.
+        ModelLimit: a limit of this module was reached.
+    """
+    blocks = _Blocks(window)
+    key, keys_bytes = None, 0
+    for block, offset in blocks.data_blocks():
+        for next_key, value in entries(block, window.path, offset):
+            if key is not None and next_key <= key:
+                raise MalformedModel(window.path, offset, f"expected a key after {key[:80]!r}, found {next_key[:80]!r}")
+            key = next_key
+            keys_bytes += len(key)
+            if keys_bytes > MAX_KEYS_BYTES:
+                raise ModelLimit(window.path, offset, "MAX_KEYS_BYTES", f"more than {MAX_KEYS_BYTES} bytes of keys")
+            yield key, value
+
+
+def read_first(window: Window) -> tuple[bytes, bytes]:
+    """Return the first entry. Reads the footer, the index block and the first data block.
+
+    Raises:
+        MalformedModel, ModelLimit: as in `read_table`, or the table is empty.
+    """
+    blocks = _Blocks(window)
+    for block, offset in blocks.data_blocks():
+        for entry in entries(block, window.path, offset):
+            return entry
+    raise MalformedModel(window.path, None, "expected at least one entry, found an empty table")
+
+
+def read_footer(window: Window) -> Handle:
+    """Return the handle of the index block. Reads the last 48 bytes.
+
+    Raises:
+        MalformedModel: the file is shorter than a footer, its magic number differs, or the handle leaves the file.
+    """
+    start = window.size - FOOTER_BYTES
+    if start < 0:
+        raise MalformedModel(window.path, None, f"expected a table of at least {FOOTER_BYTES} bytes, found {window.size}")
+    footer = window.bytes(start, window.size)
+    if footer[-8:] != MAGIC:
+        raise MalformedModel(window.path, window.size - 8, f"expected the table magic {MAGIC.hex()}, found {footer[-8:].hex()}")
+    _, position = _handle(footer, 0, 40, window.path, start)
+    return _handle(footer, position, 40, window.path, start)[0]
+
+
+def entries(block: bytes, path: str, offset: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (key, value) of the uncompressed *block*, in order; *path* and *offset* name its place for messages.
+
+    Raises:
+        MalformedModel: an entry leaves the block.
+        ModelLimit: `MAX_KEY_BYTES` or `MAX_VALUE_BYTES` was reached.
+    """
+    stop = _end_of_entries(block, path, offset)
+    key, position = b"", 0
+    while position < stop:
+        shared, position = _varint(block, position, stop, path, offset)
+        fresh, position = _varint(block, position, stop, path, offset)
+        length, position = _varint(block, position, stop, path, offset)
+        if shared > len(key) or position + fresh + length > stop:
+            raise MalformedModel(path, offset, f"an entry before byte {position} of its block leaves the block")
+        if shared + fresh > MAX_KEY_BYTES:
+            raise ModelLimit(path, offset, "MAX_KEY_BYTES", f"a key of {shared + fresh} bytes")
+        if length > MAX_VALUE_BYTES:
+            raise ModelLimit(path, offset, "MAX_VALUE_BYTES", f"a value of {length} bytes")
+        key = key[:shared] + block[position : position + fresh]
+        position += fresh + length
+        yield key, block[position - length : position]
+
+
+def unmask(masked: int) -> int:
+    """Return the crc32c that is stored as *masked* (LevelDB, util/crc32c.h)."""
+    rotated = (masked - 0xA282EAD8) & 0xFFFF_FFFF
+    return (rotated >> 17 | rotated << 15) & 0xFFFF_FFFF
+
+
+def mask(crc: int) -> int:
+    """Return *crc* as it is stored: a crc over bytes that hold crcs would be weak (LevelDB, util/crc32c.h)."""
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFF_FFFF
+
+
+class _Blocks:
+    """The blocks of one table, each read once, in order and within the limits."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._unpacked = 0
+        if window.size <= WHOLE_BYTES:
+            window.at(0, window.size)
+
+    def data_blocks(self) -> Iterator[tuple[bytes, int]]:
+        """Yield (uncompressed bytes, offset) of every data block.
+
+        Data blocks come one after the other: without that rule a few bytes of index could ask for the same block for ever.
+        """
+        path = self._window.path
+        index = read_footer(self._window)
+        end = 0
+        for _, value in entries(self._read(index), path, index.offset):
+            handle, _ = _handle(value, 0, len(value), path, index.offset)
+            if handle.offset < end:
+                raise MalformedModel(path, index.offset, f"expected a block at or after byte {end}, found {handle.offset}")
+            end = handle.offset + handle.size + TRAILER_BYTES
+            yield self._read(handle), handle.offset
+
+    def _read(self, handle: Handle) -> bytes:
+        window = self._window
+        stop = handle.offset + handle.size + TRAILER_BYTES
+        if stop > window.size - FOOTER_BYTES:
+            raise MalformedModel(window.path, handle.offset, f"a block wants bytes up to {stop}, the file has {window.size}")
+        if handle.size > MAX_BLOCK_BYTES:
+            raise ModelLimit(window.path, handle.offset, "MAX_BLOCK_BYTES", f"a block of {handle.size} bytes")
+        stored = window.bytes(handle.offset, stop)
+        crc = struct.unpack_from("<I", stored, handle.size + 1)[0]
+        if google_crc32c.value(stored[:-4]) != unmask(crc):
+            raise MalformedModel(window.path, handle.offset, "the checksum of a block differs from its bytes")
+        return self._unpack(stored[: handle.size], stored[handle.size], handle.offset)
+
+    def _unpack(self, block: bytes, kind: int, offset: int) -> bytes:
+        path = self._window.path
+        if kind == RAW:
+            return block
+        if kind != SNAPPY:
+            raise MalformedModel(path, offset, f"expected block type 0 or 1, found {kind}")
+        try:
+            declared, _ = snappy.uncompressed_length(block)
+            self._unpacked += declared
+            if self._unpacked > MAX_UNPACKED_BYTES:
+                raise ModelLimit(path, offset, "MAX_UNPACKED_BYTES", f"more than {MAX_UNPACKED_BYTES} bytes in Snappy blocks")
+            return snappy.decode(block, declared)
+        except snappy.CorruptSnappy as exc:
+            raise MalformedModel(path, offset, f"a Snappy block {exc}") from exc
+
+
+def _end_of_entries(block: bytes, path: str, offset: int) -> int:
+    """Return where the entries of *block* end and its restart positions begin."""
+    restarts = struct.unpack_from("<I", block, len(block) - 4)[0] if len(block) >= 4 else 1
+    stop = len(block) - 4 - 4 * restarts
+    if stop < 0:
+        raise MalformedModel(path, offset, f"a block of {len(block)} bytes has no room for {restarts} restart positions")
+    return int(stop)
+
+
+def _handle(data: bytes, position: int, stop: int, path: str, offset: int) -> tuple[Handle, int]:
+    begin, position = _varint(data, position, stop, path, offset)
+    size, position = _varint(data, position, stop, path, offset)
+    return Handle(begin, size), position
+
+
+def _varint(data: bytes, position: int, stop: int, path: str, offset: int) -> tuple[int, int]:
+    """Return the varint at *position* and where it ends; at most ten bytes, before *stop*."""
+    value = shift = 0
+    while position < stop and shift < 70:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+    raise MalformedModel(path, offset, f"a varint before byte {position} of its block is cut off or too long")
