@@ -66,7 +66,7 @@ class TensorShapeProto(_message.Message):
     def __init__(self, dim: _Optional[_Iterable[_Union[TensorShapeProto.Dimension, _Mapping]]] = ...) -> None: ...
 
 class TypeProto(_message.Message):
-    __slots__ = ("tensor_type", "sequence_type", "map_type", "denotation", "opaque_type", "sparse_tensor_type", "optional_type")
+    __slots__ = ("tensor_type", "sequence_type", "map_type", "opaque_type", "sparse_tensor_type", "optional_type")
     class Tensor(_message.Message):
         __slots__ = ("elem_type", "shape")
         ELEM_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -96,18 +96,16 @@ class TypeProto(_message.Message):
     TENSOR_TYPE_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_TYPE_FIELD_NUMBER: _ClassVar[int]
     MAP_TYPE_FIELD_NUMBER: _ClassVar[int]
-    DENOTATION_FIELD_NUMBER: _ClassVar[int]
     OPAQUE_TYPE_FIELD_NUMBER: _ClassVar[int]
     SPARSE_TENSOR_TYPE_FIELD_NUMBER: _ClassVar[int]
     OPTIONAL_TYPE_FIELD_NUMBER: _ClassVar[int]
     tensor_type: TypeProto.Tensor
     sequence_type: TypeProto.Sequence
     map_type: TypeProto.Map
-    denotation: bytes
     opaque_type: TypeProto.Opaque
     sparse_tensor_type: TypeProto.Tensor
     optional_type: TypeProto.Sequence
-    def __init__(self, tensor_type: _Optional[_Union[TypeProto.Tensor, _Mapping]] = ..., sequence_type: _Optional[_Union[TypeProto.Sequence, _Mapping]] = ..., map_type: _Optional[_Union[TypeProto.Map, _Mapping]] = ..., denotation: _Optional[bytes] = ..., opaque_type: _Optional[_Union[TypeProto.Opaque, _Mapping]] = ..., sparse_tensor_type: _Optional[_Union[TypeProto.Tensor, _Mapping]] = ..., optional_type: _Optional[_Union[TypeProto.Sequence, _Mapping]] = ...) -> None: ...
+    def __init__(self, tensor_type: _Optional[_Union[TypeProto.Tensor, _Mapping]] = ..., sequence_type: _Optional[_Union[TypeProto.Sequence, _Mapping]] = ..., map_type: _Optional[_Union[TypeProto.Map, _Mapping]] = ..., opaque_type: _Optional[_Union[TypeProto.Opaque, _Mapping]] = ..., sparse_tensor_type: _Optional[_Union[TypeProto.Tensor, _Mapping]] = ..., optional_type: _Optional[_Union[TypeProto.Sequence, _Mapping]] = ...) -> None: ...
 
 class ValueInfoProto(_message.Message):
     __slots__ = ("name", "type")
@@ -118,24 +116,20 @@ class ValueInfoProto(_message.Message):
     def __init__(self, name: _Optional[bytes] = ..., type: _Optional[_Union[TypeProto, _Mapping]] = ...) -> None: ...
 
 class AttributeProto(_message.Message):
-    __slots__ = ("name", "s", "t", "g", "tensors", "graphs", "sparse_tensor", "sparse_tensors")
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    S_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("t", "g", "tensors", "graphs", "sparse_tensor", "sparse_tensors")
     T_FIELD_NUMBER: _ClassVar[int]
     G_FIELD_NUMBER: _ClassVar[int]
     TENSORS_FIELD_NUMBER: _ClassVar[int]
     GRAPHS_FIELD_NUMBER: _ClassVar[int]
     SPARSE_TENSOR_FIELD_NUMBER: _ClassVar[int]
     SPARSE_TENSORS_FIELD_NUMBER: _ClassVar[int]
-    name: bytes
-    s: bytes
     t: TensorProto
     g: GraphProto
     tensors: _containers.RepeatedCompositeFieldContainer[TensorProto]
     graphs: _containers.RepeatedCompositeFieldContainer[GraphProto]
     sparse_tensor: SparseTensorProto
     sparse_tensors: _containers.RepeatedCompositeFieldContainer[SparseTensorProto]
-    def __init__(self, name: _Optional[bytes] = ..., s: _Optional[bytes] = ..., t: _Optional[_Union[TensorProto, _Mapping]] = ..., g: _Optional[_Union[GraphProto, _Mapping]] = ..., tensors: _Optional[_Iterable[_Union[TensorProto, _Mapping]]] = ..., graphs: _Optional[_Iterable[_Union[GraphProto, _Mapping]]] = ..., sparse_tensor: _Optional[_Union[SparseTensorProto, _Mapping]] = ..., sparse_tensors: _Optional[_Iterable[_Union[SparseTensorProto, _Mapping]]] = ...) -> None: ...
+    def __init__(self, t: _Optional[_Union[TensorProto, _Mapping]] = ..., g: _Optional[_Union[GraphProto, _Mapping]] = ..., tensors: _Optional[_Iterable[_Union[TensorProto, _Mapping]]] = ..., graphs: _Optional[_Iterable[_Union[GraphProto, _Mapping]]] = ..., sparse_tensor: _Optional[_Union[SparseTensorProto, _Mapping]] = ..., sparse_tensors: _Optional[_Iterable[_Union[SparseTensorProto, _Mapping]]] = ...) -> None: ...
 
 class NodeProto(_message.Message):
     __slots__ = ("input", "output", "name", "op_type", "attribute", "domain")
@@ -180,16 +174,18 @@ class GraphProto(_message.Message):
     def __init__(self, node: _Optional[_Iterable[_Union[NodeProto, _Mapping]]] = ..., name: _Optional[bytes] = ..., initializer: _Optional[_Iterable[_Union[TensorProto, _Mapping]]] = ..., input: _Optional[_Iterable[_Union[ValueInfoProto, _Mapping]]] = ..., output: _Optional[_Iterable[_Union[ValueInfoProto, _Mapping]]] = ..., quantization_annotation: _Optional[_Iterable[_Union[QuantizationAnnotation, _Mapping]]] = ..., sparse_initializer: _Optional[_Iterable[_Union[SparseTensorProto, _Mapping]]] = ..., metadata_props: _Optional[_Iterable[_Union[StringStringEntryProto, _Mapping]]] = ...) -> None: ...
 
 class FunctionProto(_message.Message):
-    __slots__ = ("name", "node", "opset_import", "domain")
+    __slots__ = ("name", "node", "opset_import", "domain", "attribute_proto")
     NAME_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     OPSET_IMPORT_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTE_PROTO_FIELD_NUMBER: _ClassVar[int]
     name: bytes
     node: _containers.RepeatedCompositeFieldContainer[NodeProto]
     opset_import: _containers.RepeatedCompositeFieldContainer[OperatorSetIdProto]
     domain: bytes
-    def __init__(self, name: _Optional[bytes] = ..., node: _Optional[_Iterable[_Union[NodeProto, _Mapping]]] = ..., opset_import: _Optional[_Iterable[_Union[OperatorSetIdProto, _Mapping]]] = ..., domain: _Optional[bytes] = ...) -> None: ...
+    attribute_proto: _containers.RepeatedCompositeFieldContainer[AttributeProto]
+    def __init__(self, name: _Optional[bytes] = ..., node: _Optional[_Iterable[_Union[NodeProto, _Mapping]]] = ..., opset_import: _Optional[_Iterable[_Union[OperatorSetIdProto, _Mapping]]] = ..., domain: _Optional[bytes] = ..., attribute_proto: _Optional[_Iterable[_Union[AttributeProto, _Mapping]]] = ...) -> None: ...
 
 class TrainingInfoProto(_message.Message):
     __slots__ = ("initialization", "algorithm")

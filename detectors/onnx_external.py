@@ -1,0 +1,269 @@
+"""The files beside an ONNX model that hold its large tensors.
+
+In go the tensors of a model and the listing of the tree; out come the files they name, how far into them the tensors reach,
+what is missing, and which names lead where a model has no business. A name is judged as text and then looked up in the
+listing, which holds regular files alone: nothing is opened here, so no name can make us read anything. The optional
+checksums are left to whoever reads the weights.
+
+    external_data of a TensorProto:  location (relative path), offset, length (decimal; bytes), checksum (SHA-1)
+
+Several tensors may share a file, also the same bytes of it: overlaps are counted, not refused.
+
+Source: onnx/docs/ExternalData.md of onnx 1.23. Runtimes have followed such names out of the folder again and again
+(CVE-2022-25882, CVE-2024-27318, CVE-2026-34446, CVE-2026-34447).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any
+
+from detectors.detection import Contents, folder_of
+from detectors.facts import Finding, Problem, Severity
+from detectors.onnx_inventory import EXTERNAL, Held, elements_of
+from detectors.onnx_types import dtype_name, raw_bytes_of
+from detectors.tree import RemarksOnListing, readable
+from detectors.wire import text
+
+MAX_LOCATION_BYTES = 4096
+"""The longest path a Linux system call takes."""
+
+MAX_LISTED = 1000
+"""Files, problems and findings of external data that one model may have told in full."""
+
+MAX_SHOWN = 200
+"""Characters of a hostile name that a message repeats."""
+
+KNOWN_KEYS = frozenset({b"location", b"offset", b"length", b"checksum"})
+
+NUMBER = re.compile(rb"[0-9]{1,19}", re.ASCII)
+
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+"""A URL or a Windows drive."""
+
+MEMORY_TAG = "_MEM_ADDR_"
+"""onnxruntime takes a location such as `*/_ORT_MEM_ADDR_/*` for an address in its own memory."""
+
+
+Keys = dict[bytes, list[bytes]]
+"""What `external_data` of one tensor says: the values of each key, in order. Readers take the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A location with the ranges [start, stop) that tensors take of it.
+
+    outside tells why the name may not be followed, None where it may. size is that of the listed file at path, None where
+    there is none.
+    """
+
+    location: str
+    ranges: tuple[tuple[int, int], ...]
+    path: str
+    size: int | None
+    outside: str | None
+
+    @property
+    def start(self) -> int:
+        """Return the first byte that a tensor takes."""
+        return min(start for start, _ in self.ranges)
+
+    @property
+    def stop(self) -> int:
+        """Return how many bytes the file must have."""
+        return max(stop for _, stop in self.ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalData:
+    """What the external tensors of a model come to.
+
+    files are the listed files they name, with their sizes. contradictory problems make the model corrupt, missing ones
+    incomplete.
+    """
+
+    files: dict[str, int]
+    details: tuple[dict[str, Any], ...]
+    contradictory: tuple[Problem, ...]
+    missing: tuple[Problem, ...]
+    findings: tuple[Finding, ...]
+
+
+def examine(contents: Contents, main: str, tensors: Iterable[Held]) -> ExternalData:
+    """Return what the external ones among *tensors* of the model file *main* name. Nothing is read."""
+    external = [(held, _keys(held)) for held in tensors if held.tensor.data_location == EXTERNAL]
+    parts = list(_parts(contents, main, external))
+    findings = chain(_outside_findings(main, parts), _key_findings(main, external))
+    return ExternalData(
+        files={part.path: part.size for part in parts if part.size is not None},
+        details=tuple(_details(part) for part in parts[:MAX_LISTED]),
+        contradictory=tuple(islice(_contradictory(main, external), MAX_LISTED)),
+        missing=tuple(islice(_missing(main, parts), MAX_LISTED)),
+        findings=tuple(islice(findings, MAX_LISTED)),
+    )
+
+
+def _keys(held: Held) -> Keys:
+    keys: Keys = {}
+    for entry in held.tensor.external_data:
+        keys.setdefault(entry.key, []).append(entry.value)
+    return keys
+
+
+def _parts(contents: Contents, main: str, external: Iterable[tuple[Held, Keys]]) -> Iterator[Part]:
+    """Yield what is named, sorted by name. A location that is given twice counts both times: readers may take either."""
+    ranges: dict[str, list[tuple[int, int]]] = {}
+    for held, keys in external:
+        for location in keys.get(b"location", ()):
+            ranges.setdefault(location.decode("utf-8", "surrogateescape"), []).append(_range(held, keys))
+    remarks = contents.tree.passed_over if isinstance(contents.tree, RemarksOnListing) else ()
+    passed_over = {passed.path: str(passed.why) for passed in remarks}
+    for name, taken in sorted(ranges.items()):
+        yield _locate(contents, passed_over, folder_of(main), name, tuple(taken))
+
+
+def _range(held: Held, keys: Keys) -> tuple[int, int]:
+    """Return the bytes that a tensor takes; empty where neither its length nor its dimensions tell."""
+    start, length = _number(keys, b"offset") or 0, _number(keys, b"length")
+    return start, start + (length if length is not None else _expected_bytes(held) or 0)
+
+
+def _number(keys: Keys, key: bytes) -> int | None:
+    value = keys.get(key, [b""])[-1]
+    return int(value) if NUMBER.fullmatch(value) else None
+
+
+def _expected_bytes(held: Held) -> int | None:
+    elements = elements_of(held.tensor)
+    return None if elements is None else raw_bytes_of(held.tensor.data_type, elements)
+
+
+def _locate(
+    contents: Contents, passed_over: Mapping[str, str], folder: str, location: str, ranges: tuple[tuple[int, int], ...]
+) -> Part:
+    outside = _why_outside(location)
+    if outside:
+        return Part(location, ranges, "", None, outside)
+    path = "/".join([*([folder] if folder else []), *_segments(location)])
+    entry = contents.find(path)
+    if entry is not None:
+        return Part(location, ranges, path, entry.size, None)
+    return Part(location, ranges, path, None, _why_not_regular(passed_over, folder, path))
+
+
+def _segments(location: str) -> list[str]:
+    return [segment for segment in location.split("/") if segment not in ("", ".")]
+
+
+def _why_outside(location: str) -> str | None:
+    """Return why the name itself forbids to follow it, None where it is a plain relative path."""
+    if not _segments(location):
+        return "it names no file"
+    if len(location) > MAX_LOCATION_BYTES:
+        return f"it is longer than {MAX_LOCATION_BYTES} bytes"
+    if "\0" in location or "\\" in location:
+        return "it holds a NUL or a backslash"
+    if location.startswith("/") or SCHEME.match(location):
+        return "it is absolute or a URL"
+    if ".." in location.split("/"):
+        return "it climbs with '..'"
+    if MEMORY_TAG in location:
+        return "it stands for memory of the runtime"
+    return None
+
+
+def _why_not_regular(passed_over: Mapping[str, str], folder: str, path: str) -> str | None:
+    """Return why a name that is not listed never will be: the listing passed it, or a folder on the way to it, over."""
+    begin = len(folder) + 1 if folder else 0
+    ends = [begin + index for index, letter in enumerate(path[begin:]) if letter == "/"]
+    for way in (path[:end] for end in [*ends, len(path)]):
+        if way in passed_over:
+            return f"it leads through what is not a regular file ({passed_over[way]})"
+    return None
+
+
+def _contradictory(main: str, external: Iterable[tuple[Held, Keys]]) -> Iterator[Problem]:
+    for held, keys in external:
+        reason = _contradiction(held, keys)
+        if reason:
+            yield Problem(main, f"{held.place}: {reason}")
+
+
+def _contradiction(held: Held, keys: Keys) -> str | None:
+    """Return why the external data of one tensor cannot be right whatever the file holds."""
+    if b"location" not in keys:
+        return "expected a location of its external data, found none"
+    for key in (b"offset", b"length"):
+        if key in keys and _number(keys, key) is None:
+            return f"expected a number of bytes as {key.decode()}, found {keys[key][-1][:MAX_SHOWN]!r}"
+    length, expected = _number(keys, b"length"), _expected_bytes(held)
+    if length is None or expected is None or length == expected:
+        return None
+    shape, dtype = list(held.tensor.dims[:8]), dtype_name(held.tensor.data_type)
+    return f"{shape} of {dtype} take {expected} bytes, its external data has {length}"
+
+
+def _missing(main: str, parts: Iterable[Part]) -> Iterator[Problem]:
+    for part in parts:
+        shown = _shown(part.location)
+        if part.outside is not None:
+            yield Problem(main, f"external data {shown!r} was not looked for: {part.outside}")
+        elif part.size is None:
+            yield Problem(part.path, f"named as external data by {readable(main)}, is not there")
+        elif part.size < part.stop:
+            yield Problem(part.path, f"expected at least {part.stop} bytes of external data, found {part.size}")
+
+
+def _outside_findings(main: str, parts: Iterable[Part]) -> Iterator[Finding]:
+    for part in parts:
+        if part.outside is not None:
+            message = f"names external data {_shown(part.location)!r}: {part.outside}; it was not opened"
+            yield Finding("onnx-external-data-outside", Severity.HIGH, main, "external data", message)
+
+
+def _key_findings(main: str, external: Iterable[tuple[Held, Keys]]) -> Iterator[Finding]:
+    """Yield one finding for each key that no writer of external data uses, and for keys given twice."""
+    told: set[bytes] = set()
+    for held, keys in external:
+        for key, values in keys.items():
+            reason = _odd_key(key, values)
+            if reason and key not in told:
+                told.add(key)
+                severity = Severity.HIGH if key.startswith(b"_") else Severity.LOW
+                yield Finding("onnx-external-data-key", severity, main, held.place, reason)
+
+
+def _odd_key(key: bytes, values: list[bytes]) -> str | None:
+    shown = text(key)[:MAX_SHOWN]
+    if key.startswith(b"_"):
+        return f"external data has the key {shown!r}, which readers have taken for one of their own attributes (CVE-2026-34445)"
+    if key not in KNOWN_KEYS:
+        return f"external data has the unknown key {shown!r}"
+    return f"external data has the key {shown!r} {len(values)} times" if len(values) > 1 else None
+
+
+def _details(part: Part) -> dict[str, Any]:
+    return {
+        "location": _shown(part.location),
+        "tensors": len(part.ranges),
+        "offset": part.start,
+        "length": part.stop - part.start,
+        "size": part.size,
+        "overlapping": _overlapping(part.ranges),
+    }
+
+
+def _overlapping(ranges: Iterable[tuple[int, int]]) -> int:
+    """Return how many ranges begin before an earlier one has ended."""
+    count = reached = 0
+    for start, stop in sorted(ranges):
+        count += start < reached
+        reached = max(reached, stop)
+    return count
+
+
+def _shown(location: str) -> str:
+    return readable(location)[:MAX_SHOWN]

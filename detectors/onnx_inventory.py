@@ -1,0 +1,213 @@
+"""What the graphs of an ONNX model hold: operators and tensors, wherever they hide.
+
+In goes a parsed lean `ModelProto`; out come counts of operators, and every tensor with its role and place. Tensors stand in
+initializers, sparse initializers and node attributes, these again in subgraphs (If, Loop, Scan), function bodies, defaults of
+function attributes, and training graphs; all of them are visited, because a tensor that is overlooked is a file that is not
+checked. What external tensors name is left to `detectors.onnx_external`.
+
+Law (a test has its name): nothing that onnx's own reader would see is overlooked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from detectors.onnx_types import dtype_name, raw_bytes_of
+from detectors.protos import onnx_pb2
+from detectors.wire import text
+
+DEFAULT_DOMAINS = frozenset({b"", b"ai.onnx"})
+"""Two spellings of one domain."""
+
+EXTERNAL = 1
+"""TensorProto.DataLocation.EXTERNAL."""
+
+MAX_ELEMENTS = 2**63 - 1
+"""Elements of one tensor; no file system holds more, and no reader of JSON keeps more apart."""
+
+ARROW = " → "
+
+
+class Role(StrEnum):
+    """What a tensor is for."""
+
+    INITIALIZER = "initializer"
+    """A weight: an initializer, or the values of a sparse one."""
+    INDICES = "indices"
+    """Where the values of a sparse tensor belong."""
+    CONSTANT = "constant"
+    """A tensor in an attribute of a node or a function."""
+
+
+class Held(NamedTuple):
+    """A tensor, its role, and the graph or node it stands in."""
+
+    tensor: onnx_pb2.TensorProto
+    role: Role
+    holder: str
+
+    @property
+    def place(self) -> str:
+        """Return a readable path to the tensor."""
+        return f"{self.holder}{ARROW}{self.role} {text(self.tensor.name)[:200]}".rstrip()
+
+
+Operator = tuple[bytes, bytes]
+"""Domain and type of a node; the default domain is always b""."""
+
+
+@dataclass(slots=True)
+class Scope:
+    """What one graph or function body holds, subgraphs included; its nodes share one set of opset imports."""
+
+    operators: Counter[Operator] = field(default_factory=Counter)
+    tensors: list[Held] = field(default_factory=list)
+
+    def add_graph(self, graph: onnx_pb2.GraphProto, place: str) -> None:
+        """Count what *graph* holds."""
+        self.tensors.extend(Held(tensor, Role.INITIALIZER, place) for tensor in graph.initializer)
+        for sparse in graph.sparse_initializer:
+            self._add_sparse(sparse, Role.INITIALIZER, place)
+        self.add_nodes(graph.node, place)
+
+    def add_nodes(self, nodes: Iterable[onnx_pb2.NodeProto], place: str) -> None:
+        """Count *nodes* and what their attributes hold."""
+        counted = self.operators
+        for node in nodes:
+            counted[node.domain, node.op_type] += 1
+            for attribute in node.attribute:
+                if attribute.ListFields():  # An attribute without tensor or graph is empty here; most are.
+                    self.add_attribute(attribute, f"{place}{ARROW}node {text(node.name or node.op_type)[:200]}")
+
+    def add_attribute(self, attribute: onnx_pb2.AttributeProto, place: str) -> None:
+        """Count the tensors and graphs that *attribute* carries."""
+        if attribute.HasField("t"):
+            self.tensors.append(Held(attribute.t, Role.CONSTANT, place))
+        self.tensors.extend(Held(tensor, Role.CONSTANT, place) for tensor in attribute.tensors)
+        if attribute.HasField("sparse_tensor"):
+            self._add_sparse(attribute.sparse_tensor, Role.CONSTANT, place)
+        for sparse in attribute.sparse_tensors:
+            self._add_sparse(sparse, Role.CONSTANT, place)
+        if attribute.HasField("g"):
+            self.add_graph(attribute.g, place)
+        for graph in attribute.graphs:
+            self.add_graph(graph, place)
+
+    def _add_sparse(self, sparse: onnx_pb2.SparseTensorProto, role: Role, place: str) -> None:
+        if sparse.HasField("values"):
+            self.tensors.append(Held(sparse.values, role, place))
+        if sparse.HasField("indices"):
+            self.tensors.append(Held(sparse.indices, Role.INDICES, place))
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All that a model holds.
+
+    operators counts nodes of the graph, its subgraphs and the functions; training graphs are not among them.
+    tensors are those of all graphs, training included. unimported are domains of nodes whose graph or function has no
+    opset import for them.
+    """
+
+    operators: Counter[Operator]
+    tensors: list[Held]
+    unimported: frozenset[bytes]
+
+
+def take_inventory(model: onnx_pb2.ModelProto) -> Inventory:
+    """Return what *model* holds."""
+    graph, training = Scope(), Scope()
+    graph.add_graph(model.graph, "graph")
+    for info in model.training_info:
+        training.add_graph(info.initialization, "training initialization")
+        training.add_graph(info.algorithm, "training algorithm")
+    operators, tensors = _with_one_default_domain(graph.operators), graph.tensors + training.tensors
+    unimported = _domains(operators) - imported_domains(model.opset_import)
+    for function in model.functions:
+        body = _function_body(function)
+        counted = _with_one_default_domain(body.operators)
+        operators += counted
+        tensors += body.tensors
+        unimported |= _domains(counted) - imported_domains(function.opset_import)
+    return Inventory(operators, tensors, frozenset(unimported))
+
+
+def imported_domains(imports: Iterable[onnx_pb2.OperatorSetIdProto]) -> set[bytes]:
+    """Return the domains of opset imports, the default one as b""."""
+    return {_domain(opset.domain) for opset in imports}
+
+
+def functions_of(model: onnx_pb2.ModelProto) -> set[Operator]:
+    """Return the functions that the model brings itself, as the operators that call them."""
+    return {(_domain(function.domain), function.name) for function in model.functions}
+
+
+def elements_of(tensor: onnx_pb2.TensorProto) -> int | None:
+    """Return the product of the dimensions, None where one is negative or the product is beyond `MAX_ELEMENTS`."""
+    dims = tensor.dims
+    if 0 in dims:
+        return 0
+    product = 1
+    for dim in dims:
+        product *= dim
+        if not 0 < product <= MAX_ELEMENTS:
+            return None
+    return product
+
+
+def raw_bytes_in(tensor: onnx_pb2.TensorProto) -> int | None:
+    """Return the size of the tensor's raw data in the model file, None where it has none."""
+    if tensor.HasField("raw_data_size"):
+        return tensor.raw_data_size
+    return len(tensor.raw_data) if tensor.HasField("raw_data") else None
+
+
+def contradictions(tensors: Iterable[Held]) -> Iterator[tuple[Held, str]]:
+    """Yield the tensors whose dimensions, type and raw data cannot all be true, each with the reason."""
+    for held in tensors:
+        reason = _contradiction(held.tensor)
+        if reason:
+            yield held, reason
+
+
+def _contradiction(tensor: onnx_pb2.TensorProto) -> str | None:
+    elements = elements_of(tensor)
+    if elements is None:
+        return f"expected dimensions of a tensor, found {list(tensor.dims[:8])}"
+    raw = raw_bytes_in(tensor)
+    if raw is None or tensor.data_location == EXTERNAL:
+        return None
+    if tensor.HasField("raw_data") and tensor.HasField("raw_data_size"):
+        return "raw data stands there twice"
+    expected = raw_bytes_of(tensor.data_type, elements)
+    if expected is None or raw == expected:
+        return None
+    return f"{list(tensor.dims[:8])} of {dtype_name(tensor.data_type)} take {expected} bytes, its raw data has {raw}"
+
+
+def _function_body(function: onnx_pb2.FunctionProto) -> Scope:
+    body = Scope()
+    place = f"function {text(function.name)[:200]}"
+    body.add_nodes(function.node, place)
+    for attribute in function.attribute_proto:
+        body.add_attribute(attribute, place)
+    return body
+
+
+def _domain(domain: bytes) -> bytes:
+    return b"" if domain in DEFAULT_DOMAINS else domain
+
+
+def _domains(operators: Iterable[Operator]) -> set[bytes]:
+    return {domain for domain, _ in operators}
+
+
+def _with_one_default_domain(operators: Counter[Operator]) -> Counter[Operator]:
+    merged: Counter[Operator] = Counter()
+    for (domain, op_type), count in operators.items():
+        merged[_domain(domain), op_type] += count
+    return merged

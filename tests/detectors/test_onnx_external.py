@@ -1,0 +1,265 @@
+"""External data of ONNX models: found, measured, and never followed out of the model's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from detectors.detection import Contents
+from detectors.facts import Extraction, Severity, State
+from detectors.onnx import DETECTOR
+from detectors.tree import FileEntry, MemoryTree, Passed, PassedOver
+from tests.builders import onnx as build
+
+
+class WatchedTree(MemoryTree):
+    """A tree that notes what is opened, and says which names its listing passed over."""
+
+    def __init__(self, files: dict[str, bytes], passed_over: tuple[PassedOver, ...] = ()) -> None:
+        super().__init__(files)
+        self.opened: set[str] = set()
+        self.passed_over = passed_over
+
+    def files(self) -> Iterator[FileEntry]:
+        return super().files()
+
+    def read(self, path: str, start: int, stop: int) -> bytes:
+        self.opened.add(path)
+        return super().read(path, start, stop)
+
+
+def extract_from(tree: WatchedTree, main: str = "run/m.onnx") -> Extraction:
+    contents = Contents(tree, tree.files())
+    (detection,) = [found for found in DETECTOR.match(contents) if found.main == main]
+    return DETECTOR.extract(contents, detection)
+
+
+def extract(tensor: bytes, beside: dict[str, bytes] | None = None) -> Extraction:
+    data = build.model(build.small_graph(initializers=[tensor]))
+    return extract_from(WatchedTree({"run/m.onnx": data, **(beside or {})}))
+
+
+def problems(extraction: Extraction) -> list[tuple[str, str]]:
+    return [(problem.path, problem.problem) for problem in extraction.completeness.problems]
+
+
+# Where a model can hold a tensor: each of these puts one tensor into a model.
+
+
+def in_sparse(values: bytes, indices: bytes) -> bytes:
+    return build.sparse(values, indices, [9])
+
+
+INDICES = build.tensor("i", [6], build.INT64, bytes(48))
+
+
+def branching(branch: bytes) -> bytes:
+    return build.small_graph(nodes=[build.node("If", [build.attribute("then_branch", g=branch)])])
+
+
+def deeply(tensor: bytes) -> bytes:
+    graph = build.small_graph(initializers=[tensor])
+    for _ in range(20):
+        graph = branching(graph)
+    return graph
+
+
+def with_attribute(**carried: bytes) -> bytes:
+    return build.small_graph(nodes=[build.node("Constant", [build.attribute("value", **carried)])])
+
+
+def function(**parts: bytes) -> bytes:
+    body = build.field(1, "f") + build.field(9, build.opset()) + build.field(10, "own")
+    numbers = {"node": 7, "attribute_proto": 11}
+    return body + b"".join(build.field(numbers[part], data) for part, data in parts.items())
+
+
+def training(number: int, tensor: bytes) -> bytes:
+    return build.field(20, build.field(number, build.small_graph(initializers=[tensor])))
+
+
+POSITIONS = {
+    "initializer": lambda tensor: build.model(build.small_graph(initializers=[tensor])),
+    "sparse values": lambda tensor: build.model(build.small_graph(more=build.field(15, in_sparse(tensor, INDICES)))),
+    "sparse indices": lambda tensor: build.model(build.small_graph(more=build.field(15, in_sparse(build.tensor(), tensor)))),
+    "attribute t": lambda tensor: build.model(with_attribute(t=tensor)),
+    "attribute tensors": lambda tensor: build.model(with_attribute(tensors=tensor)),
+    "attribute sparse_tensor": lambda tensor: build.model(with_attribute(sparse_tensor=in_sparse(tensor, INDICES))),
+    "attribute sparse_tensors": lambda tensor: build.model(with_attribute(sparse_tensors=in_sparse(INDICES, tensor))),
+    "subgraph": lambda tensor: build.model(branching(build.small_graph(initializers=[tensor]))),
+    "graphs": lambda tensor: build.model(with_attribute(graphs=build.small_graph(initializers=[tensor]))),
+    "20 subgraphs deep": lambda tensor: build.model(deeply(tensor)),
+    "function node": lambda tensor: build.model(
+        more=build.field(25, function(node=build.node("Constant", [build.attribute("value", t=tensor)])))
+    ),
+    "function default": lambda tensor: build.model(
+        more=build.field(25, function(attribute_proto=build.attribute("value", t=tensor)))
+    ),
+    "training initialization": lambda tensor: build.model(more=training(1, tensor)),
+    "training algorithm": lambda tensor: build.model(more=training(2, tensor)),
+}
+
+OUTSIDE = {
+    "parent": "../secret.txt",
+    "parent inside": "a/../../secret.txt",
+    "parent that comes back": "../run/w.bin",
+    "parent alone": "..",
+    "absolute": "/etc/passwd",
+    "twice absolute": "//etc/passwd",
+    "backslash": "..\\secret.txt",
+    "backslash inside": "a\\b",
+    "unc": "\\\\host\\share",
+    "drive": "C:/secret.txt",
+    "drive relative": "C:secret.txt",
+    "url": "https://host/w.bin",
+    "file url": "file:///etc/passwd",
+    "scheme": "file:w.bin",
+    "nul": "w.bin\0.txt",
+    "empty": "",
+    "dot": ".",
+    "slash": "/",
+    "very long": "a/" * 5000 + "w.bin",
+    "memory": "*/_ORT_MEM_ADDR_/*",
+    "native memory": "*/_ORT_NATIVE_ENDIAN_MEM_ADDR_/*",
+}
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("location", OUTSIDE.values(), ids=OUTSIDE)
+def test_a_name_that_leads_outside_is_a_finding_and_is_not_opened(position: str, location: str) -> None:
+    data = POSITIONS[position](build.external_tensor(location=location, offset="0", length="24"))
+    tree = WatchedTree({"run/m.onnx": data, "secret.txt": bytes(24), "run/w.bin": bytes(24), "run/a\\b": bytes(24)})
+    extraction = extract_from(tree)
+    assert [(found.rule, found.severity, found.path) for found in extraction.findings] == [
+        ("onnx-external-data-outside", Severity.HIGH, "run/m.onnx")
+    ]
+    assert extraction.completeness.state is State.INCOMPLETE
+    assert extraction.facts.size_bytes == len(data)
+    assert "secret.txt" not in tree.opened
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_external_data_is_found_wherever_a_tensor_can_stand(position: str) -> None:
+    data = POSITIONS[position](build.external_tensor(location="w.bin", offset="8", length="24"))
+    there = extract_from(WatchedTree({"run/m.onnx": data, "run/w.bin": bytes(32)}))
+    assert there.completeness.state is State.COMPLETE
+    assert there.facts.size_bytes == len(data) + 32
+    assert there.facts.details["external_data"] == [
+        {"location": "w.bin", "tensors": 1, "offset": 8, "length": 24, "size": 32, "overlapping": 0}
+    ]
+    missing = extract_from(WatchedTree({"run/m.onnx": data}))
+    assert missing.completeness.state is State.INCOMPLETE
+
+
+def test_missing_external_data_may_still_come() -> None:
+    extraction = extract(build.external_tensor(location="data/w.bin", length="24"))
+    assert extraction.completeness.state is State.INCOMPLETE
+    assert problems(extraction) == [("run/data/w.bin", "named as external data by run/m.onnx, is not there")]
+    assert extraction.findings == ()
+
+
+def test_short_external_data_is_told_with_both_numbers() -> None:
+    extraction = extract(build.external_tensor(location="w.bin", offset="8", length="24"), {"run/w.bin": bytes(31)})
+    assert extraction.completeness.state is State.INCOMPLETE
+    assert problems(extraction) == [("run/w.bin", "expected at least 32 bytes of external data, found 31")]
+
+
+@pytest.mark.parametrize(("size", "state"), [(24, State.COMPLETE), (23, State.INCOMPLETE)])
+def test_without_a_length_the_dimensions_tell_how_much_is_needed(size: int, state: State) -> None:
+    extraction = extract(build.external_tensor(location="w.bin"), {"run/w.bin": bytes(size)})
+    assert extraction.completeness.state is state
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({}, "expected a location of its external data, found none"),
+        ({"location": "w.bin", "offset": "-1"}, "expected a number of bytes as offset, found b'-1'"),
+        ({"location": "w.bin", "length": "24x"}, "expected a number of bytes as length, found b'24x'"),
+        ({"location": "w.bin", "length": "1_0"}, "expected a number of bytes as length, found b'1_0'"),
+        ({"location": "w.bin", "length": "9" * 20}, "expected a number of bytes as length, found b'" + "9" * 20 + "'"),
+        ({"location": "w.bin", "length": "23"}, "[2, 3] of float32 take 24 bytes, its external data has 23"),
+    ],
+)
+def test_external_data_that_cannot_be_right_is_corrupt(keys: dict[str, str], reason: str) -> None:
+    extraction = extract(build.external_tensor(**keys), {"run/w.bin": bytes(24)})
+    assert extraction.completeness.state is State.CORRUPT
+    assert ("run/m.onnx", f"graph → initializer w: {reason}") in problems(extraction)
+
+
+def test_a_length_beyond_any_file_is_a_shortage() -> None:
+    tensor = build.external_tensor("w", [2**61 // 4], location="w.bin", length=str(2**61))
+    extraction = extract(tensor, {"run/w.bin": bytes(24)})
+    assert problems(extraction) == [("run/w.bin", f"expected at least {2**61} bytes of external data, found 24")]
+
+
+def test_of_two_locations_both_are_judged() -> None:
+    tensor = build.tensor(raw=None, more=build.external(("location", "../a"), ("location", "w.bin"), ("length", "24")))
+    extraction = extract(tensor, {"run/w.bin": bytes(24)})
+    assert [found.rule for found in extraction.findings] == ["onnx-external-data-outside", "onnx-external-data-key"]
+
+
+@pytest.mark.parametrize(
+    ("key", "severity"),
+    [("__class__", Severity.HIGH), ("_x", Severity.HIGH), ("basepath", Severity.LOW), ("prepacked", Severity.LOW)],
+)
+def test_a_key_that_no_writer_uses_is_a_finding(key: str, severity: Severity) -> None:
+    extraction = extract(build.external_tensor(location="w.bin", length="24", **{key: "x"}), {"run/w.bin": bytes(24)})
+    assert [(found.rule, found.severity) for found in extraction.findings] == [("onnx-external-data-key", severity)]
+    assert extraction.completeness.state is State.COMPLETE
+
+
+def test_keys_are_ignored_where_data_is_not_external() -> None:
+    """Readers look at the location of the data first, and so do we."""
+    keys = build.external(("location", "../secret.txt")).removesuffix(build.number(14, 1))
+    extraction = extract(build.tensor(more=keys))
+    assert extraction.findings == ()
+    assert extraction.completeness.state is State.COMPLETE
+
+
+@pytest.mark.parametrize("why", [Passed.LINK_INSIDE, Passed.LINK_OUTSIDE, Passed.SPECIAL])
+@pytest.mark.parametrize(
+    ("passed", "location"), [("run/w.bin", "w.bin"), ("run/data", "data/w.bin"), ("run/a/b", "a/b/c/w.bin")]
+)
+def test_a_name_that_leads_through_a_link_is_a_finding(why: Passed, passed: str, location: str) -> None:
+    data = build.model(build.small_graph(initializers=[build.external_tensor(location=location, length="24")]))
+    extraction = extract_from(WatchedTree({"run/m.onnx": data}, (PassedOver(passed, why, "a test"),)))
+    assert [found.rule for found in extraction.findings] == ["onnx-external-data-outside"]
+    assert str(why) in extraction.findings[0].message
+
+
+def test_a_link_elsewhere_is_nobodys_business() -> None:
+    data = build.model(build.small_graph(initializers=[build.external_tensor(location="data/w.bin")]))
+    tree = WatchedTree(
+        {"run/m.onnx": data}, (PassedOver("run/dat", Passed.LINK_INSIDE, ""), PassedOver("data", Passed.LINK_INSIDE, ""))
+    )
+    assert extract_from(tree).findings == ()
+
+
+def test_a_folder_named_as_external_data_is_not_there() -> None:
+    extraction = extract(build.external_tensor(location="data"), {"run/data/w.bin": bytes(24)})
+    assert extraction.completeness.state is State.INCOMPLETE
+
+
+def test_a_name_that_is_not_utf8_is_looked_up_as_the_listing_has_it() -> None:
+    name = b"w\xff.bin"
+    extraction = extract(build.external_tensor(location=name, length="24"), {"run/w\udcff.bin": bytes(24)})
+    assert extraction.completeness.state is State.COMPLETE
+    assert extraction.facts.details["external_data"][0]["location"] == "w\\xff.bin"
+
+
+def test_tensors_that_share_a_file_are_added_up_and_overlaps_counted() -> None:
+    ranges = [("0", "24"), ("24", "24"), ("40", "24"), ("0", "24")]
+    tensors = [build.external_tensor(location="w.bin", offset=offset, length=length) for offset, length in ranges]
+    data = build.model(build.small_graph(initializers=tensors))
+    details = extract_from(WatchedTree({"run/m.onnx": data, "run/w.bin": bytes(99)})).facts.details
+    assert details["external_data"] == [
+        {"location": "w.bin", "tensors": 4, "offset": 0, "length": 64, "size": 99, "overlapping": 2}
+    ]
+
+
+def test_what_is_told_of_many_bad_names_is_bounded() -> None:
+    tensors = [build.external_tensor(location=f"../{i}") for i in range(3000)]
+    extraction = extract_from(WatchedTree({"run/m.onnx": build.model(build.small_graph(initializers=tensors))}))
+    assert len(extraction.findings) == len(extraction.completeness.problems) == 1000
