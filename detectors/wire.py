@@ -20,13 +20,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from detectors.errors import MalformedModel, ModelLimit, TreeChanged
 from detectors.tree import FileTree
+
+if TYPE_CHECKING:
+    from google._upb._message import Descriptor as UpbDescriptor
+    from google._upb._message import FieldDescriptor as UpbFieldDescriptor
+
+    AnyDescriptor: TypeAlias = Descriptor | UpbDescriptor
+    AnyFieldDescriptor: TypeAlias = FieldDescriptor | UpbFieldDescriptor
 
 MAX_FIELDS = 3_000_000
 """Fields that one skeleton may hold. The costliest message for its bytes is an empty one: 2 bytes become about 40."""
@@ -78,16 +85,16 @@ class Window:
         self.base = position
         return 0
 
-    def bytes(self, start: int, stop: int) -> bytes:
-        """Return bytes [start, stop), which lie inside the file."""
-        index = self.at(start, stop - start)
-        return self.buffer[index : index + stop - start]
-
     def _read(self, start: int, stop: int) -> bytes:
         data = self._tree.read(self.path, start, stop)
         if len(data) != stop - start:
             raise TreeChanged(self.path, f"listed with {self.size} bytes, ended at {start + len(data)} while it was read")
         return data
+
+    def bytes(self, start: int, stop: int) -> bytes:
+        """Return bytes [start, stop), which lie inside the file."""
+        index = self.at(start, stop - start)
+        return self.buffer[index : index + stop - start]
 
 
 class Field(NamedTuple):
@@ -127,14 +134,14 @@ class Skeleton:
     start: int
 
 
-def layout_of(descriptor: Descriptor, weights: frozenset[str] = frozenset()) -> Layout:
+def layout_of(descriptor: AnyDescriptor, weights: frozenset[str] = frozenset()) -> Layout:
     """Return the layout of a lean message; *weights* names the fields (`Message.field`) that hold tensor values.
 
     Where the lean message has a field `X_size` beside `X`, a left-out `X` leaves its length in bytes there.
     """
     known: dict[str, Layout] = {}
 
-    def build(message: Descriptor) -> Layout:
+    def build(message: AnyDescriptor) -> Layout:
         if message.full_name in known:
             return known[message.full_name]
         layout = known[message.full_name] = Layout()
@@ -142,7 +149,7 @@ def layout_of(descriptor: Descriptor, weights: frozenset[str] = frozenset()) -> 
             layout.rules[lean.number] = rule(message, lean)
         return layout
 
-    def rule(message: Descriptor, lean: FieldDescriptor) -> Rule:
+    def rule(message: AnyDescriptor, lean: AnyFieldDescriptor) -> Rule:
         if lean.message_type is not None:
             return Rule(build(lean.message_type), 0, None)
         is_weight = f"{message.name}.{lean.name}" in weights
@@ -201,7 +208,9 @@ def parse(found: Skeleton, message: M) -> M:
     try:
         message.ParseFromString(found.data)
     except DecodeError as exc:
-        raise MalformedModel(found.path, found.start, f"expected {message.DESCRIPTOR.name}, found bytes that do not parse") from exc
+        raise MalformedModel(
+            found.path, found.start, f"expected {message.DESCRIPTOR.name}, found bytes that do not parse"
+        ) from exc
     return message
 
 
