@@ -354,17 +354,25 @@ class CollectionEntry(_message.Message):
     value: CollectionDef
     def __init__(self, key: _Optional[bytes] = ..., value: _Optional[_Union[CollectionDef, _Mapping]] = ...) -> None: ...
 
+class SaveSliceInfoDef(_message.Message):
+    __slots__ = ("full_name",)
+    FULL_NAME_FIELD_NUMBER: _ClassVar[int]
+    full_name: bytes
+    def __init__(self, full_name: _Optional[bytes] = ...) -> None: ...
+
 class VariableDef(_message.Message):
-    __slots__ = ("variable_name", "snapshot_name", "is_resource", "trainable")
+    __slots__ = ("variable_name", "snapshot_name", "save_slice_info_def", "is_resource", "trainable")
     VARIABLE_NAME_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_NAME_FIELD_NUMBER: _ClassVar[int]
+    SAVE_SLICE_INFO_DEF_FIELD_NUMBER: _ClassVar[int]
     IS_RESOURCE_FIELD_NUMBER: _ClassVar[int]
     TRAINABLE_FIELD_NUMBER: _ClassVar[int]
     variable_name: bytes
     snapshot_name: bytes
+    save_slice_info_def: SaveSliceInfoDef
     is_resource: bool
     trainable: bool
-    def __init__(self, variable_name: _Optional[bytes] = ..., snapshot_name: _Optional[bytes] = ..., is_resource: _Optional[bool] = ..., trainable: _Optional[bool] = ...) -> None: ...
+    def __init__(self, variable_name: _Optional[bytes] = ..., snapshot_name: _Optional[bytes] = ..., save_slice_info_def: _Optional[_Union[SaveSliceInfoDef, _Mapping]] = ..., is_resource: _Optional[bool] = ..., trainable: _Optional[bool] = ...) -> None: ...
 
 class SavedVariable(_message.Message):
     __slots__ = ("dtype", "shape", "trainable", "name")
@@ -386,13 +394,23 @@ class SavedUserObject(_message.Message):
     metadata: bytes
     def __init__(self, identifier: _Optional[bytes] = ..., metadata: _Optional[bytes] = ...) -> None: ...
 
+class ObjectReference(_message.Message):
+    __slots__ = ("node_id", "local_name")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_NAME_FIELD_NUMBER: _ClassVar[int]
+    node_id: int
+    local_name: bytes
+    def __init__(self, node_id: _Optional[int] = ..., local_name: _Optional[bytes] = ...) -> None: ...
+
 class SavedObject(_message.Message):
-    __slots__ = ("user_object", "variable")
+    __slots__ = ("children", "user_object", "variable")
+    CHILDREN_FIELD_NUMBER: _ClassVar[int]
     USER_OBJECT_FIELD_NUMBER: _ClassVar[int]
     VARIABLE_FIELD_NUMBER: _ClassVar[int]
+    children: _containers.RepeatedCompositeFieldContainer[ObjectReference]
     user_object: SavedUserObject
     variable: SavedVariable
-    def __init__(self, user_object: _Optional[_Union[SavedUserObject, _Mapping]] = ..., variable: _Optional[_Union[SavedVariable, _Mapping]] = ...) -> None: ...
+    def __init__(self, children: _Optional[_Iterable[_Union[ObjectReference, _Mapping]]] = ..., user_object: _Optional[_Union[SavedUserObject, _Mapping]] = ..., variable: _Optional[_Union[SavedVariable, _Mapping]] = ...) -> None: ...
 
 class SavedObjectGraph(_message.Message):
     __slots__ = ("nodes",)
