@@ -1,0 +1,313 @@
+"""TensorFlow SavedModels: where they lie, what they say of themselves, and whether they are whole.
+
+In goes the contents of a tree, out come one detection per folder and its facts. The file is walked without its weights
+(`wire`), so a model of many gigabytes costs a few small reads. A folder with variables and no saved_model file is an export
+that was interrupted: TensorFlow writes that file last. Whether an operator is dangerous is left to `safety`; which of several
+version folders is the one to serve is left to `scan`.
+
+What is shown of several graphs in one model is the one tagged {serve}, else the first. All tags are told.
+
+Laws (each has a test of the same name):
+    a file named saved_model is a SavedModel, whole or broken;
+    a prefix of a saved_model.pb with one graph is never complete;
+    any bytes give facts or a `DetectorError`.
+
+Two prefixes cannot be told from whole models, for both occur in the wild: one that ends between two graphs, and one that
+lacks only the schema version where a writer put it last.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from detectors.detection import Contents, Detector
+from detectors.errors import MalformedModel, ModelError, Unreadable
+from detectors.facts import (
+    Completeness,
+    Detection,
+    Evidence,
+    Extraction,
+    Finding,
+    Framework,
+    ModelFacts,
+    ModelType,
+    Parameters,
+    Problem,
+    Severity,
+    State,
+)
+from detectors.pbtxt import read_text
+from detectors.protos.tensorflow_pb2 import MetaGraphDef, SavedModel
+from detectors.saved_model_folder import (
+    MAIN_NAMES,
+    Variables,
+    asset_findings,
+    asset_problems,
+    assets_of,
+    created_of,
+    files_of,
+    fingerprint_of,
+    main_of,
+    read_variables,
+    unfinished,
+    version_folder_of,
+    within,
+)
+from detectors.signatures import signatures_of
+from detectors.tf_operators import count_operators, custom_operators, uses_variables
+from detectors.tf_parameters import constants_of, parameters_of
+from detectors.tree import FileEntry
+from detectors.wire import LEN, Window, hop, layout_of, parse, skeleton, text
+
+FORMAT = "tensorflow_savedmodel"
+
+MARK = re.compile(
+    r"(?:(.*)/)?(?:saved_model\.(?:pb|pbtxt|cpb)(?:\.tmp[^/]*)?"
+    r"|variables/variables(?:\.index|\.data-\d{5,}-of-\d{5,}|_temp[^/]*/.*))",
+    re.DOTALL,
+)
+"""A path that tells of a SavedModel, or of one that is being written; the first group is its folder."""
+
+WEIGHTS = frozenset({"TensorProto.tensor_content", "TensorProto.string_val"})
+LAYOUT = layout_of(SavedModel.DESCRIPTOR, WEIGHTS)
+
+MAX_EVIDENCE_FIELDS = 1000
+"""Fields that are hopped over to see what a file is, without reading what they hold."""
+
+META_GRAPHS = 2
+META_GRAPH_FIELDS = {field.number: field.name for field in MetaGraphDef.DESCRIPTOR.fields}
+
+MAX_LOADABLE_BYTES = (2 << 30) - 1
+"""The longest message that any protobuf runtime parses (protobuf.dev, "Proto Limits")."""
+
+SPLIT_SIGNATURE = bytes.fromhex("83af70d10d884a3f")
+"""The first bytes of a Riegeli file, at the start of a split SavedModel (github.com/google/riegeli, records file format)."""
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec"
+
+
+def match(contents: Contents) -> Iterator[Detection]:
+    """Yield a detection per folder that is, or is becoming, a SavedModel; what lies inside another one is part of it."""
+    claimed: set[str] = set()
+    for root in sorted(_marked(contents)):
+        detection = _detection(contents, root)
+        if detection is not None and detection.main not in claimed:
+            claimed.update(detection.files)
+            yield detection
+
+
+def extract(contents: Contents, detection: Detection) -> Extraction:
+    """Return the facts of a detected SavedModel. Reads its graph without the weights, the variables index, the fingerprint.
+
+    Raises:
+        MalformedModel: the saved_model file is not a SavedModel, or is cut off.
+        ModelLimit: its structure, or its text, is larger than a named limit.
+    """
+    main = contents.find(detection.main)
+    if main is None or main.path.rpartition("/")[2] not in MAIN_NAMES:
+        return _interrupted(contents, detection)
+    if main.path.endswith(".cpb"):
+        return _split(contents, detection, main)
+    model, findings = _read(contents, main)
+    return _whole(contents, detection, model, findings)
+
+
+def _marked(contents: Contents) -> set[str]:
+    roots = set()
+    for entry in contents.free():
+        if "saved_model." in entry.path or "variables/variables" in entry.path:
+            found = MARK.fullmatch(entry.path)
+            if found:
+                roots.add(found[1] or "")
+    return roots
+
+
+def _detection(contents: Contents, root: str) -> Detection | None:
+    main = main_of(contents, root)
+    files = files_of(contents, root)
+    if main is None:
+        if contents.find(within(root, "variables/checkpoint")):
+            return None  # a training loop keeps its checkpoints there; an export has no such file
+        main, saw = _first_trace(files), "part of an export, no saved_model file"
+        return Detection(FORMAT, ModelType.TENSORFLOW, root, main, (Evidence(main, 0, saw),), files)
+    return Detection(FORMAT, ModelType.TENSORFLOW, root, main, (_evidence(contents, main),), files)
+
+
+def _first_trace(files: Iterable[str]) -> str:
+    """Return the file that best stands for an interrupted export: the index of the variables, else the first."""
+    files = tuple(files)
+    return next((path for path in files if path.endswith("variables/variables.index")), files[0])
+
+
+def _evidence(contents: Contents, path: str) -> Evidence:
+    """Return what the file *path* was seen to be; what it turns out not to be is for `extract` to say."""
+    entry = contents.find(path)
+    named = Evidence(path, 0, f"a file named {path.rpartition('/')[2]}")
+    if entry is None or not path.endswith(".pb"):
+        return named
+    try:
+        return _meta_graph_seen(contents.window(entry)) or named
+    except (ModelError, Unreadable):
+        return named
+
+
+def _meta_graph_seen(window: Window) -> Evidence | None:
+    for found in islice(hop(window, 0, window.size), MAX_EVIDENCE_FIELDS):
+        if found.number == META_GRAPHS and found.wire_type == LEN:
+            numbers = {field.number for field in islice(hop(window, found.start, found.stop), MAX_EVIDENCE_FIELDS)}
+            names = [name for number, name in META_GRAPH_FIELDS.items() if number in numbers]
+            return Evidence(window.path, found.begin, f"MetaGraphDef with {', '.join(names)}") if names else None
+    return None
+
+
+def _read(contents: Contents, main: FileEntry) -> tuple[SavedModel, list[Finding]]:
+    """Return the model without its weights, and what is odd about the file itself."""
+    if main.path.endswith(".pbtxt"):
+        model, findings = read_text(contents, main, SavedModel()), []
+    else:
+        model, findings = _read_binary(contents, main)
+    if not any(meta.HasField("graph_def") for meta in model.meta_graphs):
+        raise MalformedModel(main.path, None, f"expected a MetaGraphDef with a graph, found {_instead(contents, main)}")
+    return model, findings
+
+
+def _read_binary(contents: Contents, main: FileEntry) -> tuple[SavedModel, list[Finding]]:
+    found = skeleton(contents.window(main), LAYOUT)
+    findings: list[Finding] = []
+    if found.counts.get(1, 0) > 1:
+        message = "holds its schema version more than once: several files were joined into one"
+        findings.append(Finding("tf-duplicate-field", Severity.MEDIUM, main.path, "saved_model_schema_version", message))
+    if main.size > MAX_LOADABLE_BYTES:
+        message = f"has {main.size} bytes; no runtime can parse more than {MAX_LOADABLE_BYTES}"
+        findings.append(Finding("tf-too-large", Severity.MEDIUM, main.path, "", message))
+    return parse(found, SavedModel()), findings
+
+
+def _instead(contents: Contents, main: FileEntry) -> str:
+    if main.size == 0:
+        return "an empty file"
+    if contents.head(main).startswith(LFS_POINTER):
+        return "a Git LFS pointer, whose file was never downloaded"
+    return "none"
+
+
+def _whole(contents: Contents, detection: Detection, model: SavedModel, findings: list[Finding]) -> Extraction:
+    meta = shown_graph(model)
+    operators = count_operators(meta.graph_def)
+    if "" in operators:
+        raise MalformedModel(detection.main, None, "a node of the graph has no operator")
+    variables = read_variables(contents, detection.root, uses_variables(operators))
+    fingerprint, contradictions = fingerprint_of(contents, detection.root)
+    version = text(meta.meta_info_def.tensorflow_version)
+    facts = ModelFacts(
+        signatures=signatures_of(meta),
+        parameters=parameters_of(meta, variables.stored),
+        size_bytes=_size(contents, detection),
+        framework=Framework("tensorflow", version or None),
+        style="object_graph" if meta.HasField("object_graph_def") else "graph",
+        tags=tuple(_tags(each) for each in model.meta_graphs),
+        operators=operators,
+        custom_operators=custom_operators(meta.graph_def, operators),
+        dtypes=variables.stored.dtypes if variables.stored else {},
+        fingerprint=fingerprint,
+        created=created_of(detection.root),
+        details=_details(model, meta, detection.root),
+    )
+    assets = assets_of(model)
+    incomplete = (*unfinished(detection.root, detection.files), *asset_problems(contents, detection.root, assets))
+    return Extraction(
+        facts,
+        _completeness(variables, incomplete, contradictions),
+        (*findings, *asset_findings(detection.main, assets), *_equal_tags(detection.main, facts.tags)),
+        variables.unread,
+    )
+
+
+def shown_graph(model: SavedModel) -> MetaGraphDef:
+    """Return the graph of *model* that is shown: the one tagged {serve}, else the first that has a graph."""
+    graphs = [meta for meta in model.meta_graphs if meta.HasField("graph_def")]
+    return next((meta for meta in graphs if _tags(meta) == ("serve",)), graphs[0])
+
+
+def _tags(meta: MetaGraphDef) -> tuple[str, ...]:
+    return tuple(sorted({text(tag) for tag in meta.meta_info_def.tags}))
+
+
+def _equal_tags(path: str, tags: Iterable[tuple[str, ...]]) -> Iterator[Finding]:
+    for each, count in Counter(tags).items():
+        if count > 1:
+            message = f"{count} graphs are tagged {{{', '.join(each)}}}; a loader takes the first of them"
+            yield Finding("tf-equal-tags", Severity.INFO, path, "", message)
+
+
+def _completeness(variables: Variables, incomplete: tuple[Problem, ...], corrupt: tuple[Problem, ...]) -> Completeness:
+    found = variables.completeness
+    if incomplete:
+        found = found.and_also(State.INCOMPLETE, *incomplete)
+    return found.and_also(State.CORRUPT, *corrupt) if corrupt else found
+
+
+def _details(model: SavedModel, meta: MetaGraphDef, root: str) -> dict[str, Any]:
+    constants = constants_of(meta.graph_def)
+    return {
+        "schema_version": model.saved_model_schema_version,
+        "meta_graphs": len(model.meta_graphs),
+        "version_folder": version_folder_of(root),
+        "assets": [text(name) for name in assets_of(model)],
+        "functions": len(meta.graph_def.library.function),
+        "constants": {"tensors": constants.tensors, "elements": constants.elements},
+        "collections": sorted(text(entry.key) for entry in meta.collection_def),
+        "objects": _objects(meta),
+        "git_version": text(meta.meta_info_def.tensorflow_git_version) or None,
+    }
+
+
+def _objects(meta: MetaGraphDef) -> dict[str, int]:
+    """Return how many objects of each kind the model saved; Keras 2 names its own `_tf_keras_layer`, `_tf_keras_model`, …"""
+    kinds = Counter(text(node.user_object.identifier) for node in meta.object_graph_def.nodes if node.HasField("user_object"))
+    return dict(sorted(kinds.items()))
+
+
+def _interrupted(contents: Contents, detection: Detection) -> Extraction:
+    """Return what an export left that never came to its saved_model file."""
+    variables = read_variables(contents, detection.root, None)
+    name = within(detection.root, MAIN_NAMES[0])
+    missing = Problem(name, "is missing: it is written last, so the export has not finished")
+    completeness = _completeness(variables, (missing, *unfinished(detection.root, detection.files)), ())
+    return Extraction(_facts_without_graph(contents, detection, variables), completeness, unread=variables.unread)
+
+
+def _split(contents: Contents, detection: Detection, main: FileEntry) -> Extraction:
+    """Return what can be said of a model that was split into chunks because it is larger than 2 GiB: only that it is one."""
+    if not contents.head(main).startswith(SPLIT_SIGNATURE):
+        raise MalformedModel(
+            main.path, 0, f"expected the signature of a Riegeli file, found {contents.head(main)[:8].hex(' ')}"
+        )
+    variables = read_variables(contents, detection.root, None)
+    facts = _facts_without_graph(contents, detection, variables, note="split SavedModel, not parsed")
+    completeness = _completeness(variables, tuple(unfinished(detection.root, detection.files)), ())
+    return Extraction(facts, completeness, unread=variables.unread)
+
+
+def _facts_without_graph(contents: Contents, detection: Detection, variables: Variables, **details: str) -> ModelFacts:
+    return ModelFacts(
+        parameters=variables.stored.parameters if variables.stored else Parameters(),
+        size_bytes=_size(contents, detection),
+        framework=Framework("tensorflow", None),
+        dtypes=variables.stored.dtypes if variables.stored else {},
+        fingerprint=fingerprint_of(contents, detection.root)[0],
+        created=created_of(detection.root),
+        details={"version_folder": version_folder_of(detection.root), **details},
+    )
+
+
+def _size(contents: Contents, detection: Detection) -> int:
+    entries = (contents.find(path) for path in detection.files)
+    return sum(entry.size for entry in entries if entry is not None)
+
+
+DETECTOR = Detector(FORMAT, match, extract)
