@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
+from detectors.facts import Finding, Metrics
 from detectors.tree import FileEntry, FileTree
 from worker.records import (
     CompletionEvent,
@@ -33,26 +34,45 @@ class Registry(Protocol):
     """
 
     def submit(self, event: CompletionEvent, now: datetime) -> tuple[Ingestion, bool]:
-        """Return the ingestion of *event*, and whether it was known before. A repeated source and id is the same ingestion."""
+        """Return the ingestion of *event*, and whether it was known before. A repeated source and id is the same ingestion.
+
+        Raises:
+            RejectedEvent: a name in the event is empty, too long, or holds what cannot be printed.
+        """
         ...
 
     def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
         """Make *owner* its owner, count the attempt, and return it; None where it has ended or another owns it."""
         ...
 
+    def wait(self, ingestion_id: str, owner: str, reason: str, message: str, now: datetime) -> bool:
+        """Let go of an ingestion whose files still change; it is `waiting`, and the attempt does not count.
+
+        False, and nothing changed, where *owner* does not own it any more.
+        """
+        ...
+
     def located(self, ingestion_id: str, location: str, now: datetime) -> None:
-        """Note where the ingestion's model path was resolved to."""
+        """Note where the ingestion's model path was resolved to; nothing changes where it has ended or is unknown."""
         ...
 
     def finish(self, ingestion_id: str, owner: str, end: End, now: datetime) -> bool:
-        """End the ingestion; False, and nothing changed, where *owner* does not own it any more."""
+        """End the ingestion; False, and nothing changed, where *owner* does not own it any more.
+
+        Raises:
+            ValueError: the state is no end, or is `registered`, which `register` alone says.
+        """
         ...
 
     def register(self, ingestion_id: str, owner: str, version: NewVersion, now: datetime) -> Registration | None:
         """Write the version, its files, metrics and findings, and end the ingestion, all or nothing.
 
-        Where the scope holds equal content already, that version is the answer and the ingestion ends `unchanged`.
-        None, and nothing changed, where *owner* does not own the ingestion any more.
+        Where the scope holds equal content already, that version is the answer, it takes over the new listing key, and the
+        ingestion ends `unchanged`. None, and nothing changed, where *owner* does not own the ingestion any more.
+
+        Raises:
+            RejectedEvent: a name, a path or a size in *version* cannot be kept.
+            ValueError: the version is not the one planned for this ingestion, or is of another team.
         """
         ...
 
@@ -81,7 +101,14 @@ class Registry(Protocol):
         ...
 
     def versions(self, query: VersionQuery) -> Sequence[ModelVersion]:
-        """Return matching versions, newest first."""
+        """Return matching versions, newest first (by the order of registration, whatever the clocks said)."""
+        ...
+
+    def named(self, team: str, name: str, number: int | None = None) -> Sequence[ModelVersion]:
+        """Return the version with this number, or the latest, of every model of the team with this name, newest first.
+
+        Names are unique within a project; what it means that two projects have the name is for the caller to decide.
+        """
         ...
 
     def version(self, team: str, version_id: str) -> ModelVersion | None:
@@ -92,16 +119,34 @@ class Registry(Protocol):
         """Return the files of a version, sorted by path."""
         ...
 
+    def metrics(self, version_id: str) -> Metrics | None:
+        """Return what the run of a version reported, its values in the order given; None where there is no such version."""
+        ...
+
+    def findings(self, version_id: str) -> Sequence[Finding]:
+        """Return the findings of a version, in the order given."""
+        ...
+
+    def metadata(self, version_id: str) -> bytes | None:
+        """Return the custom metadata of a version, byte for byte; None where there is none."""
+        ...
+
     def rename(self, team: str, version_id: str, name: str, now: datetime) -> ModelVersion | None:
-        """Give the version's model another name and return the version; None where there is no such version.
+        """Give the version's model, and so all its versions, another name, no longer a generated one; return the version.
+
+        None where there is no such living version.
 
         Raises:
-            RejectedEvent: another model of the project has that name.
+            RejectedEvent: another model of the project has that name, or the name cannot be kept.
         """
         ...
 
     def tag(self, team: str, version_id: str, add: Iterable[str], remove: Iterable[str]) -> ModelVersion | None:
-        """Add and remove tags and return the version; None where there is no such version."""
+        """Add tags, then remove tags, and return the version; None where there is no such living version.
+
+        Raises:
+            RejectedEvent: a tag to add cannot be kept.
+        """
         ...
 
     def delete(self, team: str, version_id: str, now: datetime) -> ModelVersion | None:

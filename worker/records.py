@@ -5,6 +5,7 @@ They hold plain values, are valid once they exist, and travel between the pure s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -96,8 +97,8 @@ class Scope:
     @property
     def key(self) -> str:
         """Return the scope as one string, different for different scopes."""
-        last = ("e", self.experiment) if self.experiment else ("l", self.location or "")
-        return "\x1f".join((self.team, self.project, *last))
+        last = ("experiment", self.experiment) if self.experiment else ("location", self.location or "")
+        return json.dumps((self.team, self.project, *last))
 
 
 @dataclass(frozen=True, slots=True)
