@@ -1,0 +1,105 @@
+"""Brings a database to the tables of this code, and tells what is missing.
+
+In goes a URL; out come the names of revisions. Alembic is imported only where there is something to do, because that costs
+more than the rest of a start. Its environment is the package `worker.registry.migrations`; no file of settings is needed.
+
+Laws (each has a test of the same name):
+    migrating twice is migrating once, also for two processes at the same time;
+    the migrations arrive at the tables of `tables`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from worker.errors import BadSetting
+from worker.registry.engine import BUSY_SECONDS, SETTING, open_engine, shown, translated
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+REVISIONS = ("0001",)
+"""Every revision of the tables, oldest first; the last one is what this code works with. A test compares with the folder."""
+
+SCRIPTS = "worker.registry:migrations"
+"""Where Alembic finds environment and revisions, as package and folder."""
+
+POSTGRES_LOCK = 0x6D6F64656C
+"""The advisory lock that keeps two migrations of one PostgreSQL database apart; any number that nobody else takes."""
+
+
+def pending(url: str) -> tuple[str, ...]:
+    """Return the revisions that the database at *url* lacks, oldest first; empty where it is up to date.
+
+    Raises:
+        BadSetting: the database is newer than this code, or the URL is not one.
+        RegistryUnavailable: the database did not answer.
+    """
+    engine = open_engine(url)
+    try:
+        with translated(), engine.connect() as connection:
+            return _pending(connection)
+    finally:
+        engine.dispose()
+
+
+def migrate(url: str, busy_seconds: float = BUSY_SECONDS) -> tuple[str, ...]:
+    """Bring the database at *url* to the tables of this code, in one transaction; return the revisions that it lacked.
+
+    Raises:
+        BadSetting: the database is newer than this code, or the URL is not one.
+        RegistryUnavailable: the database did not answer; nothing was changed.
+    """
+    engine = open_engine(url, busy_seconds)
+    try:
+        return _migrate(engine)
+    finally:
+        engine.dispose()
+
+
+def configuration() -> Config:
+    """Return Alembic's settings for the packaged environment. To write a new revision, see `migrations/env.py`."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", SCRIPTS)
+    return config
+
+
+def _migrate(engine: Engine) -> tuple[str, ...]:
+    with translated(), engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": POSTGRES_LOCK})
+        lacking = _pending(connection)
+        if lacking:
+            _upgrade(connection)
+        return lacking
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+
+    config = configuration()
+    config.attributes["connection"] = connection
+    command.upgrade(config, REVISIONS[-1])
+
+
+def _pending(connection: Connection) -> tuple[str, ...]:
+    found = _revision(connection)
+    if found is None:
+        return REVISIONS
+    if found not in REVISIONS:
+        newest = f"this modelport knows revisions up to {REVISIONS[-1]}"
+        raise BadSetting(
+            f"{SETTING}={shown(connection.engine.url)}: the database has revision {found}, {newest}; update modelport"
+        )
+    return REVISIONS[REVISIONS.index(found) + 1 :]
+
+
+def _revision(connection: Connection) -> str | None:
+    """Return the revision that the database is at, None for an empty one. Reads Alembic's own table without Alembic."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()

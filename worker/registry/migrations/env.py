@@ -1,0 +1,38 @@
+"""What Alembic runs to migrate: the revisions on the connection that `worker.registry.migrate` has opened.
+
+A new revision, compared with a database at the last one (URL), goes to `versions/`, its name to `migrate.REVISIONS`:
+
+    from alembic import command
+    from worker.registry.engine import open_engine
+    from worker.registry.migrate import configuration
+
+    config = configuration()
+    with open_engine(URL).begin() as config.attributes["connection"]:
+        command.revision(config, "what it changes", autogenerate=True, rev_id="0002")
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from alembic import context
+from sqlalchemy.types import TypeDecorator
+
+from worker.registry.tables import metadata
+
+
+def plain_type(kind: str, item: object, autogenerate: object) -> str | Literal[False]:
+    """Return how a type of our own is written in a revision: as the database's type below it, which stays when ours changes."""
+    if kind == "type" and isinstance(item, TypeDecorator):
+        return f"sa.{item.impl_instance!r}"
+    return False
+
+
+# SQLite cannot alter a table in most ways: "batch" copies it instead, and is an ordinary ALTER on other databases.
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+    render_item=plain_type,
+)
+context.run_migrations()

@@ -1,0 +1,214 @@
+"""Every table of the registry, in one place.
+
+`migrations/` builds these tables step by step; a test proves that it arrives exactly here. No type is SQLite's alone.
+Text that may come from outside is `AnyText`; times are moments in UTC.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from worker.registry.columns import AnyText, Json, Moment
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _sequence() -> Column[int]:
+    """Return the column that counts rows in the order of their writing; clocks of workers may differ, this does not."""
+    return Column("sequence", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True)
+
+
+ingestions = Table(
+    "ingestions",
+    metadata,
+    _sequence(),
+    Column("id", AnyText, nullable=False, unique=True),
+    # A digest of team, source and event id: the key that makes a repeated event the same ingestion.
+    Column("event_key", Text, nullable=False, unique=True),
+    Column("source", AnyText, nullable=False),
+    Column("event_id", AnyText, nullable=False),
+    Column("model_path", AnyText, nullable=False),
+    Column("team", AnyText, nullable=False),
+    Column("project", AnyText, nullable=False),
+    Column("experiment", AnyText),
+    Column("declared_type", Text),
+    Column("name", AnyText),
+    Column("trigger", Text, nullable=False),
+    # Where it stands now; every step to it is a row of ingestion_history, written in the same transaction.
+    #   received       written by submit, owner null; claim makes it running
+    #   waiting        written by wait, owner null; claim makes it running
+    #   running        written by claim and take_over, owner set; its owner makes it waiting or an end
+    #   registered     end, written by register with its version; answered_version is version_id
+    #   unchanged      end, written by register or finish; answered_version is the version of equal content
+    #   nothing_found  end, written by finish
+    #   failed         end, written by finish, with the reason that a person reads
+    #   discarded      end, written by finish
+    #   ignored        end, written by finish
+    # The transitions themselves are `worker.lifecycle.MOVES`.
+    Column("state", Text, nullable=False),
+    Column("reason", AnyText),
+    Column("message", AnyText),
+    Column("attempts", Integer, nullable=False),
+    # Planned at submit, so that every attempt writes to the same prefix of the store.
+    Column("version_id", AnyText, nullable=False, unique=True),
+    # Null before the end. No foreign key: it and model_versions.ingestion_id would form a ring, and rows are never removed.
+    Column("answered_version", AnyText),
+    # Set exactly while the state is running. Who is not the owner changes nothing: that is the fence.
+    Column("owner", AnyText),
+    Column("location", AnyText),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+    Index("ix_ingestions_state", "state"),
+)
+
+ingestion_history = Table(
+    "ingestion_history",
+    metadata,
+    _sequence(),
+    # Append-only: one row for every step of an ingestion, the state that it came to, and why.
+    Column("ingestion_id", ForeignKey("ingestions.id"), nullable=False, index=True),
+    Column("at", Moment, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", AnyText),
+    Column("message", AnyText),
+)
+
+registered_models = Table(
+    "registered_models",
+    metadata,
+    _sequence(),
+    Column("team", AnyText, nullable=False),
+    Column("project", AnyText, nullable=False),
+    Column("name", AnyText, nullable=False),
+    # The name as searches compare it: databases differ in what they take for upper and lower case.
+    Column("name_folded", Text, nullable=False),
+    # True until somebody gives the name: an event that names it, or rename.
+    Column("is_generated", Boolean, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+    UniqueConstraint("team", "project", "name"),
+)
+
+model_versions = Table(
+    "model_versions",
+    metadata,
+    _sequence(),
+    Column("id", AnyText, nullable=False, unique=True),
+    Column("model", ForeignKey("registered_models.sequence"), nullable=False),
+    # Counts within the model from 1. Deleted versions keep theirs, so that a number never names two contents.
+    Column("number", Integer, nullable=False),
+    Column("ingestion_id", ForeignKey("ingestions.id"), nullable=False, unique=True),
+    Column("team", AnyText, nullable=False),
+    Column("experiment", AnyText),
+    Column("experiment_folded", Text),
+    # A digest of team, project, and experiment or location: inside it equal content is unchanged.
+    Column("scope", Text, nullable=False),
+    Column("model_type", Text, nullable=False),
+    Column("format", AnyText, nullable=False),
+    Column("location", AnyText, nullable=False),
+    # The only thing about a version that an ingestion changes: equal content, listed anew, needs no reading next time.
+    Column("listing_key", AnyText, nullable=False),
+    Column("rules_version", AnyText, nullable=False),
+    Column("digest", AnyText, nullable=False),
+    Column("oms_digest", AnyText, nullable=False),
+    Column("duplicate_of", ForeignKey("model_versions.id")),
+    Column("store", Text, nullable=False),
+    Column("url", AnyText, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("completeness", AnyText, nullable=False),
+    Column("verdict", AnyText, nullable=False),
+    Column("report", AnyText, nullable=False),
+    Column("summary", Json, nullable=False),
+    Column("detail", Json, nullable=False),
+    Column("metadata_raw", LargeBinary),
+    Column("created", Moment, nullable=False),
+    # Null while the version lives; delete sets it, nothing takes it back.
+    Column("deleted", Moment),
+    UniqueConstraint("model", "number"),
+)
+
+Index(
+    "uq_model_versions_living_content",
+    model_versions.c.scope,
+    model_versions.c.digest,
+    unique=True,
+    sqlite_where=model_versions.c.deleted.is_(None),
+    postgresql_where=model_versions.c.deleted.is_(None),
+)
+Index("ix_model_versions_listing", model_versions.c.scope, model_versions.c.listing_key)
+Index("ix_model_versions_content", model_versions.c.team, model_versions.c.digest)
+
+
+def _part_of_version(*columns: Column[object]) -> tuple[Column[object], ...]:
+    """Return the key of a row that belongs to a version, in the order given at registration, and its own columns."""
+    key: Column[object] = Column("version_id", ForeignKey("model_versions.id"), primary_key=True)
+    return key, Column("position", Integer, primary_key=True, autoincrement=False), *columns
+
+
+version_files = Table(
+    "version_files",
+    metadata,
+    *_part_of_version(
+        # What a person reads, with backslash escapes for what is not UTF-8, and beside it the bytes that open the file.
+        Column("path", AnyText, nullable=False),
+        Column("path_raw", LargeBinary, nullable=False),
+        Column("size", BigInteger, nullable=False),
+        Column("sha256", Text, nullable=False),
+    ),
+)
+
+version_metrics = Table(
+    "version_metrics",
+    metadata,
+    *_part_of_version(
+        Column("name", AnyText, nullable=False),
+        Column("value", Double),
+        Column("step", BigInteger),
+        Column("session", AnyText, nullable=False),
+        Column("source", AnyText, nullable=False),
+        Column("wall_time", Double),
+        # Databases differ on NaN, infinities and integers beyond 64 bits. Where a metric has one, the three numbers
+        # stand here as a JSON list [value, step, wall_time], and the odd ones are null in their own columns.
+        Column("exact", Json),
+    ),
+)
+
+version_findings = Table(
+    "version_findings",
+    metadata,
+    *_part_of_version(
+        Column("rule", AnyText, nullable=False),
+        Column("severity", Text, nullable=False),
+        Column("path", AnyText, nullable=False),
+        Column("place", AnyText, nullable=False),
+        Column("message", AnyText, nullable=False),
+    ),
+)
+
+version_tags = Table(
+    "version_tags",
+    metadata,
+    Column("version_id", ForeignKey("model_versions.id"), primary_key=True),
+    Column("tag", AnyText, primary_key=True),
+    Index("ix_version_tags_tag", "tag"),
+)

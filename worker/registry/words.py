@@ -1,0 +1,113 @@
+"""What the registry asks of names, how it compares them, and how it makes ids; the same for every kind of registry.
+
+A name is what a person types and reads: it can be printed, and it fits into an index of any database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import string
+from collections.abc import Callable
+
+from worker.errors import RejectedEvent
+from worker.records import CompletionEvent, NewVersion, Scope
+from worker.registry.stored import is_storable
+
+MAX_NAME_BYTES = 512
+"""UTF-8 bytes of a name. Three of them stand in one unique index, and PostgreSQL's index rows end at 2,704 bytes."""
+
+MAX_TEXT_CHARS = 3 * MAX_NAME_BYTES
+"""Folded characters that a search text may have and still match: folding makes a name up to three times as long."""
+
+MAX_BYTES = 2**63 - 1
+"""The largest size that a database's integer holds."""
+
+INGESTION_PREFIX, INGESTION_CHARS = "in", 20
+VERSION_PREFIX, VERSION_CHARS = "mo", 12
+"""A version's id is as long as those of the original repository."""
+
+MAX_TRIES = 5
+"""Tries of a transaction that another one beat to a unique key. The second finds the winner's row; more is a bad generator."""
+
+NewId = Callable[[str, int], str]
+"""Takes a prefix and a number of characters, and returns an id that nobody can guess."""
+
+
+def random_id(prefix: str, chars: int) -> str:
+    """Return *prefix* and *chars* random characters of `[a-z0-9]`."""
+    alphabet = string.ascii_lowercase + string.digits
+    return prefix + "".join(secrets.choice(alphabet) for _ in range(chars))
+
+
+def event_key(event: CompletionEvent) -> str:
+    """Return what is equal exactly for two messages of one event: a digest of team, source and id."""
+    return _digest(event.team, event.source, event.id)
+
+
+def scope_key(scope: Scope) -> str:
+    """Return what is equal exactly for equal scopes: a digest, because a location is longer than an index takes."""
+    return _digest(scope.key)
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256(json.dumps(words).encode("ascii")).hexdigest()
+
+
+def folded(name: str) -> str:
+    """Return *name* in the form that searches compare, so that case does not matter in any language or database."""
+    return name.casefold()
+
+
+def is_searchable(text: str) -> bool:
+    """Tell whether a name can hold *text* at all; what cannot be in a name is not asked of the database."""
+    return is_storable(text) and len(folded(text)) <= MAX_TEXT_CHARS
+
+
+def rows_wanted(limit: int) -> int:
+    """Return the most rows that a query with this *limit* gives: none for a negative one, never more than databases count."""
+    return min(max(limit, 0), MAX_BYTES)
+
+
+def check_event(event: CompletionEvent) -> None:
+    """Raise RejectedEvent unless every name in *event* can be kept."""
+    check_name("team", event.team)
+    check_name("project", event.project)
+    if event.experiment:
+        check_name("experiment", event.experiment)
+    if event.name is not None:
+        check_name("model name", event.name)
+
+
+def check_version(version: NewVersion) -> None:
+    """Raise RejectedEvent unless the names, paths and sizes in *version* can be kept."""
+    check_name("team", version.scope.team)
+    check_name("project", version.scope.project)
+    if version.scope.experiment:
+        check_name("experiment", version.scope.experiment)
+    check_name("model name", version.model_name)
+    for file in version.files:
+        _check_path(file.path)
+    if version.size_bytes > MAX_BYTES or any(file.size > MAX_BYTES for file in version.files):
+        raise RejectedEvent(f"a size is beyond {MAX_BYTES} bytes")
+
+
+def check_name(what: str, name: str) -> None:
+    """Raise RejectedEvent unless *name* can be printed and indexed everywhere; *what* says whose name it is."""
+    if not name:
+        raise RejectedEvent(f"the {what} is empty")
+    shown = ascii(name[:40])
+    if not is_storable(name):
+        raise RejectedEvent(f"the {what} {shown} holds a zero character, or bytes that are not UTF-8")
+    length = len(name.encode("utf-8"))
+    if length > MAX_NAME_BYTES:
+        raise RejectedEvent(f"the {what} {shown}… is {length} bytes long; at most {MAX_NAME_BYTES} are kept")
+
+
+def _check_path(path: str) -> None:
+    """Raise RejectedEvent unless *path* is what a file's name in bytes becomes: surrogates stand for single bytes."""
+    try:
+        path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as exc:
+        raise RejectedEvent(f"the path of a file {path[:40]!a} holds a character that no file name has") from exc
