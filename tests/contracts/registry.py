@@ -1,0 +1,804 @@
+"""The contract suite of `Registry`: what every registry must do, wherever it keeps its rows.
+
+A registry joins by subclassing `RegistryContract` and giving it a fixture `build`, which makes an empty one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from threading import Barrier, Thread
+from typing import Any
+
+import pytest
+
+from detectors.facts import Finding, Metric, Metrics, ModelType, Severity
+from worker.errors import RegistryUnavailable, RejectedEvent
+from worker.ports import Registry
+from worker.records import (
+    CompletionEvent,
+    End,
+    FileDigest,
+    HistoryEntry,
+    Ingestion,
+    IngestionState,
+    NewVersion,
+    Registration,
+    Scope,
+    StoreMode,
+    VersionQuery,
+)
+from worker.registry.words import NewId, random_id
+
+NOON = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
+LATER = NOON + timedelta(seconds=1)
+
+Build = Callable[..., Registry]
+"""Makes an empty registry; takes `new_id`, which makes its ids."""
+
+ODD_TEXTS = (
+    "",
+    " ",
+    "emoji 🦆 and accents é",
+    "right-to-left \u202e override",
+    "line\nbreak\r\ttab \x1b[31m",
+    "zero \0 character",
+    "not UTF-8: \udcff\udcfe",
+    "a high and a low surrogate apart: \ud83d\ude00",
+    "escaped:looks like the stored form \\x00",
+    "back\\slash \\udcff",
+    "'; DROP TABLE model_versions; --",
+    "%_/\\%",
+    "n" * 10_000,
+)
+
+
+def counting_ids() -> NewId:
+    """Return a generator of ids that counts: `in1`, `mo2`, …"""
+    numbers = iter(range(1, 1_000_000))
+    return lambda prefix, chars: f"{prefix}{next(numbers)}"
+
+
+def event(id: str = "run-1", **changes: Any) -> CompletionEvent:
+    """Return a completion event of the experiment `mnist`."""
+    return replace(CompletionEvent(source="test", id=id, model_path="/runs/mnist", experiment="mnist"), **changes)
+
+
+def scope_of(event: CompletionEvent) -> Scope:
+    """Return the scope that *event* works in."""
+    return Scope(event.team, event.project, event.experiment, None if event.experiment else event.model_path)
+
+
+def new_version(ingestion: Ingestion, digest: str = "d1", **changes: Any) -> NewVersion:
+    """Return the version that *ingestion* may register, of content *digest*."""
+    version = NewVersion(
+        id=ingestion.version_id,
+        scope=scope_of(ingestion.event),
+        model_name=ingestion.event.name or ingestion.event.experiment or "model",
+        is_generated_name=ingestion.event.name is None,
+        model_type=ModelType.ONNX,
+        format="onnx",
+        location="file:///runs/mnist",
+        listing_key=f"listing of {ingestion.id}",
+        rules_version="1",
+        digest=digest,
+        oms_digest=f"oms of {digest}",
+        store=StoreMode.COPY,
+        url=f"file:///store/{ingestion.version_id}",
+        size_bytes=3,
+        completeness="complete",
+        verdict="clean",
+        report='{"schema": "modelport.scan/1"}',
+        summary={"loss": {"scalar": "loss", "result": {"max": 0.5}}},
+        detail=({"session": "eval", "scalars": []},),
+        metadata_raw=b'{"a": 1}',
+        files=(FileDigest("a/model.onnx", 3, "0" * 64),),
+        metrics=(Metric("loss", 0.5, 7, "eval", "eval/events.out.tfevents.1", 1.5),),
+        findings=(Finding("onnx-external-data", Severity.HIGH, "a/model.onnx", "tensor w", "leaves the folder"),),
+    )
+    return replace(version, **changes)
+
+
+def claimed(registry: Registry, id: str = "run-1", owner: str = "me", **changes: Any) -> Ingestion:
+    """Return the ingestion of a new event, owned by *owner*."""
+    ingestion, _ = registry.submit(event(id, **changes), NOON)
+    running = registry.claim(ingestion.id, owner, NOON)
+    assert running is not None
+    return running
+
+
+def register(registry: Registry, id: str = "run-1", digest: str = "d1", **changes: Any) -> Registration:
+    """Return what registering content *digest* for a new event gives; *changes* are of the event."""
+    ingestion = claimed(registry, id, **changes)
+    registration = registry.register(ingestion.id, "me", new_version(ingestion, digest), LATER)
+    assert registration is not None
+    return registration
+
+
+def failed(reason: str = "unreadable") -> End:
+    return End(IngestionState.FAILED, reason, "it may not be read")
+
+
+def standing(registry: Registry, ingestion: Ingestion) -> Ingestion:
+    """Return how *ingestion* stands now."""
+    now = registry.ingestion(ingestion.event.team, ingestion.id)
+    assert now is not None
+    return now
+
+
+class RegistryContract:
+    """The laws of any registry."""
+
+    @pytest.fixture
+    def build(self) -> Iterator[Build]:
+        raise NotImplementedError("the subclass says how to build a registry")
+
+    @pytest.fixture
+    def registry(self, build: Build) -> Registry:
+        return build()
+
+    # Acceptance
+
+    def test_a_submitted_event_is_received_and_owned_by_nobody(self, build: Build) -> None:
+        registry = build(new_id=counting_ids())
+        ingestion, known = registry.submit(event(), NOON)
+        assert not known
+        assert ingestion == Ingestion(
+            id="in1",
+            event=event(),
+            state=IngestionState.RECEIVED,
+            reason=None,
+            message=None,
+            attempts=0,
+            version_id="mo2",
+            answered_version=None,
+            owner=None,
+            location=None,
+            created=NOON,
+            updated=NOON,
+        )
+        assert registry.ingestion("default", "in1") == ingestion
+        assert list(registry.history("in1")) == [HistoryEntry(NOON, IngestionState.RECEIVED, None, None)]
+
+    def test_ids_are_in_and_20_characters_and_mo_and_12(self, registry: Registry) -> None:
+        ingestion, _ = registry.submit(event(), NOON)
+        assert (ingestion.id[:2], len(ingestion.id)) == ("in", 22)
+        assert (ingestion.version_id[:2], len(ingestion.version_id)) == ("mo", 14)
+        assert set(ingestion.id + ingestion.version_id) <= set("abcdefghijklmnopqrstuvwxyz0123456789")
+
+    def test_a_repeated_event_is_the_same_ingestion(self, registry: Registry) -> None:
+        first, _ = registry.submit(event(), NOON)
+        assert registry.submit(event(model_path="/elsewhere"), LATER) == (first, True)
+
+    def test_a_repeated_event_whose_ingestion_has_ended_is_the_same_ingestion(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        registry.finish(ingestion.id, "me", failed(), LATER)
+        again, known = registry.submit(event(), LATER)
+        assert (again.id, again.state, known) == (ingestion.id, IngestionState.FAILED, True)
+
+    @pytest.mark.parametrize("other", [{"id": "run-2"}, {"source": "other"}, {"team": "other"}])
+    def test_another_id_source_or_team_is_another_ingestion(self, registry: Registry, other: dict[str, str]) -> None:
+        first, _ = registry.submit(event(), NOON)
+        second, known = registry.submit(replace(event(), **other), NOON)
+        assert not known
+        assert second.id != first.id
+
+    def test_words_do_not_run_together(self, registry: Registry) -> None:
+        first, _ = registry.submit(event(source="a\x1fb", id="c"), NOON)
+        second, _ = registry.submit(event(source="a", id="b\x1fc"), NOON)
+        assert first.id != second.id
+
+    def test_an_id_that_is_taken_is_not_given_twice(self, build: Build) -> None:
+        ids = iter(["inA", "moA", "inA", "moB", "inB", "moA", "inB", "moB"])
+        registry = build(new_id=lambda prefix, chars: next(ids))
+        registry.submit(event("1"), NOON)
+        second, _ = registry.submit(event("2"), NOON)
+        assert (second.id, second.version_id) == ("inB", "moB")
+
+    def test_a_generator_that_never_gives_a_free_id_is_unavailable(self, build: Build) -> None:
+        registry = build(new_id=lambda prefix, chars: prefix)
+        registry.submit(event("1"), NOON)
+        with pytest.raises(RegistryUnavailable):
+            registry.submit(event("2"), NOON)
+
+    def test_one_event_is_one_ingestion_for_many_threads(self, registry: Registry) -> None:
+        answers = in_threads(8, lambda number: registry.submit(event(), NOON))
+        assert len({ingestion.id for ingestion, known in answers}) == 1
+        assert [known for ingestion, known in answers].count(False) == 1
+
+    @pytest.mark.parametrize("text", ODD_TEXTS)
+    def test_any_source_id_and_path_come_back_as_they_were(self, registry: Registry, text: str) -> None:
+        odd = event(id=text, source=text, model_path=text)
+        ingestion, _ = registry.submit(odd, NOON)
+        assert standing(registry, ingestion).event == odd
+        assert registry.submit(odd, NOON) == (ingestion, True)
+
+    @pytest.mark.parametrize("field", ["team", "project", "experiment", "name"])
+    @pytest.mark.parametrize("name", ["zero \0", "\udcff", "n" * 10_000, "é" * 257])
+    def test_a_name_that_cannot_be_kept_is_refused(self, registry: Registry, field: str, name: str) -> None:
+        with pytest.raises(RejectedEvent, match=r"the (model )?(team|project|experiment|name) .*(zero character|long)"):
+            registry.submit(replace(event(), **{field: name}), NOON)
+
+    @pytest.mark.parametrize("name", ["é" * 256, "🦆", "line\nbreak", "escaped:x", "'\"%_", " "])
+    def test_any_other_name_comes_back_as_it_was(self, registry: Registry, name: str) -> None:
+        named = event(team=name, project=name, experiment=name, name=name)
+        version = register(registry, team=name, project=name, experiment=name, name=name).version
+        assert registry.submit(named, NOON)[0].event == named
+        assert (version.team, version.project, version.experiment, version.model_name) == (name, name, name, name)
+        assert list(registry.versions(VersionQuery(team=name, text=name))) == [version]
+
+    def test_an_empty_team_is_refused(self, registry: Registry) -> None:
+        with pytest.raises(RejectedEvent, match="the team is empty"):
+            registry.submit(event(team=""), NOON)
+
+    def test_a_moment_is_kept_in_utc(self, registry: Registry) -> None:
+        ingestion, _ = registry.submit(event(), NOON.astimezone(timezone(timedelta(hours=5))))
+        created = standing(registry, ingestion).created
+        assert created == NOON
+        assert created.utcoffset() == timedelta(0)
+
+    def test_a_moment_without_a_zone_is_a_mistake(self, registry: Registry) -> None:
+        with pytest.raises(Exception, match="expected a time with its zone"):
+            registry.submit(event(), NOON.replace(tzinfo=None))
+
+    # Ownership
+
+    def test_a_claim_makes_an_owner_and_counts_the_attempt(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        assert (ingestion.state, ingestion.owner, ingestion.attempts) == (IngestionState.RUNNING, "me", 1)
+        assert standing(registry, ingestion) == ingestion
+        assert list(registry.running()) == [ingestion]
+
+    def test_a_claim_by_the_owner_is_another_attempt(self, registry: Registry) -> None:
+        ingestion = registry.claim(claimed(registry).id, "me", LATER)
+        assert ingestion is not None
+        assert ingestion.attempts == 2
+        assert [entry.message for entry in registry.history(ingestion.id)] == [None, "attempt 1 by me", "attempt 2 by me"]
+
+    def test_what_another_owns_cannot_be_claimed(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        assert registry.claim(ingestion.id, "you", LATER) is None
+        assert standing(registry, ingestion) == ingestion
+
+    def test_what_has_ended_cannot_be_claimed(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        registry.finish(ingestion.id, "me", failed(), LATER)
+        assert registry.claim(ingestion.id, "me", LATER) is None
+        assert list(registry.running()) == []
+
+    def test_an_unknown_ingestion_cannot_be_moved(self, registry: Registry) -> None:
+        assert registry.claim("in?", "me", NOON) is None
+        assert not registry.finish("in?", "me", failed(), NOON)
+        assert not registry.take_over("in?", "me", "you", NOON)
+        assert not registry.wait("in?", "me", "not-settled", "", NOON)
+        assert registry.register("in?", "me", new_version(claimed(registry)), NOON) is None
+        registry.located("in?", "file:///x", NOON)
+        assert list(registry.history("in?")) == []
+
+    def test_one_of_many_threads_gets_the_claim(self, registry: Registry) -> None:
+        ingestion, _ = registry.submit(event(), NOON)
+        answers = in_threads(8, lambda number: registry.claim(ingestion.id, f"worker {number}", NOON))
+        assert len([answer for answer in answers if answer is not None]) == 1
+
+    def test_who_waits_lets_go_and_the_attempt_does_not_count(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        assert registry.wait(ingestion.id, "me", "not-settled", "two files grew", LATER)
+        now = standing(registry, ingestion)
+        assert (now.state, now.owner, now.attempts) == (IngestionState.WAITING, None, 0)
+        assert (now.reason, now.message, now.updated) == ("not-settled", "two files grew", LATER)
+        assert registry.history(ingestion.id)[-1] == HistoryEntry(
+            LATER, IngestionState.WAITING, "not-settled", "two files grew"
+        )
+
+    def test_what_waits_can_be_claimed_by_anyone(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        registry.wait(ingestion.id, "me", "not-settled", "two files grew", LATER)
+        again = registry.claim(ingestion.id, "you", LATER)
+        assert again is not None
+        assert (again.owner, again.attempts, again.reason) == ("you", 1, None)
+
+    def test_who_does_not_own_it_cannot_make_it_wait(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        assert not registry.wait(ingestion.id, "you", "not-settled", "", LATER)
+        assert standing(registry, ingestion) == ingestion
+
+    @pytest.mark.parametrize("location", ["file:///runs/mnist", "\udcff \0"])
+    def test_where_it_was_located_is_noted(self, registry: Registry, location: str) -> None:
+        ingestion = claimed(registry)
+        registry.located(ingestion.id, location, LATER)
+        assert standing(registry, ingestion) == replace(ingestion, location=location, updated=LATER)
+
+    def test_what_has_ended_is_not_located_any_more(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        registry.finish(ingestion.id, "me", failed(), LATER)
+        registry.located(ingestion.id, "file:///late", LATER)
+        assert standing(registry, ingestion).location is None
+
+    def test_a_dead_owner_is_replaced(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        assert registry.take_over(ingestion.id, "me", "you", LATER)
+        assert standing(registry, ingestion) == replace(ingestion, owner="you", updated=LATER)
+        assert not registry.finish(ingestion.id, "me", failed(), LATER)
+        assert registry.finish(ingestion.id, "you", failed(), LATER)
+
+    def test_only_the_named_owner_is_replaced(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        assert not registry.take_over(ingestion.id, "another", "you", LATER)
+        assert standing(registry, ingestion) == ingestion
+
+    def test_one_of_many_threads_takes_over(self, registry: Registry) -> None:
+        ingestion = claimed(registry, owner="dead")
+        answers = in_threads(8, lambda number: registry.take_over(ingestion.id, "dead", f"worker {number}", LATER))
+        assert answers.count(True) == 1
+
+    def test_what_nobody_owns_cannot_be_taken_over(self, registry: Registry) -> None:
+        ingestion, _ = registry.submit(event(), NOON)
+        assert not registry.take_over(ingestion.id, "", "you", LATER)
+        assert standing(registry, ingestion).owner is None
+
+    # Ends
+
+    def test_the_end_is_kept_with_its_reason(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        assert registry.finish(ingestion.id, "me", failed(), LATER)
+        now = standing(registry, ingestion)
+        assert (now.state, now.reason, now.message) == (IngestionState.FAILED, "unreadable", "it may not be read")
+        assert (now.owner, now.answered_version, now.updated) == (None, None, LATER)
+
+    @pytest.mark.parametrize("state", ["unchanged", "nothing_found", "failed", "discarded", "ignored"])
+    def test_an_end_is_final(self, registry: Registry, state: str) -> None:
+        ingestion = claimed(registry)
+        assert registry.finish(ingestion.id, "me", End(IngestionState(state), "why", "so"), NOON)
+        ended = standing(registry, ingestion)
+        assert not registry.finish(ingestion.id, "me", failed(), LATER)
+        assert not registry.take_over(ingestion.id, "me", "you", LATER)
+        assert registry.register(ingestion.id, "me", new_version(ingestion), LATER) is None
+        assert standing(registry, ingestion) == ended
+
+    def test_who_does_not_own_it_cannot_end_it(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        assert not registry.finish(ingestion.id, "you", failed(), LATER)
+        assert standing(registry, ingestion) == ingestion
+
+    @pytest.mark.parametrize("state", ["received", "waiting", "running", "registered"])
+    def test_finishing_says_no_state_that_is_not_its_own(self, registry: Registry, state: str) -> None:
+        ingestion = claimed(registry)
+        with pytest.raises(ValueError, match=r"is not an end|by register\(\) alone"):
+            registry.finish(ingestion.id, "me", End(IngestionState(state), "why", "so"), LATER)
+        assert standing(registry, ingestion) == ingestion
+
+    @pytest.mark.parametrize("text", ODD_TEXTS)
+    def test_any_message_comes_back_as_it_was(self, registry: Registry, text: str) -> None:
+        ingestion = claimed(registry)
+        registry.finish(ingestion.id, "me", End(IngestionState.FAILED, text, text), LATER)
+        assert standing(registry, ingestion).message == text
+        assert registry.history(ingestion.id)[-1] == HistoryEntry(LATER, IngestionState.FAILED, text, text)
+
+    # Registration
+
+    def test_new_content_is_a_new_version(self, build: Build) -> None:
+        registry = build(new_id=counting_ids())
+        registration = register(registry)
+        version = registration.version
+        assert registration.is_new
+        assert (version.id, version.model_name, version.number, version.is_generated_name) == ("mo2", "mnist", 1, True)
+        assert (version.team, version.project, version.experiment) == ("default", "default", "mnist")
+        assert (version.model_type, version.format, version.digest) == (ModelType.ONNX, "onnx", "d1")
+        assert (version.oms_digest, version.duplicate_of, version.tags) == ("oms of d1", None, ())
+        assert (version.location, version.url) == ("file:///runs/mnist", "file:///store/mo2")
+        assert (version.store, version.size_bytes) == (StoreMode.COPY, 3)
+        assert (version.completeness, version.verdict) == ("complete", "clean")
+        assert (version.report, version.created, version.deleted) == ('{"schema": "modelport.scan/1"}', LATER, None)
+        assert registry.version("default", "mo2") == version
+
+    def test_registering_ends_the_ingestion(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        registry.register(ingestion.id, "me", new_version(ingestion), LATER)
+        now = standing(registry, ingestion)
+        assert (now.state, now.reason, now.answered_version) == (IngestionState.REGISTERED, "new-content", ingestion.version_id)
+        assert (now.owner, now.message) == (None, "registered as mnist version 1")
+        assert registry.history(ingestion.id)[-1].state is IngestionState.REGISTERED
+
+    def test_who_does_not_own_it_registers_nothing(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        assert registry.register(ingestion.id, "you", new_version(ingestion), LATER) is None
+        assert registry.version("default", ingestion.version_id) is None
+        assert standing(registry, ingestion) == ingestion
+
+    def test_who_was_taken_over_registers_nothing(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        registry.take_over(ingestion.id, "me", "you", NOON)
+        assert registry.register(ingestion.id, "me", new_version(ingestion), LATER) is None
+        assert list(registry.versions(VersionQuery())) == []
+
+    def test_another_id_than_the_planned_one_is_a_mistake(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        with pytest.raises(ValueError, match="expected the planned version"):
+            registry.register(ingestion.id, "me", new_version(ingestion, id="mo_other"), LATER)
+        assert standing(registry, ingestion) == ingestion
+
+    def test_another_team_than_the_events_is_a_mistake(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        other = replace(scope_of(ingestion.event), team="other")
+        with pytest.raises(ValueError, match="expected the ingestion's team"):
+            registry.register(ingestion.id, "me", new_version(ingestion, scope=other), LATER)
+
+    def test_equal_content_in_one_scope_is_unchanged(self, registry: Registry) -> None:
+        first = register(registry, "run-1").version
+        second = register(registry, "run-2")
+        assert (second.version, second.is_new) == (first, False)
+        ingestion, _ = registry.submit(event("run-2"), NOON)
+        assert (ingestion.state, ingestion.reason) == (IngestionState.UNCHANGED, "same-content")
+        assert ingestion.answered_version == first.id
+        assert registry.version("default", ingestion.version_id) is None
+
+    def test_equal_content_listed_anew_is_known_by_its_new_listing(self, registry: Registry) -> None:
+        first = register(registry, "run-1").version
+        ingestion = claimed(registry, "run-2")
+        registry.register(ingestion.id, "me", new_version(ingestion, listing_key="new listing"), LATER)
+        assert registry.same_listing(scope_of(event()), "new listing") == first
+
+    def test_other_content_is_the_next_version(self, registry: Registry) -> None:
+        numbers = [register(registry, f"run-{i}", f"d{i}").version.number for i in (1, 2, 3)]
+        assert numbers == [1, 2, 3]
+
+    def test_one_of_many_threads_registers_equal_content(self, registry: Registry) -> None:
+        ingestions = [claimed(registry, f"run-{number}") for number in range(8)]
+
+        def work(number: int) -> Registration | None:
+            return registry.register(ingestions[number].id, "me", new_version(ingestions[number]), LATER)
+
+        answers = [answer for answer in in_threads(8, work) if answer is not None]
+        assert [answer.is_new for answer in answers].count(True) == 1
+        assert len({answer.version.id for answer in answers}) == 1
+
+    def test_many_threads_registering_different_content_get_different_numbers(self, registry: Registry) -> None:
+        ingestions = [claimed(registry, f"run-{number}") for number in range(8)]
+
+        def work(number: int) -> int:
+            version = new_version(ingestions[number], f"d{number}")
+            registration = registry.register(ingestions[number].id, "me", version, LATER)
+            assert registration is not None
+            return registration.version.number
+
+        assert sorted(in_threads(8, work)) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+    def test_equal_content_of_another_experiment_is_a_duplicate_of_the_first(self, registry: Registry) -> None:
+        first = register(registry, "1", experiment="a").version
+        second = register(registry, "2", experiment="b").version
+        third = register(registry, "3", experiment="c").version
+        assert (first.duplicate_of, second.duplicate_of, third.duplicate_of) == (None, first.id, first.id)
+
+    def test_equal_content_of_another_project_is_a_duplicate(self, registry: Registry) -> None:
+        first = register(registry, "1", project="a").version
+        assert register(registry, "2", project="b").version.duplicate_of == first.id
+
+    def test_another_team_is_told_nothing(self, registry: Registry) -> None:
+        register(registry, "1", team="a")
+        second = register(registry, "1", team="b")
+        assert second.is_new
+        assert second.version.duplicate_of is None
+
+    def test_a_deleted_version_is_no_first_of_duplicates(self, registry: Registry) -> None:
+        first = register(registry, "1", experiment="a").version
+        second = register(registry, "2", experiment="b").version
+        registry.delete("default", first.id, LATER)
+        assert register(registry, "3", experiment="c").version.duplicate_of == second.id
+
+    def test_a_bare_path_takes_the_place_of_the_experiment(self, registry: Registry) -> None:
+        register(registry, "1", experiment=None, model_path="/a")
+        assert not register(registry, "2", experiment=None, model_path="/a").is_new
+        assert register(registry, "3", experiment=None, model_path="/b").is_new
+
+    def test_scopes_do_not_run_together(self, registry: Registry) -> None:
+        register(registry, "1", project="a\x1fe", experiment="b")
+        assert register(registry, "2", project="a", experiment="e\x1fb").is_new
+
+    def test_a_given_name_is_no_generated_one(self, registry: Registry) -> None:
+        assert register(registry, "1", "d1").version.is_generated_name
+        assert not register(registry, "2", "d2", name="mnist").version.is_generated_name
+        assert not register(registry, "3", "d3").version.is_generated_name
+
+    @pytest.mark.parametrize("name", ["", "zero \0", "\udcff", "n" * 10_000])
+    def test_a_model_name_that_cannot_be_kept_is_refused(self, registry: Registry, name: str) -> None:
+        ingestion = claimed(registry)
+        with pytest.raises(RejectedEvent, match="the model name"):
+            registry.register(ingestion.id, "me", new_version(ingestion, model_name=name), LATER)
+        assert standing(registry, ingestion) == ingestion
+
+    def test_a_size_beyond_63_bits_is_refused(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        with pytest.raises(RejectedEvent, match="a size is beyond"):
+            registry.register(ingestion.id, "me", new_version(ingestion, size_bytes=2**63), LATER)
+
+    @pytest.mark.parametrize("text", ODD_TEXTS)
+    def test_any_text_of_a_version_comes_back_as_it_was(self, registry: Registry, text: str) -> None:
+        ingestion = claimed(registry)
+        metric = Metric(text, 1.0, 1, text, text)
+        finding = Finding(text, Severity.INFO, text, text, text)
+        odd = new_version(ingestion, location=text, url=text, report=text, metrics=(metric,), findings=(finding,))
+        registry.register(ingestion.id, "me", odd, LATER)
+        version = registry.version("default", ingestion.version_id)
+        assert version is not None
+        assert (version.location, version.url, version.report) == (text, text, text)
+        assert [found.values for found in [registry.metrics(version.id)] if found] == [(metric,)]
+        assert list(registry.findings(version.id)) == [finding]
+
+    # What belongs to a version
+
+    def test_files_are_sorted_by_path(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        paths = ["b", "a/z", "a.b", "\udcff.onnx", "zero \0", "é", "back\\slash", "line\nbreak", "n" * 10_000]
+        files = tuple(FileDigest(path, 2**40, "a" * 64) for path in paths)
+        registry.register(ingestion.id, "me", new_version(ingestion, files=files), LATER)
+        assert list(registry.files(ingestion.version_id)) == sorted(files, key=lambda file: file.path)
+
+    def test_a_path_that_no_file_has_is_refused(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        files = (FileDigest("\ud800", 1, "a" * 64),)
+        with pytest.raises(RejectedEvent, match="no file name has"):
+            registry.register(ingestion.id, "me", new_version(ingestion, files=files), LATER)
+        assert standing(registry, ingestion) == ingestion
+
+    @pytest.mark.parametrize("value", [0.1, 1e-320, 1.7976931348623157e308, math.inf, -math.inf])
+    @pytest.mark.parametrize("step", [None, 0, -(2**63) + 1, 2**63 - 1, 2**63, 10**30])
+    def test_any_number_of_a_metric_comes_back_as_it_was(self, registry: Registry, value: float, step: int | None) -> None:
+        ingestion = claimed(registry)
+        metric = Metric("loss", value, step, "", "events", None if step is None else value)
+        registry.register(ingestion.id, "me", new_version(ingestion, metrics=(metric,)), LATER)
+        found = registry.metrics(ingestion.version_id)
+        assert found is not None
+        assert found.values == (metric,)
+
+    def test_nan_comes_back_as_nan(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        metrics = (Metric("loss", math.nan, 3, "", "events", math.nan),)
+        registry.register(ingestion.id, "me", new_version(ingestion, metrics=metrics), LATER)
+        found = registry.metrics(ingestion.version_id)
+        assert found is not None
+        (metric,) = found.values
+        assert math.isnan(metric.value)
+        assert metric.step == 3
+        assert metric.wall_time is not None
+        assert math.isnan(metric.wall_time)
+
+    def test_metrics_keep_their_order_summary_and_detail(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        metrics = tuple(Metric(name, 1.0, None, "", "metrics.json") for name in ("z", "a", "m"))
+        summary = {"loss": {"scalar": "loss \ud800 \0 é", "result": {"max": math.inf, "min": -1}}}
+        detail = ({"session": "eval", "scalars": [{"scalar": "x", "data": [None, True]}]}, {"session": "train"})
+        version = new_version(ingestion, metrics=metrics, summary=summary, detail=detail)
+        registry.register(ingestion.id, "me", version, LATER)
+        assert registry.metrics(ingestion.version_id) == Metrics(metrics, summary, detail)
+
+    @pytest.mark.parametrize("raw", [None, b"", b"\0\xff{not JSON"])
+    def test_custom_metadata_are_kept_byte_for_byte(self, registry: Registry, raw: bytes | None) -> None:
+        ingestion = claimed(registry)
+        registry.register(ingestion.id, "me", new_version(ingestion, metadata_raw=raw), LATER)
+        assert registry.metadata(ingestion.version_id) == raw
+
+    def test_an_unknown_version_has_nothing(self, registry: Registry) -> None:
+        assert list(registry.files("mo?")) == []
+        assert list(registry.findings("mo?")) == []
+        assert registry.metrics("mo?") is None
+        assert registry.metadata("mo?") is None
+        assert registry.version("default", "\ud800") is None
+
+    def test_a_version_without_files_metrics_and_findings_is_kept(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        bare = new_version(ingestion, files=(), metrics=(), findings=(), summary={}, detail=())
+        registry.register(ingestion.id, "me", bare, LATER)
+        assert list(registry.files(ingestion.version_id)) == []
+        assert registry.metrics(ingestion.version_id) == Metrics((), {}, ())
+
+    # Finding versions
+
+    def test_a_listing_is_known_in_its_own_scope(self, registry: Registry) -> None:
+        version = register(registry).version
+        ingestion, _ = registry.submit(event(), NOON)
+        key = f"listing of {ingestion.id}"
+        assert registry.same_listing(scope_of(event()), key) == version
+        assert registry.same_listing(scope_of(event()), "another") is None
+        assert registry.same_listing(scope_of(event(experiment="other")), key) is None
+        assert registry.same_listing(scope_of(event(team="other")), key) is None
+
+    def test_content_is_known_in_its_own_scope(self, registry: Registry) -> None:
+        version = register(registry).version
+        assert registry.same_content(scope_of(event()), "d1") == version
+        assert registry.same_content(scope_of(event()), "d2") is None
+        assert registry.same_content(scope_of(event(project="other")), "d1") is None
+
+    def test_versions_are_listed_newest_first_whatever_the_clocks_said(self, registry: Registry) -> None:
+        for number in (1, 2, 3):
+            ingestion = claimed(registry, f"run-{number}")
+            registry.register(ingestion.id, "me", new_version(ingestion, f"d{number}"), NOON - timedelta(hours=number))
+        assert [version.number for version in registry.versions(VersionQuery())] == [3, 2, 1]
+
+    def test_a_list_is_as_long_as_its_limit(self, registry: Registry) -> None:
+        for number in (1, 2, 3):
+            register(registry, f"run-{number}", f"d{number}")
+        lengths = {limit: len(registry.versions(VersionQuery(limit=limit))) for limit in (-1, 0, 2, 3, 10**30)}
+        assert lengths == {-1: 0, 0: 0, 2: 2, 3: 3, 10**30: 3}
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            (VersionQuery(), ["3", "2", "1"]),
+            (VersionQuery(team="other"), ["4"]),
+            (VersionQuery(team="nobody"), []),
+            (VersionQuery(project="P"), ["2"]),
+            (VersionQuery(experiment="mnist"), ["1"]),
+            (VersionQuery(name="My Model"), ["3"]),
+            (VersionQuery(name="my model"), []),
+            (VersionQuery(tag="good"), ["2", "1"]),
+            (VersionQuery(tag="good", project="P"), ["2"]),
+            (VersionQuery(model_type=ModelType.ONNX), ["3", "2", "1"]),
+            (VersionQuery(model_type=ModelType.CUSTOM), []),
+            (VersionQuery(text="MY"), ["3"]),
+            (VersionQuery(text="NIST"), ["1"]),
+            (VersionQuery(text="strasse"), ["2"]),
+            (VersionQuery(text="STRAẞE 100%"), ["2"]),
+            (VersionQuery(text="%"), ["2"]),
+            (VersionQuery(text="_"), ["3"]),
+            (VersionQuery(text="/"), []),
+            (VersionQuery(text="\\"), []),
+            (VersionQuery(text=""), ["3", "2", "1"]),
+            (VersionQuery(text="\0"), []),
+            (VersionQuery(text="\udcff"), []),
+            (VersionQuery(text="n" * 100_000), []),
+            (VersionQuery(name="\udcff"), []),
+            (VersionQuery(tag="\0"), []),
+        ],
+    )
+    def test_a_query_finds_what_matches_every_field(self, registry: Registry, query: VersionQuery, found: list[str]) -> None:
+        ids = {
+            register(registry, "1", experiment="mnist").version.id: "1",
+            register(registry, "2", project="P", experiment="straße 100%").version.id: "2",
+            register(registry, "3", experiment="x_y", name="My Model").version.id: "3",
+            register(registry, "4", team="other").version.id: "4",
+        }
+        for version_id, number in ids.items():
+            if number in "12":
+                registry.tag("default", version_id, ["good"], [])
+        assert [ids[version.id] for version in registry.versions(query)] == found
+
+    def test_a_name_is_its_latest_version(self, registry: Registry) -> None:
+        for number in (1, 2, 3):
+            register(registry, f"run-{number}", f"d{number}")
+        assert [version.number for version in registry.named("default", "mnist")] == [3]
+        assert [version.number for version in registry.named("default", "mnist", 2)] == [2]
+        assert list(registry.named("default", "mnist", 4)) == []
+        assert list(registry.named("default", "Mnist")) == []
+        assert list(registry.named("other", "mnist")) == []
+
+    def test_the_latest_version_is_a_living_one(self, registry: Registry) -> None:
+        register(registry, "1", "d1")
+        registry.delete("default", register(registry, "2", "d2").version.id, LATER)
+        assert [version.number for version in registry.named("default", "mnist")] == [1]
+        assert list(registry.named("default", "mnist", 2)) == []
+
+    def test_a_name_in_two_projects_is_both(self, registry: Registry) -> None:
+        register(registry, "1", "d1", project="a")
+        register(registry, "2", "d2", project="a")
+        register(registry, "3", "d1", project="b")
+        found = registry.named("default", "mnist")
+        assert [(version.project, version.number) for version in found] == [("b", 1), ("a", 2)]
+
+    def test_another_teams_version_is_none(self, registry: Registry) -> None:
+        version = register(registry).version
+        assert registry.version("other", version.id) is None
+        assert registry.ingestion("other", registry.submit(event(), NOON)[0].id) is None
+        assert registry.rename("other", version.id, "mine", LATER) is None
+        assert registry.tag("other", version.id, ["mine"], []) is None
+        assert registry.delete("other", version.id, LATER) is None
+        assert registry.version("default", version.id) == version
+
+    # Changing versions
+
+    def test_renaming_renames_the_model_and_all_its_versions(self, registry: Registry) -> None:
+        first = register(registry, "1", "d1").version
+        second = register(registry, "2", "d2").version
+        renamed = registry.rename("default", second.id, "digits", LATER)
+        assert renamed == replace(second, model_name="digits", is_generated_name=False)
+        assert registry.version("default", first.id) == replace(first, model_name="digits", is_generated_name=False)
+        assert [version.id for version in registry.versions(VersionQuery(text="digits"))] == [second.id, first.id]
+
+    def test_a_name_of_another_model_is_refused(self, registry: Registry) -> None:
+        register(registry, "1", experiment="a")
+        version = register(registry, "2", experiment="b").version
+        with pytest.raises(RejectedEvent, match="another model of the project default has the name a"):
+            registry.rename("default", version.id, "a", LATER)
+        assert registry.version("default", version.id) == version
+
+    def test_the_same_name_in_another_project_is_free(self, registry: Registry) -> None:
+        register(registry, "1", project="p", experiment="a")
+        version = register(registry, "2", experiment="b").version
+        renamed = registry.rename("default", version.id, "a", LATER)
+        assert renamed is not None
+        assert renamed.model_name == "a"
+
+    def test_renaming_to_its_own_name_makes_it_a_given_one(self, registry: Registry) -> None:
+        version = register(registry).version
+        assert registry.rename("default", version.id, "mnist", LATER) == replace(version, is_generated_name=False)
+
+    def test_after_renaming_the_old_name_is_a_new_model(self, registry: Registry) -> None:
+        registry.rename("default", register(registry, "1", "d1").version.id, "digits", LATER)
+        assert register(registry, "2", "d2").version.number == 1
+
+    @pytest.mark.parametrize("name", ["", "\0", "\udcff", "n" * 513])
+    def test_a_new_name_that_cannot_be_kept_is_refused(self, registry: Registry, name: str) -> None:
+        version = register(registry).version
+        with pytest.raises(RejectedEvent, match="the model name"):
+            registry.rename("default", version.id, name, LATER)
+
+    def test_what_is_not_there_cannot_be_changed(self, registry: Registry) -> None:
+        assert registry.rename("default", "mo?", "name", LATER) is None
+        assert registry.tag("default", "mo?", ["a"], ["b"]) is None
+        assert registry.delete("default", "mo?", LATER) is None
+
+    def test_tags_are_a_sorted_set(self, registry: Registry) -> None:
+        version = register(registry).version
+        registry.tag("default", version.id, ["b", "a", "b", "🦆"], [])
+        tagged = registry.tag("default", version.id, ["a", "c"], ["b", "never there"])
+        assert tagged == replace(version, tags=("a", "c", "🦆"))
+        assert registry.version("default", version.id) == tagged
+        assert list(registry.versions(VersionQuery())) == [tagged]
+
+    def test_a_tag_both_added_and_removed_is_removed(self, registry: Registry) -> None:
+        version = register(registry).version
+        assert registry.tag("default", version.id, ["a"], ["a"]) == version
+
+    def test_a_tag_that_cannot_be_kept_is_refused_and_none_is_added(self, registry: Registry) -> None:
+        version = register(registry).version
+        with pytest.raises(RejectedEvent, match="the tag"):
+            registry.tag("default", version.id, ["good", "zero \0"], [])
+        assert registry.version("default", version.id) == version
+
+    def test_a_deleted_version_is_found_no_more(self, registry: Registry) -> None:
+        version = register(registry).version
+        ingestion, _ = registry.submit(event(), NOON)
+        deleted = registry.delete("default", version.id, LATER)
+        assert deleted == replace(version, deleted=LATER)
+        assert registry.version("default", version.id) is None
+        assert list(registry.versions(VersionQuery())) == []
+        assert registry.same_content(scope_of(event()), "d1") is None
+        assert registry.same_listing(scope_of(event()), f"listing of {ingestion.id}") is None
+        assert registry.delete("default", version.id, LATER) is None
+        assert registry.rename("default", version.id, "name", LATER) is None
+        assert registry.tag("default", version.id, ["a"], []) is None
+
+    def test_content_that_was_deleted_is_new_again_under_a_new_number(self, registry: Registry) -> None:
+        registry.delete("default", register(registry, "1").version.id, LATER)
+        again = register(registry, "2")
+        assert again.is_new
+        assert again.version.number == 2
+
+    def test_the_store_must_hold_copies_of_living_versions(self, registry: Registry) -> None:
+        copied = register(registry, "1", "d1").version
+        deleted = register(registry, "2", "d2").version
+        registry.delete("default", deleted.id, LATER)
+        ingestion = claimed(registry, "3")
+        registry.register(ingestion.id, "me", new_version(ingestion, "d3", store=StoreMode.REFERENCE), LATER)
+        assert dict(registry.store_keys()) == {copied.id: True, deleted.id: False, ingestion.version_id: False}
+
+    def test_random_ids_differ(self) -> None:
+        assert len({random_id("mo", 12) for _ in range(1000)}) == 1000
+
+
+def in_threads(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """Return what *work* gives for every number below *count*, all begun at the same time."""
+    answers: list[Any] = [None] * count
+    barrier = Barrier(count)
+
+    def run(number: int) -> None:
+        barrier.wait()
+        answers[number] = work(number)
+
+    threads = [Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers

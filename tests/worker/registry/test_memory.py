@@ -1,0 +1,14 @@
+"""The registry in memory does what every registry does."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contracts.registry import Build, RegistryContract
+from worker.registry.memory import MemoryRegistry
+
+
+class TestMemoryRegistry(RegistryContract):
+    @pytest.fixture
+    def build(self) -> Build:
+        return MemoryRegistry

@@ -1,0 +1,343 @@
+"""The registry in one process's memory: for tests, try-outs, and everything that need not outlive the process.
+
+It passes the contract that the database passes. One lock makes every method one transaction; what is checked is checked
+before anything is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from json import loads
+from threading import RLock
+
+from detectors.facts import Finding, Metrics
+from worker import lifecycle
+from worker.errors import RegistryUnavailable, RejectedEvent
+from worker.records import (
+    CompletionEvent,
+    End,
+    FileDigest,
+    HistoryEntry,
+    Ingestion,
+    IngestionState,
+    ModelVersion,
+    NewVersion,
+    Registration,
+    Scope,
+    StoreMode,
+    VersionQuery,
+)
+from worker.registry.endings import check_theirs, first_seen, seen_before
+from worker.registry.stored import json_text
+from worker.registry.words import (
+    INGESTION_CHARS,
+    INGESTION_PREFIX,
+    MAX_TRIES,
+    VERSION_CHARS,
+    VERSION_PREFIX,
+    NewId,
+    check_event,
+    check_name,
+    check_version,
+    event_key,
+    folded,
+    random_id,
+    rows_wanted,
+    scope_key,
+)
+
+
+@dataclass(slots=True)
+class _Model:
+    """A registered model. last_number is the highest number it ever gave."""
+
+    team: str
+    project: str
+    name: str
+    is_generated: bool
+    last_number: int = 0
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A registered version, and what may still change about it."""
+
+    new: NewVersion
+    model: _Model
+    number: int
+    duplicate_of: str | None
+    listing_key: str
+    created: datetime
+    metrics: Metrics
+    deleted: datetime | None = None
+    tags: set[str] = field(default_factory=set)
+
+    def record(self) -> ModelVersion:
+        new = self.new
+        return ModelVersion(
+            id=new.id,
+            model_name=self.model.name,
+            number=self.number,
+            is_generated_name=self.model.is_generated,
+            team=self.model.team,
+            project=self.model.project,
+            experiment=new.scope.experiment,
+            model_type=new.model_type,
+            format=new.format,
+            location=new.location,
+            digest=new.digest,
+            oms_digest=new.oms_digest,
+            duplicate_of=self.duplicate_of,
+            store=new.store,
+            url=new.url,
+            size_bytes=new.size_bytes,
+            completeness=new.completeness,
+            verdict=new.verdict,
+            report=new.report,
+            tags=tuple(sorted(self.tags)),
+            created=self.created,
+            deleted=self.deleted,
+        )
+
+
+class MemoryRegistry:
+    """`worker.ports.Registry` in memory."""
+
+    def __init__(self, new_id: NewId = random_id) -> None:
+        self._new_id = new_id
+        self._lock = RLock()
+        self._ingestions: dict[str, Ingestion] = {}
+        self._by_event: dict[str, str] = {}
+        self._history: dict[str, list[HistoryEntry]] = {}
+        self._models: dict[tuple[str, str, str], _Model] = {}
+        self._versions: dict[str, _Kept] = {}
+
+    def submit(self, event: CompletionEvent, now: datetime) -> tuple[Ingestion, bool]:
+        check_event(event)
+        with self._lock:
+            known = self._by_event.get(event_key(event))
+            if known is not None:
+                return self._ingestions[known], True
+            move = lifecycle.receive(event, *self._free_ids(), _utc(now))
+            self._by_event[event_key(event)] = move.ingestion.id
+            self._keep(move)
+            return move.ingestion, False
+
+    def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
+        move = self._move(ingestion_id, lambda ingestion: lifecycle.claim(ingestion, owner, _utc(now)))
+        return None if move is None else move.ingestion
+
+    def wait(self, ingestion_id: str, owner: str, reason: str, message: str, now: datetime) -> bool:
+        move = self._move(ingestion_id, lambda ingestion: lifecycle.wait(ingestion, owner, reason, message, _utc(now)))
+        return move is not None
+
+    def located(self, ingestion_id: str, location: str, now: datetime) -> None:
+        with self._lock:
+            ingestion = self._ingestions.get(ingestion_id)
+            if ingestion is not None and not lifecycle.is_end(ingestion.state):
+                self._ingestions[ingestion_id] = replace(ingestion, location=location, updated=_utc(now))
+
+    def finish(self, ingestion_id: str, owner: str, end: End, now: datetime) -> bool:
+        if end.state is IngestionState.REGISTERED:
+            raise ValueError("an ingestion becomes registered by register() alone")
+        return self._move(ingestion_id, lambda ingestion: lifecycle.end(ingestion, owner, end, _utc(now))) is not None
+
+    def register(self, ingestion_id: str, owner: str, version: NewVersion, now: datetime) -> Registration | None:
+        check_version(version)
+        with self._lock:
+            ingestion = self._ingestions.get(ingestion_id)
+            if ingestion is None or not lifecycle.may_move(ingestion, IngestionState.REGISTERED, owner):
+                return None
+            check_theirs(ingestion, version)
+            same = self._newest(lambda kept: _holds(kept, version.scope) and kept.new.digest == version.digest)
+            if same is not None:
+                same.listing_key = version.listing_key
+            registered = (same or self._add(version, _utc(now))).record()
+            end = seen_before(registered) if same else first_seen(registered)
+            self._keep(lifecycle.end(ingestion, owner, end, _utc(now)))
+            return Registration(registered, is_new=same is None)
+
+    def same_listing(self, scope: Scope, listing_key: str) -> ModelVersion | None:
+        return self._found(lambda kept: _holds(kept, scope) and kept.listing_key == listing_key)
+
+    def same_content(self, scope: Scope, digest: str) -> ModelVersion | None:
+        return self._found(lambda kept: _holds(kept, scope) and kept.new.digest == digest)
+
+    def take_over(self, ingestion_id: str, owner: str, new_owner: str, now: datetime) -> bool:
+        move = self._move(ingestion_id, lambda ingestion: lifecycle.take_over(ingestion, owner, new_owner, _utc(now)))
+        return move is not None
+
+    def running(self) -> Sequence[Ingestion]:
+        with self._lock:
+            return [one for one in self._ingestions.values() if one.state is IngestionState.RUNNING]
+
+    def ingestion(self, team: str, ingestion_id: str) -> Ingestion | None:
+        with self._lock:
+            found = self._ingestions.get(ingestion_id)
+            return found if found is not None and found.event.team == team else None
+
+    def history(self, ingestion_id: str) -> Sequence[HistoryEntry]:
+        with self._lock:
+            return list(self._history.get(ingestion_id, ()))
+
+    def versions(self, query: VersionQuery) -> Sequence[ModelVersion]:
+        with self._lock:
+            matching = [kept.record() for kept in self._newest_first() if _matches(kept, query)]
+            return matching[: rows_wanted(query.limit)]
+
+    def named(self, team: str, name: str, number: int | None = None) -> Sequence[ModelVersion]:
+        with self._lock:
+            found = [kept for kept in self._newest_first() if kept.model.team == team and kept.model.name == name]
+            return [kept.record() for kept in found if kept.number == (number or _latest(kept.model, found))]
+
+    def version(self, team: str, version_id: str) -> ModelVersion | None:
+        with self._lock:
+            kept = self._living(team, version_id)
+            return None if kept is None else kept.record()
+
+    def files(self, version_id: str) -> Sequence[FileDigest]:
+        kept = self._versions.get(version_id)
+        return [] if kept is None else sorted(kept.new.files, key=lambda file: file.path)
+
+    def metrics(self, version_id: str) -> Metrics | None:
+        kept = self._versions.get(version_id)
+        return None if kept is None else kept.metrics
+
+    def findings(self, version_id: str) -> Sequence[Finding]:
+        kept = self._versions.get(version_id)
+        return [] if kept is None else list(kept.new.findings)
+
+    def metadata(self, version_id: str) -> bytes | None:
+        kept = self._versions.get(version_id)
+        return None if kept is None else kept.new.metadata_raw
+
+    def rename(self, team: str, version_id: str, name: str, now: datetime) -> ModelVersion | None:
+        check_name("model name", name)
+        with self._lock:
+            kept = self._living(team, version_id)
+            if kept is None:
+                return None
+            self._rename_model(kept.model, name)
+            return kept.record()
+
+    def tag(self, team: str, version_id: str, add: Iterable[str], remove: Iterable[str]) -> ModelVersion | None:
+        wanted, unwanted = set(add), set(remove)
+        for tag in wanted:
+            check_name("tag", tag)
+        with self._lock:
+            kept = self._living(team, version_id)
+            if kept is None:
+                return None
+            kept.tags = (kept.tags | wanted) - unwanted
+            return kept.record()
+
+    def delete(self, team: str, version_id: str, now: datetime) -> ModelVersion | None:
+        with self._lock:
+            kept = self._living(team, version_id)
+            if kept is None:
+                return None
+            kept.deleted = _utc(now)
+            return kept.record()
+
+    def store_keys(self) -> Iterable[tuple[str, bool]]:
+        with self._lock:
+            found = [
+                (kept.new.id, kept.new.store is StoreMode.COPY and kept.deleted is None) for kept in self._versions.values()
+            ]
+        return iter(found)
+
+    def _free_ids(self) -> tuple[str, str]:
+        """Return the ids of a new ingestion and of the version that it may register."""
+        planned = {ingestion.version_id for ingestion in self._ingestions.values()}
+        for _ in range(MAX_TRIES):
+            ids = self._new_id(INGESTION_PREFIX, INGESTION_CHARS), self._new_id(VERSION_PREFIX, VERSION_CHARS)
+            if ids[0] not in self._ingestions and ids[1] not in planned:
+                return ids
+        raise RegistryUnavailable(f"no free id in {MAX_TRIES} tries")
+
+    def _move(self, ingestion_id: str, step: Callable[[Ingestion], lifecycle.Move | None]) -> lifecycle.Move | None:
+        with self._lock:
+            ingestion = self._ingestions.get(ingestion_id)
+            move = None if ingestion is None else step(ingestion)
+            self._keep(move)
+            return move
+
+    def _keep(self, move: lifecycle.Move | None) -> None:
+        if move is not None:
+            self._ingestions[move.ingestion.id] = move.ingestion
+            self._history.setdefault(move.ingestion.id, []).append(move.entry)
+
+    def _add(self, version: NewVersion, now: datetime) -> _Kept:
+        first = next((id for id, kept in self._versions.items() if _is_equal_in_team(kept, version)), None)
+        model = self._model_for(version)
+        model.last_number += 1
+        metrics = Metrics(version.metrics, loads(json_text(version.summary)), tuple(loads(json_text(version.detail))))
+        kept = _Kept(version, model, model.last_number, first, version.listing_key, now, metrics)
+        self._versions[version.id] = kept
+        return kept
+
+    def _model_for(self, version: NewVersion) -> _Model:
+        team, project, name = version.scope.team, version.scope.project, version.model_name
+        model = self._models.setdefault((team, project, name), _Model(team, project, name, is_generated=True))
+        model.is_generated = model.is_generated and version.is_generated_name
+        return model
+
+    def _rename_model(self, model: _Model, name: str) -> None:
+        if self._models.get((model.team, model.project, name), model) is not model:
+            raise RejectedEvent(f"another model of the project {model.project} has the name {name}")
+        del self._models[model.team, model.project, model.name]
+        model.name, model.is_generated = name, False
+        self._models[model.team, model.project, name] = model
+
+    def _newest_first(self) -> Iterator[_Kept]:
+        return (kept for kept in reversed(self._versions.values()) if kept.deleted is None)
+
+    def _newest(self, matches: Callable[[_Kept], bool]) -> _Kept | None:
+        return next(filter(matches, self._newest_first()), None)
+
+    def _found(self, matches: Callable[[_Kept], bool]) -> ModelVersion | None:
+        with self._lock:
+            kept = self._newest(matches)
+            return None if kept is None else kept.record()
+
+    def _living(self, team: str, version_id: str) -> _Kept | None:
+        kept = self._versions.get(version_id)
+        return kept if kept is not None and kept.deleted is None and kept.model.team == team else None
+
+
+def _utc(moment: datetime) -> datetime:
+    """Return *moment* in UTC.
+
+    Raises:
+        ValueError: it has no time zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"expected a time with its zone, found {moment.isoformat()}")
+    return moment.astimezone(UTC)
+
+
+def _holds(kept: _Kept, scope: Scope) -> bool:
+    return scope_key(kept.new.scope) == scope_key(scope)
+
+
+def _is_equal_in_team(kept: _Kept, version: NewVersion) -> bool:
+    return kept.deleted is None and kept.model.team == version.scope.team and kept.new.digest == version.digest
+
+
+def _latest(model: _Model, found: Iterable[_Kept]) -> int:
+    return max(kept.number for kept in found if kept.model is model)
+
+
+def _matches(kept: _Kept, query: VersionQuery) -> bool:
+    model, new = kept.model, kept.new
+    return (
+        model.team == query.team
+        and query.project in (None, model.project)
+        and query.experiment in (None, new.scope.experiment)
+        and query.model_type in (None, new.model_type)
+        and query.name in (None, model.name)
+        and (query.tag is None or query.tag in kept.tags)
+        and (query.text is None or any(folded(query.text) in folded(name) for name in (model.name, new.scope.experiment or "")))
+    )

@@ -1,0 +1,246 @@
+"""Between the records of the service and the rows of its tables; pure, and nothing else knows both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from detectors.facts import Finding, Metric, ModelType, Severity
+from detectors.tree import readable
+from worker.records import (
+    CompletionEvent,
+    FileDigest,
+    HistoryEntry,
+    Ingestion,
+    IngestionState,
+    ModelVersion,
+    NewVersion,
+    StoreMode,
+    Trigger,
+)
+from worker.registry.words import event_key, folded, scope_key
+
+Values = dict[str, Any]
+"""The columns of one row."""
+
+MAX_STEP = 2**63 - 1
+"""The largest step that a column of 64 bits holds."""
+
+
+def ingestion_values(ingestion: Ingestion) -> Values:
+    """Return the row of a new ingestion."""
+    event = ingestion.event
+    return {
+        "id": ingestion.id,
+        "event_key": event_key(event),
+        "source": event.source,
+        "event_id": event.id,
+        "model_path": event.model_path,
+        "team": event.team,
+        "project": event.project,
+        "experiment": event.experiment,
+        "declared_type": None if event.declared_type is None else event.declared_type.value,
+        "name": event.name,
+        "trigger": event.trigger.value,
+        "version_id": ingestion.version_id,
+        "created": ingestion.created,
+        **standing_values(ingestion),
+    }
+
+
+def standing_values(ingestion: Ingestion) -> Values:
+    """Return the columns in which an ingestion changes on its way."""
+    return {
+        "state": ingestion.state.value,
+        "reason": ingestion.reason,
+        "message": ingestion.message,
+        "attempts": ingestion.attempts,
+        "answered_version": ingestion.answered_version,
+        "owner": ingestion.owner,
+        "location": ingestion.location,
+        "updated": ingestion.updated,
+    }
+
+
+def ingestion_of(row: Row[Any]) -> Ingestion:
+    """Return the ingestion in *row*."""
+    return Ingestion(
+        id=row.id,
+        event=_event_of(row),
+        state=IngestionState(row.state),
+        reason=row.reason,
+        message=row.message,
+        attempts=row.attempts,
+        version_id=row.version_id,
+        answered_version=row.answered_version,
+        owner=row.owner,
+        location=row.location,
+        created=row.created,
+        updated=row.updated,
+    )
+
+
+def _event_of(row: Row[Any]) -> CompletionEvent:
+    return CompletionEvent(
+        source=row.source,
+        id=row.event_id,
+        model_path=row.model_path,
+        team=row.team,
+        project=row.project,
+        experiment=row.experiment,
+        declared_type=None if row.declared_type is None else ModelType(row.declared_type),
+        name=row.name,
+        trigger=Trigger(row.trigger),
+    )
+
+
+def history_values(ingestion_id: str, entry: HistoryEntry) -> Values:
+    """Return the row of one step."""
+    return {
+        "ingestion_id": ingestion_id,
+        "at": entry.at,
+        "state": entry.state.value,
+        "reason": entry.reason,
+        "message": entry.message,
+    }
+
+
+def history_of(row: Row[Any]) -> HistoryEntry:
+    """Return the step in *row*."""
+    return HistoryEntry(at=row.at, state=IngestionState(row.state), reason=row.reason, message=row.message)
+
+
+def model_values(version: NewVersion, now: datetime) -> Values:
+    """Return the row of a new registered model whose first version is *version*."""
+    return {
+        "team": version.scope.team,
+        "project": version.scope.project,
+        "name": version.model_name,
+        "name_folded": folded(version.model_name),
+        "is_generated": version.is_generated_name,
+        "created": now,
+        "updated": now,
+    }
+
+
+def version_values(
+    version: NewVersion, ingestion_id: str, model: int, number: int, duplicate_of: str | None, now: datetime
+) -> Values:
+    """Return the row of a new version."""
+    experiment = version.scope.experiment
+    return {
+        "id": version.id,
+        "model": model,
+        "number": number,
+        "ingestion_id": ingestion_id,
+        "team": version.scope.team,
+        "experiment": experiment,
+        "experiment_folded": None if experiment is None else folded(experiment),
+        "scope": scope_key(version.scope),
+        "model_type": version.model_type.value,
+        "format": version.format,
+        "location": version.location,
+        "listing_key": version.listing_key,
+        "rules_version": version.rules_version,
+        "digest": version.digest,
+        "oms_digest": version.oms_digest,
+        "duplicate_of": duplicate_of,
+        "store": version.store.value,
+        "url": version.url,
+        "size_bytes": version.size_bytes,
+        "completeness": version.completeness,
+        "verdict": version.verdict,
+        "report": version.report,
+        "summary": version.summary,
+        "detail": version.detail,
+        "metadata_raw": version.metadata_raw,
+        "created": now,
+        "deleted": None,
+    }
+
+
+def version_of(row: Row[Any], tags: Sequence[str]) -> ModelVersion:
+    """Return the version in *row*, which is joined with its model."""
+    return ModelVersion(
+        id=row.id,
+        model_name=row.model_name,
+        number=row.number,
+        is_generated_name=row.is_generated,
+        team=row.team,
+        project=row.project,
+        experiment=row.experiment,
+        model_type=ModelType(row.model_type),
+        format=row.format,
+        location=row.location,
+        digest=row.digest,
+        oms_digest=row.oms_digest,
+        duplicate_of=row.duplicate_of,
+        store=StoreMode(row.store),
+        url=row.url,
+        size_bytes=row.size_bytes,
+        completeness=row.completeness,
+        verdict=row.verdict,
+        report=row.report,
+        tags=tuple(sorted(tags)),
+        created=row.created,
+        deleted=row.deleted,
+    )
+
+
+def file_values(file: FileDigest) -> Values:
+    """Return the row of a file, without its key."""
+    raw = file.path.encode("utf-8", "surrogateescape")
+    return {"path": readable(file.path), "path_raw": raw, "size": file.size, "sha256": file.sha256}
+
+
+def file_of(row: Row[Any]) -> FileDigest:
+    """Return the file in *row*."""
+    return FileDigest(path=row.path_raw.decode("utf-8", "surrogateescape"), size=row.size, sha256=row.sha256)
+
+
+def metric_values(metric: Metric) -> Values:
+    """Return the row of a metric, without its key."""
+    numbers = (metric.value, metric.step, metric.wall_time)
+    value, step, wall_time = (number if _fits(number) else None for number in numbers)
+    return {
+        "name": metric.name,
+        "value": value,
+        "step": step,
+        "session": metric.session,
+        "source": metric.source,
+        "wall_time": wall_time,
+        "exact": None if all(_fits(number) for number in numbers) else numbers,
+    }
+
+
+def _fits(number: float | None) -> bool:
+    """Tell whether every database keeps *number* in a column of its kind."""
+    if isinstance(number, int):
+        return abs(number) <= MAX_STEP
+    return number is None or math.isfinite(number)
+
+
+def metric_of(row: Row[Any]) -> Metric:
+    """Return the metric in *row*."""
+    value, step, wall_time = row.exact or (row.value, row.step, row.wall_time)
+    return Metric(name=row.name, value=value, step=step, session=row.session, source=row.source, wall_time=wall_time)
+
+
+def finding_values(finding: Finding) -> Values:
+    """Return the row of a finding, without its key."""
+    return {
+        "rule": finding.rule,
+        "severity": finding.severity.value,
+        "path": finding.path,
+        "place": finding.place,
+        "message": finding.message,
+    }
+
+
+def finding_of(row: Row[Any]) -> Finding:
+    """Return the finding in *row*."""
+    return Finding(rule=row.rule, severity=Severity(row.severity), path=row.path, place=row.place, message=row.message)

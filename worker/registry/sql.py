@@ -1,0 +1,448 @@
+"""The registry in a database: every method one transaction, whole or not at all.
+
+Unique keys decide between processes that do the same at once. Who loses begins again, and then finds what the winner wrote;
+on SQLite writers stand in line and nobody loses. What an ingestion may do is asked of `worker.lifecycle`; what is written
+is in `rows` and `tables`.
+
+Laws (each has a test of the same name):
+    one event is one ingestion, however many submit it at once;
+    a scope has one living version of one content;
+    a statement that fails leaves nothing half-written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.elements import ColumnElement
+
+from detectors.facts import Finding, Metrics
+from worker import lifecycle
+from worker.errors import RejectedEvent
+from worker.records import (
+    CompletionEvent,
+    End,
+    FileDigest,
+    HistoryEntry,
+    Ingestion,
+    IngestionState,
+    ModelVersion,
+    NewVersion,
+    Registration,
+    Scope,
+    StoreMode,
+    VersionQuery,
+)
+from worker.registry import rows
+from worker.registry.endings import check_theirs, first_seen, seen_before
+from worker.registry.engine import BUSY_SECONDS, READS_ONLY, open_engine, translated
+from worker.registry.tables import (
+    ingestion_history,
+    ingestions,
+    model_versions,
+    registered_models,
+    version_files,
+    version_findings,
+    version_metrics,
+    version_tags,
+)
+from worker.registry.words import (
+    INGESTION_CHARS,
+    INGESTION_PREFIX,
+    MAX_TRIES,
+    VERSION_CHARS,
+    VERSION_PREFIX,
+    NewId,
+    check_event,
+    check_name,
+    check_version,
+    event_key,
+    folded,
+    is_searchable,
+    random_id,
+    rows_wanted,
+    scope_key,
+)
+
+T = TypeVar("T")
+
+LIVES = model_versions.c.deleted.is_(None)
+
+VERSIONS = select(
+    model_versions,
+    registered_models.c.project,
+    registered_models.c.name.label("model_name"),
+    registered_models.c.is_generated,
+).join(registered_models)
+"""Versions with what their model knows."""
+
+
+class SqlRegistry:
+    """`worker.ports.Registry` on SQLite or PostgreSQL. The tables must be there (`migrate`)."""
+
+    def __init__(self, url: str, new_id: NewId = random_id, busy_seconds: float = BUSY_SECONDS) -> None:
+        self.engine = open_engine(url, busy_seconds)
+        self._reading = self.engine.execution_options(**{READS_ONLY: True})
+        self._new_id = new_id
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def submit(self, event: CompletionEvent, now: datetime) -> tuple[Ingestion, bool]:
+        check_event(event)
+
+        def work(connection: Connection) -> tuple[Ingestion, bool]:
+            known = _ingestion(connection, ingestions.c.event_key == event_key(event))
+            if known is not None:
+                return known, True
+            ingestion_id = self._new_id(INGESTION_PREFIX, INGESTION_CHARS)
+            move = lifecycle.receive(event, ingestion_id, self._new_id(VERSION_PREFIX, VERSION_CHARS), now)
+            connection.execute(insert(ingestions), rows.ingestion_values(move.ingestion))
+            _note(connection, move)
+            return move.ingestion, False
+
+        return self._write(work)
+
+    def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
+        move = self._move(ingestion_id, lambda ingestion: lifecycle.claim(ingestion, owner, now))
+        return None if move is None else move.ingestion
+
+    def wait(self, ingestion_id: str, owner: str, reason: str, message: str, now: datetime) -> bool:
+        return self._move(ingestion_id, lambda ingestion: lifecycle.wait(ingestion, owner, reason, message, now)) is not None
+
+    def located(self, ingestion_id: str, location: str, now: datetime) -> None:
+        ends = [end.value for end in lifecycle.ENDS]
+        statement = update(ingestions).where(ingestions.c.id == ingestion_id, ingestions.c.state.not_in(ends))
+        self._write(lambda connection: connection.execute(statement, {"location": location, "updated": now}))
+
+    def finish(self, ingestion_id: str, owner: str, end: End, now: datetime) -> bool:
+        if end.state is IngestionState.REGISTERED:
+            raise ValueError("an ingestion becomes registered by register() alone")
+        return self._move(ingestion_id, lambda ingestion: lifecycle.end(ingestion, owner, end, now)) is not None
+
+    def register(self, ingestion_id: str, owner: str, version: NewVersion, now: datetime) -> Registration | None:
+        check_version(version)
+
+        def work(connection: Connection) -> Registration | None:
+            ingestion = _locked(connection, ingestion_id)
+            if ingestion is None or not lifecycle.may_move(ingestion, IngestionState.REGISTERED, owner):
+                return None
+            check_theirs(ingestion, version)
+            same = _version(connection, *_in_scope(version.scope), model_versions.c.digest == version.digest)
+            if same is not None:
+                _list_anew(connection, same, version)
+            registered = same or _insert_version(connection, ingestion_id, version, now)
+            end = seen_before(registered) if same else first_seen(registered)
+            _keep(connection, lifecycle.end(ingestion, owner, end, now))
+            return Registration(registered, is_new=same is None)
+
+        return self._write(work)
+
+    def same_listing(self, scope: Scope, listing_key: str) -> ModelVersion | None:
+        return self._read_version(*_in_scope(scope), model_versions.c.listing_key == listing_key)
+
+    def same_content(self, scope: Scope, digest: str) -> ModelVersion | None:
+        return self._read_version(*_in_scope(scope), model_versions.c.digest == digest)
+
+    def take_over(self, ingestion_id: str, owner: str, new_owner: str, now: datetime) -> bool:
+        move = self._move(ingestion_id, lambda ingestion: lifecycle.take_over(ingestion, owner, new_owner, now))
+        return move is not None
+
+    def running(self) -> Sequence[Ingestion]:
+        where = ingestions.c.state == IngestionState.RUNNING.value
+        statement = select(ingestions).where(where).order_by(ingestions.c.sequence)
+        return self._read(lambda connection: [rows.ingestion_of(row) for row in connection.execute(statement)])
+
+    def ingestion(self, team: str, ingestion_id: str) -> Ingestion | None:
+        where = (ingestions.c.team == team, ingestions.c.id == ingestion_id)
+        return self._read(lambda connection: _ingestion(connection, *where))
+
+    def history(self, ingestion_id: str) -> Sequence[HistoryEntry]:
+        table = ingestion_history
+        statement = select(table).where(table.c.ingestion_id == ingestion_id).order_by(table.c.sequence)
+        return self._read(lambda connection: [rows.history_of(row) for row in connection.execute(statement)])
+
+    def versions(self, query: VersionQuery) -> Sequence[ModelVersion]:
+        if query.text is not None and not is_searchable(query.text):
+            return []
+        matching = VERSIONS.where(LIVES, *_conditions(query)).order_by(model_versions.c.sequence.desc())
+        return self._read(lambda connection: _versions(connection, matching.limit(rows_wanted(query.limit))))
+
+    def named(self, team: str, name: str, number: int | None = None) -> Sequence[ModelVersion]:
+        same_name = (LIVES, model_versions.c.team == team, registered_models.c.name == name)
+        matching = VERSIONS.where(*same_name, _is_latest() if number is None else model_versions.c.number == number)
+        return self._read(lambda connection: _versions(connection, matching.order_by(model_versions.c.sequence.desc())))
+
+    def version(self, team: str, version_id: str) -> ModelVersion | None:
+        return self._read_version(*_living(team, version_id))
+
+    def files(self, version_id: str) -> Sequence[FileDigest]:
+        return self._parts(version_files, version_id, rows.file_of)
+
+    def metrics(self, version_id: str) -> Metrics | None:
+        columns = select(model_versions.c.summary, model_versions.c.detail)
+
+        def work(connection: Connection) -> Metrics | None:
+            row = connection.execute(columns.where(model_versions.c.id == version_id)).one_or_none()
+            if row is None:
+                return None
+            values = connection.execute(_in_order(version_metrics, version_id))
+            return Metrics(tuple(rows.metric_of(value) for value in values), row.summary, tuple(row.detail))
+
+        return self._read(work)
+
+    def findings(self, version_id: str) -> Sequence[Finding]:
+        return self._parts(version_findings, version_id, rows.finding_of)
+
+    def metadata(self, version_id: str) -> bytes | None:
+        statement = select(model_versions.c.metadata_raw).where(model_versions.c.id == version_id)
+        return self._read(lambda connection: connection.execute(statement).scalar_one_or_none())
+
+    def rename(self, team: str, version_id: str, name: str, now: datetime) -> ModelVersion | None:
+        check_name("model name", name)
+
+        def work(connection: Connection) -> ModelVersion | None:
+            version = _version(connection, *_living(team, version_id))
+            if version is None:
+                return None
+            _rename_model(connection, version, name, now)
+            return _version(connection, *_living(team, version_id))
+
+        return self._write(work)
+
+    def tag(self, team: str, version_id: str, add: Iterable[str], remove: Iterable[str]) -> ModelVersion | None:
+        wanted, unwanted = set(add), set(remove)
+        for tag in wanted:
+            check_name("tag", tag)
+
+        def work(connection: Connection) -> ModelVersion | None:
+            version = _version(connection, *_living(team, version_id))
+            if version is not None:
+                _set_tags(connection, version, wanted - unwanted, unwanted)
+            return _version(connection, *_living(team, version_id))
+
+        return self._write(work)
+
+    def delete(self, team: str, version_id: str, now: datetime) -> ModelVersion | None:
+        def work(connection: Connection) -> ModelVersion | None:
+            changed = update(model_versions).where(*_living(team, version_id)).values(deleted=now)
+            if connection.execute(changed).rowcount == 0:
+                return None
+            return _version(connection, model_versions.c.id == version_id)
+
+        return self._write(work)
+
+    def store_keys(self) -> Iterable[tuple[str, bool]]:
+        columns = select(model_versions.c.id, model_versions.c.store, model_versions.c.deleted)
+        statement = columns.order_by(model_versions.c.sequence)
+        found = self._read(lambda connection: connection.execute(statement).all())
+        return ((row.id, row.store == StoreMode.COPY.value and row.deleted is None) for row in found)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        """Return what *work* gives in one transaction that writes nothing."""
+        with translated(), self._reading.begin() as connection:
+            return work(connection)
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        """Return what *work* gives in one transaction; begin again where another was first to a unique key."""
+        with translated():
+            for _ in range(MAX_TRIES - 1):
+                try:
+                    return self._write_once(work)
+                except IntegrityError:
+                    continue
+            return self._write_once(work)
+
+    def _write_once(self, work: Callable[[Connection], T]) -> T:
+        with self.engine.begin() as connection:
+            return work(connection)
+
+    def _move(self, ingestion_id: str, step: Callable[[Ingestion], lifecycle.Move | None]) -> lifecycle.Move | None:
+        """Take one step of an ingestion, and return it; None, and nothing changed, where it may not be taken."""
+
+        def work(connection: Connection) -> lifecycle.Move | None:
+            ingestion = _locked(connection, ingestion_id)
+            move = None if ingestion is None else step(ingestion)
+            _keep(connection, move)
+            return move
+
+        return self._write(work)
+
+    def _read_version(self, *where: ColumnElement[bool]) -> ModelVersion | None:
+        return self._read(lambda connection: _version(connection, *where))
+
+    def _parts(self, table: Table, version_id: str, record: Callable[[Any], T]) -> Sequence[T]:
+        """Return the rows of *table* that belong to a version, in the order of their positions, as records."""
+        statement = _in_order(table, version_id)
+        return self._read(lambda connection: [record(row) for row in connection.execute(statement)])
+
+
+def _ingestion(connection: Connection, *where: ColumnElement[bool]) -> Ingestion | None:
+    row = connection.execute(select(ingestions).where(*where)).one_or_none()
+    return None if row is None else rows.ingestion_of(row)
+
+
+def _locked(connection: Connection, ingestion_id: str) -> Ingestion | None:
+    """Return an ingestion that nobody else changes before this transaction ends (on SQLite, all writers wait anyway)."""
+    row = connection.execute(select(ingestions).where(ingestions.c.id == ingestion_id).with_for_update()).one_or_none()
+    return None if row is None else rows.ingestion_of(row)
+
+
+def _keep(connection: Connection, move: lifecycle.Move | None) -> None:
+    """Write where an ingestion stands after *move*, and the line of its history; nothing for None."""
+    if move is None:
+        return
+    standing = rows.standing_values(move.ingestion)
+    connection.execute(update(ingestions).where(ingestions.c.id == move.ingestion.id), standing)
+    _note(connection, move)
+
+
+def _note(connection: Connection, move: lifecycle.Move) -> None:
+    connection.execute(insert(ingestion_history), rows.history_values(move.ingestion.id, move.entry))
+
+
+def _in_scope(scope: Scope) -> tuple[ColumnElement[bool], ...]:
+    return LIVES, model_versions.c.scope == scope_key(scope)
+
+
+def _living(team: str, version_id: str) -> tuple[ColumnElement[bool], ...]:
+    return LIVES, model_versions.c.team == team, model_versions.c.id == version_id
+
+
+def _version(connection: Connection, *where: ColumnElement[bool]) -> ModelVersion | None:
+    """Return the newest version that matches, or None."""
+    found = _versions(connection, VERSIONS.where(*where).order_by(model_versions.c.sequence.desc()).limit(1))
+    return found[0] if found else None
+
+
+def _versions(connection: Connection, matching: Select[Any]) -> list[ModelVersion]:
+    """Return the versions that *matching* selects, with their tags: two statements, however many versions."""
+    found = connection.execute(matching).all()
+    if not found:
+        return []
+    ids = matching.with_only_columns(model_versions.c.id).subquery()
+    tags: dict[str, list[str]] = {row.id: [] for row in found}
+    for row in connection.execute(select(version_tags).where(version_tags.c.version_id.in_(select(ids.c.id)))):
+        tags.get(row.version_id, []).append(row.tag)
+    return [rows.version_of(row, tags[row.id]) for row in found]
+
+
+def _conditions(query: VersionQuery) -> Iterable[ColumnElement[bool]]:
+    """Yield what the versions of a query must be, one condition for every given field."""
+    yield model_versions.c.team == query.team
+    if query.project is not None:
+        yield registered_models.c.project == query.project
+    if query.experiment is not None:
+        yield model_versions.c.experiment == query.experiment
+    if query.model_type is not None:
+        yield model_versions.c.model_type == query.model_type.value
+    if query.name is not None:
+        yield registered_models.c.name == query.name
+    if query.tag is not None:
+        tagged = select(version_tags.c.version_id).where(version_tags.c.tag == query.tag)
+        yield model_versions.c.id.in_(tagged)
+    if query.text is not None:
+        yield _holds(registered_models.c.name_folded, query.text) | _holds(model_versions.c.experiment_folded, query.text)
+
+
+def _holds(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    return func.coalesce(column, "").contains(folded(text), autoescape=True)
+
+
+def _is_latest() -> ColumnElement[bool]:
+    """Return the condition that no living version of the model has a higher number."""
+    other = model_versions.alias()
+    numbers = select(func.max(other.c.number)).where(other.c.model == registered_models.c.sequence, other.c.deleted.is_(None))
+    return model_versions.c.number == numbers.scalar_subquery()
+
+
+def _in_order(table: Table, version_id: str) -> Select[Any]:
+    return select(table).where(table.c.version_id == version_id).order_by(table.c.position)
+
+
+def _list_anew(connection: Connection, same: ModelVersion, version: NewVersion) -> None:
+    """Note the listing under which equal content was found, so that the next look need not read it."""
+    changed = update(model_versions).where(model_versions.c.id == same.id)
+    connection.execute(changed, {"listing_key": version.listing_key})
+
+
+def _insert_version(connection: Connection, ingestion_id: str, version: NewVersion, now: datetime) -> ModelVersion:
+    model = _model_for(connection, version, now)
+    number = _next_number(connection, model)
+    first = _first_elsewhere(connection, version)
+    connection.execute(insert(model_versions), rows.version_values(version, ingestion_id, model, number, first, now))
+    files = sorted(version.files, key=lambda file: file.path)
+    _insert_parts(connection, version_files, version.id, map(rows.file_values, files))
+    _insert_parts(connection, version_metrics, version.id, map(rows.metric_values, version.metrics))
+    _insert_parts(connection, version_findings, version.id, map(rows.finding_values, version.findings))
+    written = _version(connection, model_versions.c.id == version.id)
+    assert written is not None
+    return written
+
+
+def _model_for(connection: Connection, version: NewVersion, now: datetime) -> int:
+    """Return the key of the model that *version* belongs to, made if it is missing; its row stays locked."""
+    models = registered_models
+    same_name = (
+        models.c.team == version.scope.team,
+        models.c.project == version.scope.project,
+        models.c.name == version.model_name,
+    )
+    known = connection.execute(select(models).where(*same_name).with_for_update()).one_or_none()
+    if known is None:
+        made = connection.execute(insert(models).returning(models.c.sequence), rows.model_values(version, now))
+        return int(made.scalar_one())
+    if known.is_generated and not version.is_generated_name:
+        named = {"is_generated": False, "updated": now}
+        connection.execute(update(models).where(models.c.sequence == known.sequence), named)
+    return int(known.sequence)
+
+
+def _next_number(connection: Connection, model: int) -> int:
+    """Return the number after the highest that the model ever had, deleted versions included."""
+    highest = select(func.max(model_versions.c.number)).where(model_versions.c.model == model)
+    return (connection.execute(highest).scalar_one() or 0) + 1
+
+
+def _first_elsewhere(connection: Connection, version: NewVersion) -> str | None:
+    """Return the id of the team's oldest living version of equal content, or None. This scope has none."""
+    equal = (LIVES, model_versions.c.team == version.scope.team, model_versions.c.digest == version.digest)
+    statement = select(model_versions.c.id).where(*equal).order_by(model_versions.c.sequence).limit(1)
+    return connection.execute(statement).scalar_one_or_none()
+
+
+def _insert_parts(connection: Connection, table: Table, version_id: str, parts: Iterable[rows.Values]) -> None:
+    """Write the rows that belong to a version, numbered in their order."""
+    keyed = [{"version_id": version_id, "position": position, **part} for position, part in enumerate(parts)]
+    if keyed:
+        connection.execute(insert(table), keyed)
+
+
+def _rename_model(connection: Connection, version: ModelVersion, name: str, now: datetime) -> None:
+    """Give the model of *version* the name, which somebody chose.
+
+    Raises:
+        RejectedEvent: another model of the project has that name.
+    """
+    models = registered_models
+    of_project = (models.c.team == version.team, models.c.project == version.project)
+    other = select(models.c.sequence).where(*of_project, models.c.name == name)
+    if name != version.model_name and connection.execute(other).one_or_none() is not None:
+        raise RejectedEvent(f"another model of the project {version.project} has the name {name}")
+    changed = {"name": name, "name_folded": folded(name), "is_generated": False, "updated": now}
+    connection.execute(update(models).where(*of_project, models.c.name == version.model_name), changed)
+
+
+def _set_tags(connection: Connection, version: ModelVersion, add: set[str], remove: set[str]) -> None:
+    of_version = version_tags.c.version_id == version.id
+    gone = remove & set(version.tags)
+    if gone:
+        connection.execute(delete(version_tags).where(of_version, version_tags.c.tag.in_(gone)))
+    new = [{"version_id": version.id, "tag": tag} for tag in sorted(add - set(version.tags))]
+    if new:
+        connection.execute(insert(version_tags), new)
