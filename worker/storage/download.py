@@ -1,0 +1,65 @@
+"""A folder of a user's own that a version is downloaded to: it appears whole, or not at all.
+
+In go the bytes of files; out comes a folder of ordinary files at a path that was free. Which files, and whether they are the
+right ones, is for the caller to say before the context ends.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from detectors.tree import FileEntry
+from worker.errors import RejectedLocation, StorageUnavailable
+from worker.ports import OpenSink, Sink
+from worker.storage.folders import made, opened
+from worker.storage.layout import file_parts
+
+FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[OpenSink]:
+    """Give the way to write files into a folder that stands at *path* when the context ends without an error.
+
+    Raises:
+        RejectedLocation: something is at *path* already, and it is not an empty folder.
+        StorageUnavailable: the folder cannot be written.
+    """
+    if os.path.lexists(path) and not (path.is_dir() and not path.is_symlink() and not any(path.iterdir())):
+        raise RejectedLocation(f"{path}: there is something already; name a folder that does not exist yet")
+    incoming = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
+    try:
+        incoming.mkdir(parents=True)
+        with opened_folder(incoming) as folder:
+            yield lambda entry: _file(folder, entry)
+        incoming.rename(path)
+    except OSError as exc:
+        raise StorageUnavailable(f"{path}: {exc.strerror or exc}") from exc
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+
+
+@contextmanager
+def opened_folder(path: Path) -> Iterator[int]:
+    """Give the handle of the folder at *path*."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _file(folder: int, entry: FileEntry) -> Iterator[Sink]:
+    *above, name = file_parts(entry.path)
+    with made(folder, above):
+        pass
+    with opened(folder, above) as place:
+        handle = os.open(name, FILE_FLAGS, 0o666, dir_fd=place)
+    with open(handle, "wb", buffering=0) as sink:
+        yield sink
