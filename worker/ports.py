@@ -176,8 +176,8 @@ class Store(Protocol):
         """Return where the version's files are, or would be."""
         ...
 
-    def tree(self, url: str) -> FileTree:
-        """Return the files below *url* as a read-only tree."""
+    def opened(self, url: str) -> AbstractContextManager[FileTree]:
+        """Open the files below *url* as a read-only tree, for as long as the context lasts."""
         ...
 
     def remove(self, url: str) -> None:
