@@ -31,7 +31,7 @@ from google.protobuf.message import DecodeError, Message
 from detectors.detection import Contents
 from detectors.errors import MalformedModel, ModelLimit
 from detectors.facts import Completeness, Parameters, Problem, State
-from detectors.protos.tensorflow_pb2 import BundleEntryProto, BundleHeaderProto
+from detectors.protos.tensorflow_pb2 import BundleEntryProto, BundleHeaderProto, TensorShapeProto
 from detectors.range_checks import Check
 from detectors.range_checks import RangeChecks as RangeChecks
 from detectors.sstable import read_table
@@ -69,7 +69,10 @@ SLICE_KEY = re.compile(rb"\x00((?:[^\x00\xff]|\x00\xff|\xff\x00)*)\x00\x01", re.
 ESCAPED = re.compile(rb"\x00\xff|\xff\x00")
 """How a zero byte and an 0xff are written there; the first of the two is meant."""
 
-LEFTOVER = re.compile(r"_temp(?:_[0-9a-f]+)?/part-.*|(?:\.index|\.data-\d{5,}-of-\d{5,})?\.tempstate\d+", re.DOTALL)
+_FILE = r"\.(?:index|data-\d{5,}-of-\d{5,})"
+LEFTOVER = re.compile(
+    rf"_temp(?:_[0-9a-f]+)?/part-\d{{5,}}-of-\d{{5,}}{_FILE}(?:\.tempstate\d+)?|(?:{_FILE})?\.tempstate\d+", re.DOTALL
+)
 """What follows the prefix in the names of files that a save writes first and renames or merges later."""
 
 
@@ -115,11 +118,22 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor as its reader would name it; *dtype* in the words of numpy."""
+    """A tensor as its reader would name it; *dtype* in the words of numpy. *is_number*: its elements count as parameters."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    is_number: bool
+
+    @property
+    def elements(self) -> int:
+        """Return how many elements the tensor has."""
+        return prod(self.shape)
+
+
+def dtypes_of(tensors: Iterable[StoredTensor]) -> Mapping[str, int]:
+    """Return how many of *tensors* have each dtype, sorted by its name."""
+    return MappingProxyType(dict(sorted(Counter(tensor.dtype for tensor in tensors).items())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +192,7 @@ def leftovers_of(contents: Contents, prefix: str) -> list[str]:
 
 def leftover_problems(paths: Iterable[str]) -> Iterator[Problem]:
     """Yield a problem per leftover, at most `MAX_PROBLEMS` and a count."""
-    return _told(Problem(path, "left by a save that has not finished") for path in paths)
+    return told(Problem(path, "left by a save that has not finished") for path in paths)
 
 
 def starting_with(contents: Contents, prefix: str) -> Iterator[FileEntry]:
@@ -196,12 +210,24 @@ def stored_tensors(bundle: Bundle) -> Stored:
     numbers = [entry for entry in whole if is_number(entry.dtype)]
     contents_of = _slice_sums(bundle)
     distinct = {(entry.dtype, entry.shape, contents_of.get(entry.key, entry.crc32c)): entry.elements for entry in numbers}
-    tensors = tuple(StoredTensor(entry.name, dtype_name(entry.dtype), entry.shape) for entry in whole)
+    tensors = tuple(StoredTensor(entry.name, dtype_name(entry.dtype), entry.shape, is_number(entry.dtype)) for entry in whole)
     return Stored(
         tensors,
         Parameters(stored=sum(entry.elements for entry in numbers), distinct=sum(distinct.values())),
-        MappingProxyType(dict(sorted(Counter(tensor.dtype for tensor in tensors).items()))),
+        dtypes_of(tensors),
     )
+
+
+def shape_of(path: str, name: bytes, shape: TensorShapeProto) -> tuple[int, ...]:
+    """Return the sizes of all axes of *shape*; *path* and *name* are for messages.
+
+    Raises:
+        MalformedModel: a size is unknown, or there are more axes or elements than a tensor has.
+    """
+    sizes = tuple([dim.size for dim in shape.dim])
+    if len(sizes) > MAX_RANK or shape.unknown_rank or any(size < 0 for size in sizes) or prod(sizes) >= MAX_COUNT:
+        raise MalformedModel(path, None, f"{text(name[:80])} has the shape {sizes[:8]}, which no tensor has")
+    return sizes
 
 
 def checks_for(bundle: Bundle, shard: int) -> RangeChecks:
@@ -245,7 +271,7 @@ def _entry(path: str, key: bytes, proto: BundleEntryProto) -> BundleEntry:
         key=key,
         name=text(_variable_of(key) if is_slice else key),
         dtype=proto.dtype,
-        shape=_shape(path, key, proto),
+        shape=shape_of(path, key, proto.shape),
         shard=proto.shard_id,
         offset=proto.offset,
         size=proto.size,
@@ -258,13 +284,6 @@ def _entry(path: str, key: bytes, proto: BundleEntryProto) -> BundleEntry:
     if not entry.has_slices:
         _check_size(path, entry)
     return entry
-
-
-def _shape(path: str, key: bytes, proto: BundleEntryProto) -> tuple[int, ...]:
-    shape = tuple([dim.size for dim in proto.shape.dim])
-    if len(shape) > MAX_RANK or proto.shape.unknown_rank or any(size < 0 for size in shape) or prod(shape) >= MAX_COUNT:
-        raise MalformedModel(path, None, f"{text(key)} has the shape {shape[:8]}, which no tensor has")
-    return shape
 
 
 def _check_size(path: str, entry: BundleEntry) -> None:
@@ -307,7 +326,7 @@ def _shard_problems(contents: Contents, bundle: Bundle) -> Iterator[Problem]:
     ends = [0] * bundle.num_shards
     for entry in bundle.entries:
         ends[entry.shard] = max(ends[entry.shard], entry.offset + entry.size)
-    return _told(_of_shard(contents, shard_name(bundle.prefix, i, bundle.num_shards), end) for i, end in enumerate(ends))
+    return told(_of_shard(contents, shard_name(bundle.prefix, i, bundle.num_shards), end) for i, end in enumerate(ends))
 
 
 def _of_shard(contents: Contents, path: str, end: int) -> Problem | None:
@@ -319,7 +338,7 @@ def _of_shard(contents: Contents, path: str, end: int) -> Problem | None:
     return None
 
 
-def _told(problems: Iterable[Problem | None]) -> Iterator[Problem]:
+def told(problems: Iterable[Problem | None]) -> Iterator[Problem]:
     """Yield the first `MAX_PROBLEMS`, and one that counts the rest."""
     told, path = 0, ""
     for problem in problems:

@@ -112,6 +112,26 @@ def read_footer(window: Window) -> Handle:
     return _handle(footer, position, 40, window.path, start)[0]
 
 
+def has_magic(window: Window) -> bool:
+    """Tell whether the file ends as a table does. Reads its last 8 bytes."""
+    return window.size >= FOOTER_BYTES and window.bytes(window.size - len(MAGIC), window.size) == MAGIC
+
+
+def value_of_empty_key(head: bytes) -> bytes:
+    """Return the first bytes of the value under the empty key, as far as *head*, the first bytes of a file, tells.
+
+    Empty where the file begins otherwise. Cheap and unchecked: it tells whether a closer look is worth it.
+    """
+    try:
+        block = head if head[:1] == b"\0" else snappy.first_literal(head)
+        if block[:2] != b"\0\0":
+            return b""
+        length, position = _varint(block, 2, len(block), "", 0)
+    except (snappy.CorruptSnappy, MalformedModel):
+        return b""
+    return block[position : position + length]
+
+
 def entries(block: bytes, path: str, offset: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield (key, value) of the uncompressed *block*, in order; *path* and *offset* name its place for messages.
 

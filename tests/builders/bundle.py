@@ -49,23 +49,29 @@ def block(entries: Iterable[tuple[bytes, bytes]], share: bool = True) -> bytes:
 
 
 def snappy(data: bytes) -> bytes:
-    """A Snappy block of literals, and of copies where four or more bytes came just before."""
-    out, position = bytearray(varint(len(data))), 0
+    """A Snappy block: literals of up to 60 bytes, and copies where four or more bytes came shortly before."""
+    out, literal, position = bytearray(varint(len(data))), bytearray(), 0
+
+    def flush() -> None:
+        for at in range(0, len(literal), 60):
+            piece = literal[at : at + 60]
+            out.extend(bytes([len(piece) - 1 << 2]) + piece)
+        literal.clear()
+
     while position < len(data):
-        length = 4
-        found = data.rfind(data[position : position + 4], 0, position + 3) if position + 4 <= len(data) else -1
-        if found >= 0 and position - found < 2048:
-            while (
-                length < 11
-                and data[found + length : found + length + 1] == data[position + length : position + length + 1] != b""
-            ):
-                length += 1
-            offset = position - found
-            out += bytes([1 | length - 4 << 2 | offset >> 8 << 5, offset & 0xFF])
-            position += length
-        else:
-            out += bytes([0, data[position]])
+        found = data.rfind(data[position : position + 4], 0, position + 3)
+        offset = position - found
+        if found < 0 or offset >= 2048 or position + 4 > len(data):
+            literal.append(data[position])
             position += 1
+            continue
+        flush()
+        length = 4
+        while length < 11 and position + length < len(data) and data[found + length] == data[position + length]:
+            length += 1
+        out += bytes([1 | length - 4 << 2 | offset >> 8 << 5, offset & 0xFF])
+        position += length
+    flush()
     return bytes(out)
 
 
@@ -170,3 +176,31 @@ class Bundle:
         )
         names = [f"{prefix}.data-{i:05d}-of-{self.num_shards:05d}" for i in range(self.num_shards)]
         return {f"{prefix}.index": index} | {name: bytes(data) for name, data in zip(names, shards, strict=True)}
+
+
+def single_file(tensors: Iterable[tuple[str, int, tuple[int, ...]]], compress: bool = False) -> bytes:
+    """A V1 checkpoint that lists *tensors* (name, dtype, shape) and holds four bytes for each."""
+    tensors = list(tensors)
+    listed = b"".join(
+        length_delimited(
+            1, length_delimited(1, name.encode()) + length_delimited(2, shape_proto(shape)) + whole_number(3, dtype)
+        )
+        for name, dtype, shape in tensors
+    )
+    data = sorted((slice_key(name.encode(), []), b"data") for name, _, _ in tensors)
+    return table(block([(b"", length_delimited(1, listed))]), block(data), compress=compress)
+
+
+def meta_graph(
+    version: str = "1.15.0", trainable: Iterable[str] | None = None, ops: Iterable[str] = ("Const",), producer: int = 134
+) -> bytes:
+    """A MetaGraphDef as a Saver writes it; *trainable* names variables, None for no such collection."""
+    nodes = b"".join(length_delimited(1, length_delimited(1, op.encode()) + length_delimited(2, op.encode())) for op in ops)
+    graph = nodes + length_delimited(4, whole_number(1, producer))
+    out = length_delimited(1, length_delimited(5, version.encode())) + length_delimited(2, graph)
+    if trainable is not None:
+        values = b"".join(length_delimited(1, length_delimited(1, f"{name}:0".encode())) for name in trainable)
+        out += length_delimited(
+            4, length_delimited(1, b"trainable_variables") + length_delimited(2, length_delimited(2, values))
+        )
+    return out

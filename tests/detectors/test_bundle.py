@@ -152,13 +152,14 @@ def test_what_an_unfinished_save_left_is_incomplete(leftover):
 @pytest.mark.parametrize(
     "other",
     [
-        "m2_temp/part-0.index",
-        "m_temperature/part-0",
+        "m2_temp/part-00000-of-00001.index",
+        "m_temperature/part-00000-of-00001.index",
+        "m_temp/part-00000.csv",
         "m_temp/notes",
         "m.index.tempstate",
         "m.meta",
-        "m_temp_xyz/part-0",
-        "a/m_temp/part-0",
+        "m_temp_xyz/part-00000-of-00001.index",
+        "a/m_temp/part-00000-of-00001.index",
     ],
 )
 def test_a_file_of_another_name_is_no_leftover(other):
