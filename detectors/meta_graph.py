@@ -1,0 +1,49 @@
+"""The graph beside a TF1 checkpoint: `X.meta`, a MetaGraphDef in a file of its own.
+
+In goes the file, out comes the message without its constants: who wrote it, which operators it is made of, and its
+collections. What its parameters are is left to `tf_parameters`, the numbers themselves to `bundle`.
+"""
+
+from __future__ import annotations
+
+from detectors.detection import Contents
+from detectors.errors import MalformedModel
+from detectors.protos.tensorflow_pb2 import MetaGraphDef
+from detectors.tree import FileEntry
+from detectors.wire import Layout, layout_of, parse, skeleton
+
+META_INFO_DEF, GRAPH_DEF, COLLECTION_DEF, LAST_FIELD = 1, 2, 4, 7
+"""Field numbers of MetaGraphDef (tensorflow/core/protobuf/meta_graph.proto)."""
+
+WEIGHTS = frozenset({"TensorProto.tensor_content", "TensorProto.string_val"})
+
+FIRST_BYTES = frozenset(number << 3 | 2 for number in range(1, LAST_FIELD + 1))
+"""What the first byte may be: all fields are messages."""
+
+
+def may_be_meta_graph(head: bytes) -> bool:
+    """Tell whether a file that begins with *head* may be a MetaGraphDef: cheap, and silent on pickles and text."""
+    return bool(head) and head[0] in FIRST_BYTES
+
+
+def read_meta_graph(contents: Contents, file: FileEntry) -> MetaGraphDef:
+    """Return the head, the graph and the collections of *file*. Walks over the whole message, past its constants.
+
+    Raises:
+        MalformedModel: it is no MetaGraphDef.
+        ModelLimit: a limit of `wire` was reached.
+    """
+    found = skeleton(contents.window(file), LAYOUT)
+    foreign = [number for number in found.counts if number > LAST_FIELD]
+    if foreign or META_INFO_DEF not in found.counts:
+        raise MalformedModel(file.path, None, f"expected the fields of a MetaGraphDef, found {sorted(found.counts)[:8]}")
+    return parse(found, MetaGraphDef())
+
+
+def _layout() -> Layout:
+    """Return which fields are read: those that tell who wrote it and what it is made of."""
+    whole = layout_of(MetaGraphDef.DESCRIPTOR, WEIGHTS).rules
+    return Layout({number: whole[number] for number in (META_INFO_DEF, GRAPH_DEF, COLLECTION_DEF)})
+
+
+LAYOUT = _layout()
