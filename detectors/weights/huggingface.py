@@ -1,0 +1,208 @@
+"""Hugging Face models: a folder with `config.json` and weights, or with an index that spreads the weights over shards.
+
+In goes the folder, out come architecture and type, the parameters where the weights are safetensors, and whether every shard
+is there and whole. Files of other formats in the same folder stay free for their own detectors.
+
+    config.json                   {"architectures": ["BertModel"], "model_type": "bert", "transformers_version": "4.57.1", …}
+    model.safetensors.index.json  {"metadata": {"total_size": 3}, "weight_map": {"tensor": "model-00001-of-00002.safetensors"}}
+
+Source: transformers, `PretrainedConfig.to_dict` and `utils/hub.py`, 4.57.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from detectors.detection import Contents, Detector, folder_of
+from detectors.errors import MalformedModel, ModelLimit, Unreadable
+from detectors.facts import (
+    Completeness,
+    Detection,
+    Evidence,
+    Extraction,
+    Framework,
+    ModelFacts,
+    ModelType,
+    Parameters,
+    Problem,
+    State,
+)
+from detectors.json_text import JsonError, parse_json
+from detectors.tree import FileEntry
+from detectors.weights.folders import below
+from detectors.weights.single_file import NAME_NOTE, FileFormat, identify, read_file
+
+CONFIG = "config.json"
+MAX_CONFIG_BYTES = 1 << 20
+MAX_INDEX_BYTES = 16 << 20
+"""An index has a line per tensor; 100,000 tensors take about 10 MB."""
+
+MAX_SHARDS = 2000
+"""Files of weights in one folder that are looked into."""
+
+MAX_PROBLEMS = 50
+"""Missing shards that are named one by one."""
+
+WEIGHTS = re.compile(
+    r"(?:model|pytorch_model|tf_model|flax_model|diffusion_pytorch_model)[\w.-]*\.(?:safetensors|bin|h5|msgpack)"
+)
+INDEX = re.compile(r"[\w.-]+\.(?:safetensors|bin|h5)\.index\.json")
+BESIDES = re.compile(
+    r"config\.json|generation_config\.json|.*token.*\.json|vocab\.(?:json|txt)|merges\.txt|preprocessor_config\.json"
+    r"|.*\.model|special_tokens_map\.json|training_args\.bin|optimizer\.(?:pt|bin)|scheduler\.pt|scaler\.pt|rng_state.*\.pth"
+    r"|chat_template\.\w+"
+)
+"""What belongs to such a model and is no model itself. `*.model` is a SentencePiece vocabulary."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """The files right inside one folder that play a part."""
+
+    config: FileEntry | None
+    indexes: tuple[FileEntry, ...]
+    weights: tuple[FileEntry, ...]
+    besides: tuple[FileEntry, ...]
+
+
+def detector(formats: tuple[FileFormat, ...]) -> Detector:
+    """Return the detector; *formats* are those in which weights may be stored."""
+
+    def match(contents: Contents) -> Iterator[Detection]:
+        texts = (entry for entry in contents.free() if entry.path.endswith(".json"))
+        named = (entry for entry in texts if _name(entry) == CONFIG or INDEX.fullmatch(_name(entry)))
+        for root in sorted({folder_of(entry.path) for entry in named}):
+            yield from _detect(contents, root)
+
+    def extract(contents: Contents, detection: Detection) -> Extraction:
+        return _extract(formats, contents, detection)
+
+    return Detector("huggingface", match, extract)
+
+
+def _detect(contents: Contents, root: str) -> Iterator[Detection]:
+    """Yield the model in the folder *root*, where it is one: an index counts by itself, a config only with weights."""
+    folder = _folder(contents, root)
+    config = _config(contents, folder.config) if folder.weights or folder.indexes else None
+    if config is not None and folder.config is not None:
+        main, saw = folder.config, f"model_type {str(config.get('model_type'))[:100]}"
+    elif folder.indexes and "weight_map" in (_object(contents, folder.indexes[0], "MAX_INDEX_BYTES", MAX_INDEX_BYTES) or {}):
+        main, saw = folder.indexes[0], "weight_map of an index"
+    else:
+        return
+    files = {entry.path for entry in (main, *folder.indexes, *folder.weights, *folder.besides)}
+    yield Detection("huggingface", ModelType.CUSTOM, root, main.path, (Evidence(main.path, 0, saw),), tuple(sorted(files)))
+
+
+def _folder(contents: Contents, root: str) -> _Folder:
+    inside = [one for one in contents.below(root) if folder_of(one.path) == root and contents.is_free(one.path)]
+    return _Folder(
+        config=next((one for one in inside if _name(one) == CONFIG), None),
+        indexes=tuple(one for one in inside if INDEX.fullmatch(_name(one))),
+        weights=tuple(one for one in inside if WEIGHTS.fullmatch(_name(one))),
+        besides=tuple(one for one in inside if BESIDES.fullmatch(_name(one))),
+    )
+
+
+def _config(contents: Contents, entry: FileEntry | None) -> dict[str, Any] | None:
+    """Return the config where it is one of transformers, else None."""
+    found = None if entry is None else _object(contents, entry, "MAX_CONFIG_BYTES", MAX_CONFIG_BYTES)
+    return found if found is not None and ("model_type" in found or "architectures" in found) else None
+
+
+def _extract(formats: tuple[FileFormat, ...], contents: Contents, detection: Detection) -> Extraction:
+    """Return what config and headers say. Reads config, indexes and the header of each file of weights.
+
+    Raises:
+        ModelLimit: more than `MAX_SHARDS` files of weights, or a limit of their format.
+    """
+    entries = [entry for path in detection.files if (entry := contents.find(path))]
+    weights = [entry for entry in entries if WEIGHTS.fullmatch(_name(entry))]
+    if len(weights) > MAX_SHARDS:
+        raise ModelLimit(detection.main, None, "MAX_SHARDS", f"more than {MAX_SHARDS} files of weights")
+    config = _config(contents, contents.find(below(detection.root, CONFIG))) or {}
+    read = [_read_weights(formats, contents, entry) for entry in weights]
+    missing = tuple(_missing(contents, detection.root, (one for one in entries if INDEX.fullmatch(_name(one)))))
+    completeness = Completeness(State.INCOMPLETE, missing) if missing else Completeness()
+    for one in read:
+        completeness = completeness.and_also(one.completeness.state, *one.completeness.problems)
+    return Extraction(
+        _facts(config, read, sum(entry.size for entry in entries)),
+        completeness,
+        tuple(finding for one in read for finding in one.findings),
+    )
+
+
+def _facts(config: dict[str, Any], read: list[Extraction], size_bytes: int) -> ModelFacts:
+    stored = [one.facts.parameters.stored for one in read]
+    dtypes: Counter[str] = Counter()
+    for one in read:
+        dtypes.update(one.facts.dtypes)
+    version = config.get("transformers_version")
+    return ModelFacts(
+        size_bytes=size_bytes,
+        parameters=Parameters(stored=sum(one or 0 for one in stored) if stored and None not in stored else None),
+        dtypes=dict(dtypes),
+        framework=Framework("transformers", version[:100] if isinstance(version, str) else None),
+        details={
+            "note": NAME_NOTE,
+            "completeness_checked": all(one.facts.details.get("completeness_checked", True) for one in read),
+            "architectures": _texts(config.get("architectures")),
+            "model_type": _text(config.get("model_type")),
+            "dtype": _text(config.get("dtype", config.get("torch_dtype"))),
+        },
+    )
+
+
+def _read_weights(formats: tuple[FileFormat, ...], contents: Contents, entry: FileEntry) -> Extraction:
+    """Return what the header of one file of weights says; a format that nobody knows is only not checked."""
+    found = identify(formats, contents, entry)
+    if found is None:
+        return Extraction(ModelFacts(details={"completeness_checked": False}))
+    try:
+        return read_file(found[0], contents.tree, entry)
+    except MalformedModel as exc:
+        return Extraction(ModelFacts(), Completeness(State.CORRUPT, (Problem(exc.path, exc.reason),)))
+
+
+def _missing(contents: Contents, root: str, indexes: Iterable[FileEntry]) -> Iterator[Problem]:
+    """Yield a problem for each shard that an index names and that is not there."""
+    for index in indexes:
+        found = _object(contents, index, "MAX_INDEX_BYTES", MAX_INDEX_BYTES)
+        shards = found.get("weight_map") if found else None
+        if not isinstance(shards, dict):
+            yield Problem(index.path, "expected an index with a weight_map")
+            continue
+        names = sorted({shard for shard in shards.values() if isinstance(shard, str)})
+        absent = [below(root, name) for name in names if contents.find(below(root, name)) is None]
+        yield from (Problem(path, "the index names it, it is not there") for path in absent[:MAX_PROBLEMS])
+        if len(absent) > MAX_PROBLEMS:
+            yield Problem(index.path, f"{len(absent)} of {len(names)} shards are not there")
+
+
+def _object(contents: Contents, entry: FileEntry, limit: str, max_bytes: int) -> dict[str, Any] | None:
+    """Return the JSON object in a file; None where it is none, or too large or not readable, which is noted."""
+    try:
+        value, _ = parse_json(contents.read_whole(entry, limit, max_bytes), entry.path)
+    except (Unreadable, ModelLimit) as exc:
+        contents.unread[entry.path] = exc.reason
+        return None
+    except JsonError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(one)[:100] for one in value[:20]] if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str | None:
+    return value[:100] if isinstance(value, str) else None
+
+
+def _name(entry: FileEntry) -> str:
+    return entry.path.rpartition("/")[2]

@@ -1,0 +1,119 @@
+"""The laws of all formats that are told by name."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.detection import Contents, detect
+from detectors.errors import DetectorError
+from detectors.facts import ModelType
+from detectors.tree import MemoryTree
+from detectors.weights import DETECTORS
+from detectors.wrapped_tree import CountingTree
+from tests.builders.weights import (
+    LFS_POINTER,
+    OPENVINO,
+    coreml,
+    gguf,
+    hdf5,
+    keras_zip,
+    ort,
+    pytorch_zip,
+    safetensors,
+    tflite,
+)
+from tests.detectors.weights.looked_at import formats, look
+
+WHOLE = {
+    "m.tflite": tflite(),
+    "m.ort": ort(),
+    "m.safetensors": safetensors({"w": ("F32", (2, 3), 24)}),
+    "m.gguf": gguf({"f": ((3,), 0, 0)}, 12),
+    "m.keras": keras_zip(),
+    "m.h5": hdf5(b"keras_version" + bytes(50)),
+    "m.pt": pytorch_zip(),
+    "m.pkl": pickle.dumps({"w": [1, 2, 3]}, 4),
+    "m.mlmodel": coreml(),
+    "m.onnx": LFS_POINTER,
+    "m.xml": OPENVINO,
+    "MLmodel": b"flavors:\n  sklearn:\n    pickled_model: m.pkl\n",
+    "config.json": b'{"model_type": "bert"}',
+    "model.safetensors.index.json": b'{"weight_map": {"a": "x.safetensors"}}',
+    "m.mlpackage/Manifest.json": b'{"itemInfoEntries": {"1": {"path": "x"}}}',
+}
+
+
+def look_or_refuse(files: dict[str, bytes]) -> None:
+    """Look at *files*; a DetectorError is an answer, too."""
+    tree = MemoryTree(files)
+    contents = Contents(tree, tree.files())
+    for detector, detection in detect(contents, DETECTORS):
+        with contextlib.suppress(DetectorError):
+            assert detector.extract(contents, detection).facts.size_bytes > 0
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.sampled_from(sorted(WHOLE)), st.integers(0, 10_000), st.binary(min_size=1, max_size=8), st.integers(0, 10_000))
+def test_any_bytes_give_facts_or_a_detector_error(path: str, place: int, change: bytes, cut: int) -> None:
+    data = bytearray(WHOLE[path])
+    place %= len(data)
+    data[place : place + len(change)] = change
+    look_or_refuse({path: bytes(data)})
+    look_or_refuse({path: bytes(data[: cut % (len(data) + 1)])})
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(WHOLE)), st.integers(0, 60), st.binary(max_size=200))
+def test_any_bytes_behind_a_genuine_start_give_facts_or_a_detector_error(path: str, keep: int, rest: bytes) -> None:
+    look_or_refuse({path: WHOLE[path][:keep] + rest})
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(WHOLE)), st.binary(max_size=50), max_size=6), st.sampled_from(sorted(WHOLE)))
+def test_a_file_belongs_to_one_detection_at_most(files: dict[str, bytes], genuine: str) -> None:
+    tree = MemoryTree({**files, genuine: WHOLE[genuine]})
+    contents = Contents(tree, tree.files())
+    taken = [path for _, detection in detect(contents, DETECTORS) for path in detection.files]
+    assert len(taken) == len(set(taken))
+
+
+def test_each_file_of_a_folder_is_a_model_of_its_own() -> None:
+    files = {path: data for path, data in WHOLE.items() if "/" not in path and path.startswith("m.")}
+    found = look({f"models/{path}": data for path, data in files.items()} | {"models/m.bin": bytes(32)})
+    assert sorted(detection.format for detection, _ in found) == [
+        "coreml", "gguf", "git_lfs_pointer", "keras", "keras", "openvino", "ort", "pickle", "pytorch", "safetensors", "tflite",
+    ]  # fmt: skip
+    assert {detection.model_type for detection, _ in found} == {ModelType.CUSTOM}
+    assert all("note" in extraction.facts.details and not extraction.findings for _, extraction in found)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\0", b"\x80", b"PK", b"PK\3\4", b"GGUF", b"\x89HDF\r\n\x1a\n", b"{" * 100, b"hello\n" * 100, bytes(5000)]
+)
+def test_foreign_files_are_left_alone(data: bytes) -> None:
+    assert formats({"a": data, "b.dat": data, "c.txt": data}) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("m.safetensors", safetensors({"w": ("U8", (8_000_000,), 8_000_000)})),
+        ("m.gguf", gguf({"f": ((2_000_000,), 0, 0)}, 8_000_000)),
+        ("m.ort", ort(bytes(8_000_000), (2_000_000,))),
+        ("m.pt", pytorch_zip({"data.pkl": b"\x80\x02}.", "data/0": bytes(8_000_000)})),
+        ("m.pkl", b"\x80\x04B" + bytes(8_000_000) + b"."),
+        ("m.mlmodel", b"\x08\x04\x12\x02\x0a\x00\xa2\x1f\x80\xa4\xe8\x03" + bytes(8_000_000)),
+        ("m.h5", hdf5(b"keras_version" + bytes(8_000_000))),
+    ],
+)
+def test_reading_does_not_grow_with_the_weights(path: str, data: bytes) -> None:
+    tree = CountingTree(MemoryTree({path: data}))
+    contents = Contents(tree, tree.files())
+    ((detector, detection),) = detect(contents, DETECTORS)
+    assert detector.extract(contents, detection).completeness.state == "complete"
+    assert tree.bytes < 400_000
