@@ -38,8 +38,10 @@ RAW, SNAPPY = 0, 1
 MAX_BLOCK_BYTES = 64 << 20
 """Bytes of one block as stored. TensorFlow closes a block of the index at 256 KiB."""
 
-MAX_UNPACKED_BYTES = 16 << 20
-"""Bytes that all Snappy blocks of a table may become together. Seen: 4 KiB; plain Python unpacks some 20 MB/s."""
+MAX_UNPACKED_BYTES = 4 << 20
+"""Bytes that all Snappy blocks of a table may become together: some 40,000 tensors, where 4 KiB is usual.
+
+The worst block has an element per byte, and plain Python takes a microsecond for each: four seconds at this limit."""
 
 MAX_KEY_BYTES = 16 << 10
 """Bytes of one key: the name of a variable, or the path to it in an object graph."""
