@@ -36,13 +36,34 @@ if TYPE_CHECKING:
     AnyFieldDescriptor: TypeAlias = FieldDescriptor | UpbFieldDescriptor
 
 MAX_FIELDS = 3_000_000
-"""Fields that one skeleton may hold. The costliest message for its bytes is an empty one: 2 bytes become about 40."""
+"""Fields that one walk may meet, those inside small messages aside. It bounds time, and memory after parsing: an empty
+message of 2 bytes becomes 100."""
+
+MAX_SMALL_MESSAGES = 6_000_000
+"""Messages that may be inside small ones (`Layout.messages_in`); one of 4 bytes becomes up to 180."""
 
 MAX_SKELETON_BYTES = 128 << 20
 """Bytes of one skeleton. A graph of a million nodes takes about 50 MB."""
 
 MAX_DEPTH = 100
 """Messages inside each other; the limit of the protobuf runtime."""
+
+SLOW_FIELD = 4
+"""What a field counts that the inner loop of the walk does not handle: it takes about four times as long."""
+
+MAX_GROUP_BYTES = 64 << 10
+"""The longest group, a kind of field that nobody has written since 2008. It is the one field that cannot be jumped over."""
+
+BYTES_PER_GROUP_FIELD = 2
+BYTES_PER_PACKED_FIELD = 8
+"""Groups and packed numbers count towards `MAX_FIELDS` by their size: the least field of a group has 2 bytes, and 8 packed
+numbers of one byte take the memory of a small message."""
+
+MAX_KEY_BYTES = 5
+MAX_VARINT_BYTES = 10
+"""The longest varints that the protobuf runtime takes: for keys and lengths, and for values."""
+
+MAX_FIELD_NUMBER = 2**29 - 1
 
 MAX_LEAF_BYTES = 64 << 10
 """A string or bytes field longer than this is left out."""
@@ -110,18 +131,37 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What the walk does with one field: descend, keep, or leave out above *max_bytes* and note the size as *size_key*."""
+    """What the walk does with one field: descend, keep, or leave out above *max_bytes* and note the size as *size_key*.
+
+    is_number tells that a length-delimited value is a row of packed numbers.
+    """
 
     layout: Layout | None
     max_bytes: int
     size_key: bytes | None
+    is_number: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class Layout:
-    """The fields of a message that are read, by number."""
+    """The fields of a message that are read, by number, and what `messages_in` needs to count."""
 
     rules: dict[int, Rule] = field(default_factory=dict)
+    near: bytes = b""
+    beyond: bytes = b""
+    every: bytes = b""
+
+    def messages_in(self, body: bytes) -> int:
+        """Return how many messages parsing *body* as this message can make inside it: never too few, and seldom too many.
+
+        A message needs its key, so the bytes that begin such keys are counted wherever they stand; a key or length that is
+        written longer than need be ends in a zero byte, which is counted too. The keys of messages directly inside are
+        *near*. As long as no key *beyond* them occurs, nothing else can be inside; else *every* key counts.
+        """
+        count = len(body) - len(body.translate(None, self.near))
+        if count and len(body) != len(body.translate(None, self.beyond)):
+            return len(body) - len(body.translate(None, self.every))
+        return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +186,8 @@ def layout_of(descriptor: AnyDescriptor, weights: frozenset[str] = frozenset()) 
             return known[message.full_name]
         layout = known[message.full_name] = Layout()
         for lean in message.fields:
-            layout.rules[lean.number] = rule(message, lean)
+            if not _is_size_of_another(lean):
+                layout.rules[lean.number] = rule(message, lean)
         return layout
 
     def rule(message: AnyDescriptor, lean: AnyFieldDescriptor) -> Rule:
@@ -156,9 +197,49 @@ def layout_of(descriptor: AnyDescriptor, weights: frozenset[str] = frozenset()) 
         is_text = lean.type in (FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING)
         limit = MAX_WEIGHT_BYTES if is_weight else MAX_LEAF_BYTES if is_text else MAX_SKELETON_BYTES
         size = message.fields_by_name.get(f"{lean.name}_size")
-        return Rule(None, limit, varint(size.number << 3) if size is not None else None)
+        return Rule(None, limit, varint(size.number << 3) if size is not None else None, not is_text)
 
-    return build(descriptor)
+    layout = build(descriptor)
+    for each in known.values():
+        _prepare_count(each)
+    return layout
+
+
+def _is_size_of_another(lean: AnyFieldDescriptor) -> bool:
+    """Tell whether only the walk may write this field: a file that holds it is not believed."""
+    siblings = lean.containing_type.fields_by_name if lean.containing_type is not None else {}
+    return lean.name.endswith("_size") and lean.name.removesuffix("_size") in siblings
+
+
+def _prepare_count(layout: Layout) -> None:
+    """Set the keys that `Layout.messages_in` counts."""
+    near = set(_messages_of(layout))
+    if not near:
+        return
+    reached = _below(layout, near)
+    beyond = {key for below in reached for key in _messages_of(below)} - near
+    every = {key for below in _below(layout, None) for key in _messages_of(below)}
+    layout.near, layout.beyond, layout.every = bytes(near | {0}), bytes(beyond), bytes(every | {0})
+
+
+def _below(layout: Layout, keys: set[int] | None) -> set[Layout]:
+    """Return *layout* and all layouts that lie below it through fields whose key begins with one of *keys*, None for any."""
+    found, todo = {layout}, [layout]
+    while todo:
+        inside = _messages_of(todo.pop())
+        inner = [below for key, layouts in inside.items() if keys is None or key in keys for below in layouts - found]
+        found.update(inner)
+        todo += inner
+    return found
+
+
+def _messages_of(layout: Layout) -> dict[int, set[Layout]]:
+    """Return the layouts of the messages directly in *layout* by the first byte of their keys."""
+    inside: dict[int, set[Layout]] = {}
+    for number, rule in layout.rules.items():
+        if rule.layout is not None:
+            inside.setdefault(varint(number << 3 | LEN)[0], set()).add(rule.layout)
+    return inside
 
 
 def varint(value: int) -> bytes:
@@ -188,7 +269,7 @@ def skeleton(window: Window, layout: Layout, start: int = 0, stop: int | None = 
 
     Raises:
         MalformedModel: the bytes are not a protobuf message.
-        ModelLimit: `MAX_FIELDS`, `MAX_SKELETON_BYTES` or `MAX_DEPTH` was reached.
+        ModelLimit: one of the named limits was reached.
     """
     walk = _Walk(window)
     counts: dict[int, int] = {}
@@ -217,17 +298,17 @@ def parse(found: Skeleton, message: M) -> M:
 def _field(window: Window, position: int, stop: int) -> Field:
     index = window.at(position, 24)
     buffer, base = window.buffer, window.base
-    key, index = _varint(window, buffer, index, base, stop)
+    key, index = _varint(window, buffer, index, base, stop, MAX_KEY_BYTES)
     number, wire_type = key >> 3, key & 7
-    if number == 0:
-        raise MalformedModel(window.path, position, "expected a field number, found 0")
+    if not 0 < number <= MAX_FIELD_NUMBER:
+        raise MalformedModel(window.path, position, f"expected a field number from 1 to {MAX_FIELD_NUMBER}, found {number}")
     value: int | None = None
     begin = index + base
     if wire_type == VARINT:
-        value, index = _varint(window, buffer, index, base, stop)
+        value, index = _varint(window, buffer, index, base, stop, MAX_VARINT_BYTES)
         end = index + base
     elif wire_type == LEN:
-        length, index = _varint(window, buffer, index, base, stop)
+        length, index = _varint(window, buffer, index, base, stop, MAX_KEY_BYTES)
         begin = index + base
         end = begin + length
     elif wire_type == FIXED64:
@@ -243,7 +324,7 @@ def _field(window: Window, position: int, stop: int) -> Field:
     return Field(number, wire_type, position, begin, end, value)
 
 
-def _varint(window: Window, buffer: bytes, index: int, base: int, stop: int) -> tuple[int, int]:
+def _varint(window: Window, buffer: bytes, index: int, base: int, stop: int, longest: int) -> tuple[int, int]:
     value = shift = 0
     limit = min(len(buffer), stop - base)
     first = index
@@ -256,20 +337,25 @@ def _varint(window: Window, buffer: bytes, index: int, base: int, stop: int) -> 
         if byte < 0x80:
             return value & 0xFFFF_FFFF_FFFF_FFFF, index
         shift += 7
-        if shift >= 70:
-            raise MalformedModel(window.path, base + first, "a varint is longer than 10 bytes")
+        if shift >= 7 * longest:
+            raise MalformedModel(window.path, base + first, f"a varint is longer than {longest} bytes")
 
 
-def _end_of_group(window: Window, position: int, stop: int, number: int) -> int:
-    """Return where the group opened just before *position* ends, its end key included. Groups may nest."""
-    open_groups = [number]
+def _end_of_group(window: Window, begin: int, stop: int, number: int) -> int:
+    """Return where the group *number* opened just before *begin* ends, its end key included. Groups may nest.
+
+    Reads and looks at all of the group, at most `MAX_GROUP_BYTES`.
+    """
+    position, open_groups = begin, [number]
     while open_groups:
         if len(open_groups) > MAX_DEPTH:
             raise ModelLimit(window.path, position, "MAX_DEPTH", f"groups nest deeper than {MAX_DEPTH}")
+        if position - begin > MAX_GROUP_BYTES:
+            raise ModelLimit(window.path, position, "MAX_GROUP_BYTES", f"a group is longer than {MAX_GROUP_BYTES} bytes")
         if position >= stop:
             raise MalformedModel(window.path, position, f"group {open_groups[-1]} is not closed before its message ends")
         index = window.at(position, 24)
-        key, index = _varint(window, window.buffer, index, window.base, stop)
+        key, index = _varint(window, window.buffer, index, window.base, stop, MAX_KEY_BYTES)
         if key & 7 == END_GROUP:
             if key >> 3 != open_groups.pop():
                 raise MalformedModel(window.path, position, f"a group is closed as {key >> 3}")
@@ -288,6 +374,7 @@ class _Walk:
     def __init__(self, window: Window) -> None:
         self._window = window
         self._fields = 0
+        self._inside = 0
         self._bytes = 0
 
     def message(self, layout: Layout, start: int, stop: int, depth: int, counts: dict[int, int] | None = None) -> bytearray:
@@ -321,8 +408,8 @@ class _Walk:
                 if rule is not None:
                     chunk = buffer[index:end]
                     out += chunk
-                    if rule.layout is not None:
-                        self._fields += chunk.count(0)
+                    if rule.layout is not None and rule.layout.near:
+                        self._inside += rule.layout.messages_in(chunk)
                 if counts is not None:
                     counts[key >> 3] = counts.get(key >> 3, 0) + 1
                 index = end
@@ -333,7 +420,9 @@ class _Walk:
                 self._check(position)
                 continue
             found = _field(window, position, stop)
-            self._fields += 1
+            self._fields += SLOW_FIELD
+            if found.wire_type == GROUP:
+                self._fields += SLOW_FIELD * (found.stop - found.begin) // BYTES_PER_GROUP_FIELD
             if counts is not None:
                 counts[found.number] = counts.get(found.number, 0) + 1
             rule = rules.get(found.number)
@@ -354,6 +443,7 @@ class _Walk:
             inner = self.message(rule.layout, found.start, found.stop, depth + 1)
             out += varint(found.number << 3 | LEN) + varint(len(inner)) + inner
         elif found.wire_type != LEN or length <= rule.max_bytes:
+            self._fields += length // BYTES_PER_PACKED_FIELD if rule.is_number else 0
             self._bytes += found.stop - found.begin
             self._check(found.begin)
             out += window.bytes(found.begin, found.stop)
@@ -364,6 +454,8 @@ class _Walk:
         path = self._window.path
         if self._fields > MAX_FIELDS:
             raise ModelLimit(path, position, "MAX_FIELDS", f"more than {MAX_FIELDS} fields")
+        if self._inside > MAX_SMALL_MESSAGES:
+            raise ModelLimit(path, position, "MAX_SMALL_MESSAGES", f"more than {MAX_SMALL_MESSAGES} small messages")
         if self._bytes > MAX_SKELETON_BYTES:
             raise ModelLimit(path, position, "MAX_SKELETON_BYTES", f"more than {MAX_SKELETON_BYTES} bytes of structure")
 
