@@ -160,12 +160,21 @@ class _Header:
             self._step(count * VALUE_BYTES[code])
         elif code == STRING:
             self._count(count)
-            for _ in range(count):
-                self._step(self._integer(8))
+            self._skip_texts(count)
         else:
             raise MalformedModel(
                 self._window.path, self.position, f"expected numbers or strings in an array, found type {code}"
             )
+
+    def _skip_texts(self, count: int) -> None:
+        """Step over *count* strings. A vocabulary has hundreds of thousands, so this loop does without calls that check."""
+        window, position = self._window, self.position
+        for _ in range(count):
+            if position + 8 > window.size:
+                raise EndsEarly(window.path, position, f"expected {count} strings, found the end of the file")
+            index = window.at(position, 8)
+            position += 8 + int.from_bytes(window.buffer[index : index + 8], self._byteorder)
+        self._step(position - self.position)
 
     def _text(self) -> str | None:
         """Return a string, None where it is longer than `MAX_TEXT_BYTES`."""

@@ -44,9 +44,9 @@ MAX_FLAVORS = 50
 READ_BY_OTHERS = frozenset({".onnx", ".pb", ".pbtxt"})
 """A folder with such a file is left to the detectors of that format."""
 
-FLAVOR = re.compile(r"^  ([A-Za-z_]\w*):\s*$", re.MULTILINE)
-PART = re.compile(r"^    (?:data|pickled_model|model_data): (\S.*?)\s*$", re.MULTILINE)
-TOP = re.compile(r"^(mlflow_version|run_id|utc_time_created|model_uuid|model_size_bytes): (\S.*?)\s*$", re.MULTILINE)
+FLAVOR = re.compile(r"^  ([A-Za-z_]\w*): *$", re.MULTILINE)
+PART = re.compile(r"^    (?:data|pickled_model|model_data): (\S.*)$", re.MULTILINE)
+TOP = re.compile(r"^(mlflow_version|run_id|utc_time_created|model_uuid|model_size_bytes): (\S.*)$", re.MULTILINE)
 FLAVORS = re.compile(r"^flavors:\s*\n((?:[ #].*\n?|\n)*)", re.MULTILINE)
 
 
@@ -97,7 +97,7 @@ def _missing(contents: Contents, root: str, parts: list[str]) -> Iterator[Proble
 
 def _plain(value: str) -> str:
     """Return a YAML scalar without its quotes, cut to a length that is shown."""
-    return value.strip("'\"")[:500]
+    return value.strip().strip("'\"")[:500]
 
 
 DETECTOR = Detector("mlflow", _match, _extract)
