@@ -75,8 +75,10 @@ SMALL_MESSAGE_BYTES = 512
 """A message up to this size is copied whole: it can hold no large leaf."""
 
 FIRST_WINDOW_BYTES = 16 << 10
+JUMP_WINDOW_BYTES = 4 << 10
 LAST_WINDOW_BYTES = 1 << 20
-"""A window after a jump is small; while reading on in order it doubles up to the last."""
+"""The first window holds a small model whole. One after a jump, most often to the head of the next tensor, is smaller; while
+reading on in order it doubles up to the last."""
 
 VARINT, FIXED64, LEN, GROUP, END_GROUP, FIXED32 = range(6)
 
@@ -88,7 +90,7 @@ class Window:
         self._tree = tree
         self.path = path
         self.size = size
-        self._first = window_bytes
+        self._after_jump = min(window_bytes, JUMP_WINDOW_BYTES)
         self._next = window_bytes
         self.base = 0
         self.buffer = b""
@@ -99,8 +101,9 @@ class Window:
         missing = index + count - len(self.buffer)
         if index >= 0 and (missing <= 0 or self.base + len(self.buffer) == self.size):
             return index
-        in_order = 0 <= index <= len(self.buffer)
-        self._next = min(self._next * 2, LAST_WINDOW_BYTES) if in_order and self.buffer else self._first
+        if self.buffer:
+            in_order = 0 <= index <= len(self.buffer)
+            self._next = min(self._next * 2, LAST_WINDOW_BYTES) if in_order else self._after_jump
         stop = min(self.size, position + max(count, self._next))
         self.buffer = self._read(position, stop)
         self.base = position
@@ -380,7 +383,7 @@ class _Walk:
     def message(self, layout: Layout, start: int, stop: int, depth: int, counts: dict[int, int] | None = None) -> bytearray:
         """Return the skeleton of the message at [start, stop).
 
-        The two commonest fields, a short message and a short string, are handled inline: this loop is the hot path.
+        The commonest fields, a number, a short message and a short string, are handled inline: this loop is the hot path.
         """
         window, rules, out = self._window, layout.rules, bytearray()
         if depth > MAX_DEPTH:
@@ -392,9 +395,24 @@ class _Walk:
             end_of_buffer = min(len(buffer), stop - base)
             while index + 2 < end_of_buffer:
                 key, length = buffer[index], buffer[index + 1]
-                if key & 0x87 != LEN or key < 8:
+                if not 8 <= key <= 0x7F:
                     break
                 body = index + 2
+                if key & 7 == VARINT:
+                    while length > 0x7F and body < end_of_buffer:
+                        length = buffer[body]
+                        body += 1
+                    if length > 0x7F or body - index > 1 + MAX_VARINT_BYTES:
+                        break
+                    self._fields += 1
+                    if key >> 3 in rules:
+                        out += buffer[index:body]
+                    if counts is not None:
+                        counts[key >> 3] = counts.get(key >> 3, 0) + 1
+                    index = body
+                    continue
+                if key & 7 != LEN:
+                    break
                 if length > 0x7F:
                     if buffer[body] > 0x7F:
                         break
