@@ -44,7 +44,6 @@ class Contents:
         self._heads: dict[str, bytes] = {}
         self._taken: set[str] = set()
         self.unread: dict[str, str] = {}
-        self.not_looked_at: dict[str, str] = {}
 
     def find(self, path: str) -> FileEntry | None:
         """Return the entry of the file *path*, or None."""
@@ -64,6 +63,11 @@ class Contents:
     def is_free(self, path: str) -> bool:
         """Tell whether *path* is a listed file that no detection has taken."""
         return path in self._by_path and path not in self._taken
+
+    @property
+    def has_taken(self) -> bool:
+        """Tell whether any detection has taken a file."""
+        return bool(self._taken)
 
     def take(self, paths: Iterable[str]) -> None:
         """Mark files as belonging to a detection."""

@@ -25,11 +25,13 @@ class FileEntry:
 
     path is relative and POSIX; a name that is not UTF-8 carries surrogate escapes (show it with `readable`).
     size is in bytes. version changes whenever the content may have (inode, mtime, ctime on disk; ETag on S3).
+    changed is when the file last changed by the storage's own clock, in seconds since 1970, None where it does not say.
     """
 
     path: str
-    size: int = field(compare=False)
-    version: str = field(compare=False)
+    size: int
+    version: str
+    changed: float | None = field(default=None, compare=False)
 
 
 class FileTree(Protocol):

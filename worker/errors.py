@@ -15,6 +15,8 @@
 
 from __future__ import annotations
 
+from worker.records import Look
+
 
 class WorkerError(Exception):
     """Base of everything that the service raises on purpose. The message is a sentence for a user."""
@@ -29,11 +31,12 @@ class RejectedLocation(WorkerError):
 
 
 class NotSettled(WorkerError):
-    """The files below the path are still changing; look again after *seconds*."""
+    """The files below the path are still changing; look again after *seconds* and compare with *since*."""
 
-    def __init__(self, seconds: float, reason: str) -> None:
+    def __init__(self, seconds: float, reason: str, since: Look) -> None:
         super().__init__(reason)
         self.seconds = seconds
+        self.since = since
 
 
 class StorageUnavailable(WorkerError):

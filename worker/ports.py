@@ -204,7 +204,8 @@ OpenTree = Callable[[Location], AbstractContextManager[FileTree]]
 """Opens a location for reading.
 
 Raises:
-    RejectedLocation: there is nothing at the location, or it may not be read.
+    RejectedLocation: there is nothing at the location.
+    TreeError: it may not be read, or the storage did not answer.
 """
 
 

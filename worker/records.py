@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from detectors.facts import Finding, Metric, ModelType
+from detectors.tree import FileEntry
 
 DEFAULT_TEAM = "default"
 DEFAULT_PROJECT = "default"
@@ -83,6 +84,14 @@ class Location:
     url: str
     path: str
     mode: StoreMode
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One listing, and when it was made (seconds since 1970, the worker's clock)."""
+
+    at: float
+    entries: tuple[FileEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)

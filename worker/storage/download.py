@@ -61,5 +61,5 @@ def _file(folder: int, entry: FileEntry) -> Iterator[Sink]:
         pass
     with opened(folder, above) as place:
         handle = os.open(name, FILE_FLAGS, 0o666, dir_fd=place)
-    with open(handle, "wb", buffering=0) as sink:
+    with open(handle, "wb") as sink:
         yield sink

@@ -1,0 +1,46 @@
+# Two commands are the whole set-up: `make demo` and `make test`. Both need Python 3.11 or newer and make, nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+MARK := .venv/.made
+EXAMPLE := examples/digits
+
+.PHONY: demo test test-all lint bench protos reference clean
+
+demo: $(MARK)/base            ## set up, ingest the example run, and show what was registered
+	$(BIN)/modelport ingest $(EXAMPLE) --project examples --experiment digits
+	$(BIN)/modelport models show digits --project examples
+
+test: $(MARK)/test            ## set up and pass the tests, as any user, with what wheels bring
+	$(BIN)/pytest -n 2 -m "not slow"
+
+test-all: $(MARK)/test        ## all tests, the slow ones too
+	$(BIN)/pytest -n 2
+
+lint: $(MARK)/test            ## style, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(MARK)/test           ## ratios against the tools of today, into benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks
+
+protos: $(MARK)/test          ## generate the modules of detectors/protos again
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. detectors/protos/*.proto
+
+reference: $(MARK)/test       ## write docs/reference again from the program
+	$(BIN)/python -m scripts.make_reference
+
+clean:                        ## remove what these commands made
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(MARK)/base: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "modelport needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	mkdir -p $(MARK) && touch $@
+
+$(MARK)/test: $(MARK)/base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
+	touch $@

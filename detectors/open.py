@@ -1,0 +1,55 @@
+"""Opening a path that a person named: a folder is its tree, a file is the model that it belongs to.
+
+A lone file is looked at by itself. Only when it names other files (the shards of an index, external data) is its folder
+listed, and of that only the files of the same model are shown.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from detectors.detection import Contents, detect
+from detectors.errors import TreeLimit
+from detectors.facts import State
+from detectors.local_tree import LocalTree
+from detectors.scan import DETECTORS, scan
+from detectors.tree import FileTree
+from detectors.wrapped_tree import SubTree
+
+
+@contextmanager
+def open_path(path: str | os.PathLike[str]) -> Iterator[FileTree]:
+    """Give the tree at *path* and close it afterwards.
+
+    Raises:
+        TreeUnavailable: there is nothing at *path*, or the storage did not answer.
+        Unreadable: it may not be read, or is neither a folder nor a regular file.
+    """
+    if not os.path.isfile(path):
+        with LocalTree(path) as tree:
+            yield tree
+        return
+    folder, name = os.path.split(os.fspath(path))
+    with LocalTree.of_file(path) as alone:
+        if _is_whole(alone):
+            yield alone
+            return
+    with LocalTree(folder or ".") as around:
+        yield SubTree(around, _model_of(around, name))
+
+
+def _is_whole(alone: FileTree) -> bool:
+    models = scan(alone).models
+    return bool(models) and all(model.extraction.completeness.state is State.COMPLETE for model in models)
+
+
+def _model_of(around: FileTree, name: str) -> frozenset[str]:
+    """Return the files of the model that the file *name* belongs to; the file alone where it belongs to none."""
+    try:
+        found = detect(Contents(around, around.files()), DETECTORS)
+    except TreeLimit:
+        return frozenset({name})
+    files = (detection.files for _, detection in found if name in detection.files)
+    return frozenset(next(files, (name,)))

@@ -1,0 +1,290 @@
+"""Look at a tree once, from top to bottom: list, detect, extract, read metrics and metadata, judge what was seen.
+
+In goes a `FileTree`, out comes a `Scan`: a frozen value that says what is there, how whole it is, what was found, and what
+was not looked at. Nothing is loaded, imported or executed, and nothing is written. Whether to register is left to the worker.
+
+Laws (each has a test of the same name):
+    the order of listing never matters;
+    any bytes give a scan, or a `TreeError` about the tree itself;
+    what was not read is never "clean".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from detectors import checkpoint, custom, graph_def, onnx, saved_model, weights
+from detectors.detection import Contents, Detector, detect
+from detectors.errors import MalformedModel, ModelLimit, Unreadable
+from detectors.facts import (
+    Completeness,
+    Detection,
+    Extraction,
+    Finding,
+    Metadata,
+    Metrics,
+    ModelFacts,
+    ModelType,
+    Note,
+    Problem,
+    Severity,
+    State,
+)
+from detectors.metadata import read_metadata
+from detectors.metrics import read_metrics
+from detectors.tree import FileEntry, FileTree, Passed, PassedOver, RemarksOnListing
+from detectors.wrapped_tree import CountingTree
+
+RULES_VERSION = "1"
+"""Changes whenever the same bytes may give other facts or findings; an unchanged listing is then looked at again."""
+
+DETECTORS: tuple[Detector, ...] = (
+    saved_model.DETECTOR,
+    checkpoint.DETECTOR,
+    *weights.DETECTORS,
+    onnx.DETECTOR,
+    graph_def.DETECTOR,
+    custom.DETECTOR,
+)
+"""The table of formats, in order: an earlier detector takes its files from the later ones."""
+
+
+class Verdict(StrEnum):
+    """What a scan says in one word."""
+
+    CLEAN = "clean"
+    """Everything was read, and nothing speaks against it."""
+    FINDINGS = "findings"
+    """Something of severity high or above, or a model that is incomplete or corrupt."""
+    INCONCLUSIVE = "inconclusive"
+    """A file of a model could not be read, or a limit stopped the reading."""
+    NOTHING = "nothing"
+    """There is no model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model below the path. *primary* is the one that the version is named after and that serving would take."""
+
+    detection: Detection
+    extraction: Extraction
+    primary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What was looked at: *scanned* counts files of models; *skipped* are notes, *inconclusive* is what is not known."""
+
+    scanned: int
+    skipped: tuple[Note, ...]
+    inconclusive: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The cost: files opened, bytes read, seconds taken."""
+
+    files: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """All that one look at a tree gave. The first model is the primary one, where there is any."""
+
+    models: tuple[Model, ...]
+    metrics: Metrics
+    metadata: Metadata
+    findings: tuple[Finding, ...]
+    coverage: Coverage
+    read: Read
+    verdict: Verdict
+
+    @property
+    def primary(self) -> Model | None:
+        """Return the primary model, None where there is no model."""
+        return self.models[0] if self.models else None
+
+
+UNSEEN = Scan((), Metrics(), Metadata(), (), Coverage(0, (), ()), Read(0, 0, 0.0), Verdict.NOTHING)
+"""The scan of a path that was never looked at."""
+
+
+def scan(
+    tree: FileTree,
+    declared: ModelType | None = None,
+    entries: Iterable[FileEntry] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Scan:
+    """Return what lies in *tree*.
+
+    *declared* is the type that the sender named, None where none was. *entries* is the listing where the caller has made it
+    already. Reads heads of files, the structure of models, and the run's metrics; never the weights.
+
+    Raises:
+        TreeChanged: a listed file changed or vanished meanwhile.
+        TreeUnavailable: the storage did not answer.
+        TreeLimit: there are more files than a tree may hold.
+    """
+    began = clock()
+    counting = CountingTree(tree)
+    contents = Contents(counting, tree.files() if entries is None else entries)
+    passed_over = tree.passed_over if isinstance(tree, RemarksOnListing) else ()
+    models = _with_primary(
+        [_look(detector, contents, found) for detector, found in detect(contents, _table(declared))], declared
+    )
+    metadata = read_metadata(contents, declared, _detected_type(models))
+    metrics = read_metrics(contents)
+    findings = (
+        *_link_findings(passed_over),
+        *_type_findings(models, declared),
+        *(finding for model in models for finding in model.extraction.findings),
+    )
+    coverage = _coverage(contents, models, passed_over, (*metrics.notes, *metadata.notes))
+    return Scan(
+        models=models,
+        metrics=metrics,
+        metadata=metadata,
+        findings=tuple(sorted(findings, key=_worst_first)),
+        coverage=coverage,
+        read=Read(counting.files_read, counting.bytes, clock() - began),
+        verdict=judge(models, findings, coverage),
+    )
+
+
+def with_problems(found: Scan, problems: Iterable[Problem]) -> Scan:
+    """Return *found* after every byte was read: each problem makes the model that its file belongs to corrupt."""
+    problems = tuple(problems)
+    if not problems:
+        return found
+    models = tuple(_with_problems(model, problems) for model in found.models)
+    return replace(found, models=models, verdict=judge(models, found.findings, found.coverage))
+
+
+def _with_problems(model: Model, problems: tuple[Problem, ...]) -> Model:
+    mine = [problem for problem in problems if problem.path in model.detection.files]
+    if not mine:
+        return model
+    completeness = model.extraction.completeness.and_also(State.CORRUPT, *mine)
+    return replace(model, extraction=replace(model.extraction, completeness=completeness))
+
+
+def worst_state(found: Scan) -> State:
+    """Return the worst completeness of all models; a tree without models is complete."""
+    order = list(State)
+    return max((model.extraction.completeness.state for model in found.models), key=order.index, default=State.COMPLETE)
+
+
+def judge(models: Iterable[Model], findings: Iterable[Finding], coverage: Coverage) -> Verdict:
+    """Return the verdict: findings outweigh what is not known, and what is not known is never clean."""
+    models = tuple(models)
+    bad = any(finding.severity in (Severity.CRITICAL, Severity.HIGH) for finding in findings)
+    if bad or any(model.extraction.completeness.state is not State.COMPLETE for model in models):
+        return Verdict.FINDINGS
+    if coverage.inconclusive:
+        return Verdict.INCONCLUSIVE
+    return Verdict.CLEAN if models else Verdict.NOTHING
+
+
+def _table(declared: ModelType | None) -> tuple[Detector, ...]:
+    return DETECTORS if declared is not ModelType.CUSTOM else (*DETECTORS, custom.DECLARED)
+
+
+def _look(detector: Detector, contents: Contents, detection: Detection) -> Model:
+    """Extract one model. What is wrong with it stays its own: corrupt, or inconclusive, with its place."""
+    try:
+        extraction = detector.extract(contents, detection)
+    except MalformedModel as exc:
+        place = exc.reason if exc.offset is None else f"at byte {exc.offset}: {exc.reason}"
+        extraction = _unextracted(contents, detection, Completeness(State.CORRUPT, (Problem(exc.path, place),)))
+    except (ModelLimit, Unreadable) as exc:
+        extraction = replace(_unextracted(contents, detection, Completeness()), unread=((exc.path, exc.reason),))
+    return Model(detection, extraction, primary=False)
+
+
+def _unextracted(contents: Contents, detection: Detection, completeness: Completeness) -> Extraction:
+    entries = (contents.find(path) for path in detection.files)
+    return Extraction(ModelFacts(size_bytes=sum(entry.size for entry in entries if entry)), completeness)
+
+
+def _with_primary(models: list[Model], declared: ModelType | None) -> tuple[Model, ...]:
+    """Return the models with the primary one first and marked.
+
+    The declared type wins, then a whole model over a broken one, then a deployable format over a checkpoint, then the newest
+    version folder, then the shorter path.
+    """
+    if not models:
+        return ()
+    ranked = sorted(models, key=lambda model: _rank(model, declared))
+    return (replace(ranked[0], primary=True), *ranked[1:])
+
+
+PREFERENCE = {"tensorflow_savedmodel": 0, "onnx": 1, "tensorflow_graphdef": 2, "tensorflow_checkpoint": 9}
+"""Which format speaks for a run that left several: what serves before what resumes; the others stand between."""
+
+
+def _rank(model: Model, declared: ModelType | None) -> tuple[object, ...]:
+    detection = model.detection
+    return (
+        declared is not None and detection.model_type is not declared,
+        model.extraction.completeness.state is not State.COMPLETE,
+        PREFERENCE.get(detection.format, 5),
+        -_version_folder(detection.root),
+        detection.root.count("/"),
+        detection.root,
+    )
+
+
+def _version_folder(root: str) -> int:
+    """Return the number of a version or timestamp folder, -1 where *root* is not one. TensorFlow Serving allows leading zeros."""
+    name = root.rpartition("/")[2]
+    return int(name) if name.isascii() and name.isdigit() and len(name) <= 20 else -1
+
+
+def _detected_type(models: tuple[Model, ...]) -> ModelType | None:
+    return models[0].detection.model_type if models else None
+
+
+def _type_findings(models: tuple[Model, ...], declared: ModelType | None) -> Iterable[Finding]:
+    if declared is None or not models or any(model.detection.model_type is declared for model in models):
+        return
+    found = models[0].detection
+    message = f"declared {declared.value}, detected {found.model_type.value} ({found.format})"
+    yield Finding("type-mismatch", Severity.MEDIUM, found.main, "", message)
+
+
+def _link_findings(passed_over: Iterable[PassedOver]) -> Iterable[Finding]:
+    for one in passed_over:
+        if one.why is Passed.LINK_OUTSIDE:
+            yield Finding("link-outside", Severity.HIGH, one.path, "", f"not followed: {one.reason}")
+
+
+def _coverage(
+    contents: Contents, models: tuple[Model, ...], passed_over: tuple[PassedOver, ...], notes: tuple[Note, ...]
+) -> Coverage:
+    unread = dict(contents.unread)
+    for model in models:
+        unread.update(model.extraction.unread)
+    unread.update((one.path, one.reason) for one in passed_over if one.why is Passed.UNREADABLE)
+    skipped = [Note(one.path, one.reason) for one in passed_over if one.why in (Passed.LINK_INSIDE, Passed.SPECIAL)]
+    skipped += [
+        Note(model.detection.main, str(model.extraction.facts.details["note"]))
+        for model in models
+        if "note" in model.extraction.facts.details
+    ]
+    return Coverage(
+        scanned=sum(len(model.detection.files) for model in models),
+        skipped=tuple(sorted((*skipped, *notes), key=lambda note: (note.path, note.reason))),
+        inconclusive=tuple(Note(path, reason) for path, reason in sorted(unread.items())),
+    )
+
+
+SEVERITIES = list(Severity)
+
+
+def _worst_first(finding: Finding) -> tuple[object, ...]:
+    return (SEVERITIES.index(finding.severity), finding.rule, finding.path, finding.place)

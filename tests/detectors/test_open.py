@@ -1,0 +1,75 @@
+"""Opening what a person named: a folder, or a file with what belongs to it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from detectors.errors import TreeUnavailable, Unreadable
+from detectors.open import open_path
+from tests.builders import onnx
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
+
+
+def names(path: Path) -> list[str]:
+    with open_path(path) as tree:
+        return [entry.path for entry in tree.files()]
+
+
+def test_a_folder_is_its_tree(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").write_bytes(b"")
+    assert names(tmp_path) == ["a/b"]
+
+
+def test_a_lone_model_is_one_file_without_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(onnx.model())
+    (tmp_path / "n.onnx").write_bytes(onnx.model())
+    assert names(tmp_path / "m.onnx") == ["m.onnx"]
+
+
+def test_a_model_with_external_data_brings_it_along(tmp_path: Path) -> None:
+    (tmp_path / "w.bin").write_bytes(bytes(24))
+    (tmp_path / "other.bin").write_bytes(b"x")
+    initializer = onnx.external_tensor(location="w.bin", offset="0", length="24")
+    (tmp_path / "m.onnx").write_bytes(onnx.model(onnx.small_graph(initializers=[initializer])))
+    assert names(tmp_path / "m.onnx") == ["m.onnx", "w.bin"]
+
+
+def test_a_saved_model_file_brings_its_folder_along() -> None:
+    assert names(EXAMPLE / "1767261900" / "saved_model.pb") == [
+        "saved_model.pb",
+        "variables/variables.data-00000-of-00001",
+        "variables/variables.index",
+    ]
+
+
+def test_an_index_brings_its_shards_along() -> None:
+    found = names(EXAMPLE / "digits" / "model.ckpt-900.index")
+    assert "model.ckpt-900.data-00000-of-00001" in found
+    assert not any(name.startswith("model.ckpt-1200") for name in found)
+
+
+def test_a_file_of_no_model_is_itself(tmp_path: Path) -> None:
+    (tmp_path / "notes.bin").write_bytes(b"nothing")
+    (tmp_path / "m.onnx").write_bytes(onnx.model())
+    assert names(tmp_path / "notes.bin") == ["notes.bin"]
+
+
+def test_nothing_and_nonfiles_are_told(tmp_path: Path) -> None:
+    with pytest.raises(TreeUnavailable, match="expected a folder, found nothing"), open_path(tmp_path / "missing"):
+        pass
+    import os
+
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(Unreadable), open_path(tmp_path / "fifo"):
+        pass
+
+
+def test_the_folder_of_a_lone_file_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(EXAMPLE / "digits.onnx", tmp_path / "digits.onnx")
+    monkeypatch.chdir(tmp_path)
+    assert names(Path("digits.onnx")) == ["digits.onnx"]

@@ -1,0 +1,278 @@
+"""The command line, as a person and as a script meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders import onnx
+from worker.cli import run
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own for each test, and no waiting for files to rest."""
+    monkeypatch.setenv("MODELPORT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MODELPORT_SETTLE_SECONDS", "0")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "net"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(onnx.model())
+    return folder
+
+
+def json_of(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> dict[str, Any]:
+    """Run a command with `--format json`; what it prints must be JSON and nothing else."""
+    assert run([str(argument) for argument in (*arguments, "--format", "json")]) == status
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    value: dict[str, Any] = json.loads(captured.out)
+    return value
+
+
+def text_of(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> str:
+    assert run([str(argument) for argument in arguments]) == status
+    return capsys.readouterr().out
+
+
+def test_scan_shows_the_example_run(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = text_of(capsys, "scan", EXAMPLE)
+    assert "✓ clean" in shown.splitlines()[0]
+    assert "TensorFlow SavedModel  1767261900  ✓ complete" in shown
+    assert "image: float32[?, 8, 8]" in shown
+    assert "→ probabilities: float32[?, 10]" in shown
+    assert "accuracy" in shown
+
+
+def test_scan_as_json_is_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    report = json_of(capsys, "scan", EXAMPLE)
+    assert report["schema"] == "modelport.scan/1"
+    assert report["path"] == str(EXAMPLE)
+    assert report["models"][0]["facts"]["parameters"]["trainable"] == 2410
+
+
+def test_scan_registers_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    json_of(capsys, "scan", EXAMPLE)
+    assert not home.exists()
+
+
+def test_a_result_goes_to_a_file_when_asked(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["scan", str(model), "--format", "json", "--output", str(tmp_path / "report.json")]) == 0
+    assert capsys.readouterr().out == ""
+    assert json.loads((tmp_path / "report.json").read_text())["verdict"] == "clean"
+
+
+def test_ingest_registers_and_says_so(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = json_of(capsys, "ingest", model, "--experiment", "e7", "--project", "digits")
+    assert report["ingestion"]["state"] == "registered"
+    assert report["ingestion"]["answer"] == "created"
+    version = report["version"]
+    assert version["id"].startswith("mo")
+    assert (version["name"], version["number"], version["store"], version["duplicateOf"]) == ("e7", 1, "copy", None)
+    assert version["digest"].startswith("sha256:")
+    assert version["omsDigest"].startswith("sha256:")
+
+
+def test_ingest_again_is_unchanged_with_the_same_version(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = json_of(capsys, "ingest", model)
+    again = json_of(capsys, "ingest", model)
+    assert (again["ingestion"]["state"], again["ingestion"]["answer"]) == ("unchanged", "unchanged")
+    assert again["version"] == first["version"]
+    assert again["models"] == first["models"]
+
+
+def test_the_repository_is_listed_shown_renamed_tagged_downloaded_and_deleted(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = json_of(capsys, "ingest", model, "--name", "net")["version"]
+    assert [row["id"] for row in json_of(capsys, "models", "list")["models"]] == [version["id"]]
+    assert json_of(capsys, "models", "show", "net")["version"] == version
+    assert text_of(capsys, "models", "rename", "net@1", "better net") == f"{version['id']}: net is now better net\n"
+    assert text_of(capsys, "models", "tag", "better net", "--add", "b", "--add", "a") == f"{version['id']}: a, b\n"
+    assert text_of(capsys, "models", "tag", version["id"], "--remove", "b") == f"{version['id']}: a\n"
+    assert len(json_of(capsys, "models", "list", "--tag", "a")["models"]) == 1
+    assert json_of(capsys, "models", "list", "--tag", "b")["models"] == []
+    text_of(capsys, "models", "download", version["id"], "--to", tmp_path / "out")
+    assert (tmp_path / "out" / "model.onnx").read_bytes() == onnx.model()
+    text_of(capsys, "models", "delete", version["id"], "--yes")
+    assert json_of(capsys, "models", "list")["models"] == []
+    assert list((tmp_path / "home" / "store").rglob("*.onnx")) == []
+
+
+def test_a_download_never_writes_over_anything(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    json_of(capsys, "ingest", model, "--name", "net")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("precious")
+    assert run(["models", "download", "net", "--to", str(tmp_path / "out")]) == 2
+    assert "there is something already" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
+
+
+def test_a_damaged_copy_is_not_handed_out(tmp_path: Path, home: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    json_of(capsys, "ingest", model, "--name", "net")
+    (kept,) = (home / "store").rglob("model.onnx")
+    kept.chmod(0o644)
+    kept.write_bytes(onnx.model().replace(b"hand", b"HAND"))
+    assert run(["models", "download", "net", "--to", str(tmp_path / "out")]) == 2
+    assert "is not what was registered" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "net"]
+
+
+def test_delete_asks_first(model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    json_of(capsys, "ingest", model, "--name", "net")
+    monkeypatch.setattr("click.confirm", lambda *words, **more: False)
+    assert text_of(capsys, "models", "delete", "net") == "nothing was deleted\n"
+    assert len(json_of(capsys, "models", "list")["models"]) == 1
+
+
+def test_an_empty_repository_says_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "modelport ingest PATH" in text_of(capsys, "models", "list")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["scan"], 4, "Missing argument"),
+        (["scan", "x", "--format", "xml"], 4, "Invalid value"),
+        (["frobnicate"], 4, "No such command"),
+        (["scan", "missing"], 2, "found nothing"),
+        (["ingest", "missing"], 2, ""),
+        (["ingest", "s3://bucket/x"], 2, ""),
+        (["models", "show", "nobody"], 2, "no such model"),
+        (["models", "show", "moaaaaaaaaaaaa"], 2, "no such model"),
+        (["ingest", ".", "--name", "\x1b[31mred"], 2, "expected printable text"),
+    ],
+)
+def test_what_a_user_does_wrong_is_told_in_a_sentence(
+    arguments: list[str], status: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == status
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert "Traceback" not in captured.err + captured.out
+    assert "\x1b" not in captured.err
+
+
+def test_statuses_tell_a_script_what_happened(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "readme.txt").write_text("hello")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "m.onnx").write_bytes(onnx.model()[:-2])
+    assert json_of(capsys, "scan", model)["verdict"] == "clean"
+    assert json_of(capsys, "scan", tmp_path / "nothing", status=3)["verdict"] == "nothing"
+    assert json_of(capsys, "scan", tmp_path / "broken", status=1)["verdict"] == "findings"
+    assert json_of(capsys, "ingest", tmp_path / "nothing", status=3)["ingestion"]["state"] == "nothing_found"
+    assert json_of(capsys, "ingest", tmp_path / "broken", status=1)["version"]["completeness"] == "corrupt"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_inconclusive_unless_allowed(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (model / "model.onnx").chmod(0)
+    assert json_of(capsys, "scan", model, status=2)["verdict"] == "inconclusive"
+    assert run(["scan", str(model), "--allow-skipped"]) == 0
+
+
+def test_a_wrong_setting_stops_the_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MODELPORT_SETTLE_SECONDS", "soon")
+    assert run(["models", "list"]) == 2
+    assert "MODELPORT_SETTLE_SECONDS" in capsys.readouterr().err
+
+
+def test_a_home_that_cannot_be_made_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MODELPORT_HOME", str(tmp_path / "file" / "home"))
+    assert run(["models", "list"]) == 2
+    assert "set MODELPORT_HOME to a folder that you may write" in capsys.readouterr().err
+
+
+def test_a_home_on_a_network_file_system_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("worker.filesystems.filesystem_of", lambda path: "nfs4")
+    assert run(["models", "list"]) == 2
+    assert "lies on nfs4, where SQLite may lose data" in capsys.readouterr().err
+
+
+def test_migrate_is_idempotent(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "applied" in text_of(capsys, "migrate")
+    assert "nothing to do" in text_of(capsys, "migrate")
+
+
+def test_doctor_finds_and_repairs_leftovers(home: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    version = json_of(capsys, "ingest", model, "--name", "net")["version"]
+    kept = Path(version["url"].removeprefix("file://"))
+    left = kept.parents[1] / "moaaaaaaaaaaaa" / "model"
+    shutil.copytree(kept, left)
+    states = {check["name"]: check["state"] for check in json_of(capsys, "doctor", status=1)["checks"]}
+    assert states["leftovers"] == "trouble"
+    assert "moaaaaaaaaaaaa" in text_of(capsys, "doctor", "--repair")
+    assert not left.exists()
+    assert {check["state"] for check in json_of(capsys, "doctor")["checks"]} == {"ok"}
+
+
+def test_doctor_finds_a_copy_that_lost_a_file(home: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    version = json_of(capsys, "ingest", model)["version"]
+    (kept,) = (home / "store").rglob("model.onnx")
+    kept.unlink()
+    assert version["id"] in text_of(capsys, "doctor", status=1)
+
+
+def test_a_name_of_two_projects_wants_the_project(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    json_of(capsys, "ingest", model, "--name", "net", "--project", "a")
+    json_of(capsys, "ingest", model, "--name", "net", "--project", "b", "--experiment", "e")
+    assert run(["models", "show", "net"]) == 2
+    assert "projects a, b each have a model of this name" in capsys.readouterr().err
+    assert json_of(capsys, "models", "show", "net", "--project", "b")["version"]["projectId"] == "b"
+
+
+def test_hostile_names_never_reach_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "\x1b]0;owned\x07.onnx").write_bytes(onnx.model(onnx.small_graph(inputs=[onnx.value("\x1b[2J")])))
+    os.symlink("/etc/\x1b[31m", os.fsencode(folder) + b"/\xff\x1b[0m")
+    shown = text_of(capsys, "scan", folder, status=1)
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+
+
+QUIET = ("tensorflow", "onnx", "numpy", "sqlalchemy", "alembic", "pydantic", "rich.table", "google.protobuf", "boto3")
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["models", "--help"], ["scan", "--help"]])
+def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        f"import sys; from worker.cli import run; run({arguments!r}); print(sorted(m for m in {QUIET!r} if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_scan_imports_no_framework_and_no_database() -> None:
+    heavy = ("tensorflow", "onnx", "numpy", "sqlalchemy", "alembic", "pydantic", "boto3")
+    code = f"import sys; from worker.cli import run; run(['scan', {str(EXAMPLE)!r}])"
+    code += f"; print(sorted(m for m in {heavy!r} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_python_m_detectors_prints_the_same_report() -> None:
+    done = subprocess.run([sys.executable, "-m", "detectors", str(EXAMPLE)], capture_output=True, text=True, check=True)
+    report = json.loads(done.stdout)
+    assert report["models"][0]["root"] == "1767261900"

@@ -1,0 +1,401 @@
+"""The use case, on the shipped fakes and on the real borders alike."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from detectors.errors import TreeUnavailable
+from detectors.facts import ModelType
+from detectors.tree import FileTree
+from detectors.wrapped_tree import FlakyTree
+from tests.builders import onnx
+from worker.bootstrap import open_location
+from worker.errors import RegistryUnavailable, StorageUnavailable
+from worker.ingest import Borders, Outcome, ingest
+from worker.locations import Places, resolve
+from worker.ports import Registry, Store
+from worker.records import CompletionEvent, IngestionState, Location, StoreMode, VersionQuery
+from worker.registry.memory import MemoryRegistry
+from worker.registry.migrate import migrate
+from worker.registry.sql import SqlRegistry
+from worker.storage.local import LocalStore
+from worker.storage.memory import MemoryStore
+
+
+@dataclass
+class TestClock:
+    """Time that passes only when somebody sleeps."""
+
+    __test__ = False
+    at: datetime
+    slept: list[float]
+
+    def now(self) -> datetime:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.at += timedelta(seconds=seconds)
+
+
+def clock_in_an_hour() -> TestClock:
+    """A clock by which every file of the test is an hour old, so nothing waits for it to rest."""
+    return TestClock(datetime.now(UTC) + timedelta(hours=1), [])
+
+
+@pytest.fixture(params=["memory", "sqlite and disk"])
+def borders(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Borders]:
+    if request.param == "memory":
+        yield make_borders(MemoryRegistry(), MemoryStore())
+        return
+    url = f"sqlite:///{tmp_path}/home/modelport.db"
+    (tmp_path / "home").mkdir()
+    migrate(url)
+    registry = SqlRegistry(url)
+    yield make_borders(registry, LocalStore(tmp_path / "home" / "store"))
+    registry.close()
+
+
+def make_borders(registry: Registry, store: Store) -> Borders:
+    return Borders(
+        registry=registry,
+        store=store,
+        open_tree=open_location,
+        resolve=partial(resolve, places=Places()),
+        clock=clock_in_an_hour(),
+        owner="test-owner",
+        is_alive=lambda owner: owner == "test-owner",
+        quiet_seconds=lambda location: 5.0,
+        patience_seconds=60.0,
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run folder with one small ONNX model."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(onnx.model())
+    (folder / "notes.txt").write_text("trained on a Tuesday")
+    return folder
+
+
+def event(path: Path, number: int = 1, **more: object) -> CompletionEvent:
+    given: dict[str, object] = {"experiment": "e1", **more}
+    return CompletionEvent(source="test", id=f"event-{number}", model_path=str(path), **given)  # type: ignore[arg-type]
+
+
+def content(tree: FileTree) -> dict[str, bytes]:
+    return {entry.path: tree.read(entry.path, 0, entry.size) for entry in tree.files()}
+
+
+def end_of(outcome: Outcome) -> tuple[IngestionState, str | None]:
+    return outcome.ingestion.state, outcome.ingestion.reason
+
+
+def test_a_model_becomes_a_version_with_all_files_of_the_path(borders: Borders, run: Path) -> None:
+    outcome = ingest(event(run, name="net"), borders)
+    assert end_of(outcome) == (IngestionState.REGISTERED, "new-content")
+    version = outcome.version
+    assert version is not None
+    assert (version.model_name, version.number, version.model_type) == ("net", 1, ModelType.ONNX)
+    assert version.completeness == "complete"
+    assert version.verdict == "clean"
+    assert [file.path for file in borders.registry.files(version.id)] == ["model.onnx", "notes.txt"]
+    with borders.store.opened(version.url) as tree:
+        assert content(tree) == {"model.onnx": onnx.model(), "notes.txt": b"trained on a Tuesday"}
+
+
+def test_an_unnamed_model_is_named_by_its_experiment_and_a_bare_path_by_its_folder(borders: Borders, run: Path) -> None:
+    named = ingest(event(run), borders).version
+    bare = ingest(event(run, 2, experiment=None), borders).version
+    assert named is not None
+    assert bare is not None
+    assert (named.model_name, bare.model_name) == ("e1", "run")
+
+
+def test_the_same_event_answers_with_the_same_ingestion(borders: Borders, run: Path) -> None:
+    first = ingest(event(run), borders)
+    again = ingest(event(run), borders)
+    assert again.known
+    assert again.ingestion == first.ingestion
+    assert again.version == first.version
+
+
+def test_the_same_listing_is_unchanged_without_reading_a_byte(borders: Borders, run: Path) -> None:
+    first = ingest(event(run, 1), borders)
+    blind = replace(borders, open_tree=partial(open_blind))
+    again = ingest(event(run, 2), blind)
+    assert end_of(again) == (IngestionState.UNCHANGED, "same-listing")
+    assert again.version == first.version
+
+
+@contextmanager
+def open_blind(location: Location) -> Iterator[FileTree]:
+    """A tree whose first read fails the test."""
+    with open_location(location) as tree:
+        yield FlakyTree(tree, 2, AssertionError("a byte was read"))  # type: ignore[arg-type]
+
+
+def test_the_same_content_is_unchanged_and_its_new_copy_is_removed(borders: Borders, run: Path) -> None:
+    first = ingest(event(run, 1), borders)
+    assert first.version is not None
+    (run / "notes.txt").write_text("trained on a Tuesday")
+    again = ingest(event(run, 2), borders)
+    assert end_of(again) == (IngestionState.UNCHANGED, "same-content")
+    assert again.version is not None
+    assert again.version.id == first.version.id
+    assert [version_id for version_id, _ in borders.store.prefixes()] == [first.version.id]
+
+
+def test_after_the_same_content_the_new_listing_is_known_too(borders: Borders, run: Path) -> None:
+    ingest(event(run, 1), borders)
+    (run / "notes.txt").write_text("trained on a Tuesday")
+    ingest(event(run, 2), borders)
+    assert end_of(ingest(event(run, 3), borders)) == (IngestionState.UNCHANGED, "same-listing")
+
+
+def test_a_renamed_file_is_a_new_version(borders: Borders, run: Path) -> None:
+    ingest(event(run, 1), borders)
+    (run / "notes.txt").rename(run / "readme.txt")
+    outcome = ingest(event(run, 2), borders)
+    assert outcome.version is not None
+    assert outcome.version.number == 2
+
+
+def test_equal_bytes_of_another_experiment_are_a_version_linked_to_the_first(borders: Borders, run: Path) -> None:
+    first = ingest(event(run, 1), borders).version
+    other = ingest(event(run, 2, experiment="e2"), borders).version
+    assert first is not None
+    assert other is not None
+    assert (other.duplicate_of, other.model_name, other.number) == (first.id, "e2", 1)
+
+
+def test_equal_bytes_of_another_team_are_told_to_nobody(borders: Borders, run: Path) -> None:
+    ingest(event(run, 1), borders)
+    other = ingest(event(run, 2, team="blue"), borders).version
+    assert other is not None
+    assert other.duplicate_of is None
+
+
+def test_a_referenced_model_is_hashed_and_stays_where_it_is(borders: Borders, run: Path) -> None:
+    referencing = replace(borders, resolve=partial(resolve, places=Places(mode=StoreMode.REFERENCE)))
+    version = ingest(event(run), referencing).version
+    copied = ingest(event(run, 2, experiment="e2"), borders).version
+    assert version is not None
+    assert copied is not None
+    assert (version.store, version.url) == (StoreMode.REFERENCE, f"file://{run}")
+    assert version.digest == copied.digest
+    assert [version_id for version_id, _ in borders.store.prefixes()] == [copied.id]
+
+
+def test_a_path_without_models_ends_as_nothing_found(borders: Borders, tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    (folder / "readme.txt").write_text("hello")
+    outcome = ingest(event(folder), borders)
+    assert end_of(outcome) == (IngestionState.NOTHING_FOUND, "nothing-found")
+    assert outcome.ingestion.message == f"no model among 1 files below {folder}"
+    assert list(borders.store.prefixes()) == []
+
+
+def test_a_path_that_is_not_there_is_rejected_in_words(borders: Borders, tmp_path: Path) -> None:
+    outcome = ingest(event(tmp_path / "missing"), borders)
+    assert end_of(outcome) == (IngestionState.FAILED, "rejected-location")
+    assert "there is nothing at this path" in (outcome.ingestion.message or "")
+
+
+def test_a_file_that_changed_a_moment_ago_is_waited_for(borders: Borders, run: Path) -> None:
+    clock = TestClock(datetime.now(UTC), [])
+    assert end_of(ingest(event(run), replace(borders, clock=clock)))[0] is IngestionState.REGISTERED
+    assert 0 < sum(clock.slept) <= 10.1
+
+
+def test_a_tree_that_never_rests_ends_after_the_patience(borders: Borders, run: Path) -> None:
+    clock = clock_in_an_hour()
+
+    def still_writing(seconds: float) -> None:
+        TestClock.sleep(clock, seconds)
+        with (run / "log.txt").open("a") as log:
+            log.write("x")
+
+    restless = replace(borders, clock=clock, quiet_seconds=lambda location: 7200.0, patience_seconds=20000.0)
+    clock.sleep = still_writing  # type: ignore[method-assign]
+    outcome = ingest(event(run), restless)
+    assert end_of(outcome) == (IngestionState.FAILED, "never-settled")
+
+
+def test_a_file_that_changes_while_it_is_read_is_looked_at_again(borders: Borders, run: Path) -> None:
+    steps: list[str] = []
+
+    def step(name: str) -> None:
+        if name == "store" and "store" not in steps:
+            (run / "notes.txt").write_text("trained on a Wednesday")
+        steps.append(name)
+
+    outcome = ingest(event(run), replace(borders, step=step))
+    assert end_of(outcome)[0] is IngestionState.REGISTERED
+    assert steps.count("store") == 2
+    assert outcome.version is not None
+    with borders.store.opened(outcome.version.url) as tree:
+        assert content(tree) == {"model.onnx": onnx.model(), "notes.txt": b"trained on a Wednesday"}
+
+
+def test_a_file_that_keeps_changing_ends_with_nothing_kept(borders: Borders, run: Path) -> None:
+    def step(name: str) -> None:
+        if name == "store":
+            with (run / "notes.txt").open("a") as notes:
+                notes.write("!")
+
+    outcome = ingest(event(run), replace(borders, step=step))
+    assert end_of(outcome) == (IngestionState.FAILED, "kept-changing")
+    assert list(borders.store.prefixes()) == []
+
+
+def test_the_source_is_never_changed(borders: Borders, run: Path) -> None:
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.iterdir()}
+    ingest(event(run), borders)
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.iterdir()} == before
+
+
+def test_a_read_that_fails_once_is_tried_again_whichever_it_is(borders: Borders, run: Path) -> None:
+    for fail_at in range(1, 40):
+        outcome = ingest(event(run, fail_at, experiment=f"n{fail_at}"), replace(borders, open_tree=flaky(fail_at)))
+        assert end_of(outcome)[0] is IngestionState.REGISTERED, fail_at
+    kept = {version_id for version_id, _ in borders.store.prefixes()}
+    assert kept == {version.id for version in borders.registry.versions(VersionQuery(limit=1000))}
+
+
+def flaky(fail_at: int) -> Callable[[Location], contextmanager[FileTree]]:  # type: ignore[type-arg]
+    """A way to open trees of which only the first is flaky."""
+    opened: list[Location] = []
+
+    @contextmanager
+    def open_flaky(location: Location) -> Iterator[FileTree]:
+        opened.append(location)
+        with open_location(location) as tree:
+            yield FlakyTree(tree, fail_at, TreeUnavailable("model.onnx", "input/output error")) if len(opened) == 1 else tree
+
+    return open_flaky  # type: ignore[return-value]
+
+
+def test_a_source_that_never_answers_ends_visibly(borders: Borders, run: Path) -> None:
+    @contextmanager
+    def broken(location: Location) -> Iterator[FileTree]:
+        with open_location(location) as tree:
+            yield FlakyTree(tree, 1, TreeUnavailable("model.onnx", "input/output error"))
+
+    outcome = ingest(event(run), replace(borders, open_tree=broken))
+    assert end_of(outcome) == (IngestionState.FAILED, "source-unavailable")
+    assert "tried 4 times" in (outcome.ingestion.message or "")
+
+
+class FailingStore:
+    """A store whose disk is full."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    @contextmanager
+    def writing(self, key: object) -> Iterator[object]:
+        raise StorageUnavailable("disk full")
+        yield
+
+
+def test_a_full_disk_ends_visibly_and_leaves_nothing(borders: Borders, run: Path) -> None:
+    outcome = ingest(event(run), replace(borders, store=FailingStore(borders.store)))  # type: ignore[arg-type]
+    assert end_of(outcome) == (IngestionState.FAILED, "store-unavailable")
+    assert list(borders.store.prefixes()) == []
+
+
+def test_a_registration_whose_answer_was_lost_is_not_made_twice(borders: Borders, run: Path) -> None:
+    """The database commits, and the connection breaks before it says so."""
+
+    class Forgetful:
+        def __init__(self, registry: Registry) -> None:
+            self._registry = registry
+            self.lost = 0
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._registry, name)
+
+        def register(self, *arguments: object) -> object:
+            self._registry.register(*arguments)  # type: ignore[arg-type]
+            self.lost += 1
+            raise RegistryUnavailable("connection lost")
+
+    registry = Forgetful(borders.registry)
+    outcome = ingest(event(run), replace(borders, registry=registry))  # type: ignore[arg-type]
+    assert registry.lost == 1
+    assert end_of(outcome)[0] is IngestionState.REGISTERED
+    assert outcome.version is not None
+    assert [version_id for version_id, _ in borders.store.prefixes()] == [outcome.version.id]
+
+
+def test_a_bug_ends_the_ingestion_and_is_raised(borders: Borders, run: Path) -> None:
+    def broken(event: CompletionEvent) -> Location:
+        raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError):
+        ingest(event(run), replace(borders, resolve=broken))
+    again = ingest(event(run), borders)
+    assert end_of(again) == (IngestionState.FAILED, "unforeseen")
+
+
+def test_a_process_that_died_is_ended_by_the_next_run(borders: Borders, run: Path) -> None:
+    class Died(BaseException):
+        pass
+
+    def step(name: str) -> None:
+        if name == "register":
+            raise Died
+
+    with pytest.raises(Died):
+        ingest(event(run), replace(borders, owner="dead-owner", step=step))
+    assert len(list(borders.store.prefixes())) == 1
+    outcome = ingest(event(run, 2), borders)
+    assert end_of(outcome)[0] is IngestionState.REGISTERED
+    assert outcome.version is not None
+    assert [version_id for version_id, _ in borders.store.prefixes()] == [outcome.version.id]
+    assert end_of(ingest(event(run, 1), borders)) == (IngestionState.FAILED, "worker-lost")
+    assert list(borders.registry.running()) == []
+
+
+def test_a_living_process_is_left_to_its_work(borders: Borders, run: Path) -> None:
+    ingestion, _ = borders.registry.submit(event(run, 1), borders.clock.now())
+    borders.registry.claim(ingestion.id, "other-owner", borders.clock.now())
+    alive = replace(borders, is_alive=lambda owner: True)
+    assert end_of(ingest(event(run, 1), alive))[0] is IngestionState.RUNNING
+    assert end_of(ingest(event(run, 2), alive))[0] is IngestionState.REGISTERED
+    assert [one.id for one in borders.registry.running()] == [ingestion.id]
+
+
+def test_a_declared_type_that_is_not_there_is_a_finding(borders: Borders, run: Path) -> None:
+    outcome = ingest(event(run, declared_type=ModelType.TENSORFLOW), borders)
+    assert outcome.scan is not None
+    assert [(finding.rule, finding.severity.value) for finding in outcome.scan.findings] == [("type-mismatch", "medium")]
+
+
+def test_a_flipped_bit_in_the_variables_is_corrupt_by_its_checksum(borders: Borders, tmp_path: Path) -> None:
+    run = tmp_path / "digits"
+    shutil.copytree(Path(__file__).parents[2] / "examples" / "digits", run)
+    shard = run / "1767261900" / "variables" / "variables.data-00000-of-00001"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    shard.write_bytes(data)
+    version = ingest(event(run), borders).version
+    assert version is not None
+    assert version.completeness == "corrupt"
+    assert version.verdict == "findings"
+    assert "1767261900/variables/variables.data-00000-of-00001" in version.report

@@ -1,0 +1,177 @@
+"""The process is killed between any two steps of `ingest`: registry and store are right after the next run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders import onnx
+from tests.worker.test_ingest import clock_in_an_hour, event
+from worker import liveness, operations
+from worker.bootstrap import open_location
+from worker.ingest import Borders, ingest
+from worker.locations import Places, resolve
+from worker.records import IngestionState, StoreMode, VersionQuery
+from worker.registry.migrate import migrate
+from worker.registry.sql import SqlRegistry
+from worker.storage.local import LocalStore
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
+
+
+class Countdown:
+    """Kills this process at the n-th call."""
+
+    def __init__(self, calls: int) -> None:
+        self.left = calls
+
+    def __call__(self, *arguments: object) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Deadly:
+    """Any border, with a chance to die before and after each of its calls, and inside each of its contexts."""
+
+    def __init__(self, inner: Any, tick: Countdown) -> None:
+        self._inner = inner
+        self._tick = tick
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            self._tick()
+            result = found(*arguments, **named)
+            self._tick()
+            return self._entered(result) if name == "writing" else result
+
+        return call
+
+    @contextmanager
+    def _entered(self, inner: Any) -> Iterator[Any]:
+        with inner as opened:
+            self._tick()
+            yield opened
+            self._tick()
+        self._tick()
+
+
+@contextmanager
+def service(home: Path, owner: str, mode: StoreMode) -> Iterator[Borders]:
+    """The real borders below *home*, with time that does not wait."""
+    with liveness.working_as(owner, home / "owners"):
+        registry = SqlRegistry(f"sqlite:///{home}/modelport.db")
+        yield Borders(
+            registry=registry,
+            store=LocalStore(home / "store"),
+            open_tree=open_location,
+            resolve=partial(resolve, places=Places(mode=mode)),
+            clock=clock_in_an_hour(),
+            owner=owner,
+            is_alive=partial(liveness.is_alive, folder=home / "owners"),
+            quiet_seconds=lambda location: 5.0,
+            patience_seconds=60.0,
+        )
+        registry.close()
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Run *work* in a forked process and return how it ended: 0, or the negative number of the signal that killed it."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def run_and_die(home: Path, run: Path, calls: int, mode: StoreMode) -> None:
+    tick = Countdown(calls)
+    with service(home, f"mortal-{calls}", mode) as borders:
+        deadly: Any = replace(
+            borders,
+            registry=Deadly(borders.registry, tick),
+            store=Deadly(borders.store, tick),
+            step=tick,
+            progress=tick,
+        )
+        ingest(event(run, calls), deadly)
+
+
+def make_onnx(run: Path) -> None:
+    run.mkdir()
+    (run / "model.onnx").write_bytes(onnx.model())
+
+
+def make_example(run: Path) -> None:
+    shutil.copytree(EXAMPLE, run)
+
+
+@pytest.mark.parametrize("mode", StoreMode)
+@pytest.mark.parametrize("make", [make_onnx, make_example])
+def test_whenever_the_process_dies_the_next_run_puts_everything_right(
+    make: Callable[[Path], None], mode: StoreMode, tmp_path: Path
+) -> None:
+    run, homes = tmp_path / "run", tmp_path / "homes"
+    make(run)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    migrate(f"sqlite:///{empty}/modelport.db")
+    deaths, calls = 0, 0
+    while True:
+        calls += 1
+        home = homes / str(calls)
+        shutil.copytree(empty, home)
+        status = in_child(partial(run_and_die, home, run, calls, mode))
+        assert status in (0, -signal.SIGKILL)
+        audit_after_next_run(home, run, calls, mode)
+        shutil.rmtree(home)
+        if status == 0:
+            break
+        deaths += 1
+    assert deaths > 20
+
+
+def audit_after_next_run(home: Path, run: Path, calls: int, mode: StoreMode) -> None:
+    """After one more run: one version, its files as they are in the run, nothing left over, nothing under way."""
+    with service(home, "survivor", mode) as borders:
+        outcome = ingest(event(run, 100_000 + calls), borders)
+        assert outcome.ingestion.state in (IngestionState.REGISTERED, IngestionState.UNCHANGED), calls
+        (version,) = borders.registry.versions(VersionQuery(limit=10))
+        assert version == outcome.version
+        assert [check.state for check in operations.examine(borders, "default", repair=False)] == ["ok"] * 3, calls
+        expected = {
+            str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in run.rglob("*")
+            if path.is_file()
+        }
+        assert {file.path: file.sha256 for file in borders.registry.files(version.id)} == expected
+        if mode is StoreMode.COPY:
+            assert kept_files(home / "store", version.id) == expected
+        else:
+            assert list(borders.store.prefixes()) == []
+
+
+def kept_files(store: Path, version_id: str) -> dict[str, str]:
+    (model,) = store.glob(f"*/*/*/{version_id}/model")
+    assert [path.name for path in model.parent.iterdir()] == ["model"]
+    return {
+        str(path.relative_to(model)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in model.rglob("*")
+        if path.is_file()
+    }

@@ -1,0 +1,110 @@
+"""From the declared model path to a place that may be read."""
+
+from __future__ import annotations
+
+import posixpath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.errors import RejectedLocation
+from worker.locations import Mount, Places, resolve
+from worker.records import CompletionEvent, StoreMode
+
+
+def event(path: str, team: str = "red", experiment: str | None = "e1") -> CompletionEvent:
+    return CompletionEvent(source="t", id="1", model_path=path, team=team, project="p", experiment=experiment)
+
+
+ARTIFACTS = Mount("/artifacts", "/mnt/runs/{team}/{experiment_id}/artifacts")
+STORAGE = Mount("/storage", "/mnt/{team}/storage")
+
+
+def test_a_bare_path_is_itself_and_is_copied() -> None:
+    location = resolve(event("/home/me/run 1"), Places())
+    assert (location.path, location.url, location.mode) == ("/home/me/run 1", "file:///home/me/run%201", StoreMode.COPY)
+
+
+def test_a_mount_is_filled_with_the_fields_of_the_event() -> None:
+    location = resolve(event("/artifacts/export/1"), Places((ARTIFACTS,)))
+    assert location.path == "/mnt/runs/red/e1/artifacts/export/1"
+    assert location.mode is StoreMode.COPY
+
+
+def test_a_persistent_mount_is_referenced() -> None:
+    assert resolve(event("/storage/models/e1"), Places((STORAGE,))).mode is StoreMode.REFERENCE
+
+
+def test_the_mode_of_a_mount_outweighs_the_general_one() -> None:
+    mount = Mount("/storage", "/mnt/storage", StoreMode.COPY)
+    assert resolve(event("/storage/x"), Places((mount,), mode=StoreMode.REFERENCE)).mode is StoreMode.COPY
+    assert resolve(event("/elsewhere"), Places((mount,), mode=StoreMode.REFERENCE)).mode is StoreMode.REFERENCE
+
+
+def test_the_longest_mount_wins() -> None:
+    inner = Mount("/storage/models", "/fast")
+    assert resolve(event("/storage/models/m"), Places((STORAGE, inner))).path == "/fast/m"
+
+
+def test_a_mount_matches_whole_names_only() -> None:
+    assert resolve(event("/storages/x"), Places((STORAGE,))).path == "/storages/x"
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("relative/path", "expected an absolute path"),
+        ("s3://bucket/prefix", "object storage"),
+        ("http://host/x", "found a URL"),
+        ("/a\0b", "zero byte"),
+        ("", "expected an absolute path"),
+    ],
+)
+def test_what_is_not_a_path_here_is_rejected_in_words(path: str, says: str) -> None:
+    with pytest.raises(RejectedLocation, match=says):
+        resolve(event(path), Places())
+
+
+def test_a_field_that_the_event_lacks_is_named() -> None:
+    with pytest.raises(RejectedLocation, match="no usable experiment_id"):
+        resolve(event("/artifacts", experiment=None), Places((ARTIFACTS,)))
+
+
+@pytest.mark.parametrize("team", ["..", ".", "a/b", ""])
+def test_a_field_never_adds_a_step_to_a_path(team: str) -> None:
+    with pytest.raises(RejectedLocation, match="no usable team"):
+        resolve(event("/storage/x", team=team), Places((STORAGE,)))
+
+
+def test_a_path_outside_the_roots_is_rejected_with_the_roots() -> None:
+    with pytest.raises(RejectedLocation, match=r"/etc/x lies outside the allowed roots \(/mnt/red\)"):
+        resolve(event("/etc/x"), Places(roots=("/mnt/{team}",)))
+
+
+def test_no_roots_allow_nothing() -> None:
+    with pytest.raises(RejectedLocation, match="none is set"):
+        resolve(event("/x"), Places(roots=()))
+
+
+PARTS = st.lists(st.sampled_from(["..", ".", "a", "b", "", "storage", "red", "..a"]), max_size=8)
+
+
+@given(PARTS)
+def test_dots_never_lead_out_of_a_mount(parts: list[str]) -> None:
+    declared = "/storage/" + "/".join(parts)
+    if not posixpath.normpath(declared).startswith("/storage"):
+        return
+    path = resolve(event(declared), Places((STORAGE,))).path
+    assert path == "/mnt/red/storage" or path.startswith("/mnt/red/storage/")
+
+
+@given(PARTS)
+def test_a_location_lies_inside_an_allowed_root(parts: list[str]) -> None:
+    declared = "/" + "/".join(parts)
+    try:
+        path = resolve(event(declared), Places((STORAGE,), roots=("/mnt/{team}", "/a"))).path
+    except RejectedLocation:
+        return
+    assert path == posixpath.normpath(path)
+    assert path in ("/a", "/mnt/red") or path.startswith(("/a/", "/mnt/red/"))

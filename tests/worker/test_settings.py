@@ -1,0 +1,71 @@
+"""Settings: environment over file over default, and words for a wrong value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from worker.errors import BadSetting
+from worker.locations import Mount
+from worker.records import StoreMode
+from worker.settings import Settings, load
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
+
+
+def test_the_defaults_lie_below_home(tmp_path: Path) -> None:
+    settings = load({"MODELPORT_HOME": str(tmp_path)}, tmp_path)
+    assert settings.database == f"sqlite:///{tmp_path}/modelport.db"
+    assert settings.store_folder == tmp_path / "store"
+    assert settings.places().roots is None
+    assert settings.settle_timeout_seconds == 3600
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "modelport.toml").write_text('home = "/from/file"\nsettle_seconds = 9\n')
+    settings = load({"MODELPORT_HOME": "/from/environment"}, tmp_path)
+    assert settings.home == Path("/from/environment")
+    assert settings.settle_seconds == 9
+
+
+def test_mounts_are_read_in_both_forms(tmp_path: Path) -> None:
+    text = '{"/artifacts": "/mnt/{team}", "/storage/": {"at": "/m", "store": "reference"}}'
+    assert load({"MODELPORT_MOUNTS": text}, tmp_path).places().mounts == (
+        Mount("/artifacts", "/mnt/{team}", None),
+        Mount("/storage", "/m", StoreMode.REFERENCE),
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("MODELPORT_MOUNTS", "{x", "MODELPORT_MOUNTS: expected JSON"),
+        ("MODELPORT_MOUNTS", '{"/a": {"at": "/b", "stare": "copy"}}', "stare"),
+        ("MODELPORT_MOUNTS", '{"/a": "/b/{home}"}', "{home} is not one of"),
+        ("MODELPORT_ROOTS", '["relative"]', "expected an absolute path"),
+        ("MODELPORT_SETTLE_SECONDS", "soon", "MODELPORT_SETTLE_SECONDS"),
+        ("MODELPORT_SETTLE_SECONDS", "-1", "greater than or equal to 0"),
+        ("MODELPORT_STORE_MODE", "move", "'auto', 'copy' or 'reference'"),
+        ("MODELPORT_STORE_URL", "ftp://x", "expected file:///FOLDER"),
+        ("MODELPORT_DATABASE_URL", "mysql://x", "expected sqlite:///FILE"),
+    ],
+)
+def test_a_wrong_value_names_the_key_and_what_was_wanted(key: str, value: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(BadSetting) as caught:
+        load({key: value}, tmp_path)
+    assert says in str(caught.value)
+    assert key in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["not toml", "colour = 1"])
+def test_a_wrong_file_is_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / "modelport.toml").write_text(text)
+    with pytest.raises(BadSetting):
+        load({}, tmp_path)
+
+
+def test_every_setting_is_documented() -> None:
+    documented = DOCUMENTED.read_text()
+    for name in Settings.model_fields:
+        assert f"`MODELPORT_{name.upper()}`" in documented

@@ -1,0 +1,68 @@
+"""Whether a tree has come to rest."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.tree import FileEntry
+from worker.records import Look
+from worker.settle import Settled, Wait, settle
+
+
+def entry(path: str = "a", size: int = 1, version: str = "v", changed: float | None = None) -> FileEntry:
+    return FileEntry(path, size, version, changed)
+
+
+def test_files_that_rested_long_enough_are_settled_at_the_first_look() -> None:
+    assert settle(None, Look(100.0, (entry(changed=94.0),)), 5.0) == Settled()
+
+
+def test_a_file_that_changed_a_moment_ago_waits_for_the_rest_of_the_quiet_period() -> None:
+    look = Look(100.0, (entry("a", changed=90.0), entry("b", changed=98.0)))
+    assert settle(None, look, 5.0) == Wait(3.0, "files changed a moment ago", look)
+
+
+def test_a_file_without_a_time_is_looked_at_twice() -> None:
+    look = Look(100.0, (entry(changed=None),))
+    assert settle(None, look, 5.0) == Wait(5.0, "files changed a moment ago", look)
+
+
+def test_a_file_from_the_future_is_looked_at_twice() -> None:
+    look = Look(100.0, (entry(changed=9e9),))
+    assert settle(None, look, 5.0) == Wait(5.0, "files changed a moment ago", look)
+
+
+def test_an_empty_tree_is_looked_at_twice() -> None:
+    look = Look(100.0, ())
+    assert settle(None, look, 5.0) == Wait(5.0, "files changed a moment ago", look)
+    assert settle(look, Look(105.0, ()), 5.0) == Settled()
+
+
+def test_an_equal_listing_of_long_enough_ago_is_settled() -> None:
+    assert settle(Look(100.0, (entry(),)), Look(105.0, (entry(),)), 5.0) == Settled()
+
+
+def test_an_equal_listing_of_too_short_ago_keeps_the_older_look() -> None:
+    before = Look(100.0, (entry(),))
+    assert settle(before, Look(103.0, (entry(),)), 5.0) == Wait(2.0, "waiting for a second look", before)
+
+
+def test_a_difference_starts_the_quiet_period_again_and_names_the_file() -> None:
+    now = Look(104.0, (entry("a"), entry("b", version="new")))
+    before = Look(100.0, (entry("a"), entry("b", version="old")))
+    assert settle(before, now, 5.0) == Wait(5.0, "still changing: b", now)
+
+
+def test_a_file_that_appeared_is_a_difference() -> None:
+    now = Look(105.0, (entry("a"), entry("c")))
+    assert settle(Look(100.0, (entry("a"),)), now, 5.0) == Wait(5.0, "still changing: c", now)
+
+
+@given(st.floats(0, 1e6), st.floats(0, 100), st.floats(0.1, 100))
+def test_nothing_is_settled_before_the_quiet_period_is_over(at: float, age: float, quiet: float) -> None:
+    decision = settle(Look(at, (entry(),)), Look(at + age, (entry(),)), quiet)
+    if isinstance(decision, Wait):
+        assert 0 < decision.seconds <= quiet
+    else:
+        assert (at + age) - at >= quiet

@@ -1,0 +1,83 @@
+"""What an exception means for an ingestion."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import detectors.errors
+import worker.errors
+from detectors.errors import TreeChanged, TreeLimit, TreeUnavailable, Unreadable
+from worker.errors import NotSettled, RegistryUnavailable, RejectedEvent, RejectedLocation, StorageUnavailable
+from worker.records import Look
+from worker.verdict import RULES, Again, Reject, SoFar, decide
+
+ALL = [
+    kind
+    for module in (detectors.errors, worker.errors)
+    for _, kind in inspect.getmembers(module, inspect.isclass)
+    if issubclass(kind, Exception) and kind.__module__ == module.__name__
+]
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_the_table_knows_every_exception_of_ours(kind: type[Exception]) -> None:
+    assert any(issubclass(kind, known) for known in RULES)
+
+
+def test_the_table_runs_from_the_special_to_the_general() -> None:
+    kinds = list(RULES)
+    for place, kind in enumerate(kinds):
+        assert not any(issubclass(later, kind) and later is not kind for later in kinds[place + 1 :]), kind
+
+
+def test_a_wait_is_no_attempt() -> None:
+    error = NotSettled(3.0, "still changing: a", Look(0.0, ()))
+    assert decide(error, SoFar(waited_seconds=3.0), 60.0) == Again(3.0, False, "not-settled", "still changing: a")
+
+
+def test_patience_ends() -> None:
+    error = NotSettled(3.0, "still changing: a", Look(0.0, ()))
+    decision = decide(error, SoFar(waited_seconds=61.0), 60.0)
+    assert decision == Reject("never-settled", "the files did not come to rest within 60 s; still changing: a")
+
+
+def test_a_change_while_reading_is_looked_at_again_five_times() -> None:
+    error = TreeChanged("a", "has 3 bytes now")
+    assert decide(error, SoFar(changes=4), 60.0) == Again(1.0, False, "changed", "a: has 3 bytes now")
+    assert decide(error, SoFar(changes=5), 60.0).reason == "kept-changing"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TreeUnavailable("a", "input/output error"), "source-unavailable"),
+        (StorageUnavailable("disk full"), "store-unavailable"),
+        (RegistryUnavailable("locked"), "registry-unavailable"),
+    ],
+)
+def test_what_does_not_answer_is_tried_four_times_with_growing_pauses(error: Exception, reason: str) -> None:
+    pauses = [decide(error, SoFar(failed=tries), 60.0) for tries in (1, 2, 3)]
+    assert [(again.seconds, again.is_attempt) for again in pauses if isinstance(again, Again)] == [
+        (0.5, True),
+        (2.0, True),
+        (8.0, True),
+    ]
+    assert decide(error, SoFar(failed=4), 60.0) == Reject(reason, f"{error} (tried 4 times)")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RejectedEvent("x"), "rejected-event"),
+        (RejectedLocation("x"), "rejected-location"),
+        (TreeLimit("", "too many"), "tree-limit"),
+        (Unreadable("a", "denied"), "unreadable"),
+        (RuntimeError("boom"), "unforeseen"),
+    ],
+)
+def test_what_will_not_change_by_itself_is_rejected(error: Exception, reason: str) -> None:
+    decision = decide(error, SoFar(failed=1), 60.0)
+    assert isinstance(decision, Reject)
+    assert decision.reason == reason

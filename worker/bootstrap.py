@@ -1,0 +1,178 @@
+"""The composition root: the only place that knows every border. It builds them from settings and hands them inward.
+
+The embedded default is SQLite and a folder below HOME, used by one process at a time or by several.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from detectors.open import open_path
+from detectors.tree import FileTree, readable
+from worker import filesystems, liveness, operations
+from worker.errors import RejectedLocation, UnsafeHome, WorkerError
+from worker.ingest import Borders, Step
+from worker.locations import resolve
+from worker.operations import Check
+from worker.ports import OpenSink
+from worker.records import DEFAULT_TEAM, Location, ModelVersion, StoreMode
+from worker.registry.migrate import migrate
+from worker.registry.sql import SqlRegistry
+from worker.settings import Settings, load
+from worker.storage.download import new_folder
+from worker.storage.local import LocalStore
+
+QUIET_SECONDS = 5.0
+QUIET_SECONDS_ON_NETWORK = 60.0
+"""How long files must have rested where no setting says so: a network file system shows changes late."""
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Return after *seconds*."""
+        time.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The embedded default, ready for one command."""
+
+    settings: Settings
+    registry: SqlRegistry
+    store: LocalStore
+    clock: SystemClock
+    owner: str
+    team: str = DEFAULT_TEAM
+
+    def borders(self, step: Step = lambda name: None, progress: Callable[[int], None] = lambda count: None) -> Borders:
+        """Return what the use cases touch, with a display for their progress."""
+        return Borders(
+            registry=self.registry,
+            store=self.store,
+            open_tree=open_location,
+            resolve=partial(resolve, places=self.settings.places()),
+            clock=self.clock,
+            owner=self.owner,
+            is_alive=partial(liveness.is_alive, folder=_owners(self.settings)),
+            quiet_seconds=self._quiet_seconds,
+            patience_seconds=self.settings.settle_timeout_seconds,
+            step=step,
+            progress=progress,
+        )
+
+    def _quiet_seconds(self, location: Location) -> float:
+        if self.settings.settle_seconds is not None:
+            return self.settings.settle_seconds
+        return QUIET_SECONDS_ON_NETWORK if filesystems.is_network(Path(location.path)) else QUIET_SECONDS
+
+    def open_version(self, version: ModelVersion) -> AbstractContextManager[FileTree]:
+        """Open the files of a version, wherever they are kept."""
+        if version.store is StoreMode.COPY:
+            return self.store.opened(version.url)
+        path = unquote(urlsplit(version.location).path, errors="surrogateescape")
+        return open_location(Location(version.location, path, version.store))
+
+    def new_folder(self, path: Path) -> AbstractContextManager[OpenSink]:
+        """Open a folder that does not exist yet for writing."""
+        return new_folder(path)
+
+    def new_id(self) -> str:
+        """Return an id that nobody used before."""
+        return secrets.token_hex(16)
+
+
+@contextmanager
+def embedded(environment: Mapping[str, str], folder: Path) -> Iterator[Embedded]:
+    """Give the embedded default: home made, database at its newest state, this process known as alive.
+
+    Raises:
+        BadSetting: a setting cannot be used.
+        UnsafeHome: the database would lie where it is not safe.
+        RegistryUnavailable: the database cannot be opened.
+    """
+    settings = load(environment, folder)
+    prepare_home(settings)
+    migrate(settings.database)
+    owner = f"cli-{secrets.token_hex(8)}"
+    with liveness.working_as(owner, _owners(settings)):
+        registry = SqlRegistry(settings.database)
+        try:
+            yield Embedded(settings, registry, LocalStore(settings.store_folder), SystemClock(), owner)
+        finally:
+            registry.close()
+
+
+@contextmanager
+def open_location(location: Location) -> Iterator[FileTree]:
+    """Open the files at *location*.
+
+    Raises:
+        RejectedLocation: there is nothing there.
+        TreeError: it may not be read, or the storage did not answer.
+    """
+    if not os.path.lexists(location.path):
+        raise RejectedLocation(f"{readable(location.path)}: there is nothing at this path")
+    with open_path(location.path) as tree:
+        yield tree
+
+
+def migrate_database(environment: Mapping[str, str], folder: Path) -> str:
+    """Bring the database to the newest state and say what was done."""
+    settings = load(environment, folder)
+    prepare_home(settings)
+    done = migrate(settings.database)
+    return f"{settings.database}: " + (f"applied {', '.join(done)}" if done else "nothing to do")
+
+
+def examine(environment: Mapping[str, str], folder: Path, repair: bool) -> Iterator[Check]:
+    """Yield every check of `doctor`; a check that cannot be made is trouble, and ends the examination."""
+    try:
+        settings = load(environment, folder)
+        yield Check("settings", "ok", f"home is {settings.home}")
+        prepare_home(settings)
+        kind = filesystems.filesystem_of(settings.database_folder) or "an unknown file system"
+        yield Check("home", "ok", f"the database lies on {kind}")
+        with embedded(environment, folder) as service:
+            yield Check("database", "ok", settings.database)
+            yield from operations.examine(service.borders(), service.team, repair)
+    except WorkerError as exc:
+        yield Check(type(exc).__name__, "trouble", str(exc))
+
+
+def prepare_home(settings: Settings) -> None:
+    """Make the home folder, for its user alone.
+
+    Raises:
+        UnsafeHome: it cannot be made or written, or lies on a file system where the database is not safe.
+    """
+    for folder in (settings.home, settings.database_folder):
+        kind = filesystems.filesystem_of(folder)
+        if kind in filesystems.NETWORK:
+            raise UnsafeHome(
+                f"{folder} lies on {kind}, where SQLite may lose data; set MODELPORT_HOME to a folder on a local disk"
+            )
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise UnsafeHome(
+                f"{folder} cannot be made: {exc.strerror}; set MODELPORT_HOME to a folder that you may write"
+            ) from exc
+
+
+def _owners(settings: Settings) -> Path:
+    return settings.home / "owners"

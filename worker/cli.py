@@ -1,0 +1,368 @@
+"""`modelport`: the door for people and scripts.
+
+Each command translates its arguments, calls one use case, and shows the result: tables for people, JSON alone on stdout for
+programs, progress and errors on stderr. Heavy imports wait until a command needs them, so that `--help` stays quick.
+
+Exit status: 0 clean, registered or unchanged; 1 findings or a model that is not whole; 2 an error, or not fully read;
+3 nothing recognisable; 4 wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+OK, FOUND, ERROR, NOTHING, USAGE, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+TYPES = click.Choice(["Tensorflow", "ONNX", "Custom"], case_sensitive=False)
+PATH = click.argument("path")
+MODEL = click.argument("model")
+TYPE = click.option("--type", "declared", type=TYPES, help="What the model is said to be.")
+PROJECT = click.option("--project", help="The project that the model belongs to.")
+EXPERIMENT = click.option("--experiment", help="The experiment that left the model.")
+SKIPPED = click.option("--allow-skipped", is_flag=True, help="Exit 0 although a part could not be read.")
+FORMAT = click.option(
+    "--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to write it."
+)
+OUTPUT = click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to this file.")
+
+
+def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"modelport {version('modelport')}")
+        context.exit(OK)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version and exit."
+)
+def app() -> None:
+    """Brings the models that finished experiments leave behind into a model repository.
+
+    Shell completion: eval "$(_MODELPORT_COMPLETE=bash_source modelport)", and likewise for zsh and fish.
+    """
+
+
+@app.command(epilog="Example: modelport scan runs/mnist --format json")
+@PATH
+@TYPE
+@SKIPPED
+@FORMAT
+@OUTPUT
+def scan(path: str, declared: str | None, allow_skipped: bool, format: str, output: Path | None) -> int:
+    """Look at PATH, a folder or a file: find models, read their facts, judge them. Registers nothing."""
+    from detectors.open import open_path
+    from detectors.report import scan_report
+    from detectors.scan import scan as look
+    from worker.events import model_type
+
+    with open_path(path) as tree:
+        report = scan_report(look(tree, model_type(declared)), path)
+    _write(report, format, output, lambda console: _terminal().show_report(console, report))
+    return _status_of(report, allow_skipped)
+
+
+@app.command(epilog="Example: modelport ingest runs/mnist --experiment mnist-7 --project digits")
+@PATH
+@PROJECT
+@EXPERIMENT
+@click.option("--name", help="Name of the registered model.")
+@TYPE
+@SKIPPED
+@FORMAT
+@OUTPUT
+def ingest(
+    path: str,
+    project: str | None,
+    experiment: str | None,
+    name: str | None,
+    declared: str | None,
+    allow_skipped: bool,
+    format: str,
+    output: Path | None,
+) -> int:
+    """Look at PATH, keep its files, and register one version of its model.
+
+    Unchanged content is not registered twice. Waits until the files have settled.
+    """
+    from worker.bootstrap import embedded
+    from worker.events import event_of_path, model_type
+    from worker.ingest import ingest as bring_in
+    from worker.views import ingest_report
+
+    with embedded(os.environ, Path.cwd()) as service, _progress() as (step, progress):
+        event = event_of_path(path, service.new_id(), os.getcwd(), project, experiment, name, model_type(declared))
+        report = ingest_report(bring_in(event, service.borders(step, progress)), path)
+
+    def show(console: Console) -> None:
+        if report["models"]:
+            _terminal().show_report(console, report)
+            console.print()
+        _terminal().show_outcome(console, report["ingestion"], report["version"])
+
+    _write(report, format, output, show)
+    return _status_of_ingestion(report, allow_skipped)
+
+
+@app.group()
+def models() -> None:
+    """The repository: list, show, download, rename, delete and tag models.
+
+    A model is named by its id (mo…), by NAME (its latest version) or by NAME@NUMBER.
+    """
+
+
+@models.command("list", epilog="Example: modelport models list --tag production")
+@PROJECT
+@EXPERIMENT
+@TYPE
+@click.option("--tag", help="Only versions with this tag.")
+@click.option("-q", "--query", help="Only names that hold this text.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="The most rows.")
+@FORMAT
+@OUTPUT
+def models_list(
+    project: str | None,
+    experiment: str | None,
+    declared: str | None,
+    tag: str | None,
+    query: str | None,
+    limit: int,
+    format: str,
+    output: Path | None,
+) -> None:
+    """List the registered versions, newest first."""
+    from worker.bootstrap import embedded
+    from worker.events import model_type
+    from worker.records import VersionQuery
+    from worker.views import version_json
+
+    kind = model_type(declared)
+    wanted = VersionQuery(project=project, experiment=experiment, model_type=kind, tag=tag, text=query, limit=limit)
+    with embedded(os.environ, Path.cwd()) as service:
+        rows = [version_json(version) for version in service.registry.versions(wanted)]
+    _write({"models": rows}, format, output, lambda console: _terminal().show_versions(console, rows))
+
+
+@models.command("show", epilog="Example: modelport models show mnist@3")
+@MODEL
+@PROJECT
+@FORMAT
+@OUTPUT
+def models_show(model: str, project: str | None, format: str, output: Path | None) -> None:
+    """Show one version: what it is, where it came from, how good it is, and its files."""
+    from worker.bootstrap import embedded
+    from worker.repository import find
+    from worker.views import file_json, version_json
+
+    with embedded(os.environ, Path.cwd()) as service:
+        version = find(service.registry, service.team, model, project)
+        files = [file_json(file) for file in service.registry.files(version.id)]
+    report: dict[str, Any] = json.loads(version.report) | {"version": version_json(version), "files": files}
+
+    def show(console: Console) -> None:
+        _terminal().show_version(console, report["version"])
+        console.print()
+        _terminal().show_report(console, report)
+        console.print()
+        _terminal().show_files(console, files)
+
+    _write(report, format, output, show)
+
+
+@models.command("download", epilog="Example: modelport models download mnist@3 --to serving/mnist/3")
+@MODEL
+@click.option("--to", type=click.Path(path_type=Path), required=True, help="A folder that does not exist yet.")
+@PROJECT
+def models_download(model: str, to: Path, project: str | None) -> None:
+    """Write the files of one version to a folder, each checked against its digest."""
+    from worker.bootstrap import embedded
+    from worker.repository import download, find
+
+    with embedded(os.environ, Path.cwd()) as service, _progress() as (step, progress):
+        version = find(service.registry, service.team, model, project)
+        step("download")
+        files = download(service.registry, service.open_version, version, service.new_folder(to), progress)
+    _say(f"{version.id}: {len(files)} files written to {to}")
+
+
+@models.command("rename", epilog="Example: modelport models rename mo4x8d3k2m9p1q digits")
+@MODEL
+@click.argument("name")
+@PROJECT
+def models_rename(model: str, name: str, project: str | None) -> None:
+    """Give a model another NAME; all its versions follow."""
+    from worker.bootstrap import embedded
+    from worker.repository import find, rename
+
+    with embedded(os.environ, Path.cwd()) as service:
+        version = find(service.registry, service.team, model, project)
+        renamed = rename(service.registry, version, name, service.clock.now())
+    _say(f"{version.id}: {version.model_name} is now {renamed.model_name}")
+
+
+@models.command("tag", epilog="Example: modelport models tag mnist --add production --remove candidate")
+@MODEL
+@click.option("--add", multiple=True, help="A tag to add; may be repeated.")
+@click.option("--remove", multiple=True, help="A tag to remove; may be repeated.")
+@PROJECT
+def models_tag(model: str, add: tuple[str, ...], remove: tuple[str, ...], project: str | None) -> None:
+    """Add tags to a version and remove them."""
+    from worker.bootstrap import embedded
+    from worker.repository import find, tag
+
+    with embedded(os.environ, Path.cwd()) as service:
+        version = find(service.registry, service.team, model, project)
+        tagged = tag(service.registry, version, add, remove)
+    _say(f"{tagged.id}: {', '.join(tagged.tags) or 'no tags'}")
+
+
+@models.command("delete", epilog="Example: modelport models delete mnist@3 --yes")
+@MODEL
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@PROJECT
+def models_delete(model: str, yes: bool, project: str | None) -> None:
+    """Delete one version and its copy. Referenced files stay where they are."""
+    from worker.bootstrap import embedded
+    from worker.repository import delete, find
+
+    with embedded(os.environ, Path.cwd()) as service:
+        version = find(service.registry, service.team, model, project)
+        what = f"{version.model_name}@{version.number} ({version.id})"
+        if not yes and not click.confirm(f"Delete {_printable(what)}?", err=True):
+            _say("nothing was deleted")
+            return
+        delete(service.registry, service.store, version, service.clock.now())
+    _say(f"{what} deleted")
+
+
+@app.command(epilog="Example: modelport migrate")
+def migrate() -> None:
+    """Bring the database to the state that this version of modelport needs. Does nothing where it is there already."""
+    from worker.bootstrap import migrate_database
+
+    _say(migrate_database(os.environ, Path.cwd()))
+
+
+@app.command(epilog="Example: modelport doctor --repair")
+@click.option("--repair", is_flag=True, help="Put right what can be put right safely.")
+@FORMAT
+@OUTPUT
+def doctor(repair: bool, format: str, output: Path | None) -> int:
+    """Check home, database and store against each other, and say what is wrong and what to do."""
+    from worker.bootstrap import examine
+
+    checks = [check.as_json() for check in examine(os.environ, Path.cwd(), repair)]
+    _write({"checks": checks}, format, output, lambda console: _terminal().show_checks(console, checks))
+    return FOUND if any(check["state"] == "trouble" for check in checks) else OK
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its status; whatever a user can cause ends in a sentence, not a traceback."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit status."""
+    try:
+        result = app(arguments, prog_name="modelport", standalone_mode=False)
+        return result if isinstance(result, int) else OK
+    except click.exceptions.NoArgsIsHelpError as exc:
+        click.echo(exc.format_message())
+        return USAGE
+    except click.ClickException as exc:
+        exc.show(sys.stderr)
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):
+        _complain("stopped")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as exc:  # noqa: BLE001 - the last resort: told as a bug, never as a traceback
+        return _complain_of(exc)
+
+
+def _complain_of(exc: Exception) -> int:
+    """Say what *exc* is, as a sentence where it is one of ours, and return the status. Anything else is a bug, and told so."""
+    from detectors.errors import DetectorError
+    from worker.errors import WorkerError
+
+    if isinstance(exc, (DetectorError, WorkerError, OSError)):
+        _complain(str(exc))
+        return ERROR
+    if os.environ.get("MODELPORT_DEBUG"):
+        raise exc
+    _complain(f"unforeseen {type(exc).__name__}: {exc}\nThis is a bug. MODELPORT_DEBUG=1 shows where it happened.")
+    return ERROR
+
+
+def _status_of(report: dict[str, Any], allow_skipped: bool) -> int:
+    verdicts = {"clean": OK, "findings": FOUND, "inconclusive": OK if allow_skipped else ERROR, "nothing": NOTHING}
+    return verdicts[report["verdict"]]
+
+
+def _status_of_ingestion(report: dict[str, Any], allow_skipped: bool) -> int:
+    states = {"failed": ERROR, "nothing_found": NOTHING, "received": ERROR, "running": ERROR, "waiting": ERROR}
+    return states.get(report["ingestion"]["state"], -1) if report["version"] is None else _status_of(report, allow_skipped)
+
+
+def _write(value: dict[str, Any], format: str, output: Path | None, show: Callable[[Console], None]) -> None:
+    """Write a result as JSON, or as *show* shows it, to stdout or to the file *output*."""
+    from rich.console import Console
+
+    file = output.open("w", encoding="utf-8") if output else sys.stdout
+    try:
+        if format == "json":
+            file.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+        else:
+            show(Console(file=file, highlight=False, soft_wrap=not file.isatty()))
+    finally:
+        if output:
+            file.close()
+
+
+@contextmanager
+def _progress() -> Iterator[tuple[Callable[[str], None], Callable[[int], None]]]:
+    """Give a pair (step, bytes) that draws a progress line on stderr where that is a terminal, and nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield (lambda name: None), (lambda count: None)
+        return
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("look", total=None)
+        yield (lambda name: bar.update(task, description=name)), (lambda count: bar.advance(task, count))
+
+
+def _terminal() -> Any:
+    from worker import terminal
+
+    return terminal
+
+
+def _say(sentence: str) -> None:
+    print(_printable(sentence))
+
+
+def _complain(sentence: str) -> None:
+    print(f"modelport: {_printable(sentence)}", file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,280 @@
+"""The use case: from a completion event to a registered version, or to an end that a person can read.
+
+The steps stand in `_attempt`, top to bottom. What may go wrong is raised, decided on by `worker.verdict`, and carried out
+in `work`. Bytes come first, then one transaction; a process that dies anywhere between leaves nothing that the next run
+does not put right (`recover`).
+
+Laws (each has a test of the same name):
+    every accepted event ends in exactly one end state;
+    the same event, the same listing and the same content each answer with the version that is there already;
+    the source is never changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from detectors.checks import shard_checks
+from detectors.errors import TreeChanged
+from detectors.report import scan_report, to_json
+from detectors.scan import RULES_VERSION, Scan, scan, with_problems, worst_state
+from detectors.tree import FileEntry, FileTree
+from worker.errors import NotSettled, RegistryUnavailable, StorageUnavailable
+from worker.lifecycle import is_end
+from worker.manifest import Manifest, content_digest, oms_digest, read_once
+from worker.ports import Clock, OpenTree, Registry, Store
+from worker.records import (
+    CompletionEvent,
+    End,
+    Ingestion,
+    IngestionState,
+    Location,
+    Look,
+    ModelVersion,
+    NewVersion,
+    Scope,
+    StoreKey,
+    StoreMode,
+)
+from worker.settle import Wait, settle
+from worker.verdict import UNFORESEEN, Reject, SoFar, decide
+
+Step = Callable[[str], None]
+"""Told the name of each step as it begins; a progress display, or a test that kills the process there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Borders:
+    """Everything outside that the use case touches, and the plain values that steer it.
+
+    is_alive tells whether the owner of an ingestion still works. progress is told how many bytes were read for good.
+    """
+
+    registry: Registry
+    store: Store
+    open_tree: OpenTree
+    resolve: Callable[[CompletionEvent], Location]
+    clock: Clock
+    owner: str
+    is_alive: Callable[[str], bool]
+    quiet_seconds: Callable[[Location], float]
+    patience_seconds: float
+    step: Step = lambda name: None
+    progress: Callable[[int], None] = lambda count: None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an ingestion stands after the work. version and scan are None where there is none, or nothing was looked at."""
+
+    ingestion: Ingestion
+    version: ModelVersion | None
+    scan: Scan | None
+    known: bool
+
+
+def ingest(event: CompletionEvent, borders: Borders) -> Outcome:
+    """Accept *event*, work on it here and now, and return how it ended."""
+    recover(borders)
+    ingestion, known = borders.registry.submit(event, borders.clock.now())
+    borders.step("submitted")
+    claimed = None if is_end(ingestion.state) else borders.registry.claim(ingestion.id, borders.owner, borders.clock.now())
+    scanned = work(claimed, borders) if claimed else None
+    return _outcome(ingestion, scanned, known, borders)
+
+
+def recover(borders: Borders) -> None:
+    """End what a process that died had begun, and remove the files that it had written for a version that never was."""
+    for ingestion in borders.registry.running():
+        owner = ingestion.owner or ""
+        if borders.is_alive(owner):
+            continue
+        if borders.registry.take_over(ingestion.id, owner, borders.owner, borders.clock.now()):
+            borders.store.remove(borders.store.url(_store_key(ingestion)))
+            end = End(IngestionState.FAILED, "worker-lost", "the process that worked on it ended before it was done")
+            borders.registry.finish(ingestion.id, borders.owner, end, borders.clock.now())
+
+
+def work(ingestion: Ingestion, borders: Borders) -> Scan | None:
+    """Carry the claimed *ingestion* to its end; return what was seen, None where it never came to a look."""
+    so_far, since = SoFar(), None
+    while True:
+        try:
+            return _attempt(ingestion, since, borders)
+        except Exception as exc:
+            since = exc.since if isinstance(exc, NotSettled) else None
+            so_far = _counted(so_far, exc)
+            decision = decide(exc, so_far, borders.patience_seconds)
+            if isinstance(decision, Reject):
+                _forget_leftover(ingestion, borders)
+                _finish(ingestion, borders, End(IngestionState.FAILED, decision.reason, decision.message))
+                if decision.reason == UNFORESEEN:
+                    raise
+                return None
+            borders.step(f"again in {decision.seconds:.1f} s: {decision.message}")
+            borders.clock.sleep(decision.seconds)
+
+
+def _counted(so_far: SoFar, error: Exception) -> SoFar:
+    if isinstance(error, NotSettled):
+        return replace(so_far, waited_seconds=so_far.waited_seconds + error.seconds)
+    if isinstance(error, TreeChanged):
+        return replace(so_far, changes=so_far.changes + 1)
+    return replace(so_far, failed=so_far.failed + 1)
+
+
+def _attempt(ingestion: Ingestion, since: Look | None, borders: Borders) -> Scan | None:
+    """Take the steps of the way through, once. *since* is the look that the tree must still equal, None for the first."""
+    event, registry = ingestion.event, borders.registry
+    borders.step("resolve")
+    location = borders.resolve(event)
+    scope = Scope(event.team, event.project, event.experiment, None if event.experiment else location.url)
+    registry.located(ingestion.id, location.url, borders.clock.now())
+    with borders.open_tree(location) as tree:
+        borders.step("settle")
+        entries = _settled(tree, since, borders.quiet_seconds(location), borders)
+        key = listing_key(location, entries, event)
+        if same := registry.same_listing(scope, key):
+            _finish(ingestion, borders, _unchanged(same))
+            return None
+        borders.step("detect")
+        found = scan(tree, event.declared_type, entries)
+        if not found.models:
+            _finish(ingestion, borders, _nothing(location, entries))
+            return found
+        borders.step("store")
+        manifest, found, url = _keep(ingestion, location, tree, entries, found, borders)
+    borders.step("register")
+    version = _version(ingestion, location, scope, key, manifest, found, url)
+    _register(ingestion, version, borders)
+    return found
+
+
+def _settled(tree: FileTree, since: Look | None, quiet_seconds: float, borders: Borders) -> tuple[FileEntry, ...]:
+    """Return the listing of *tree*.
+
+    Raises:
+        NotSettled: it has not rested for the quiet period yet.
+    """
+    look = Look(borders.clock.now().timestamp(), tuple(tree.files()))
+    decision = settle(since, look, quiet_seconds)
+    if isinstance(decision, Wait):
+        raise NotSettled(decision.seconds, decision.reason, decision.since)
+    return look.entries
+
+
+def listing_key(location: Location, entries: Sequence[FileEntry], event: CompletionEvent) -> str:
+    """Return a digest of all that decides what a look would give: place, files and their versions, type, rules."""
+    hasher = hashlib.sha256()
+    for part in (RULES_VERSION, location.url, location.mode.value, event.declared_type or "", event.name or ""):
+        hasher.update(part.encode("utf-8", "surrogateescape") + b"\0")
+    for entry in entries:
+        hasher.update(f"{entry.path}\0{entry.size}\0{entry.version}\0".encode("utf-8", "surrogateescape"))
+    return hasher.hexdigest()
+
+
+def _keep(
+    ingestion: Ingestion, location: Location, tree: FileTree, entries: Sequence[FileEntry], found: Scan, borders: Borders
+) -> tuple[Manifest, Scan, str]:
+    """Read every byte once: hash it, check it, and copy it unless it is referenced. Then look again."""
+    checks = shard_checks(tree, entries, found)
+    if location.mode is StoreMode.REFERENCE:
+        manifest, problems = read_once(tree, entries, None, checks, borders.progress)
+        _look_again(tree, entries)
+        return manifest, with_problems(found, problems), location.url
+    key = _store_key(ingestion)
+    with borders.store.writing(key) as open_sink:
+        manifest, problems = read_once(tree, entries, open_sink, checks, borders.progress)
+        _look_again(tree, entries)
+        borders.step("copied")
+    return manifest, with_problems(found, problems), borders.store.url(key)
+
+
+def _look_again(tree: FileTree, entries: Sequence[FileEntry]) -> None:
+    """Raise TreeChanged where the listing is not what it was: what was kept would be a mixture."""
+    if tuple(tree.files()) != tuple(entries):
+        raise TreeChanged("", "files were added, removed or changed while they were read")
+
+
+def _register(ingestion: Ingestion, version: NewVersion, borders: Borders) -> None:
+    """Register *version*. Where the scope holds equal content already, that is the answer and the new copy goes first."""
+    if borders.registry.same_content(version.scope, version.digest):
+        _forget_copy(version, borders)
+    registration = borders.registry.register(ingestion.id, borders.owner, version, borders.clock.now())
+    borders.step("registered")
+    if registration is not None and not registration.is_new:
+        _forget_copy(version, borders)
+
+
+def _forget_leftover(ingestion: Ingestion, borders: Borders) -> None:
+    """Remove what was written for a version that was not registered. What cannot be removed now, `doctor` finds later."""
+    with suppress(StorageUnavailable, RegistryUnavailable):
+        if borders.registry.version(ingestion.event.team, ingestion.version_id) is None:
+            borders.store.remove(borders.store.url(_store_key(ingestion)))
+
+
+def _forget_copy(version: NewVersion, borders: Borders) -> None:
+    if version.store is StoreMode.COPY:
+        borders.store.remove(version.url)
+
+
+def _version(
+    ingestion: Ingestion, location: Location, scope: Scope, key: str, manifest: Manifest, found: Scan, url: str
+) -> NewVersion:
+    event, primary = ingestion.event, found.models[0]
+    return NewVersion(
+        id=ingestion.version_id,
+        scope=scope,
+        model_name=event.name or event.experiment or PurePosixPath(location.path).name or "model",
+        is_generated_name=event.name is None,
+        model_type=primary.detection.model_type,
+        format=primary.detection.format,
+        location=location.url,
+        listing_key=key,
+        rules_version=RULES_VERSION,
+        digest=content_digest(manifest),
+        oms_digest=oms_digest(manifest),
+        store=location.mode,
+        url=url,
+        size_bytes=sum(file.size for file in manifest.files),
+        completeness=worst_state(found).value,
+        verdict=found.verdict.value,
+        report=to_json(scan_report(found, location.path), indent=None),
+        summary=found.metrics.summary,
+        detail=found.metrics.detail,
+        metadata_raw=found.metadata.raw,
+        files=manifest.files,
+        metrics=found.metrics.values,
+        findings=found.findings,
+    )
+
+
+def _finish(ingestion: Ingestion, borders: Borders, end: End) -> None:
+    borders.registry.finish(ingestion.id, borders.owner, end, borders.clock.now())
+
+
+def _unchanged(same: ModelVersion) -> End:
+    message = f"the same files as {same.id}; none was read"
+    return End(IngestionState.UNCHANGED, "same-listing", message, same.id)
+
+
+def _nothing(location: Location, entries: Sequence[FileEntry]) -> End:
+    count = f"{len(entries)} files" if entries else "no files"
+    return End(IngestionState.NOTHING_FOUND, "nothing-found", f"no model among {count} below {location.path}")
+
+
+def _store_key(ingestion: Ingestion) -> StoreKey:
+    event = ingestion.event
+    return StoreKey(event.team, event.project, event.experiment, ingestion.version_id)
+
+
+def _outcome(ingestion: Ingestion, found: Scan | None, known: bool, borders: Borders) -> Outcome:
+    """Return how the ingestion stands in the registry now."""
+    team = ingestion.event.team
+    now = borders.registry.ingestion(team, ingestion.id) or ingestion
+    version = borders.registry.version(team, now.answered_version) if now.answered_version else None
+    return Outcome(now, version, found, known)

@@ -1,0 +1,115 @@
+"""From the model path that an experiment declared to a place that this worker may read.
+
+In go the path as declared, the mounts and the allowed roots; out comes a `Location`, or a rejection in words. Nothing is
+looked up on disk: that the place exists is for whoever opens it.
+
+Laws (each has a test of the same name):
+    a location lies inside an allowed root, or there is no location;
+    `..` never leads out of a mount.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from worker.errors import RejectedLocation
+from worker.records import CompletionEvent, Location, StoreMode
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """What an experiment sees as *path* lies at *at* for this worker. *at* may hold `{team}` and other fields of the event."""
+
+    path: str
+    at: str
+    mode: StoreMode | None = None
+
+
+PERSISTENT_PATHS = ("/storage", "/shared")
+"""What outlives an experiment on the original platform: referenced where it is, unless a setting says otherwise."""
+
+FIELDS = frozenset({"team", "project_id", "experiment_id"})
+"""Names that a mount or a root may hold in braces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where models may be. *roots* None allows every path (the embedded default); *mode* None decides by the path."""
+
+    mounts: tuple[Mount, ...] = ()
+    roots: tuple[str, ...] | None = None
+    mode: StoreMode | None = None
+
+
+def resolve(event: CompletionEvent, places: Places) -> Location:
+    """Return where the model path of *event* is for this worker.
+
+    Raises:
+        RejectedLocation: the path is relative, of an unknown kind, leaves its mount, or lies outside the allowed roots.
+    """
+    declared = event.model_path
+    if re.match(r"^[a-z][a-z0-9+.-]*://", declared):
+        raise RejectedLocation(f"{declared}: expected a path on disk, found a URL; object storage cannot be read yet")
+    if not declared.startswith("/"):
+        raise RejectedLocation(f"{declared!r}: expected an absolute path")
+    if "\0" in declared:
+        raise RejectedLocation(f"{declared!r}: a path cannot hold a zero byte")
+    mount = _mount_of(declared, places.mounts)
+    path = _through(mount, declared, event) if mount else posixpath.normpath(declared)
+    _check_root(path, event, places.roots)
+    return Location(
+        url="file://" + quote(path, safe="/", errors="surrogateescape"), path=path, mode=_mode(mount, declared, places)
+    )
+
+
+def _mount_of(declared: str, mounts: tuple[Mount, ...]) -> Mount | None:
+    """Return the mount with the longest path that *declared* lies in, None where there is none."""
+    holding = [mount for mount in mounts if _is_below(posixpath.normpath(declared), mount.path)]
+    return max(holding, key=lambda mount: len(mount.path), default=None)
+
+
+def _through(mount: Mount, declared: str, event: CompletionEvent) -> str:
+    inside = posixpath.relpath(posixpath.normpath(declared), mount.path)
+    return posixpath.normpath(posixpath.join(_filled(mount.at, event), inside))
+
+
+def _filled(template: str, event: CompletionEvent) -> str:
+    fields = _fields(event)
+
+    def value(found: re.Match[str]) -> str:
+        name = found.group(1)
+        filled = fields.get(name)
+        if not filled or "/" in filled or filled in (".", ".."):
+            raise RejectedLocation(f"{template}: the event has no usable {name} ({filled!r})")
+        return filled
+
+    return re.sub(r"\{(\w+)\}", value, template)
+
+
+def _fields(event: CompletionEvent) -> Mapping[str, str | None]:
+    return {"team": event.team, "project_id": event.project, "experiment_id": event.experiment}
+
+
+def _check_root(path: str, event: CompletionEvent, roots: tuple[str, ...] | None) -> None:
+    if roots is None:
+        return
+    allowed = [posixpath.normpath(_filled(root, event)) for root in roots]
+    if not any(_is_below(path, root) for root in allowed):
+        raise RejectedLocation(f"{path} lies outside the allowed roots ({', '.join(allowed) or 'none is set'})")
+
+
+def _mode(mount: Mount | None, declared: str, places: Places) -> StoreMode:
+    if mount is not None and mount.mode is not None:
+        return mount.mode
+    if places.mode is not None:
+        return places.mode
+    persistent = mount is not None and any(_is_below(posixpath.normpath(declared), path) for path in PERSISTENT_PATHS)
+    return StoreMode.REFERENCE if persistent else StoreMode.COPY
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -1,0 +1,85 @@
+"""Care: what `doctor` looks at, and what it can put right.
+
+In go the borders, out come checks as values. A repair only removes what no version needs and ends what nobody works on;
+it never touches a file of a living version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.ingest import Borders, recover
+from worker.records import ModelVersion, StoreMode, VersionQuery
+
+MOST_NAMED = 5
+"""How many ids a sentence names before it counts the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: *state* is `ok`, `repaired` or `trouble`; *says* is a sentence for an operator."""
+
+    name: str
+    state: str
+    says: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the check as plain values."""
+        return {"name": self.name, "state": self.state, "says": self.says}
+
+
+def check_ingestions(borders: Borders, repair: bool) -> Check:
+    """Tell whether somebody works on every ingestion that is under way."""
+    lost = [ingestion.id for ingestion in borders.registry.running() if not borders.is_alive(ingestion.owner or "")]
+    if not lost:
+        return Check("ingestions", "ok", "somebody works on everything that is under way")
+    if repair:
+        recover(borders)
+        return Check("ingestions", "repaired", f"ended {_named(lost)}, whose process is gone")
+    return Check("ingestions", "trouble", f"the process of {_named(lost)} is gone; the next ingest or --repair ends them")
+
+
+def check_leftovers(borders: Borders, repair: bool) -> Check:
+    """Tell whether the store holds only what a version needs, or somebody is writing."""
+    needed = {version_id for version_id, is_kept in borders.registry.store_keys() if is_kept}
+    in_work = {ingestion.version_id for ingestion in borders.registry.running()}
+    left = [(version_id, url) for version_id, url in borders.store.prefixes() if version_id not in needed | in_work]
+    if not left:
+        return Check("leftovers", "ok", "the store holds nothing that no version needs")
+    if repair:
+        for _, url in left:
+            borders.store.remove(url)
+        return Check("leftovers", "repaired", f"removed {_named([one for one, _ in left])} from the store")
+    return Check(
+        "leftovers", "trouble", f"the store holds {_named([one for one, _ in left])}, which no version needs; see --repair"
+    )
+
+
+def check_copies(borders: Borders, versions: Sequence[ModelVersion]) -> Check:
+    """Tell whether every copy has the files that were registered, by name and size."""
+    broken = [version.id for version in versions if version.store is StoreMode.COPY and not _is_whole(borders, version)]
+    if broken:
+        return Check(
+            "copies", "trouble", f"files of {_named(broken)} are missing or have another size; restore them from a backup"
+        )
+    return Check("copies", "ok", f"{len(versions)} versions have their files")
+
+
+def _is_whole(borders: Borders, version: ModelVersion) -> bool:
+    expected = {(file.path, file.size) for file in borders.registry.files(version.id)}
+    with borders.store.opened(version.url) as tree:
+        return {(entry.path, entry.size) for entry in tree.files()} == expected
+
+
+def examine(borders: Borders, team: str, repair: bool) -> Iterator[Check]:
+    """Yield every check of registry and store, in the order in which they are best read."""
+    yield check_ingestions(borders, repair)
+    yield check_leftovers(borders, repair)
+    yield check_copies(borders, borders.registry.versions(VersionQuery(team=team, limit=1_000_000)))
+
+
+def _named(ids: Sequence[str]) -> str:
+    shown = ", ".join(sorted(ids)[:MOST_NAMED])
+    return shown + (f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else "")

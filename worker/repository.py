@@ -1,0 +1,118 @@
+"""The other use cases: find, download, rename, tag and delete what was registered.
+
+In go names as people write them and the borders; out come records. How they are shown is left to the doors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+
+from detectors.tree import FileTree, readable
+from worker.errors import NotFound, RejectedEvent, StorageUnavailable
+from worker.events import checked_name
+from worker.manifest import read_once
+from worker.ports import OpenSink, Registry, Store
+from worker.records import FileDigest, ModelVersion, StoreMode
+
+VERSION_ID = re.compile(r"mo[a-z0-9]{12,13}")
+"""The id of a version, as the original repository made them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A model as a person names it: an id, a name (its latest version), or `NAME@NUMBER`."""
+
+    id: str | None = None
+    name: str | None = None
+    number: int | None = None
+
+
+def parse_reference(text: str) -> Reference:
+    """Return what *text* names. A name may hold `@`; only a number behind the last one is a version."""
+    if VERSION_ID.fullmatch(text):
+        return Reference(id=text)
+    name, at, number = text.rpartition("@")
+    if at and name and number.isascii() and number.isdigit() and len(number) < 10:
+        return Reference(name=name, number=int(number))
+    return Reference(name=text)
+
+
+def find(registry: Registry, team: str, text: str, project: str | None = None) -> ModelVersion:
+    """Return the version that *text* names.
+
+    Raises:
+        NotFound: there is none in this team.
+        RejectedEvent: models of several projects have this name.
+    """
+    reference = parse_reference(text)
+    if reference.id and (version := registry.version(team, reference.id)):
+        return version
+    found = registry.named(team, reference.name or text, reference.number)
+    chosen = [version for version in found if project in (None, version.project)]
+    projects = sorted({version.project for version in chosen})
+    if len(projects) > 1:
+        raise RejectedEvent(f"{text}: projects {', '.join(projects)} each have a model of this name; say which with --project")
+    if not chosen:
+        raise NotFound(f"{text}: no such model; `modelport models list` shows what is there")
+    return max(chosen, key=lambda version: version.number)
+
+
+def rename(registry: Registry, version: ModelVersion, name: str, now: datetime) -> ModelVersion:
+    """Give the model of *version* another name.
+
+    Raises:
+        RejectedEvent: the name cannot be used, or another model of the project has it.
+        NotFound: the version was deleted meanwhile.
+    """
+    checked = checked_name("name", name) or ""
+    if VERSION_ID.fullmatch(checked):
+        raise RejectedEvent(f"name: {checked!r} looks like an id; choose another")
+    return _still(version, registry.rename(version.team, version.id, checked, now))
+
+
+def tag(registry: Registry, version: ModelVersion, add: Iterable[str], remove: Iterable[str]) -> ModelVersion:
+    """Add and remove tags of *version*."""
+    added = [checked_name("tag", one) or "" for one in add]
+    return _still(version, registry.tag(version.team, version.id, added, remove))
+
+
+def delete(registry: Registry, store: Store, version: ModelVersion, now: datetime) -> None:
+    """Delete *version*, and then its copy. Referenced files stay where they are."""
+    _still(version, registry.delete(version.team, version.id, now))
+    if version.store is StoreMode.COPY:
+        store.remove(version.url)
+
+
+def download(
+    registry: Registry,
+    open_version: Callable[[ModelVersion], AbstractContextManager[FileTree]],
+    version: ModelVersion,
+    destination: AbstractContextManager[OpenSink],
+    progress: Callable[[int], None],
+) -> Sequence[FileDigest]:
+    """Write the files of *version* to *destination* and return them; each is compared with its digest on the way.
+
+    Raises:
+        StorageUnavailable: a file is gone or is not what was registered; nothing is left at the destination.
+    """
+    files = registry.files(version.id)
+    wanted = {file.path for file in files}
+    with open_version(version) as tree, destination as open_sink:
+        entries = [entry for entry in tree.files() if entry.path in wanted]
+        manifest, _ = read_once(tree, entries, open_sink, lambda entry: None, progress)
+        wrong = sorted({file.path for file in set(files) ^ set(manifest.files)})
+        if wrong:
+            raise StorageUnavailable(
+                f"{readable(wrong[0])} of {version.id} is not what was registered ({len(wrong)} files differ)"
+            )
+    return files
+
+
+def _still(version: ModelVersion, changed: ModelVersion | None) -> ModelVersion:
+    if changed is None:
+        raise NotFound(f"{version.id} was deleted meanwhile")
+    return changed

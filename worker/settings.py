@@ -1,0 +1,175 @@
+"""All settings in one frozen record, read once at the start: environment over `modelport.toml` over defaults.
+
+A wrong value stops the start with the key, the value and what was wanted. docs/reference/settings.md lists every one.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from worker.errors import BadSetting
+from worker.locations import FIELDS, Mount, Places
+from worker.records import StoreMode
+
+PREFIX = "MODELPORT_"
+FILE_NAME = "modelport.toml"
+"""Looked for in the working folder. Keys are the settings without `MODELPORT_`, in lower case."""
+
+
+def _from_json(value: Any) -> Any:
+    """Return what JSON text in the environment means; a value from the file is one already."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as exc:
+        raise ValueError(f"expected JSON, {exc.msg} at character {exc.pos}") from exc
+
+
+class MountSetting(BaseModel):
+    """Where a mount lies for this worker, and how its models are kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    at: str
+    store: Literal["copy", "reference"] | None = None
+
+
+class Settings(BaseModel):
+    """Every setting with its default. Build it with `load`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = Field(default=Path("~/.modelport"), description="Folder of the embedded database and store.")
+    database_url: str | None = Field(default=None, description="Database; SQLite in HOME where it is not set.")
+    store_url: str | None = Field(
+        default=None, description="Where copies are kept, `file:///folder`; `HOME/store` where not set."
+    )
+    store_mode: Literal["auto", "copy", "reference"] = Field(
+        default="auto", description="`auto` copies from bare paths and ephemeral mounts and references persistent mounts."
+    )
+    mounts: Annotated[Mapping[str, MountSetting], BeforeValidator(_from_json)] = Field(
+        default_factory=dict, description="JSON: path as experiments see it → where it lies for this worker."
+    )
+    roots: Annotated[tuple[str, ...] | None, BeforeValidator(_from_json)] = Field(
+        default=None, description="JSON list of folders that models may lie in; every readable path where it is not set."
+    )
+    settle_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(
+        default=None, description="How long files must have rested; 5, and 60 on network file systems, where it is not set."
+    )
+    settle_timeout_seconds: Annotated[float, Field(ge=0)] = Field(
+        default=3600, description="How long to wait for files to come to rest."
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _expanded(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _sqlite(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith("sqlite:///"):
+            raise ValueError("expected sqlite:///FILE; no other database can be used yet")
+        return url
+
+    @field_validator("store_url")
+    @classmethod
+    def _local(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith("file:///"):
+            raise ValueError("expected file:///FOLDER; no other store can be used yet")
+        return url
+
+    @field_validator("mounts")
+    @classmethod
+    def _absolute_mounts(cls, mounts: Mapping[str, MountSetting]) -> Mapping[str, MountSetting]:
+        for path, mount in mounts.items():
+            _check_template(path)
+            _check_template(mount.at)
+        return mounts
+
+    @field_validator("mounts", mode="before")
+    @classmethod
+    def _short_mounts(cls, mounts: Any) -> Any:
+        mounts = _from_json(mounts)
+        if not isinstance(mounts, Mapping):
+            raise ValueError('expected a JSON object such as {"/artifacts": "/mnt/runs/{experiment_id}"}')
+        return {path: {"at": mount} if isinstance(mount, str) else mount for path, mount in mounts.items()}
+
+    @field_validator("roots")
+    @classmethod
+    def _absolute_roots(cls, roots: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for root in roots or ():
+            _check_template(root)
+        return roots
+
+    @property
+    def database(self) -> str:
+        """Return the database to use."""
+        return self.database_url or f"sqlite:///{self.home / 'modelport.db'}"
+
+    @property
+    def database_folder(self) -> Path:
+        """Return the folder that the database lies in."""
+        return Path(self.database.removeprefix("sqlite:///")).parent
+
+    @property
+    def store_folder(self) -> Path:
+        """Return the folder of the store."""
+        return Path(unquote(urlsplit(self.store_url).path)) if self.store_url else self.home / "store"
+
+    def places(self) -> Places:
+        """Return where models may be, as plain values."""
+        mounts = tuple(
+            Mount(path.rstrip("/") or "/", mount.at, StoreMode(mount.store) if mount.store else None)
+            for path, mount in self.mounts.items()
+        )
+        return Places(mounts, self.roots, None if self.store_mode == "auto" else StoreMode(self.store_mode))
+
+
+def load(environment: Mapping[str, str], folder: Path) -> Settings:
+    """Return the settings from *environment* and from `modelport.toml` in *folder*, where there is one.
+
+    Raises:
+        BadSetting: a value cannot be used, or the file is not TOML.
+    """
+    known = Settings.model_fields
+    given = {key: environment[name] for key in known if (name := PREFIX + key.upper()) in environment}
+    try:
+        return Settings.model_validate(_from_file(folder / FILE_NAME) | given)
+    except ValidationError as exc:
+        raise BadSetting(_in_words(exc)) from exc
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
+        raise BadSetting(f"{path}: {exc}") from exc
+
+
+def _check_template(path: str) -> None:
+    """Raise unless *path* is absolute and its braces hold only fields of an event."""
+    if not path.startswith("/"):
+        raise ValueError(f"{path!r}: expected an absolute path")
+    for part in path.split("{")[1:]:
+        name, brace, _ = part.partition("}")
+        if not brace or name not in FIELDS:
+            raise ValueError(f"{path!r}: {{{name}}} is not one of {', '.join(sorted(FIELDS))}")
+
+
+def _in_words(exc: ValidationError) -> str:
+    lines = []
+    for error in exc.errors():
+        setting, *inside = (str(part) for part in error["loc"])
+        key = ".".join((PREFIX + setting.upper(), *inside))
+        lines.append(f"{key}: {error['msg'].removeprefix('Value error, ')}, found {error['input']!r}")
+    return "\n".join(lines)

@@ -1,0 +1,119 @@
+"""What an exception means for an ingestion: one table, tested to be complete.
+
+In goes an exception and how often it was tried; out comes a decision as a value, which somebody else carries out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from detectors.errors import DetectorError, ModelError, TreeChanged, TreeLimit, TreeUnavailable, Unreadable
+from worker.errors import (
+    NotSettled,
+    RegistryUnavailable,
+    RejectedEvent,
+    RejectedLocation,
+    StorageUnavailable,
+    WorkerError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Try again after *seconds*. is_attempt tells whether it counts: a wait does not."""
+
+    seconds: float
+    is_attempt: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """End as failed, with a reason code and a sentence."""
+
+    reason: str
+    message: str
+
+
+Decision = Again | Reject
+
+
+@dataclass(frozen=True, slots=True)
+class SoFar:
+    """What an ingestion went through: tries that failed, changes of its tree while it was read, seconds of waiting for rest."""
+
+    failed: int = 0
+    changes: int = 0
+    waited_seconds: float = 0.0
+
+
+MAX_TRIES = 4
+"""Tries of one step that fails because something outside does not answer."""
+
+FIRST_PAUSE_SECONDS = 0.5
+"""Pause before the second try; each later one is four times as long: 0.5, 2, 8."""
+
+LOOK_AGAIN_SECONDS = 1.0
+"""Pause after a tree changed while it was read; the settling that follows is longer."""
+
+MAX_CHANGES = 5
+"""How often a tree may change while it is read before it ends as failed."""
+
+
+def decide(error: Exception, so_far: SoFar, patience_seconds: float) -> Decision:
+    """Return what *error* means. *so_far* counts this error too; *patience_seconds* bounds the waiting for rest."""
+    for kind, rule in RULES.items():
+        if isinstance(error, kind):
+            return rule(error, so_far, patience_seconds)
+    return Reject(UNFORESEEN, f"{type(error).__name__}: {error}")
+
+
+UNFORESEEN = "unforeseen"
+"""The reason code of what nobody thought of: recorded, raised, and looked at by a person."""
+
+Rule = Callable[[Exception, SoFar, float], Decision]
+
+
+def _wait(error: Exception, so_far: SoFar, patience_seconds: float) -> Decision:
+    assert isinstance(error, NotSettled)
+    if so_far.waited_seconds > patience_seconds:
+        return Reject("never-settled", f"the files did not come to rest within {patience_seconds:g} s; {error}")
+    return Again(error.seconds, False, "not-settled", str(error))
+
+
+def _changed(error: Exception, so_far: SoFar, patience_seconds: float) -> Decision:
+    if so_far.changes >= MAX_CHANGES:
+        return Reject("kept-changing", f"the files changed {so_far.changes} times while they were read; the last: {error}")
+    return Again(LOOK_AGAIN_SECONDS, False, "changed", str(error))
+
+
+def _retry(reason: str) -> Rule:
+    def rule(error: Exception, so_far: SoFar, patience_seconds: float) -> Decision:
+        if so_far.failed >= MAX_TRIES:
+            return Reject(reason, f"{error} (tried {so_far.failed} times)")
+        return Again(FIRST_PAUSE_SECONDS * 4 ** (so_far.failed - 1), True, reason, str(error))
+
+    return rule
+
+
+def _reject(reason: str) -> Rule:
+    return lambda error, so_far, patience_seconds: Reject(reason, str(error))
+
+
+RULES: dict[type[Exception], Rule] = {
+    NotSettled: _wait,
+    TreeChanged: _changed,
+    TreeUnavailable: _retry("source-unavailable"),
+    StorageUnavailable: _retry("store-unavailable"),
+    RegistryUnavailable: _retry("registry-unavailable"),
+    RejectedEvent: _reject("rejected-event"),
+    RejectedLocation: _reject("rejected-location"),
+    TreeLimit: _reject("tree-limit"),
+    Unreadable: _reject("unreadable"),
+    ModelError: _reject(UNFORESEEN),
+    DetectorError: _reject(UNFORESEEN),
+    WorkerError: _reject(UNFORESEEN),
+}
+"""From the most special to the most general. A `ModelError` never comes this far: it is recorded beside its model."""

@@ -1,0 +1,72 @@
+"""Records as the plain JSON values that every door shows. Pure; the names are fixed in docs/reference/scan-report.md."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from detectors.report import scan_report
+from detectors.scan import UNSEEN
+from detectors.tree import readable
+from worker.ingest import Outcome
+from worker.records import FileDigest, Ingestion, IngestionState, ModelVersion
+
+
+def version_json(version: ModelVersion) -> dict[str, Any]:
+    """Return a version without its report."""
+    return {
+        "id": version.id,
+        "name": version.model_name,
+        "number": version.number,
+        "modelType": version.model_type.value,
+        "format": version.format,
+        "projectId": version.project,
+        "experimentId": version.experiment,
+        "digest": version.digest,
+        "omsDigest": version.oms_digest,
+        "duplicateOf": version.duplicate_of,
+        "url": version.url,
+        "store": version.store.value,
+        "location": version.location,
+        "sizeBytes": version.size_bytes,
+        "completeness": version.completeness,
+        "verdict": version.verdict,
+        "tags": list(version.tags),
+        "dtCreated": timestamp(version.created),
+    }
+
+
+def ingestion_json(ingestion: Ingestion) -> dict[str, Any]:
+    """Return an ingestion with the answer that its sender waits for: `created`, `unchanged`, or None."""
+    answers = {IngestionState.REGISTERED: "created", IngestionState.UNCHANGED: "unchanged"}
+    return {
+        "id": ingestion.id,
+        "state": ingestion.state.value,
+        "reason": ingestion.reason,
+        "message": ingestion.message,
+        "answer": answers.get(ingestion.state),
+    }
+
+
+def ingest_report(outcome: Outcome, path: str) -> dict[str, Any]:
+    """Return the scan report of an ingestion with its `ingestion` and `version`.
+
+    Where nothing was looked at because nothing had changed, the report is the one of the version that is there.
+    """
+    version = outcome.version
+    report = json.loads(version.report) if version is not None else scan_report(outcome.scan or UNSEEN, path)
+    return report | {
+        "ingestion": ingestion_json(outcome.ingestion),
+        "version": version_json(version) if version is not None else None,
+    }
+
+
+def file_json(file: FileDigest) -> dict[str, Any]:
+    """Return a file of a version."""
+    return {"path": readable(file.path), "size": file.size, "sha256": file.sha256}
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment as ISO 8601 in UTC with milliseconds and `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
