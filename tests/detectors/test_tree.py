@@ -184,6 +184,13 @@ class TestListing:
         tree = on_disk({".git/HEAD": b"", ".guild/attrs/id": b"", ".hidden": b""})
         assert [entry.path for entry in tree.files()] == [".git/HEAD", ".guild/attrs/id", ".hidden"]
 
+    def test_an_entry_tells_when_the_file_last_changed_whatever_its_owner_says(self, on_disk: Build, tmp_path: Path) -> None:
+        """A restored or forged modification time is old; the time of the change is the storage's own."""
+        tree = on_disk({"file": b"x"})
+        os.utime(tmp_path / "root/file", (1, 1))
+        (entry,) = tree.files()
+        assert entry.changed == (tmp_path / "root/file").stat().st_ctime > 1_000_000_000
+
     def test_empty_folders_are_nothing(self, on_disk: Build, tmp_path: Path) -> None:
         tree = on_disk({})
         (tmp_path / "root/a/b").mkdir(parents=True)
