@@ -1,0 +1,297 @@
+"""Event files: which values are scalars, and that the short way through known layouts changes nothing."""
+
+import math
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.errors import ModelLimit
+from detectors.metrics import events
+from detectors.metrics.budget import Budget
+from detectors.metrics.events import EventReader
+from detectors.metrics.record_file import MAX_SMALL_RECORD_BYTES
+from detectors.metrics.series import Checkpoint, Point, Room
+from detectors.tree import MemoryTree
+from tests.builders import events as build
+
+FILE = "events.out.tfevents.1"
+
+
+class Counting(MemoryTree):
+    count = 0
+
+    def read(self, path: str, start: int, stop: int) -> bytes:
+        self.count += stop - start
+        return super().read(path, start, stop)
+
+
+def read(*files: bytes, budget: Budget | None = None, room: Room | None = None, tree: MemoryTree | None = None):
+    """Return the series by tag and the reasons of the notes, for files read in order."""
+    tree = tree or MemoryTree({f"{FILE}.{number}": data for number, data in enumerate(files)})
+    reader = EventReader("", budget or Budget(), room or Room())
+    notes = [note.reason for entry in tree.files() for note in reader.read(tree, entry)]
+    return {series.name: series for series in reader.series()}, notes
+
+
+def points_of(*records: bytes) -> dict[str, list[tuple[int, tuple[float, ...]]]]:
+    series, notes = read(build.event_file(*records))
+    assert notes == []
+    return {name: [(item.step, item.values) for item in found.checkpoints] for name, found in series.items()}
+
+
+def value_record(value: bytes, step: int = 1) -> bytes:
+    return build.record(build.event(build.summary(value), step, 1500000000.5))
+
+
+def test_simple_values_are_scalars():
+    series, notes = read(build.event_file(build.scalar("loss", 0.5, 1), build.scalar("loss", 0.25, 2, 1500000007.25)))
+    assert notes == []
+    assert series["loss"].last == Point(2, 0.25, 1500000007.25)
+    assert series["loss"].checkpoints == (Checkpoint(1, (0.5,)), Checkpoint(2, (0.25,)))
+    assert (series["loss"].count, series["loss"].source) == (2, FILE + ".0")
+
+
+def test_a_file_as_written_down_by_hand():
+    """One event without wall time, as Guild writes it: every byte a literal."""
+    data = bytes.fromhex(
+        "0f00000000000000 6d532b09 1a0d 627261696e2e4576656e743a32 fc985129"
+        "0f00000000000000 6d532b09 2a0d 0a0b 0a04 6c6f7373 15 da1ef53e 0a40be12"
+    )
+    series, notes = read(data)
+    assert notes == []
+    assert series["loss"].last == Point(0, struct.unpack("<f", bytes.fromhex("da1ef53e"))[0], None)
+
+
+def test_rank_0_tensors_of_the_plugin_scalars_are_scalars():
+    assert points_of(value_record(build.scalar_tensor("a", 0.5)), value_record(build.scalar_tensor("a", 0.25), 2)) == {
+        "a": [(1, (0.5,)), (2, (0.25,))]
+    }
+
+
+def test_the_plugin_of_a_tag_is_remembered_from_its_first_event():
+    first, later = build.scalar_tensor("a", 0.5), build.scalar_tensor("a", 0.25, plugin=None)
+    assert points_of(value_record(first), value_record(later, 2), value_record(later, 3)) == {
+        "a": [(1, (0.5,)), (2, (0.25,)), (3, (0.25,))]
+    }
+
+
+def test_the_plugin_of_a_tag_is_remembered_over_the_files_of_a_session():
+    series, _ = read(
+        build.event_file(value_record(build.scalar_tensor("a", 0.5))),
+        build.event_file(value_record(build.scalar_tensor("a", 0.25, plugin=None), 2)),
+    )
+    assert series["a"].last.step == 2
+
+
+@pytest.mark.parametrize("plugin", ["text", "histograms", "images", "pr_curves", "scalars2", "", None])
+def test_tensors_of_other_plugins_are_none(plugin):
+    assert (
+        points_of(value_record(build.scalar_tensor("a", 0.5, plugin)), value_record(build.scalar_tensor("a", 1.0, plugin)))
+        == {}
+    )
+
+
+def test_the_first_plugin_of_a_tag_stays():
+    text, scalar = build.scalar_tensor("a", 0.5, "text"), build.scalar_tensor("a", 0.5)
+    assert points_of(value_record(text), value_record(scalar)) == {}
+
+
+def test_a_checkpoint_path_is_no_scalar_and_does_not_disturb():
+    path = build.tensor_value("checkpoint_path", build.tensor(build.STRING, rest=build.field(8, b"model.ckpt-1")), None)
+    record = build.record(build.event(build.summary(build.simple("loss", 0.5), path, build.simple("global_step", 7.0)), 7, 1.0))
+    assert points_of(record) == {"loss": [(7, (0.5,))], "global_step": [(7, (7.0,))]}
+
+
+@pytest.mark.parametrize("step", [0, 1, 127, 128, 16383, 16384, 2097151, 2097152, 2**35, 2**63 - 1, -1, -(2**63)])
+def test_every_step_is_read_with_and_without_a_known_layout(step):
+    assert points_of(*[build.scalar("loss", value, step) for value in (0.5, 0.25, 0.125)]) == {
+        "loss": [(step, (0.5, 0.25, 0.125))]
+    }
+
+
+def test_a_step_of_0_may_be_left_out():
+    records = [build.record(build.event(build.summary(build.simple("a", value)), None, 1.0)) for value in (0.5, 0.25)]
+    assert points_of(*records) == {"a": [(0, (0.5, 0.25))]}
+
+
+def test_values_that_look_like_keys_are_read():
+    numbers = [struct.unpack("<f", bytes.fromhex(text))[0] for text in ("2a0a1509", "09100a2a", "15151515", "00000000")]
+    assert points_of(*[build.scalar("a*\n\x15\t", number, 0x2A) for number in numbers]) == {
+        "a*\n\x15\t": [(0x2A, tuple(numbers))]
+    }
+
+
+def test_infinities_and_nan_are_kept():
+    series, _ = read(build.event_file(*[build.scalar("a", value, 1) for value in (math.inf, -math.inf, math.nan)]))
+    assert series["a"].checkpoints[0].values[:2] == (math.inf, -math.inf)
+    assert math.isnan(series["a"].last.value)
+
+
+def test_a_tag_that_is_not_utf_8_is_read():
+    record = build.record(build.event(build.summary(build.field(1, b"\xff") + b"\x15" + bytes(4)), 1, 1.0))
+    assert points_of(record) == {"�": [(1, (0.0,))]}
+
+
+def test_a_later_file_wins_where_steps_are_equal():
+    first = build.event_file(build.scalar("a", 1.0, 1), build.scalar("a", 2.0, 2))
+    series, _ = read(first, build.event_file(build.scalar("a", 5.0, 2)))
+    assert series["a"].checkpoints == (Checkpoint(1, (1.0,)), Checkpoint(2, (5.0,)))
+    assert series["a"].source == FILE + ".1"
+
+
+def test_scalars_beside_a_large_image_are_read_without_the_image():
+    image = build.field(1, b"image") + build.field(4, build.field(4, b"p" * 3_000_000))
+    event = build.event(build.summary(build.simple("before", 0.5), image, build.simple("after", 0.25)), 3, 1.5)
+    series, notes = read(build.event_file(build.record(event)))
+    assert notes == []
+    assert {name: item.last for name, item in series.items()} == {"before": Point(3, 0.5, 1.5), "after": Point(3, 0.25, 1.5)}
+
+
+def test_large_records_without_scalars_are_not_read():
+    graph = build.record(build.event(build.field(4, b"g" * 3_000_000), wall_time=1.0))
+    image = build.field(1, b"image") + build.field(4, build.field(4, b"p" * 3_000_000))
+    tree = Counting({FILE: build.event_file(graph, value_record(image), build.scalar("a", 0.5, 1))})
+    series, notes = read(tree=tree)
+    assert (list(series), notes) == (["a"], [])
+    assert tree.count < 200_000
+
+
+def test_wrong_bytes_in_a_large_record_with_scalars_end_the_file():
+    image = build.field(1, b"image") + build.field(4, build.field(4, b"p" * 100_000))
+    event = build.event(build.summary(build.simple("a", 0.5), image), 3, 1.5)
+    data = bytearray(build.event_file(build.record(event)))
+    data[-5000] ^= 1
+    series, notes = read(bytes(data))
+    assert series == {}
+    assert notes == ["1 records read, then at byte 40: corrupt: the data do not match their checksum"]
+
+
+def test_a_torn_end_keeps_what_was_read_and_tells():
+    data = build.event_file(build.scalar("a", 0.5, 1), build.scalar("a", 0.25, 2))
+    series, notes = read(data[:-1])
+    assert series["a"].last.step == 1
+    assert notes == ["2 records read, then at byte 79: cut off: the record would end at byte 118, the file ends at 117"]
+
+
+def test_an_empty_file_is_told():
+    assert read(b"") == ({}, ["named like an event file, and empty"])
+
+
+def test_a_record_file_of_other_things_is_told_and_not_read():
+    assert read(build.record(b"tf.Example") + build.scalar("a", 0.5, 1)) == (
+        {},
+        ["not an event file: the first record does not hold 'brain.Event:'"],
+    )
+
+
+def test_other_bytes_under_the_name_are_told():
+    assert read(b"version https://git-lfs.github.com/spec/v1\n") == (
+        {},
+        ["0 records read, then at byte 0: corrupt: the length does not match its checksum"],
+    )
+
+
+def test_records_that_are_no_events_are_counted():
+    series, notes = read(build.event_file(build.record(b"\xff" * 40), build.scalar("a", 0.5, 1)))
+    assert (list(series), notes) == (["a"], ["1 records are no events"])
+
+
+def test_too_many_tags_are_left_out_and_counted():
+    room = Room(left=2)
+    series, _ = read(build.event_file(*[build.scalar(f"t{n}", 0.5, 1) for n in range(5)]), room=room)
+    assert (list(series), room.left_out) == (["t0", "t1"], 3)
+
+
+def test_a_tag_beyond_the_limit_is_passed_over():
+    assert points_of(build.scalar("t" * 1025, 0.5, 1), build.scalar("t" * 1024, 0.5, 1)) == {"t" * 1024: [(1, (0.5,))]}
+
+
+def test_the_budget_keeps_what_was_read():
+    reader = EventReader("", Budget(looks=50_000), Room())
+    tree = MemoryTree({FILE: build.event_file(build.scalar("a", 0.5, 1), *[build.record(b"")] * 100_000)})
+    with pytest.raises(ModelLimit, match="MAX_LOOKS"):
+        list(reader.read(tree, next(tree.files())))
+    assert next(reader.series()).last.value == 0.5
+
+
+def test_a_large_record_of_tiny_fields_is_bounded_by_the_budget():
+    groups = b"\x7b" + b"\x08\x00" * 100_000 + b"\x7c"
+    with pytest.raises(ModelLimit, match="MAX_LOOKS"):
+        read(build.event_file(build.record(groups)), budget=Budget(looks=5_000))
+
+
+def test_a_large_record_of_empty_values_is_bounded_by_the_budget():
+    with pytest.raises(ModelLimit, match="MAX_LOOKS"):
+        read(build.event_file(build.record(build.summary(*[b""] * 100_000))), budget=Budget(looks=5_000))
+
+
+def test_more_tags_than_layouts_are_read(monkeypatch):
+    monkeypatch.setattr(events, "MAX_LAYOUTS", 2)
+    records = [build.scalar(f"t{n % 5}", float(n), n) for n in range(20)]
+    assert [item.count for item in read(build.event_file(*records))[0].values()] == [4] * 5
+
+
+def test_an_int_that_looks_like_a_float_is_not_taken_for_one():
+    zero, one = (build.tensor_value("a", build.tensor(build.INT32, struct.pack("<i", n))) for n in (0, 1))
+    assert points_of(value_record(zero), value_record(one, 2)) == {"a": [(1, (0.0,)), (2, (1.0,))]}
+
+
+def test_a_layout_with_the_value_twice_is_not_learnt():
+    def twice(first, last):
+        return value_record(build.field(1, b"a") + b"\x15" + struct.pack("<f", first) + b"\x15" + struct.pack("<f", last))
+
+    assert points_of(twice(1.0, 2.0), twice(3.0, 2.0), twice(1.0, 4.0)) == {"a": [(1, (2.0, 2.0, 4.0))]}
+
+
+tags = st.sampled_from(["a", "b", "loss", "*\x15\n", "é"])
+numbers = st.floats(width=32)
+steps = st.one_of(st.none(), st.integers(0, 300), st.integers(-2, 2**40))
+walls = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False, min_value=1, max_value=1e10))
+
+
+@st.composite
+def values(draw):
+    tag, number = draw(tags), draw(numbers)
+    packed = struct.pack("<f", number)
+    ways = [
+        build.simple(tag, number),
+        build.scalar_tensor(tag, number),
+        build.scalar_tensor(tag, number, None),
+        build.scalar_tensor(tag, number, "text"),
+        build.tensor_value(tag, build.tensor(build.FLOAT, rest=build.field(5, packed))),
+        build.tensor_value(tag, build.tensor(build.FLOAT, rest=b"\x2d" + packed)),
+        build.tensor_value(tag, build.tensor(build.INT32, packed)),
+        build.simple(tag, 7.0) + build.field(8, build.tensor(build.FLOAT, packed)),
+        b"\x15" + packed + build.field(1, tag.encode()),
+    ]
+    return draw(st.sampled_from(ways))
+
+
+@st.composite
+def event_bytes(draw):
+    body = build.summary(*draw(st.lists(values(), min_size=1, max_size=2)))
+    return build.event(body, draw(steps), draw(walls))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(event_bytes(), min_size=1, max_size=12), st.data())
+def test_the_layouts_change_nothing_but_the_time_it_takes(bodies, data):
+    again = [data.draw(st.sampled_from(bodies)) for _ in range(6)]
+    whole = build.event_file(*map(build.record, bodies + again))
+    short = read(whole)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events, "MAX_LAYOUTS", 0)
+        assert repr(read(whole)) == repr(short)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.binary(max_size=60) | event_bytes(), max_size=8), st.binary(max_size=30))
+def test_any_bytes_give_series_and_notes(bodies, rest):
+    series, _ = read(build.event_file(*map(build.record, bodies)) + rest)
+    assert all(item.count > 0 for item in series.values())
+
+
+def test_a_large_record_is_above_the_small_limit():
+    assert MAX_SMALL_RECORD_BYTES < 100_000
