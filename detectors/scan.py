@@ -214,8 +214,8 @@ def _unextracted(contents: Contents, detection: Detection, completeness: Complet
 def _with_primary(models: list[Model], declared: ModelType | None) -> tuple[Model, ...]:
     """Return the models with the primary one first and marked.
 
-    The declared type wins, then a whole model over a broken one, then a deployable format over a checkpoint, then the newest
-    version folder, then the shorter path.
+    The declared type wins, then a format that serves over one that resumes, then the newest version folder, whole or not
+    (it is the one that serving would take), then a whole model over a broken one, then the shorter path.
     """
     if not models:
         return ()
@@ -231,9 +231,10 @@ def _rank(model: Model, declared: ModelType | None) -> tuple[object, ...]:
     detection = model.detection
     return (
         declared is not None and detection.model_type is not declared,
-        model.extraction.completeness.state is not State.COMPLETE,
         PREFERENCE.get(detection.format, 5),
         -_version_folder(detection.root),
+        model.extraction.completeness.state is not State.COMPLETE,
+        not model.extraction.facts.details.get("latest", False),
         detection.root.count("/"),
         detection.root,
     )

@@ -320,19 +320,36 @@ def _status_of_ingestion(report: dict[str, Any], allow_skipped: bool) -> int:
     return states.get(report["ingestion"]["state"], -1) if report["version"] is None else _status_of(report, allow_skipped)
 
 
+WIDE = 160
+"""Columns of a text result that goes to a file or a pipe, where nothing tells the width."""
+
+
 def _write(value: dict[str, Any], format: str, output: Path | None, show: Callable[[Console], None]) -> None:
     """Write a result as JSON, or as *show* shows it, to stdout or to the file *output*."""
+    if format == "json":
+        text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    elif output is None and sys.stdout.isatty():
+        from rich.console import Console
+
+        return show(Console(highlight=False))
+    else:
+        text = _as_text(show)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+    return None
+
+
+def _as_text(show: Callable[[Console], None]) -> str:
+    """Return what *show* shows without colours, and without the spaces that fill a terminal's lines."""
+    from io import StringIO
+
     from rich.console import Console
 
-    file = output.open("w", encoding="utf-8") if output else sys.stdout
-    try:
-        if format == "json":
-            file.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
-        else:
-            show(Console(file=file, highlight=False, soft_wrap=not file.isatty()))
-    finally:
-        if output:
-            file.close()
+    page = StringIO()
+    show(Console(file=page, highlight=False, width=WIDE))
+    return "".join(line.rstrip() + "\n" for line in page.getvalue().splitlines())
 
 
 @contextmanager

@@ -6,7 +6,7 @@ In go the plain values that the JSON output holds too, out come Rich renderables
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -40,25 +40,33 @@ VERDICT_SIGNS = {
     "nothing": ("– nothing recognisable", "dim"),
 }
 SEVERITY_STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim", "info": "dim"}
+KEEP_WHOLE = ("ID", "TYPE", "STATE", ">SIZE", "CREATED", ">VALUE", ">STEP", "SHA-256")
+"""Columns whose cells are never broken over lines."""
+
 MOST_OPERATORS = 8
 MOST_METRICS = 12
 MOST_FILES = 20
 MOST_TENSORS = 12
+MOST_PROBLEMS = 5
+MOST_MODELS = 20
 
 
 def show_report(console: Console, report: Mapping[str, Any]) -> None:
-    """Print a scan report: the verdict first, then each model, then metrics, findings and what was not looked at."""
+    """Print a scan report: the verdict first, then the findings, the primary model, the others, and the metrics."""
     sign, style = VERDICT_SIGNS[report["verdict"]]
     console.print(Text.assemble((clean(report["path"]), "bold"), "  ", (sign, style)))
-    for model in report["models"]:
-        console.print()
-        console.print(_model(model))
-    for part in (_metrics(report["metrics"]), _metadata(report["metadata"]), _findings(report["findings"])):
+    parts = (
+        _findings(report["findings"]),
+        *(_model(model) for model in report["models"] if model["primary"]),
+        _others([model for model in report["models"] if not model["primary"]]),
+        _metrics(report["metrics"]),
+        _metadata(report["metadata"]),
+        _coverage(report),
+    )
+    for part in parts:
         if part is not None:
             console.print()
             console.print(part)
-    console.print()
-    console.print(_coverage(report))
 
 
 def show_version(console: Console, version: Mapping[str, Any]) -> None:
@@ -70,10 +78,7 @@ def show_version(console: Console, version: Mapping[str, Any]) -> None:
 
 def show_files(console: Console, files: Sequence[Mapping[str, Any]]) -> None:
     """Print the files of a version with their sizes and the beginning of their digests."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("FILE", overflow="fold")
-    table.add_column("SIZE", justify="right", no_wrap=True)
-    table.add_column("SHA-256", no_wrap=True)
+    table = _table("FILE", ">SIZE", "SHA-256")
     for file in files[:MOST_FILES]:
         table.add_row(Text(clean(file["path"])), size(file["size"]), Text(file["sha256"][:12] + "…", "dim"))
     console.print(table)
@@ -100,11 +105,7 @@ def show_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> No
     if not versions:
         console.print("No models yet. `modelport ingest PATH` registers what a run left below PATH.")
         return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("ID", "MODEL", "TYPE", "PROJECT", "EXPERIMENT", "STATE", "VERDICT"):
-        table.add_column(name, overflow="fold")
-    table.add_column("SIZE", justify="right", no_wrap=True)
-    table.add_column("CREATED", no_wrap=True)
+    table = _table("ID", "MODEL", "TYPE", "STATE", ">SIZE", "PROJECT", "EXPERIMENT", "CREATED")
     for version in versions:
         table.add_row(*_row(version))
     console.print(table)
@@ -114,12 +115,21 @@ def _row(version: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield Text(version["id"], "cyan")
     yield Text(f"{clean(version['name'])}@{version['number']}")
     yield version["modelType"]
+    whole = version["completeness"] == "complete"
+    yield Text(*(VERDICT_SIGNS[version["verdict"]] if whole else STATE_SIGNS[version["completeness"]]))
+    yield size(version["sizeBytes"])
     yield Text(clean(version["projectId"]))
     yield Text(clean(version["experimentId"] or "–"))
-    yield Text(*STATE_SIGNS[version["completeness"]])
-    yield Text(*VERDICT_SIGNS[version["verdict"]])
-    yield size(version["sizeBytes"])
     yield version["dtCreated"][:16].replace("T", " ")
+
+
+def _table(*columns: str) -> Table:
+    """Return an empty table without lines; a column whose name begins with `>` holds numbers."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in columns:
+        justify: Literal["left", "right"] = "right" if name.startswith(">") else "left"
+        table.add_column(name.removeprefix(">"), justify=justify, overflow="fold", no_wrap=name in KEEP_WHOLE)
+    return table
 
 
 def show_checks(console: Console, checks: Sequence[Mapping[str, Any]]) -> None:
@@ -171,8 +181,29 @@ def _model(model: Mapping[str, Any]) -> RenderableType:
     title.append(sign, style).append(f"  {size(facts['size_bytes'])}")
     if model["primary"]:
         title.append("  primary", "dim")
-    problems = [Text(f"  {clean(p['path'])}: {clean(p['problem'])}", style) for p in model["completeness"]["problems"]]
-    return Group(title, *problems, _pairs(_fact_pairs(facts)), *_signatures(facts["signatures"]))
+    return Group(title, *_problems(model, style), _pairs(_fact_pairs(facts)), *_signatures(facts["signatures"]))
+
+
+def _problems(model: Mapping[str, Any], style: str) -> Iterator[Text]:
+    problems = model["completeness"]["problems"]
+    for problem in problems[:MOST_PROBLEMS]:
+        yield Text(f"  {clean(problem['path'])}: {clean(problem['problem'])}", style)
+    if len(problems) > MOST_PROBLEMS:
+        yield Text(f"  and {len(problems) - MOST_PROBLEMS} more", style)
+
+
+def _others(models: Sequence[Mapping[str, Any]]) -> RenderableType | None:
+    """Return a line for each model that is not the primary one, and its problems."""
+    if not models:
+        return None
+    lines: list[RenderableType] = [Text("also here", "dim")]
+    for model in models[:MOST_MODELS]:
+        sign, style = STATE_SIGNS[model["completeness"]["state"]]
+        line = Text(f"  {clean(model['root']) or '.'}  {FORMAT_WORDS.get(model['format'], model['format'])}  ")
+        lines += [line.append(sign, style).append(f"  {size(model['facts']['size_bytes'])}"), *_problems(model, style)]
+    if len(models) > MOST_MODELS:
+        lines.append(Text(f"  and {len(models) - MOST_MODELS} more", "dim"))
+    return Group(*lines)
 
 
 def _fact_pairs(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -226,11 +257,7 @@ def _metrics(metrics: Mapping[str, Any]) -> RenderableType | None:
     values = metrics["values"]
     if not values:
         return None
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("METRIC", overflow="fold")
-    table.add_column("VALUE", justify="right")
-    table.add_column("STEP", justify="right")
-    table.add_column("SESSION", overflow="fold")
+    table = _table("METRIC", ">VALUE", ">STEP", "SESSION")
     for metric in values[:MOST_METRICS]:
         step = "–" if metric["step"] is None else str(metric["step"])
         table.add_row(Text(clean(metric["name"])), _value(metric["value"]), step, Text(clean(metric["session"]) or "–"))

@@ -58,6 +58,24 @@ def test_a_declared_onnx_makes_the_onnx_model_primary() -> None:
     assert found.findings == ()
 
 
+def test_the_newest_export_is_primary_although_it_is_broken() -> None:
+    files = example_files() | {"1767261900/variables/variables.data-00000-of-00001": b""}
+    primary = scan(MemoryTree(files)).primary
+    assert primary is not None
+    assert (primary.detection.root, primary.extraction.completeness.state) == ("1767261900", State.INCOMPLETE)
+
+
+def test_of_several_checkpoints_the_latest_is_primary() -> None:
+    files = {
+        path: data
+        for path, data in example_files().items()
+        if path.startswith("digits/model.ckpt") or path == "digits/checkpoint"
+    }
+    primary = scan(MemoryTree(files)).primary
+    assert primary is not None
+    assert primary.detection.root == "digits/model.ckpt-1200"
+
+
 def test_version_folders_are_compared_as_numbers() -> None:
     tree = MemoryTree({f"{number}/model.onnx": onnx.model() for number in (9, 10, 2)})
     primary = scan(tree).primary
