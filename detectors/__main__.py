@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 
 from detectors.errors import TreeError
-from detectors.open import open_path
+from detectors.open import scan_path
 from detectors.report import scan_report, to_json
-from detectors.scan import scan
 
 
 def main(arguments: list[str]) -> int:
@@ -16,8 +15,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m detectors PATH", file=sys.stderr)
         return 4
     try:
-        with open_path(arguments[0]) as tree:
-            print(to_json(scan_report(scan(tree), arguments[0])))
+        print(to_json(scan_report(scan_path(arguments[0]), arguments[0])))
     except TreeError as exc:
         print(f"detectors: {exc}", file=sys.stderr)
         return 2

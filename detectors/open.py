@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 from detectors.detection import Contents, detect
 from detectors.errors import TreeLimit
-from detectors.facts import State
+from detectors.facts import ModelType, State
 from detectors.local_tree import LocalTree
-from detectors.scan import DETECTORS, scan
+from detectors.scan import DETECTORS, Scan, scan, worst_state
 from detectors.tree import FileTree
 from detectors.wrapped_tree import SubTree
 
@@ -33,16 +33,30 @@ def open_path(path: str | os.PathLike[str]) -> Iterator[FileTree]:
         return
     folder, name = os.path.split(os.fspath(path))
     with LocalTree.of_file(path) as alone:
-        if _is_whole(alone):
+        if _is_whole(scan(alone)):
             yield alone
             return
     with LocalTree(folder or ".") as around:
         yield SubTree(around, _model_of(around, name))
 
 
-def _is_whole(alone: FileTree) -> bool:
-    models = scan(alone).models
-    return bool(models) and all(model.extraction.completeness.state is State.COMPLETE for model in models)
+def scan_path(path: str | os.PathLike[str], declared: ModelType | None = None) -> Scan:
+    """Return the scan of what `open_path` opens. A file that is a whole model by itself is looked at once, not twice.
+
+    Raises:
+        TreeError: as `open_path` and `scan`.
+    """
+    if os.path.isfile(path) and declared is not ModelType.CUSTOM:  # declared custom, a part of a model passes for a whole one
+        with LocalTree.of_file(path) as alone:
+            found = scan(alone, declared)
+        if _is_whole(found):
+            return found
+    with open_path(path) as tree:
+        return scan(tree, declared)
+
+
+def _is_whole(found: Scan) -> bool:
+    return bool(found.models) and worst_state(found) is State.COMPLETE
 
 
 def _model_of(around: FileTree, name: str) -> frozenset[str]:

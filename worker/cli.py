@@ -64,13 +64,11 @@ def app() -> None:
 @OUTPUT
 def scan(path: str, declared: str | None, allow_skipped: bool, format: str, output: Path | None) -> int:
     """Look at PATH, a folder or a file: find models, read their facts, judge them. Registers nothing."""
-    from detectors.open import open_path
+    from detectors.open import scan_path
     from detectors.report import scan_report
-    from detectors.scan import scan as look
     from worker.events import model_type
 
-    with open_path(path) as tree:
-        report = scan_report(look(tree, model_type(declared)), path)
+    report = scan_report(scan_path(path, model_type(declared)), path)
     _write(report, format, output, lambda console: _terminal().show_report(console, report))
     return _status_of(report, allow_skipped)
 

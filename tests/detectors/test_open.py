@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from detectors.errors import TreeUnavailable, Unreadable
-from detectors.open import open_path
+from detectors.facts import ModelType
+from detectors.local_tree import LocalTree
+from detectors.open import open_path, scan_path
+from detectors.scan import scan
 from tests.builders import onnx
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
@@ -67,6 +71,30 @@ def test_nothing_and_nonfiles_are_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(Unreadable), open_path(tmp_path / "fifo"):
         pass
+
+
+def test_a_lone_model_is_scanned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "m.onnx").write_bytes(onnx.model())
+    reads: list[tuple[int, int]] = []
+    read = LocalTree.read
+
+    def counted(tree: LocalTree, path: str, start: int, stop: int) -> bytes:
+        reads.append((start, stop))
+        return read(tree, path, start, stop)
+
+    monkeypatch.setattr(LocalTree, "read", counted)
+    found = scan_path(tmp_path / "m.onnx")
+    assert len(found.models) == 1
+    assert sum(stop - start for start, stop in reads) == found.read.bytes
+
+
+@pytest.mark.parametrize("declared", [None, *ModelType])
+@pytest.mark.parametrize("name", ["digits.onnx", "1767261900/saved_model.pb", "digits/model.ckpt-900.index", "digits"])
+def test_a_path_is_scanned_as_it_is_opened(name: str, declared: ModelType | None) -> None:
+    with open_path(EXAMPLE / name) as tree:
+        expected = scan(tree, declared)
+    found = scan_path(EXAMPLE / name, declared)
+    assert replace(found, read=expected.read) == expected
 
 
 def test_the_folder_of_a_lone_file_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
