@@ -178,13 +178,13 @@ def test_as_number_takes_numbers_only(value, number):
     assert as_number(value) == number
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(json_values)
 def test_where_nothing_is_noted_the_value_is_that_of_json_loads(value):
     assert parse_json(json.dumps(value, ensure_ascii=False).encode()) == (value, ())
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60) | st.text(alphabet='[]{}",:\\u0d8 1e9.-NaInfinitytrue\n', max_size=60).map(str.encode))
 def test_any_bytes_give_a_value_or_a_json_error(data):
     found = answer(data)

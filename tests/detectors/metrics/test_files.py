@@ -248,7 +248,7 @@ names = st.sampled_from(
 texts = st.text(alphabet='epochstp,a1.\n\t"{}[]:_- \0é', max_size=60).map(str.encode)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(names, st.binary(max_size=60) | texts | texts.map(lambda text: b"epoch,step,a\n" + text))
 def test_any_bytes_give_series_and_notes(name, data):
     series, _ = read({name: data})

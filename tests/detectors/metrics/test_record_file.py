@@ -120,7 +120,7 @@ def test_the_budget_ends_a_file_of_many_bytes():
         records_of(record(bytes(1_000)) * 10, budget=Budget(bytes=5_000))
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.binary(max_size=80), max_size=12), st.data())
 def test_what_is_given_out_is_what_was_written_up_to_the_first_damage(written, data):
     whole = b"".join(map(record, written))
@@ -136,7 +136,7 @@ def test_what_is_given_out_is_what_was_written_up_to_the_first_damage(written, d
     assert (records.problem is None) == (not written)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_records_or_a_problem(data):
     found, records = records_of(data)

@@ -111,7 +111,7 @@ def test_the_memory_of_a_growing_series_does_not_depend_on_the_number_of_points(
     assert sys.getsizeof(growing._recent) < 10_000
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(-3, 3), st.floats(-9, 9)), min_size=1, max_size=20), st.integers(1, 6))
 def test_folding_at_any_time_changes_nothing(points, every):
     whole, folded = GrowingSeries("a", ""), GrowingSeries("a", "")
