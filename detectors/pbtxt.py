@@ -23,6 +23,13 @@ MAX_TEXT_BYTES = 8 << 20
 TOKEN = re.compile(rb"""#[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[{}<>\[\]]""")
 """A comment, a string, or one of the signs that open and close a level (protobuf.dev, Text Format Language Specification)."""
 
+LEVELS = {b"{": 1, b"<": 1, b"[": 1, b"}": -1, b">": -1, b"]": -1}
+
+ESCAPES = re.compile(
+    rb"""(?:[^\\]++|\\(?:[abfnrtv\\'"]|[0-3][0-7]{2}|[0-7]{1,2}(?![0-7])|x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}))*+"""
+)
+"""What a string may hold; the runtime warns of other escapes instead of refusing them. No part is tried twice (`++`, `*+`)."""
+
 M = TypeVar("M", bound=Message)
 
 
@@ -34,7 +41,7 @@ def read_text(contents: Contents, entry: FileEntry, message: M) -> M:
         ModelLimit: `MAX_TEXT_BYTES` or `wire.MAX_DEPTH` was reached.
     """
     data = contents.read_whole(entry, "MAX_TEXT_BYTES", MAX_TEXT_BYTES)
-    _check_depth(entry.path, data)
+    _check_tokens(entry.path, data)
     try:
         text_format.Parse(data.decode("utf-8"), message, allow_unknown_field=True)
     except UnicodeDecodeError as exc:
@@ -44,9 +51,11 @@ def read_text(contents: Contents, entry: FileEntry, message: M) -> M:
     return message
 
 
-def _check_depth(path: str, data: bytes) -> None:
+def _check_tokens(path: str, data: bytes) -> None:
     depth = 0
     for token in TOKEN.finditer(data):
-        depth += {b"{": 1, b"<": 1, b"[": 1, b"}": -1, b">": -1, b"]": -1}.get(token[0], 0)
+        depth += LEVELS.get(token[0], 0)
         if depth > MAX_DEPTH:
             raise ModelLimit(path, token.start(), "MAX_DEPTH", f"messages nest deeper than {MAX_DEPTH}")
+        if token[0][0] in b"\"'" and not ESCAPES.fullmatch(token[0], 1, len(token[0]) - 1):
+            raise MalformedModel(path, token.start(), "a string holds an escape that the text format does not have")

@@ -61,7 +61,7 @@ from detectors.signatures import signatures_of
 from detectors.tf_operators import count_operators, custom_operators, uses_variables
 from detectors.tf_parameters import constants_of, parameters_of
 from detectors.tree import FileEntry
-from detectors.wire import LEN, Window, hop, layout_of, parse, skeleton, text
+from detectors.wire import LEN, Skeleton, Window, hop, layout_of, parse, skeleton, text
 
 FORMAT = "tensorflow_savedmodel"
 
@@ -78,7 +78,7 @@ LAYOUT = layout_of(SavedModel.DESCRIPTOR, WEIGHTS)
 MAX_EVIDENCE_FIELDS = 1000
 """Fields that are hopped over to see what a file is, without reading what they hold."""
 
-META_GRAPHS = 2
+SCHEMA_VERSION, META_GRAPHS = 1, 2
 META_GRAPH_FIELDS = {field.number: field.name for field in MetaGraphDef.DESCRIPTOR.fields}
 
 MAX_LOADABLE_BYTES = (2 << 30) - 1
@@ -164,27 +164,26 @@ def _meta_graph_seen(window: Window) -> Evidence | None:
     return None
 
 
-def _read(contents: Contents, main: FileEntry) -> tuple[SavedModel, list[Finding]]:
+def _read(contents: Contents, main: FileEntry) -> tuple[SavedModel, tuple[Finding, ...]]:
     """Return the model without its weights, and what is odd about the file itself."""
+    findings: tuple[Finding, ...] = ()
     if main.path.endswith(".pbtxt"):
-        model, findings = read_text(contents, main, SavedModel()), []
+        model = read_text(contents, main, SavedModel())
     else:
-        model, findings = _read_binary(contents, main)
+        found = skeleton(contents.window(main), LAYOUT)
+        model, findings = parse(found, SavedModel()), tuple(_oddities(main, found))
     if not any(meta.HasField("graph_def") for meta in model.meta_graphs):
         raise MalformedModel(main.path, None, f"expected a MetaGraphDef with a graph, found {_instead(contents, main)}")
     return model, findings
 
 
-def _read_binary(contents: Contents, main: FileEntry) -> tuple[SavedModel, list[Finding]]:
-    found = skeleton(contents.window(main), LAYOUT)
-    findings: list[Finding] = []
-    if found.counts.get(1, 0) > 1:
+def _oddities(main: FileEntry, found: Skeleton) -> Iterator[Finding]:
+    if found.counts.get(SCHEMA_VERSION, 0) > 1:
         message = "holds its schema version more than once: several files were joined into one"
-        findings.append(Finding("tf-duplicate-field", Severity.MEDIUM, main.path, "saved_model_schema_version", message))
+        yield Finding("tf-duplicate-field", Severity.MEDIUM, main.path, "saved_model_schema_version", message)
     if main.size > MAX_LOADABLE_BYTES:
         message = f"has {main.size} bytes; no runtime can parse more than {MAX_LOADABLE_BYTES}"
-        findings.append(Finding("tf-too-large", Severity.MEDIUM, main.path, "", message))
-    return parse(found, SavedModel()), findings
+        yield Finding("tf-too-large", Severity.MEDIUM, main.path, "", message)
 
 
 def _instead(contents: Contents, main: FileEntry) -> str:
@@ -195,7 +194,7 @@ def _instead(contents: Contents, main: FileEntry) -> str:
     return "none"
 
 
-def _whole(contents: Contents, detection: Detection, model: SavedModel, findings: list[Finding]) -> Extraction:
+def _whole(contents: Contents, detection: Detection, model: SavedModel, findings: tuple[Finding, ...]) -> Extraction:
     meta = shown_graph(model)
     operators = count_operators(meta.graph_def)
     if "" in operators:
