@@ -1,0 +1,278 @@
+"""Frozen TensorFlow graphs: a GraphDef in one file, its variables turned into constants.
+
+In goes the contents of a tree, out come a detection per file and what the graph says: what it is fed, what it gives, how many
+numbers its constants hold. A GraphDef has no signatures: its inputs are the placeholders, its outputs what nobody consumes.
+There is no magic number either, so a file counts as a graph when its first nodes look like nodes and one of them is an operator
+that TensorFlow has. Graphs beside checkpoints or event files (`graph.pbtxt` of an Estimator) are notes of a training run, not
+models; MetaGraphDef files (`.meta`) belong to checkpoints.
+
+Whether the file ends where the graph ends can only be told where a library or a version follows the nodes. Seven of the eleven
+public graphs at hand have one. Without it a graph whose last weights nobody consumes is cut off (all but a few cuts between two
+nodes show that way), and any other is taken for whole, with the finding `tf-graph-end`.
+
+Laws (each has a test of the same name):
+    any bytes give facts or a `DetectorError`;
+    a graph cut inside a node is corrupt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from detectors.detection import Contents, Detector, folder_of, may_be_model, suffix
+from detectors.errors import MalformedModel, ModelError, Unreadable
+from detectors.facts import (
+    Completeness,
+    Detection,
+    Evidence,
+    Extraction,
+    Finding,
+    Framework,
+    ModelFacts,
+    ModelType,
+    Parameters,
+    Problem,
+    Severity,
+    Shape,
+    Signature,
+    State,
+    TensorSpec,
+)
+from detectors.pbtxt import read_text
+from detectors.protos.tensorflow_pb2 import AttrValue, GraphDef, NodeDef
+from detectors.signatures import shape_of
+from detectors.tf_operators import VARIABLE_OPS, count_operators, custom_operators, uses_variables
+from detectors.tf_ops import is_registered, output_dtypes
+from detectors.tf_parameters import constants_of
+from detectors.tree import FileEntry
+from detectors.wire import LEN, VARINT, Field, Window, hop, layout_of, parse, skeleton, text
+
+FORMAT = "tensorflow_graphdef"
+
+WEIGHTS = frozenset({"TensorProto.tensor_content", "TensorProto.string_val"})
+LAYOUT = layout_of(GraphDef.DESCRIPTOR, WEIGHTS)
+
+NODE, LIBRARY, VERSION, VERSIONS = 1, 2, 3, 4
+FIELDS = {NODE: LEN, LIBRARY: LEN, VERSION: VARINT, VERSIONS: LEN}
+"""GraphDef's fields and their wire types (tensorflow/core/framework/graph.proto)."""
+
+FIRST_BYTES = frozenset(number << 3 | wire_type for number, wire_type in FIELDS.items())
+
+NODE_FIELDS = frozenset(range(1, 9))
+"""NodeDef's fields (tensorflow/core/framework/node_def.proto); all are messages or strings."""
+
+MAX_FIELDS_SEEN = 64
+"""Fields of a file, and of a node, that are looked at to tell whether it is a graph."""
+
+MAX_NAME_BYTES = 1 << 10
+"""Bytes of a node's name or operator that are looked at; TensorFlow's own names stay far below."""
+
+NODE_NAME = re.compile(rb"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
+"""tensorflow/core/framework/node_def_util.cc, IsValidNodeName; internal names may begin with "_" as well."""
+
+OP_NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_>]*")
+
+TEXT_START = re.compile(rb"(?:\s|#[^\n]*\n)*(?:node|library|versions)\s*:?\s*[{<]")
+TEXT_OP = re.compile(rb'\bop\s*:\s*"([A-Za-z0-9_>]+)"')
+
+INPUT_OPS = frozenset({"Placeholder", "PlaceholderV2"})
+
+SOURCE_OPS = INPUT_OPS | VARIABLE_OPS | {"Const"}
+"""What a graph begins with: nodes that are there only to be consumed."""
+
+LEGACY_PLACEHOLDER_PRODUCER = 21
+"""Up to this version a placeholder without axes may have any shape (tensorflow/core/ops/array_ops.cc, Placeholder)."""
+
+NEVER_GRAPHS = frozenset({".meta", ".index"})
+TRAINING_RUN = re.compile(r"checkpoint|.*\.(?:meta|index|data-\d{5,}-of-\d{5,})|.*tfevents.*", re.DOTALL)
+"""Names that a training run keeps beside its `graph.pbtxt`."""
+
+MAX_PROBLEMS = 20
+"""Missing nodes that are told one by one."""
+
+
+def match(contents: Contents) -> Iterator[Detection]:
+    """Yield a detection per file that is a GraphDef. Reads heads, and a little more of what begins like a graph."""
+    for entry in contents.free():
+        if suffix(entry.path) in NEVER_GRAPHS or not may_be_model(entry):
+            continue
+        seen = _seen_as_text(contents, entry) if suffix(entry.path) == ".pbtxt" else _seen(contents, entry)
+        if seen is not None:
+            yield Detection(FORMAT, ModelType.TENSORFLOW, entry.path, entry.path, (seen,), (entry.path,))
+
+
+def extract(contents: Contents, detection: Detection) -> Extraction:
+    """Return the facts of a detected GraphDef. Reads its structure, not its constants.
+
+    Raises:
+        MalformedModel: the file is cut off or contradicts itself.
+        ModelLimit: its structure, or its text, is larger than a named limit.
+    """
+    entry = contents.find(detection.main)
+    if entry is None:
+        raise MalformedModel(detection.main, None, "is not in this tree")
+    graph, has_end = _read(contents, entry)
+    operators = count_operators(graph)
+    if not graph.node or "" in operators:
+        raise MalformedModel(entry.path, None, "expected nodes with operators")
+    constants = constants_of(graph)
+    facts = ModelFacts(
+        signatures=(Signature("graph", "", _inputs(graph), _outputs(graph)),),
+        parameters=Parameters(stored=constants.elements),
+        size_bytes=entry.size,
+        framework=Framework("tensorflow", None),
+        style="graph",
+        operators=operators,
+        custom_operators=custom_operators(graph, operators),
+        dtypes=constants.dtypes,
+        details={
+            "versions": {"producer": graph.versions.producer, "min_consumer": graph.versions.min_consumer},
+            "functions": len(graph.library.function),
+        },
+    )
+    dangling = () if has_end else tuple(_dangling(graph))
+    completeness = _completeness(entry.path, tuple(_missing(graph)), dangling)
+    return Extraction(facts, completeness, tuple(_findings(entry.path, graph, has_end)))
+
+
+def _seen(contents: Contents, entry: FileEntry) -> Evidence | None:
+    """Return the evidence that *entry* is a serialized GraphDef, None where it is not."""
+    head = contents.head(entry)
+    if not head or head[0] not in FIRST_BYTES:
+        return None
+    window, nodes = contents.window(entry), list[tuple[int, bytes]]()
+    try:
+        for found in islice(hop(window, 0, window.size), MAX_FIELDS_SEEN):
+            if FIELDS.get(found.number) != found.wire_type:
+                return None
+            if found.number == NODE:
+                nodes.append((found.begin, _op_of(window, found)))
+    except ModelError:
+        pass  # cut off somewhere: what was seen before that counts, `extract` says where it ends
+    except Unreadable:
+        return None
+    ops = [text(op) for _, op in nodes]
+    if not all(ops) or not any(map(is_registered, ops)):
+        return None
+    return Evidence(entry.path, nodes[0][0], f"NodeDef of {ops[0]}")
+
+
+def _op_of(window: Window, node: Field) -> bytes:
+    """Return the operator of *node*, b"" where it is no NodeDef."""
+    found: dict[int, bytes] = {}
+    for part in islice(hop(window, node.start, node.stop), MAX_FIELDS_SEEN):
+        if part.wire_type != LEN or part.number not in NODE_FIELDS:
+            return b""
+        if part.number <= 2:
+            found[part.number] = window.bytes(part.start, min(part.stop, part.start + MAX_NAME_BYTES))
+    name, op = found.get(1, b""), found.get(2, b"")
+    return op if NODE_NAME.fullmatch(name.lstrip(b"_")) and OP_NAME.fullmatch(op) else b""
+
+
+def _seen_as_text(contents: Contents, entry: FileEntry) -> Evidence | None:
+    """Return the evidence that *entry* is a GraphDef as text and a model of its own, None where it is not."""
+    head = contents.head(entry)
+    ops = [text(op) for op in TEXT_OP.findall(head)]
+    if not TEXT_START.match(head) or not any(map(is_registered, ops)) or _beside_training_run(contents, entry):
+        return None
+    return Evidence(entry.path, 0, f"NodeDef of {ops[0]} as text")
+
+
+def _beside_training_run(contents: Contents, entry: FileEntry) -> bool:
+    folder = folder_of(entry.path)
+    start = len(folder) + 1 if folder else 0
+    beside = (other.path for other in contents.below(folder))
+    return any("/" not in path[start:] and TRAINING_RUN.fullmatch(path, start) for path in beside)
+
+
+def _read(contents: Contents, entry: FileEntry) -> tuple[GraphDef, bool]:
+    """Return the graph without its weights, and whether something follows its nodes that shows where they end."""
+    if suffix(entry.path) == ".pbtxt":
+        graph = read_text(contents, entry, GraphDef())
+        return graph, graph.HasField("versions") or graph.HasField("library")
+    found = skeleton(contents.window(entry), LAYOUT)
+    nodes_first = found.data[:1] == bytes([NODE << 3 | LEN])  # writers keep nodes together, so the others come after them
+    return parse(found, GraphDef()), nodes_first and any(number in found.counts for number in (LIBRARY, VERSION, VERSIONS))
+
+
+def _inputs(graph: GraphDef) -> tuple[TensorSpec, ...]:
+    """Return the placeholders in the order of the file."""
+    placeholders = [node for node in graph.node if text(node.op) in INPUT_OPS]
+    return tuple(TensorSpec(text(node.name), output_dtypes(node)[0], _fed_shape(graph, node)) for node in placeholders)
+
+
+def _fed_shape(graph: GraphDef, node: NodeDef) -> Shape:
+    value = _attribute(node, b"shape")
+    shape = shape_of(value.shape) if value is not None else None
+    return None if shape == () and graph.versions.producer <= LEGACY_PLACEHOLDER_PRODUCER else shape
+
+
+def _outputs(graph: GraphDef) -> tuple[TensorSpec, ...]:
+    """Return what the nodes give that nobody consumes, in the order of the file. The first output has the node's own name."""
+    consumed = {_producer(name) for node in graph.node for name in node.input}
+    ends = [node for node in graph.node if node.name not in consumed and text(node.op) not in SOURCE_OPS]
+    return tuple(spec for node in ends for spec in _given(node))
+
+
+def _given(node: NodeDef) -> Iterator[TensorSpec]:
+    shapes = _attribute(node, b"_output_shapes")
+    for place, dtype in enumerate(output_dtypes(node)):
+        shape = shape_of(shapes.list.shape[place]) if shapes is not None and place < len(shapes.list.shape) else None
+        yield TensorSpec(text(node.name) + (f":{place}" if place else ""), dtype, shape)
+
+
+def _attribute(node: NodeDef, name: bytes) -> AttrValue | None:
+    return next((entry.value for entry in node.attr if entry.key == name), None)
+
+
+def _producer(name: bytes) -> bytes:
+    """Return the node that the input *name* comes from: `node`, `node:1`, or `^node` for one that must only run before."""
+    return name.removeprefix(b"^").partition(b":")[0]
+
+
+def _missing(graph: GraphDef) -> Iterator[str]:
+    """Yield the names of nodes that inputs name and that do not exist, each once."""
+    names = {node.name for node in graph.node}
+    wanted = {_producer(name) for node in graph.node for name in node.input}
+    yield from sorted(text(name) for name in wanted - names)
+
+
+def _dangling(graph: GraphDef) -> Iterator[str]:
+    """Yield the names of weights and placeholders that nobody consumes, directly or through copies (Identity) of them."""
+    consumed = {_producer(name) for node in graph.node for name in node.input}
+    sources: set[bytes] = set()
+    for node in graph.node:
+        is_copy = node.op == b"Identity" and all(_producer(name) in sources for name in node.input)
+        if is_copy or text(node.op) in SOURCE_OPS:
+            sources.add(node.name)
+            if node.name not in consumed:
+                yield text(node.name)
+
+
+def _completeness(path: str, missing: tuple[str, ...], dangling: tuple[str, ...]) -> Completeness:
+    whole = Completeness()
+    if dangling:
+        named = ", ".join(dangling[:3])
+        problem = (
+            f"nothing consumes {len(dangling)} of its weights and inputs ({named}), and nothing shows where the graph ends"
+        )
+        whole = whole.and_also(State.INCOMPLETE, Problem(path, problem))
+    if missing:
+        problems = [Problem(path, f"an input names the node {name}, which does not exist") for name in missing[:MAX_PROBLEMS]]
+        whole = whole.and_also(State.CORRUPT, *problems)
+    return whole
+
+
+def _findings(path: str, graph: GraphDef, has_end: bool) -> Iterable[Finding]:
+    if not has_end:
+        message = "neither a library nor a version follows the nodes, so nothing shows that the file ends where the graph ends"
+        yield Finding("tf-graph-end", Severity.INFO, path, "", message)
+    variables = uses_variables(count_operators(graph))
+    if variables:
+        message = f"is not frozen: the values of its {variables} variables are not in this file"
+        yield Finding("tf-graph-not-frozen", Severity.LOW, path, "", message)
+
+
+DETECTOR = Detector(FORMAT, match, extract)
