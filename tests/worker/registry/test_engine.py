@@ -1,0 +1,59 @@
+"""How a connection is set up, and which URLs are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.errors import BadSetting
+from worker.registry.engine import READS_ONLY, open_engine, parse_url, shown
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 30_000)],
+)
+def test_every_sqlite_connection_is_safe(database: str, pragma: str, value: object) -> None:
+    """synchronous 2 is FULL: a commit is on the disk when it is answered."""
+    engine = open_engine(database)
+    reading = engine.execution_options(**{READS_ONLY: True})
+    with reading.connect() as first, reading.connect() as second:
+        for connection in (first, second):
+            assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one() == value
+    engine.dispose()
+
+
+def test_a_writing_transaction_holds_the_lock_from_its_beginning(database: str) -> None:
+    engine = open_engine(database, busy_seconds=0.05)
+    with engine.begin(), pytest.raises(Exception, match="database is locked"), engine.begin():
+        pass
+    engine.dispose()
+
+
+def test_a_reading_transaction_sees_one_moment(database: str) -> None:
+    """Python's driver would begin no transaction for SELECT, and the second one would see the writer's row."""
+    engine = open_engine(database)
+    count = "SELECT count(*) FROM registered_models"
+    insert = "INSERT INTO registered_models (team, project, name, name_folded, is_generated, created, updated) VALUES"
+    with engine.connect().execution_options(**{READS_ONLY: True}) as reader:
+        before = reader.exec_driver_sql(count).scalar_one()
+        with engine.begin() as writer:
+            writer.exec_driver_sql(f"{insert} ('t', 'p', 'n', 'n', 1, '', '')")
+        after = reader.exec_driver_sql(count).scalar_one()
+    assert (before, after) == (0, 0)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("url", ["", "registry.db", "://", "postgresql://host:port/db"])
+def test_what_is_no_database_url_is_a_bad_setting(url: str) -> None:
+    with pytest.raises(BadSetting, match="MODELPORT_DATABASE_URL"):
+        open_engine(url).connect()
+
+
+@pytest.mark.parametrize("url", ["oracle+nothing://host/db", "nosuchdatabase://host/db"])
+def test_a_database_without_a_driver_is_a_bad_setting(url: str) -> None:
+    with pytest.raises(BadSetting, match="there is no driver for"):
+        open_engine(url)
+
+
+def test_a_password_is_not_shown() -> None:
+    assert shown(parse_url("postgresql://user:secret@host/db")) == "postgresql://user:***@host/db"

@@ -1,0 +1,153 @@
+"""Migrations: from an empty database to the tables of this code, and no further."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from tests.contracts.registry import register
+from worker.errors import BadSetting, RegistryUnavailable
+from worker.registry import migrate as migrating
+from worker.registry.engine import open_engine
+from worker.registry.migrate import REVISIONS, configuration, migrate, pending
+from worker.registry.sql import SqlRegistry
+from worker.registry.tables import metadata
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'empty.db'}"
+
+
+def tables(database: str) -> set[str]:
+    engine = open_engine(database)
+    with engine.connect() as connection:
+        found = set(inspect(connection).get_table_names())
+    engine.dispose()
+    return found
+
+
+def execute(database: str, statement: str) -> None:
+    engine = open_engine(database)
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def test_an_empty_database_lacks_every_revision(empty: str) -> None:
+    assert pending(empty) == REVISIONS
+    assert tables(empty) == set()
+
+
+def test_an_empty_database_gets_every_table(empty: str) -> None:
+    assert migrate(empty) == REVISIONS
+    assert tables(empty) == {*metadata.tables, "alembic_version"}
+    assert pending(empty) == ()
+
+
+def test_migrating_twice_is_migrating_once(empty: str) -> None:
+    migrate(empty)
+    registry = SqlRegistry(empty)
+    version = register(registry).version
+    assert migrate(empty) == ()
+    assert registry.version("default", version.id) == version
+    registry.close()
+
+
+def test_the_migrations_arrive_at_the_tables(database: str) -> None:
+    engine = open_engine(database)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "change", ["DROP INDEX uq_model_versions_living_content", "ALTER TABLE version_tags ADD COLUMN x TEXT"]
+)
+def test_the_comparison_sees_a_difference(database: str, change: str) -> None:
+    execute(database, change)
+    engine = open_engine(database)
+    with engine.connect() as connection:
+        assert len(compare_metadata(MigrationContext.configure(connection), metadata)) == 1
+    engine.dispose()
+
+
+def test_the_list_of_revisions_is_the_folder() -> None:
+    scripts = ScriptDirectory.from_config(configuration())
+    assert tuple(reversed([script.revision for script in scripts.walk_revisions()])) == REVISIONS
+    assert scripts.get_current_head() == REVISIONS[-1]
+
+
+@pytest.mark.parametrize("work", [migrate, pending])
+def test_a_newer_database_is_refused(database: str, work: object) -> None:
+    execute(database, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(BadSetting, match=r"the database has revision 9999, this modelport knows .* 0001; update modelport"):
+        work(database)  # type: ignore[operator]
+    assert tables(database) == {*metadata.tables, "alembic_version"}
+
+
+def test_a_migration_that_fails_leaves_nothing(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite takes the making of tables back, because the transaction begins before the first one."""
+    upgrade = migrating._upgrade
+
+    def fail(connection: object) -> None:
+        upgrade(connection)  # type: ignore[arg-type]
+        raise OperationalError("CREATE TABLE", None, Exception("disk I/O error"))
+
+    monkeypatch.setattr(migrating, "_upgrade", fail)
+    with pytest.raises(RegistryUnavailable, match="disk I/O error"):
+        migrate(empty)
+    assert tables(empty) == set()
+
+
+def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(RegistryUnavailable, match="unable to open database file"):
+        migrate(f"sqlite:///{tmp_path / 'nowhere' / 'x.db'}")
+
+
+def test_alembic_is_imported_only_to_migrate(database: str) -> None:
+    """Importing it costs more than the rest of a start."""
+    look = (
+        "import sys, worker.registry; assert 'sqlalchemy' not in sys.modules\n"
+        "import worker.registry.memory; assert 'sqlalchemy' not in sys.modules\n"
+        "from worker.registry.sql import SqlRegistry; from worker.registry.migrate import migrate, pending\n"
+        f"assert migrate({database!r}) == pending({database!r}) == ()\n"
+        f"SqlRegistry({database!r}).running(); assert 'alembic' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", look], cwd=Path(__file__).parents[3], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_postgresql_can_make_the_same_tables() -> None:
+    dialect = postgresql.dialect()
+    made = {str(CreateTable(table).compile(dialect=dialect)).split()[2] for table in metadata.sorted_tables}
+    assert made == set(metadata.tables)
+    indexes = [str(CreateIndex(index).compile(dialect=dialect)) for table in metadata.sorted_tables for index in table.indexes]
+    unique = "CREATE UNIQUE INDEX uq_model_versions_living_content ON model_versions (scope, digest) WHERE deleted IS NULL"
+    assert unique in indexes
+
+
+def test_a_new_revision_is_written_from_the_template(database: str, tmp_path: Path) -> None:
+    """As the environment's docstring tells it, for a database that lacks a column."""
+    execute(database, "ALTER TABLE version_files DROP COLUMN sha256")
+    config = configuration()
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", f"{Path(migrating.__file__).parent / 'migrations/versions'}\n{tmp_path}")
+    engine = open_engine(database)
+    with engine.begin() as config.attributes["connection"]:
+        command.revision(config, "what it changes", autogenerate=True, rev_id="0002", version_path=str(tmp_path))
+    engine.dispose()
+    written = (tmp_path / "0002_what_it_changes.py").read_text()
+    assert "down_revision = '0001'" in written
+    assert "batch_op.add_column(sa.Column('sha256', sa.Text(), nullable=False))" in written
