@@ -1,0 +1,111 @@
+"""Processes that use one registry at once, or die in the middle; run by `test_processes.py`.
+
+    python -m tests.worker.registry.processes same-event DATABASE     prints one [ingestion id, known] of each process
+    python -m tests.worker.registry.processes same-content DATABASE   prints one [version id, is_new] of each process
+    python -m tests.worker.registry.processes migrate DATABASE        prints the pending revisions that each process found
+    python -m tests.worker.registry.processes killed DATABASE         kills a process before each statement of `register`
+
+Each process is a fork of this small one, so that a new one costs milliseconds, and opens connections of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import event as hooks
+
+from tests.contracts.registry import LATER, NOON, claimed, event, new_version
+from worker.records import Ingestion
+from worker.registry.migrate import migrate
+from worker.registry.sql import SqlRegistry
+
+PROCESSES = 6
+"""How many work at once."""
+
+MOST_STATEMENTS = 20
+"""More than one registration has; the kill comes later than its last statement."""
+
+
+def same_event(database: str) -> list[Any]:
+    def work(number: int) -> Any:
+        ingestion, known = SqlRegistry(database).submit(event(), NOON)
+        return ingestion.id, known
+
+    return at_once(work)
+
+
+def same_content(database: str) -> list[Any]:
+    def work(number: int) -> Any:
+        registry = SqlRegistry(database)
+        ingestion = claimed(registry, f"run-{number}")
+        registration = registry.register(ingestion.id, "me", new_version(ingestion), LATER)
+        assert registration is not None
+        return registration.version.id, registration.is_new
+
+    return at_once(work)
+
+
+def migrated(database: str) -> list[Any]:
+    return at_once(lambda number: migrate(database))
+
+
+def killed(database: str) -> list[Any]:
+    """Return, for each n, the ids of an ingestion whose registration was killed before its n-th statement."""
+    return [killed_before(database, statement) for statement in range(MOST_STATEMENTS)]
+
+
+def killed_before(database: str, statement: int) -> list[str]:
+    registry = SqlRegistry(database)
+    ingestion = claimed(registry, f"run-{statement}", experiment=f"e{statement}")
+    registry.close()
+    child = os.fork()
+    if child == 0:
+        die_before(SqlRegistry(database), statement, ingestion)
+    os.waitpid(child, 0)
+    return [ingestion.id, ingestion.version_id]
+
+
+def die_before(registry: SqlRegistry, statement: int, ingestion: Ingestion) -> None:
+    seen = 0
+
+    def count(*arguments: object) -> None:
+        nonlocal seen
+        if seen == statement:
+            os.kill(os.getpid(), signal.SIGKILL)
+        seen += 1
+
+    hooks.listen(registry.engine, "before_cursor_execute", count)
+    hooks.listen(registry.engine, "commit", count)
+    registry.register(ingestion.id, "me", new_version(ingestion), LATER)
+    os._exit(0)
+
+
+def at_once(work: Callable[[int], Any]) -> list[Any]:
+    """Return what *work* gives in each of `PROCESSES` processes that begin at the same moment."""
+    reading, starting = os.pipe()
+    pipes = [fork(number, work, reading, starting) for number in range(PROCESSES)]
+    os.close(starting)
+    os.close(reading)
+    return [json.loads(pipe.read()) for pipe in pipes]
+
+
+def fork(number: int, work: Callable[[int], Any], start: int, starting: int) -> Any:
+    """Return a file from which the answer of process *number* can be read. It begins when *starting* is closed by all."""
+    answer, answering = os.pipe()
+    if os.fork() == 0:
+        os.close(starting)
+        os.read(start, 1)
+        os.write(answering, json.dumps(work(number)).encode())
+        os._exit(0)
+    os.close(answering)
+    return os.fdopen(answer)
+
+
+if __name__ == "__main__":
+    modes = {"same-event": same_event, "same-content": same_content, "migrate": migrated, "killed": killed}
+    print(json.dumps(modes[sys.argv[1]](sys.argv[2])))
