@@ -1,0 +1,203 @@
+"""Both registries give the same answers to the same questions, in any order of any steps."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from detectors.facts import ModelType
+from tests.contracts.registry import NOON, counting_ids, event, new_version, scope_of
+from worker.errors import RejectedEvent
+from worker.ports import Registry
+from worker.records import End, Ingestion, IngestionState, Scope, StoreMode, VersionQuery
+from worker.registry.memory import MemoryRegistry
+from worker.registry.sql import SqlRegistry
+
+teams = st.sampled_from(["default", "other"])
+projects = st.sampled_from(["default", "p"])
+experiments = st.sampled_from(["mnist", "straße", None])
+names = st.sampled_from(["mnist", "Model", "100%_", "", "zero \0"])
+digests = st.sampled_from(["d1", "d2"])
+owners = st.sampled_from(["a", "b"])
+numbers = st.integers(0, 5)
+ends = st.sampled_from(list(IngestionState))
+tags = st.lists(st.sampled_from(["x", "Y", "🦆", ""]), max_size=2)
+
+
+def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | values
+
+
+class Alike(RuleBasedStateMachine):
+    """Every step is taken by both; the answers, and after each step all that can be seen, are equal."""
+
+    migrated: ClassVar[Path]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        copy = shutil.copy(self.migrated, self.folder / "registry.db")
+        self.memory = MemoryRegistry(counting_ids())
+        self.sql = SqlRegistry(f"sqlite:///{copy}", counting_ids())
+        self.seconds = 0
+
+    def teardown(self) -> None:
+        self.sql.close()
+        shutil.rmtree(self.folder)
+
+    def both(self, ask: Callable[[Registry], Any]) -> Any:
+        """Return the answer that both registries give to *ask*; an exception is an answer too."""
+        from_memory, from_sql = answer(ask, self.memory), answer(ask, self.sql)
+        assert from_memory == from_sql
+        return from_memory
+
+    @property
+    def now(self) -> Any:
+        self.seconds += 1
+        return NOON + timedelta(seconds=self.seconds)
+
+    def some(self, number: int) -> Ingestion:
+        """Return one of the ingestions, or one that is nowhere kept."""
+        known = list(self.memory._ingestions.values())
+        if number < len(known):
+            return known[number]
+        return Ingestion("in?", event(), IngestionState.RECEIVED, None, None, 0, "mo?", None, None, None, NOON, NOON)
+
+    def version(self, number: int) -> tuple[str, str]:
+        """Return team and id of one of the versions, or of one that is nowhere kept."""
+        known = list(self.memory._versions.values())
+        return (known[number].model.team, known[number].new.id) if number < len(known) else ("default", "mo?")
+
+    @rule(id=numbers, team=teams, project=projects, experiment=experiments, name=maybe(names))
+    def submit(self, id: int, **changes: Any) -> None:
+        now = self.now
+        self.both(lambda registry: registry.submit(event(f"run-{id}", **changes), now))
+
+    @rule(number=numbers, owner=owners)
+    def claim(self, number: int, owner: str) -> None:
+        now, ingestion = self.now, self.some(number)
+        self.both(lambda registry: registry.claim(ingestion.id, owner, now))
+
+    @rule(number=numbers, owner=owners)
+    def wait(self, number: int, owner: str) -> None:
+        now, ingestion = self.now, self.some(number)
+        self.both(lambda registry: registry.wait(ingestion.id, owner, "why", "so", now))
+
+    @rule(number=numbers)
+    def located(self, number: int) -> None:
+        now, ingestion = self.now, self.some(number)
+        self.both(lambda registry: registry.located(ingestion.id, f"file:///{number}", now))
+
+    @rule(number=numbers, owner=owners, new_owner=owners)
+    def take_over(self, number: int, owner: str, new_owner: str) -> None:
+        now, ingestion = self.now, self.some(number)
+        self.both(lambda registry: registry.take_over(ingestion.id, owner, new_owner, now))
+
+    @rule(number=numbers, owner=owners, state=ends)
+    def finish(self, number: int, owner: str, state: IngestionState) -> None:
+        now, ingestion = self.now, self.some(number)
+        self.both(lambda registry: registry.finish(ingestion.id, owner, End(state, "why", "so"), now))
+
+    @rule(number=numbers, owner=owners, digest=digests)
+    def register(self, number: int, owner: str, digest: str) -> None:
+        now, ingestion = self.now, self.some(number)
+        self.both(lambda registry: registry.register(ingestion.id, owner, new_version(ingestion, digest), now))
+
+    @rule(
+        team=teams,
+        project=projects,
+        experiment=experiments,
+        name=maybe(st.just("Model")),
+        digest=digests,
+        store=st.sampled_from(StoreMode),
+        kind=st.sampled_from(ModelType),
+    )
+    def ingest(self, digest: str, store: StoreMode, kind: ModelType, **changes: Any) -> None:
+        """An event that goes all the way, so that there are versions to look at."""
+        now = self.now
+        ingestion, _ = self.both(lambda registry: registry.submit(event(f"at {now}", **changes), now))
+        listing = f"listing {self.seconds % 3}"
+        version = new_version(ingestion, digest, store=store, model_type=kind, listing_key=listing)
+        self.both(lambda registry: registry.claim(ingestion.id, "a", now))
+        self.both(lambda registry: registry.register(ingestion.id, "a", version, now))
+
+    @rule(number=numbers, name=names)
+    def rename(self, number: int, name: str) -> None:
+        now, (team, version_id) = self.now, self.version(number)
+        self.both(lambda registry: registry.rename(team, version_id, name, now))
+
+    @rule(number=numbers, add=tags, remove=tags)
+    def tag(self, number: int, add: list[str], remove: list[str]) -> None:
+        team, version_id = self.version(number)
+        self.both(lambda registry: registry.tag(team, version_id, add, remove))
+
+    @rule(number=numbers)
+    def delete(self, number: int) -> None:
+        now, (team, version_id) = self.now, self.version(number)
+        self.both(lambda registry: registry.delete(team, version_id, now))
+
+    @rule(
+        team=teams,
+        project=maybe(projects),
+        experiment=experiments,
+        model_type=maybe(st.sampled_from(ModelType)),
+        tag=maybe(st.sampled_from(["x", "Y"])),
+        name=maybe(names),
+        text=maybe(st.sampled_from(["M", "SS", "%", "_", "ß"])),
+        limit=st.integers(-1, 4),
+    )
+    def versions(self, **fields: Any) -> None:
+        self.both(lambda registry: list(registry.versions(VersionQuery(**fields))))
+
+    @rule(team=teams, project=projects, experiment=experiments, digest=digests, listing=st.integers(0, 2))
+    def same(self, team: str, project: str, experiment: str | None, digest: str, listing: int) -> None:
+        scope: Scope = scope_of(replace(event(), team=team, project=project, experiment=experiment))
+        self.both(lambda registry: registry.same_content(scope, digest))
+        self.both(lambda registry: registry.same_listing(scope, f"listing {listing}"))
+
+    @rule(team=teams, name=names, number=maybe(st.integers(0, 3)))
+    def named(self, team: str, name: str, number: int | None) -> None:
+        self.both(lambda registry: list(registry.named(team, name, number)))
+
+    @invariant()
+    def all_that_can_be_seen_is_equal(self) -> None:
+        self.both(lambda registry: list(registry.running()))
+        self.both(lambda registry: list(registry.store_keys()))
+        for team in ("default", "other"):
+            self.both(lambda registry, team=team: list(registry.versions(VersionQuery(team=team))))
+
+    @invariant()
+    def a_scope_has_one_living_version_of_one_content(self) -> None:
+        found = [version for team in ("default", "other") for version in self.sql.versions(VersionQuery(team=team))]
+        keys = [(version.team, version.project, version.experiment, version.digest) for version in found]
+        assert len(keys) == len(set(keys))
+
+    @invariant()
+    def the_last_line_of_a_history_is_where_an_ingestion_stands(self) -> None:
+        for ingestion in list(self.memory._ingestions.values())[-2:]:
+            team, id = ingestion.event.team, ingestion.id
+            now = self.both(lambda registry, team=team, id=id: registry.ingestion(team, id))
+            lines = self.both(lambda registry, id=id: list(registry.history(id)))
+            assert lines[-1].state is now.state
+
+
+def answer(ask: Callable[[Registry], Any], registry: Registry) -> Any:
+    try:
+        return ask(registry)
+    except (RejectedEvent, ValueError) as exc:
+        return type(exc), str(exc)
+
+
+def test_both_registries_answer_alike(migrated: Path) -> None:
+    Alike.migrated = migrated
+    bounded = settings(max_examples=20, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+    run_state_machine_as_test(Alike, settings=bounded)
