@@ -190,7 +190,8 @@ class MemoryRegistry:
     def named(self, team: str, name: str, number: int | None = None) -> Sequence[ModelVersion]:
         with self._lock:
             found = [kept for kept in self._newest_first() if kept.model.team == team and kept.model.name == name]
-            return [kept.record() for kept in found if kept.number == (_latest(kept.model, found) if number is None else number)]
+            wanted = [kept for kept in found if kept.number == (_latest(kept.model, found) if number is None else number)]
+            return [kept.record() for kept in wanted]
 
     def version(self, team: str, version_id: str) -> ModelVersion | None:
         with self._lock:
