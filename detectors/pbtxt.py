@@ -1,7 +1,8 @@
 """Protobuf messages written as text (`.pbtxt`), into our lean messages.
 
 In goes a file of at most 8 MiB, out comes the message; fields that we do not read are passed over. The parser of the protobuf
-runtime is plain Python (about 5 MB/s) and calls itself for each level, so size and nesting are bounded before it starts.
+runtime is plain Python: it takes about 10 µs for each sign, calls itself for each level, copies the line it stands in for each
+value that it passes over, and needs about 125 times the longest line. All of these are therefore bounded before it starts.
 """
 
 from __future__ import annotations
@@ -18,10 +19,22 @@ from detectors.tree import FileEntry
 from detectors.wire import MAX_DEPTH
 
 MAX_TEXT_BYTES = 8 << 20
-"""Bytes of a text file that is parsed; this takes about two seconds."""
+"""Bytes of a text file that is parsed; a graph of this size takes about three seconds."""
 
-TOKEN = re.compile(rb"""#[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[{}<>\[\]]""")
-"""A comment, a string, or one of the signs that open and close a level (protobuf.dev, Text Format Language Specification)."""
+MAX_LINES = 1_000_000
+MAX_LINE_BYTES = 1 << 20
+"""The longest line of a public graph, a constant, has 212,065."""
+
+MAX_SIGNS = 500_000
+"""Comments, strings and punctuation of one text; a graph of 8 MiB has about 300,000."""
+
+MAX_COPIED_BYTES = 2 << 30
+"""Bytes of lines that the parser may copy, counted once for each sign in a line; three seconds. Written lines are short."""
+
+SIGN = re.compile(rb"""#[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[{}<>\[\]:,;]""")
+"""A comment, a string, or punctuation (protobuf.dev, Text Format Language Specification)."""
+
+LONG_LINE = re.compile(rb"[^\n]{%d}" % (MAX_LINE_BYTES + 1))
 
 LEVELS = {b"{": 1, b"<": 1, b"[": 1, b"}": -1, b">": -1, b"]": -1}
 
@@ -38,10 +51,11 @@ def read_text(contents: Contents, entry: FileEntry, message: M) -> M:
 
     Raises:
         MalformedModel: it is not text, or not the text of such a message.
-        ModelLimit: `MAX_TEXT_BYTES` or `wire.MAX_DEPTH` was reached.
+        ModelLimit: `MAX_DEPTH` of `wire` or a limit of this module was reached.
     """
     data = contents.read_whole(entry, "MAX_TEXT_BYTES", MAX_TEXT_BYTES)
-    _check_tokens(entry.path, data)
+    _check_lines(entry.path, data)
+    _check_signs(entry.path, data)
     try:
         text_format.Parse(data.decode("utf-8"), message, allow_unknown_field=True)
     except UnicodeDecodeError as exc:
@@ -51,11 +65,30 @@ def read_text(contents: Contents, entry: FileEntry, message: M) -> M:
     return message
 
 
-def _check_tokens(path: str, data: bytes) -> None:
-    depth = 0
-    for token in TOKEN.finditer(data):
-        depth += LEVELS.get(token[0], 0)
-        if depth > MAX_DEPTH:
-            raise ModelLimit(path, token.start(), "MAX_DEPTH", f"messages nest deeper than {MAX_DEPTH}")
-        if token[0][0] in b"\"'" and not ESCAPES.fullmatch(token[0], 1, len(token[0]) - 1):
-            raise MalformedModel(path, token.start(), "a string holds an escape that the text format does not have")
+def _check_lines(path: str, data: bytes) -> None:
+    long_line = LONG_LINE.search(data)
+    if long_line:
+        raise ModelLimit(path, long_line.start(), "MAX_LINE_BYTES", f"a line is longer than {MAX_LINE_BYTES} bytes")
+    _check_limit(path, len(data), "MAX_LINES", data.count(b"\n"), MAX_LINES)
+
+
+def _check_signs(path: str, data: bytes) -> None:
+    """Raise unless the parser will be done with *data* in seconds, without warnings and without deep recursion."""
+    depth = copied = line_stop = line_bytes = 0
+    for count, sign in enumerate(SIGN.finditer(data)):
+        place, found = sign.start(), sign[0]
+        if place >= line_stop:
+            line_stop = data.find(b"\n", place) % (len(data) + 1)  # -1, no further line, becomes the length
+            line_bytes = line_stop - data.rfind(b"\n", 0, place)
+        copied += line_bytes
+        depth += LEVELS.get(found, 0)
+        _check_limit(path, place, "MAX_SIGNS", count, MAX_SIGNS)
+        _check_limit(path, place, "MAX_COPIED_BYTES", copied, MAX_COPIED_BYTES)
+        _check_limit(path, place, "MAX_DEPTH", depth, MAX_DEPTH)
+        if found[0] in b"\"'" and not ESCAPES.fullmatch(found, 1, len(found) - 1):
+            raise MalformedModel(path, place, "a string holds an escape that the text format does not have")
+
+
+def _check_limit(path: str, place: int, limit: str, found: int, most: int) -> None:
+    if found > most:
+        raise ModelLimit(path, place, limit, f"found {found} up to here, at most {most} are read")

@@ -70,7 +70,7 @@ def test_an_escape_that_the_format_does_not_have_is_malformed(escape: bytes) -> 
 def test_a_long_string_with_a_bad_escape_is_refused_at_once() -> None:
     """A pattern that tried every way to split the string would never end."""
     with pytest.raises(MalformedModel, match="escape"):
-        read(b'node { name: "' + b"a" * 1_000_000 + rb"\w" + b'" }')
+        read(b'node { name: "' + b"a" * 900_000 + rb"\w" + b'" }')
 
 
 def test_bytes_that_are_no_text_are_malformed_where_they_stand() -> None:
@@ -84,6 +84,29 @@ def test_deep_nesting_is_a_limit_and_no_recursion(level: bytes) -> None:
     with pytest.raises(ModelLimit) as caught:
         read(level * 50_000)
     assert caught.value.limit == "MAX_DEPTH"
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        (b"node{}\n" * 300_000, "MAX_SIGNS"),
+        (b"#\n" * 600_000, "MAX_SIGNS"),
+        (b'node{name:"' + b'a"\n"' * 600_000 + b'"}', "MAX_SIGNS"),
+        (b"\n" * 1_000_001, "MAX_LINES"),
+        (b" " * 1_050_000, "MAX_LINE_BYTES"),
+        (b"node{}" * 100_000, "MAX_COPIED_BYTES"),
+        (b"a:1 " * 200_000, "MAX_COPIED_BYTES"),
+        (b"x:[" + b"1," * 200_000 + b"1]", "MAX_COPIED_BYTES"),
+    ],
+)
+def test_text_that_would_keep_the_parser_busy_is_a_limit(text: bytes, limit: str) -> None:
+    with pytest.raises(ModelLimit) as caught:
+        read(text)
+    assert caught.value.limit == limit
+
+
+def test_a_long_line_with_few_signs_is_no_limit() -> None:
+    assert len(read(b'node { name: "' + b"a" * 1_000_000 + b'" }').node[0].name) == 1_000_000
 
 
 def test_signs_in_strings_and_comments_open_no_level() -> None:
