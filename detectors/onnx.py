@@ -135,7 +135,7 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
         raise TreeChanged(detection.main, "is not in this tree")
     found = skeleton(contents.window(entry), LAYOUT)
     model = parse(found, onnx_pb2.ModelProto())
-    inventory = take_inventory(model)
+    inventory = take_inventory(model, entry.path)
     if len(inventory.operators) > MAX_OPERATOR_TYPES:
         raise ModelLimit(entry.path, None, "MAX_OPERATOR_TYPES", f"more than {MAX_OPERATOR_TYPES} types of operators")
     external = onnx_external.examine(contents, entry.path, inventory.tensors)
@@ -177,7 +177,7 @@ def _external_files(contents: Contents, entry: FileEntry) -> Iterable[str]:
         found = skeleton(contents.window(entry), LAYOUT)
         if b"location" not in found.data:
             return ()
-        tensors = take_inventory(parse(found, onnx_pb2.ModelProto())).tensors
+        tensors = take_inventory(parse(found, onnx_pb2.ModelProto()), entry.path).tensors
     except (ModelError, Unreadable):
         return ()
     return onnx_external.examine(contents, entry.path, tensors).files

@@ -11,11 +11,12 @@ Law (a test has its name): nothing that onnx's own reader would see is overlooke
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from detectors.errors import ModelLimit
 from detectors.onnx_types import dtype_name, raw_bytes_of
 from detectors.protos import onnx_pb2
 from detectors.wire import text
@@ -28,6 +29,9 @@ EXTERNAL = 1
 
 MAX_ELEMENTS = 2**63 - 1
 """Elements of one tensor; no file system holds more, and no reader of JSON keeps more apart."""
+
+MAX_TENSORS = 250_000
+"""Tensors of one model. The largest mixtures of experts have about 140,000; each takes about 20 µs to check."""
 
 ARROW = " → "
 
@@ -62,14 +66,18 @@ Operator = tuple[bytes, bytes]
 
 @dataclass(slots=True)
 class Scope:
-    """What one graph or function body holds, subgraphs included; its nodes share one set of opset imports."""
+    """What one graph or function body holds, subgraphs included; its nodes share one set of opset imports.
 
+    tensors may be shared by several scopes, which then add to it in turn. path is that of the model file, for errors.
+    """
+
+    path: str
+    tensors: list[Held]
     operators: Counter[Operator] = field(default_factory=Counter)
-    tensors: list[Held] = field(default_factory=list)
 
     def add_graph(self, graph: onnx_pb2.GraphProto, place: str) -> None:
         """Count what *graph* holds."""
-        self.tensors.extend(Held(tensor, Role.INITIALIZER, place) for tensor in graph.initializer)
+        self._hold(graph.initializer, Role.INITIALIZER, place)
         for sparse in graph.sparse_initializer:
             self._add_sparse(sparse, Role.INITIALIZER, place)
         self.add_nodes(graph.node, place)
@@ -86,8 +94,8 @@ class Scope:
     def add_attribute(self, attribute: onnx_pb2.AttributeProto, place: str) -> None:
         """Count the tensors and graphs that *attribute* carries."""
         if attribute.HasField("t"):
-            self.tensors.append(Held(attribute.t, Role.CONSTANT, place))
-        self.tensors.extend(Held(tensor, Role.CONSTANT, place) for tensor in attribute.tensors)
+            self._hold([attribute.t], Role.CONSTANT, place)
+        self._hold(attribute.tensors, Role.CONSTANT, place)
         if attribute.HasField("sparse_tensor"):
             self._add_sparse(attribute.sparse_tensor, Role.CONSTANT, place)
         for sparse in attribute.sparse_tensors:
@@ -99,9 +107,14 @@ class Scope:
 
     def _add_sparse(self, sparse: onnx_pb2.SparseTensorProto, role: Role, place: str) -> None:
         if sparse.HasField("values"):
-            self.tensors.append(Held(sparse.values, role, place))
+            self._hold([sparse.values], role, place)
         if sparse.HasField("indices"):
-            self.tensors.append(Held(sparse.indices, Role.INDICES, place))
+            self._hold([sparse.indices], Role.INDICES, place)
+
+    def _hold(self, tensors: Sequence[onnx_pb2.TensorProto], role: Role, place: str) -> None:
+        if len(self.tensors) + len(tensors) > MAX_TENSORS:
+            raise ModelLimit(self.path, None, "MAX_TENSORS", f"more than {MAX_TENSORS} tensors")
+        self.tensors.extend(Held(tensor, role, place) for tensor in tensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,20 +131,23 @@ class Inventory:
     unimported: frozenset[bytes]
 
 
-def take_inventory(model: onnx_pb2.ModelProto) -> Inventory:
-    """Return what *model* holds."""
-    graph, training = Scope(), Scope()
+def take_inventory(model: onnx_pb2.ModelProto, path: str) -> Inventory:
+    """Return what *model* holds; *path* is that of its file.
+
+    Raises:
+        ModelLimit: there are more tensors than `MAX_TENSORS`.
+    """
+    tensors: list[Held] = []
+    graph, training = Scope(path, tensors), Scope(path, tensors)
     graph.add_graph(model.graph, "graph")
     for info in model.training_info:
         training.add_graph(info.initialization, "training initialization")
         training.add_graph(info.algorithm, "training algorithm")
-    operators, tensors = _with_one_default_domain(graph.operators), graph.tensors + training.tensors
+    operators = _with_one_default_domain(graph.operators)
     unimported = _domains(operators) - imported_domains(model.opset_import)
     for function in model.functions:
-        body = _function_body(function)
-        counted = _with_one_default_domain(body.operators)
-        operators += counted
-        tensors += body.tensors
+        counted = _with_one_default_domain(_function_body(function, path, tensors).operators)
+        operators.update(counted)
         unimported |= _domains(counted) - imported_domains(function.opset_import)
     return Inventory(operators, tensors, frozenset(unimported))
 
@@ -189,8 +205,8 @@ def _contradiction(tensor: onnx_pb2.TensorProto) -> str | None:
     return f"{list(tensor.dims[:8])} of {dtype_name(tensor.data_type)} take {expected} bytes, its raw data has {raw}"
 
 
-def _function_body(function: onnx_pb2.FunctionProto) -> Scope:
-    body = Scope()
+def _function_body(function: onnx_pb2.FunctionProto, path: str, tensors: list[Held]) -> Scope:
+    body = Scope(path, tensors)
     place = f"function {text(function.name)[:200]}"
     body.add_nodes(function.node, place)
     for attribute in function.attribute_proto:

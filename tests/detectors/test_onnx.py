@@ -327,6 +327,11 @@ class TestCompleteness:
         with pytest.raises(ModelLimit, match="MAX_OPERATOR_TYPES"):
             extract(build.model(build.small_graph(nodes=nodes)))
 
+    def test_more_tensors_than_any_model_has_are_inconclusive(self) -> None:
+        tensors = build.field(5, b"") * 150_000 + build.field(1, build.field(5, build.field(5, b""))) * 150_000
+        with pytest.raises(ModelLimit, match="MAX_TENSORS"):
+            extract(build.model(build.small_graph(more=tensors)))
+
     def test_a_model_over_2_gib_is_a_finding(self) -> None:
         """The file is never read as a whole: a tree that answers from a hole of 3 GiB will do."""
         hole = build.varint(9 << 3 | 2) + build.varint(3 << 30)
