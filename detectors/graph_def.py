@@ -90,7 +90,7 @@ TRAINING_RUN = re.compile(r"checkpoint|.*\.(?:meta|index|data-\d{5,}-of-\d{5,})|
 """Names that a training run keeps beside its `graph.pbtxt`."""
 
 MAX_PROBLEMS = 20
-"""Missing nodes that are told one by one."""
+"""Missing nodes that are told one by one; the rest is a count."""
 
 
 def match(contents: Contents) -> Iterator[Detection]:
@@ -261,6 +261,8 @@ def _completeness(path: str, missing: tuple[str, ...], dangling: tuple[str, ...]
         whole = whole.and_also(State.INCOMPLETE, Problem(path, problem))
     if missing:
         problems = [Problem(path, f"an input names the node {name}, which does not exist") for name in missing[:MAX_PROBLEMS]]
+        if len(missing) > MAX_PROBLEMS:
+            problems.append(Problem(path, f"inputs name {len(missing) - MAX_PROBLEMS} more nodes that do not exist"))
         whole = whole.and_also(State.CORRUPT, *problems)
     return whole
 

@@ -50,8 +50,8 @@ ESTIMATOR_TEMPORARY = re.compile(r"temp-(?:b')?\d{10,}'?")
 MAX_FINGERPRINT_BYTES = 64 << 10
 """Bytes of fingerprint.pb; TensorFlow writes about 60."""
 
-MAX_MISSING_ASSETS = 20
-"""Missing assets that are told one by one; the rest is a count."""
+MAX_ASSETS_TOLD = 20
+"""Missing assets, and assets outside, that are told one by one; the rest is a count."""
 
 
 NOTHING_STORED = Stored((), Parameters(0, 0, 0), {})
@@ -132,22 +132,24 @@ def assets_of(model: SavedModel) -> tuple[bytes, ...]:
 
 
 def asset_problems(contents: Contents, root: str, names: Iterable[bytes]) -> Iterator[Problem]:
-    """Yield the assets that are missing, at most `MAX_MISSING_ASSETS` and a count. What leads outside is not looked up."""
+    """Yield the assets that are missing, at most `MAX_ASSETS_TOLD` and a count. What leads outside is not looked up."""
     paths = [within(root, f"assets/{posixpath.normpath(_path(name))}") for name in names if not _leads_outside(name)]
     missing = [path for path in paths if contents.find(path) is None]
-    for path in missing[:MAX_MISSING_ASSETS]:
+    for path in missing[:MAX_ASSETS_TOLD]:
         yield Problem(path, "is missing, the graph names it as an asset")
-    if len(missing) > MAX_MISSING_ASSETS:
-        yield Problem(within(root, "assets"), f"lacks {len(missing) - MAX_MISSING_ASSETS} more assets")
+    if len(missing) > MAX_ASSETS_TOLD:
+        yield Problem(within(root, "assets"), f"lacks {len(missing) - MAX_ASSETS_TOLD} more assets")
 
 
 def asset_findings(main: str, names: Iterable[bytes]) -> Iterator[Finding]:
     """Yield a finding per asset whose name leads outside the folder: loading the model would read that file."""
-    for name in names:
-        if _leads_outside(name):
-            shown = readable(_path(name))[:200]
-            message = f"names an asset outside its folder: {shown}"
-            yield Finding("tf-asset-outside", Severity.HIGH, main, f"asset {shown}", message)
+    outside = [readable(_path(name))[:200] for name in names if _leads_outside(name)]
+    for shown in outside[:MAX_ASSETS_TOLD]:
+        message = f"names an asset outside its folder: {shown}"
+        yield Finding("tf-asset-outside", Severity.HIGH, main, f"asset {shown}", message)
+    if len(outside) > MAX_ASSETS_TOLD:
+        message = f"names {len(outside) - MAX_ASSETS_TOLD} more assets outside its folder"
+        yield Finding("tf-asset-outside", Severity.HIGH, main, "", message)
 
 
 def fingerprint_of(contents: Contents, root: str) -> tuple[str | None, tuple[Problem, ...]]:

@@ -51,5 +51,5 @@ def _dtype(info: TensorInfo) -> int:
 
 
 def _shape(info: TensorInfo) -> Shape:
-    """Return the shape of *info*, None where it has none: TensorFlow writes none for a composite tensor."""
+    """Return the shape of *info*, None where it has none: TensorFlow 1.0 wrote none, later ones none for composite tensors."""
     return shape_of(info.tensor_shape) if info.HasField("tensor_shape") else None

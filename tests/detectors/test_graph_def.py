@@ -209,6 +209,12 @@ def test_an_input_that_names_no_node_is_corrupt() -> None:
     assert extraction.completeness.problems == (Problem("frozen.pb", "an input names the node gone, which does not exist"),)
 
 
+def test_many_missing_nodes_are_counted() -> None:
+    wanted = sm.node("z", "AddN", *(f"gone{number:02}" for number in range(25)))
+    problems = look(sm.graph(*NODES, wanted)).completeness.problems
+    assert (len(problems), problems[-1].problem) == (21, "inputs name 5 more nodes that do not exist")
+
+
 # Untrusted bytes
 
 

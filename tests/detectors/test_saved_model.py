@@ -398,6 +398,11 @@ def test_an_asset_outside_is_a_finding_and_is_never_looked_up(name: str) -> None
     ]
 
 
+def test_many_assets_outside_are_counted() -> None:
+    findings = look(small(more=b"".join(sm.asset(f"../{number:02}") for number in range(25)))).findings
+    assert (len(findings), findings[-1].message) == (21, "names 5 more assets outside its folder")
+
+
 def test_a_broken_fingerprint_is_corrupt() -> None:
     files = small() | {"fingerprint.pb": b"\x08"}
     assert (state(files), problems(files)) == (State.CORRUPT, (Problem("fingerprint.pb", "is not a fingerprint"),))
