@@ -10,6 +10,8 @@ protobuf runtime leaves its layout behind, the bytes around the value, and later
     09  wall time, 8 bytes   10  step, a varint   … value, 4 bytes …
                                                   `-------- layout
 
+The value stands in one place of a file, counted from the end of the record; records with another place are all parsed.
+
 Which folders there are and what the sessions are called is left to `sessions`; statistics are left to `gradient`.
 
 Laws (each has a test of the same name):
@@ -23,7 +25,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import Struct
-from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -48,9 +49,6 @@ MAX_SCALARS_BYTES = 4 << 20
 
 MAX_LAYOUTS = 10_000
 """Layouts kept for one file; about one per tag."""
-
-MAX_PLACES = 4
-"""Different places of the value, counted from the end of the record, in the layouts of one file; a writer has one or two."""
 
 FOLD_POINTS = 20_000
 """Points that may lie unfolded in the lists of all series of a session."""
@@ -146,19 +144,13 @@ class EventReader:
         return scalar_of(value.tensor) if self._plugins.get(value.tag) == SCALARS else None
 
 
-class _Layout(NamedTuple):
-    """What follows the value in a record, and the series that the value belongs to."""
-
-    suffix: bytes
-    series: GrowingSeries
-
-
 class _Reading:
     """One file while it is read: its layouts, and which of its records were no events."""
 
     def __init__(self, reader: EventReader) -> None:
         self._reader = reader
-        self._layouts: dict[int, dict[bytes, _Layout]] = {}
+        self._layouts: dict[bytes, tuple[bytes, GrowingSeries]] = {}  # what stands before the value: what follows it, series
+        self._place = 0  # of the value, from the end of the record
         self._layouts_left = MAX_LAYOUTS
         self.looks = 0
         self.not_events = 0
@@ -169,8 +161,8 @@ class _Reading:
         This loop is the hot path. Of an event that begins with wall time and step, the head gives the wall time and the
         first four bytes of the step, which are enough for steps below two million; a step of 0 is usually left out.
         """
-        layouts = self._layouts.items()
         unpack_head, unpack_float, head_bytes = _HEAD.unpack_from, _FLOAT.unpack_from, _HEAD.size
+        layouts, place = self._layouts, self._place
         for data in batch:
             if len(data) < head_bytes:
                 self._parse(data, 0)
@@ -188,16 +180,15 @@ class _Reading:
                     step, begin = word & 0x7F, 11
             elif second_key == _SUMMARY_KEY:
                 begin = 9
-            for place, known in layouts:
-                layout = known.get(data[begin:place])
-                if layout is not None and begin and data.endswith(layout.suffix):
-                    series = layout.series
-                    series.steps.append(step)
-                    series.values.append(unpack_float(data, len(data) + place)[0])
-                    series.wall_times.append(wall_time)
-                    break
-            else:
+            layout = layouts.get(data[begin:place])
+            if layout is None or not begin or not data.endswith(layout[0]):
                 self._parse(data, begin)
+                place = self._place
+                continue
+            series = layout[1]
+            series.steps.append(step)
+            series.values.append(unpack_float(data, len(data) + place)[0])
+            series.wall_times.append(wall_time)
 
     def _parse(self, data: bytes, begin: int) -> None:
         event = Event()
@@ -223,9 +214,9 @@ class _Reading:
         start = _place_of_float(data, begin)
         if start is None or (value.HasField("tensor") and value.tensor.dtype != DT_FLOAT):
             return
-        place = start - len(data)
-        if place in self._layouts or len(self._layouts) < MAX_PLACES:
-            self._layouts.setdefault(place, {})[data[begin:start]] = _Layout(data[start + 4 :], series)
+        self._place = self._place or start - len(data)
+        if self._place == start - len(data):
+            self._layouts[data[begin:start]] = data[start + 4 :], series
 
 
 def _place_of_float(data: bytes, begin: int) -> int | None:

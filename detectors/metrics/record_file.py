@@ -85,11 +85,13 @@ class RecordFile:
 
         This loop is the hot path: a header seen before needs no second checksum.
         """
-        buffer, base, lengths, batch = self._window.buffer, self._window.base, self._lengths, []
-        index, end, is_damaged = self.position - base, len(self._window.buffer), False
+        buffer, base, is_damaged = self._window.buffer, self._window.base, False
+        batch: list[bytes] = []
+        index, end = self.position - base, len(buffer)
+        length_of, add, unpack_crc = self._lengths.get, batch.append, _CRC.unpack_from
         while True:
             start = index + HEADER_BYTES
-            length = lengths.get(buffer[index:start])
+            length = length_of(buffer[index:start])
             if length is None:
                 break
             stop = start + length
@@ -97,10 +99,10 @@ class RecordFile:
                 break
             data = buffer[start:stop]
             crc = value(data)
-            if _CRC.unpack_from(buffer, stop)[0] != ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFF_FFFF:  # as `masked`
+            if unpack_crc(buffer, stop)[0] != ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFF_FFFF:  # as `masked`
                 is_damaged = True
                 break
-            batch.append(data)
+            add(data)
             index = stop + FOOTER_BYTES
         self.position = base + index
         self.count += len(batch)
