@@ -199,5 +199,5 @@ def answer(ask: Callable[[Registry], Any], registry: Registry) -> Any:
 
 def test_both_registries_answer_alike(migrated: Path) -> None:
     Alike.migrated = migrated
-    bounded = settings(max_examples=20, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+    bounded = settings(max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(Alike, settings=bounded)
