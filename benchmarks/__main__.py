@@ -1,0 +1,96 @@
+"""`python -m benchmarks [--quick] [--only NAME]`: measure, print the table, and write benchmarks/RESULTS.md.
+
+`--quick` takes small inputs and one run each, and `--only` one group of rows: both only print. Inputs are made in a temporary
+folder (`TMPDIR` says where) and removed at the end. The exit status is 1 where something failed to run; a missed goal is told
+in the table and is no failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+from benchmarks import bench_store
+from benchmarks.case import Cost, Figure, Goal, Row, Within
+from benchmarks.cases import FULL, GB, MODELSCAN, QUICK, Sizes, cases
+from benchmarks.runner import Runner
+from benchmarks.table import machine, page, table
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+STORE = "store"
+"""The name of the rows that `bench_store` measures by itself."""
+
+FREE_BYTES = 8 * GB
+"""Room for all inputs at once and for one copy of the largest."""
+
+
+def main(arguments: list[str]) -> int:
+    """Measure and tell; return the exit status."""
+    chosen = _parse(arguments)
+    folder = Path(tempfile.mkdtemp(prefix="modelport-bench-"))
+    try:
+        if not chosen.quick and (free := shutil.disk_usage(folder).free) < FREE_BYTES:
+            print(f"needs {FREE_BYTES / GB:g} GB of room in {folder.parent}, found {free / GB:.1f}", file=sys.stderr)
+            return 1
+        rows = list(measure(Runner(folder, chosen.quick), QUICK if chosen.quick else FULL, chosen.only))
+    finally:
+        shutil.rmtree(folder)
+    print("\n".join(table(rows)))
+    if not chosen.quick and chosen.only is None:
+        RESULTS.write_text(page(rows, date.today(), machine(MODELSCAN)), encoding="utf-8")
+    return int(any("not installed" not in row.problem for row in rows if row.problem))
+
+
+def measure(runner: Runner, sizes: Sizes, only: str | None) -> Iterator[Row]:
+    """Yield the rows of all cases, or of those called *only*; progress goes to stderr."""
+    store = list(store_rows(runner.folder, sizes.ingest)) if only in (None, STORE) else []
+    wanted = [case for case in cases(sizes) if only in (None, case.name)]
+    _say("making the inputs")
+    runner.make(made for case in wanted for made in case.inputs())
+    for case in wanted:
+        _say(case.what + (f", beside {case.theirs.label}" if case.theirs else ""))
+        yield from runner.rows(case)
+    yield from store
+
+
+def store_rows(folder: Path, size: int) -> Iterator[Row]:
+    """Yield the rows about reading, hashing, checking and copying alone, as `bench_store` measures them.
+
+    Writes three times *size* below *folder*, and removes it.
+    """
+    _say("hashing, checking and copying")
+    result = bench_store.measure(folder, size / GB)
+    files = {"large": f"one file of {size / GB:g} GB", "small": f"{result['files']:,} small files"}
+    for kind, what in files.items():
+        times = result[kind]
+        by_hand = times["sha256sum_seconds"] + times["cp_seconds"]
+        goal = Goal(Figure.WORK_WALL, Within(bench_store.MAX_RATIO) if kind == "large" else None)
+        yield Row(
+            f"Hashing, checking and copying {what}",
+            goal,
+            "`sha256sum` and `cp`",
+            Cost(work_wall=times["store_seconds"]),
+            Cost(work_wall=by_hand),
+        )
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks", description="Measure modelport beside the tools of today.")
+    names = sorted({case.name for case in cases()} | {STORE})
+    parser.add_argument("--quick", action="store_true", help="small inputs, one run each, nothing is written")
+    parser.add_argument("--only", choices=names, help="measure only these rows; nothing is written")
+    return parser.parse_args(arguments)
+
+
+def _say(step: str) -> None:
+    print(f"bench: {step}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

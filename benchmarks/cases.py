@@ -1,0 +1,167 @@
+"""The table of comparisons: ours, theirs, and what is wanted. One place to see what modelport promises about cost."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.case import AtMost, Case, Command, Figure, Goal, Input, TimesLess, Within
+
+MB, GB = 10**6, 10**9
+
+TOOLS = Path(sys.executable).parent
+MODELSCAN = Path(__file__).parents[1] / ".venv-modelscan" / "bin" / "modelscan"
+
+WITHOUT_IMPORTS = TimesLess(150)
+MOST_MEMORY = AtMost(25 * MB)
+FLAT = Within(1.25)
+"""What "does not grow" means for a thousand times the weights, with room for the noise of milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large the inputs are, in bytes; listed in files."""
+
+    model: int = GB
+    middle: int = 64 * MB
+    small: int = MB
+    command: int = 256 * MB
+    events: int = 100 * MB
+    ingest: int = 2 * GB
+    listed: int = 100_000
+
+
+FULL = Sizes()
+QUICK = Sizes(4 * MB, 2 * MB, MB, MB, 200_000, 4 * MB, 1_000)
+
+
+def cases(sizes: Sizes = FULL) -> tuple[Case, ...]:
+    """Return all comparisons, in the order of the table."""
+    return (
+        *_structure(sizes),
+        *_metrics(sizes),
+        *_commands(sizes),
+        *_ingest(sizes),
+        *_listing(sizes),
+        *_growth(sizes),
+        *_start(),
+    )
+
+
+def _structure(sizes: Sizes) -> tuple[Case, ...]:
+    goals = (Goal(Figure.WORK_CPU, WITHOUT_IMPORTS), Goal(Figure.CPU), Goal(Figure.PEAK, MOST_MEMORY))
+    return (
+        Case(
+            "onnx",
+            f"Structure of an ONNX model, {_size(sizes.model)} of weights in 200 initializers",
+            Input("onnx", sizes.model),
+            _probe("scan"),
+            _probe("onnx_load", "`onnx.load`"),
+            goals,
+        ),
+        Case(
+            "saved-model",
+            f"Structure of a SavedModel, {_size(sizes.model)} of variables",
+            Input("saved_model", sizes.model),
+            _probe("scan"),
+            _probe("tensorflow_load", "`tf.saved_model.load`"),
+            goals,
+        ),
+    )
+
+
+def _metrics(sizes: Sizes) -> tuple[Case, ...]:
+    tensorflow = _probe("tensorflow_events", "`summary_iterator` of TensorFlow")
+    tensorboard = _probe("tensorboard_events", "`EventAccumulator` of TensorBoard")
+    return tuple(
+        Case(
+            "metrics",
+            f"Metrics of {_size(sizes.events)} of events, scalars as TensorFlow {version} writes them",
+            Input(kind, sizes.events),
+            _probe("metrics"),
+            theirs,
+            (Goal(Figure.WORK_CPU, TimesLess(times)), Goal(Figure.CPU)),
+            repeats=3,
+        )
+        for version, kind in ((1, "simple_events"), (2, "tensor_events"))
+        for theirs, times in ((tensorflow, 2), (tensorboard, 10))
+    )
+
+
+def _commands(sizes: Sizes) -> tuple[Case, ...]:
+    show = Command("`saved_model_cli show --all`", (str(TOOLS / "saved_model_cli"), "show", "--dir", "{input}", "--all"))
+    modelscan = Command("`modelscan`", (str(MODELSCAN), "-p", "{input}"), needs=MODELSCAN)
+    return tuple(
+        Case(
+            "command",
+            f"`modelport scan --format {format}` of a SavedModel with {_size(sizes.command)} of variables",
+            Input("saved_model", sizes.command),
+            _modelport("scan", "{input}", "--format", format),
+            theirs,
+            (Goal(Figure.CPU, TimesLess(8)),),
+        )
+        for format in ("text", "json")
+        for theirs in (show, modelscan)
+    )
+
+
+def _ingest(sizes: Sizes) -> tuple[Case, ...]:
+    by_hand = 'sha256sum "$1"/*.pb "$1"/variables/* && cp -r "$1" "$2/copy"'
+    ingest = _modelport("ingest", "{input}", MODELPORT_HOME="{scratch}/home", MODELPORT_SETTLE_SECONDS="0")
+    return tuple(
+        Case(
+            "ingest",
+            f"`modelport ingest` of a SavedModel with {_size(sizes.ingest)} of variables",
+            Input("saved_model", sizes.ingest),
+            ingest,
+            Command(label, ("sh", "-c", script, "sh", "{input}", "{scratch}")),
+            (Goal(Figure.WALL, wanted), Goal(Figure.CPU)),
+        )
+        for label, script, wanted in (
+            ("`sha256sum` and `cp`", by_hand, Within(1.3)),
+            ("`sha256sum`, `cp` and `sync`", by_hand + ' && sync -f "$2"', None),
+        )
+    )
+
+
+def _listing(sizes: Sizes) -> tuple[Case, ...]:
+    what = f"Listing {sizes.listed:,} files with size and version"
+    goals = (Goal(Figure.WORK_WALL, AtMost(1.0)),)
+    return (Case("listing", what, Input("files", sizes.listed), _probe("listing"), None, goals),)
+
+
+def _growth(sizes: Sizes) -> tuple[Case, ...]:
+    return tuple(
+        Case(
+            "growth",
+            f"{name}, {_size(large)} of weights beside {_size(small)} of weights",
+            Input(kind, large),
+            _probe("scan"),
+            _probe("scan", f"modelport, {_size(small)}"),
+            (Goal(Figure.WORK_CPU, FLAT), Goal(Figure.READ, FLAT)),
+            other=Input(kind, small),
+        )
+        for name, kind in (("Scan of an ONNX model", "onnx"), ("Scan of a SavedModel", "saved_model"))
+        for large, small in ((sizes.middle, sizes.small), (sizes.model, sizes.middle))
+    )
+
+
+def _start() -> tuple[Case, ...]:
+    goals = (Goal(Figure.CPU, AtMost(0.3)),)
+    nothing = Input("files", 1)
+    return tuple(
+        Case("start", f"`modelport {flag}`", nothing, _modelport(flag), None, goals) for flag in ("--version", "--help")
+    )
+
+
+def _probe(name: str, label: str = "modelport") -> Command:
+    return Command(label, (sys.executable, "-m", "benchmarks.probe", name, "{input}"), is_probe=True)
+
+
+def _modelport(*arguments: str, **environment: str) -> Command:
+    return Command("modelport", (str(TOOLS / "modelport"), *arguments), needs=TOOLS / "modelport", environment=environment)
+
+
+def _size(count: int) -> str:
+    return f"{count / GB:g} GB" if count >= GB else f"{count / MB:g} MB"

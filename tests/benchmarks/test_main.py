@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as bench
+from benchmarks.case import Row
+from benchmarks.cases import cases
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(bench, "RESULTS", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(bench.tempfile, "tempdir", str(tmp_path))
+    return tmp_path / "RESULTS.md"
+
+
+def test_one_group_is_printed_and_nothing_is_written_or_left(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main(["--quick", "--only", "listing"]) == 0
+    assert "| Listing 1,000 files with size and version | wall without imports | " in capsys.readouterr().out
+    assert list(results.parent.iterdir()) == []
+
+
+def test_a_full_run_writes_the_page(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    goal = cases()[0].goals[0]
+    monkeypatch.setattr(
+        bench, "measure", lambda runner, sizes, only: iter([Row("what", goal, "", None, None, "not installed")])
+    )
+    monkeypatch.setattr(bench, "FREE_BYTES", 0)
+    assert bench.main([]) == 0
+    assert "0 goals met, 0 missed, 1 not measured." in results.read_text(encoding="utf-8")
+
+
+def test_too_little_room_is_told_before_anything_is_made(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "FREE_BYTES", 10**18)
+    assert bench.main([]) == 1
+    assert capsys.readouterr().err.startswith("needs 1e+09 GB of room")
+    assert list(results.parent.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.oracle
+def test_every_comparison_runs_on_small_inputs(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main(["--quick"]) == 0
+    printed = capsys.readouterr().out
+    problems = [line for line in printed.splitlines() if "not measured" in line]
+    assert all("is not installed" in line for line in problems)
+    assert len(printed.splitlines()) == 2 + 2 + sum(len(case.goals) for case in cases())
