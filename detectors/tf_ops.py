@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 
 from detectors.protos.tensorflow_pb2 import AttrValue, NodeDef
 from detectors.tf_dtypes import dtype_name
 from detectors.wire import text
+
+LIST = Path(__file__).with_name("tf_ops.txt")
+"""A plain path: what `importlib.resources` imports to find one file takes as long as the scan of a small model."""
 
 UNKNOWN = "unknown"
 """The dtype of an output that neither the node nor the list tells."""
@@ -26,11 +29,11 @@ MAX_OUTPUTS = 1000
 
 
 @cache
-def registered_ops() -> Mapping[str, tuple[str, ...]]:
-    """Return the words of each registered operator's outputs, by its name."""
-    lines = resources.files("detectors").joinpath("tf_ops.txt").read_text("ascii").splitlines()
-    words = (line.split(" ") for line in lines if not line.startswith("#"))
-    return MappingProxyType({name: tuple(outputs) for name, *outputs in words})
+def registered_ops() -> Mapping[str, str]:
+    """Return the words of each registered operator's outputs, with spaces between them, by its name."""
+    lines = LIST.read_text("utf-8").splitlines()
+    parts = (line.partition(" ") for line in lines if not line.startswith("#"))
+    return MappingProxyType({name: outputs for name, _, outputs in parts})
 
 
 def is_registered(op: str) -> bool:
@@ -42,7 +45,7 @@ def output_dtypes(node: NodeDef) -> tuple[str, ...]:
     """Return the dtype of each output of *node*, at most `MAX_OUTPUTS`; for a custom operator one output, `unknown`."""
     attributes = {text(entry.key): entry.value for entry in node.attr}
     dtypes: list[str] = []
-    for word in registered_ops().get(text(node.op), (UNKNOWN,)):
+    for word in registered_ops().get(text(node.op), UNKNOWN).split():
         dtypes += _dtypes(word, attributes, MAX_OUTPUTS - len(dtypes))
     return tuple(dtypes)
 
