@@ -13,6 +13,10 @@ MAX_EVENT_BYTES = 4 << 30
 """Bytes of event files read in one scan. Records that are skipped do not count."""
 
 
+class BudgetSpent(ModelLimit):
+    """A limit of the whole scan, not of one record: nothing more is read."""
+
+
 @dataclass(slots=True)
 class Budget:
     """What is left of the two limits."""
@@ -24,11 +28,11 @@ class Budget:
         """Subtract *looks* and *count* bytes, spent on the file *path* up to *position*.
 
         Raises:
-            ModelLimit: one of the two is used up.
+            BudgetSpent: one of the two is used up.
         """
         self.looks -= looks
         self.bytes -= count
         if self.looks < 0:
-            raise ModelLimit(path, position, "MAX_LOOKS", f"more than {MAX_LOOKS} records and values in event files")
+            raise BudgetSpent(path, position, "MAX_LOOKS", f"more than {MAX_LOOKS} records and values in event files")
         if self.bytes < 0:
-            raise ModelLimit(path, position, "MAX_EVENT_BYTES", f"more than {MAX_EVENT_BYTES} bytes of event files")
+            raise BudgetSpent(path, position, "MAX_EVENT_BYTES", f"more than {MAX_EVENT_BYTES} bytes of event files")

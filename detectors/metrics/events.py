@@ -16,7 +16,7 @@ Which folders there are and what the sessions are called is left to `sessions`; 
 
 Laws (each has a test of the same name):
     the layouts change nothing but the time it takes;
-    any bytes give series and notes, or `ModelLimit`.
+    any bytes give series and notes, or `BudgetSpent`.
 
 Source: tensorflow/core/util/event.proto, core/framework/summary.proto; tensorboard/plugins/scalar/metadata.py.
 """
@@ -28,9 +28,9 @@ from struct import Struct
 
 from google.protobuf.message import DecodeError
 
-from detectors.errors import MalformedModel
+from detectors.errors import ModelError
 from detectors.facts import Note
-from detectors.metrics.budget import Budget
+from detectors.metrics.budget import Budget, BudgetSpent
 from detectors.metrics.record_file import RecordFile
 from detectors.metrics.series import MAX_SERIES, GrowingSeries, Room, Series
 from detectors.metrics.tensors import DT_FLOAT, scalar_of
@@ -84,7 +84,7 @@ class EventReader:
         Reads the file once, in windows, without the large records that hold no summary.
 
         Raises:
-            ModelLimit: the budget of the scan is used up; what was read up to there stays.
+            BudgetSpent: the budget of the scan is used up; what was read up to there stays.
         """
         records = RecordFile(_MeteredWindow(tree, entry, self._budget), self._budget, _condense)
         reading = _Reading(self)
@@ -107,11 +107,17 @@ class EventReader:
                 yield Note(entry.path, f"not an event file: the first record does not hold {FILE_VERSION.decode()!r}")
                 return
             is_first = is_first and not batch
-            reading.take(batch)
+            try:
+                reading.take(batch)
+            except DecodeError:
+                yield Note(
+                    entry.path, f"corrupt: a record before byte {records.position} is no event; nothing after it is read"
+                )
+                return
             looks, reading.looks = reading.looks, 0
             self._budget.spend(entry.path, records.position, looks, 0)
             self._fold(entry.path, len(batch) + looks)
-        yield from _remarks(records, reading, entry)
+        yield from _remarks(records, entry)
 
     def _fold(self, source: str, points: int) -> None:
         """Fold all series once `FOLD_POINTS` may be pending; *points* may have come since the last call."""
@@ -145,7 +151,7 @@ class EventReader:
 
 
 class _Reading:
-    """One file while it is read: its layouts, and which of its records were no events."""
+    """One file while it is read: the layouts of its records."""
 
     def __init__(self, reader: EventReader) -> None:
         self._reader = reader
@@ -153,10 +159,12 @@ class _Reading:
         self._place = 0  # of the value, from the end of the record
         self._layouts_left = MAX_LAYOUTS
         self.looks = 0
-        self.not_events = 0
 
     def take(self, batch: list[bytes]) -> None:
         """Take the scalars of a batch of records; those with a known layout are not parsed.
+
+        Raises:
+            DecodeError: a record is no event.
 
         This loop is the hot path. Of an event that begins with wall time and step, the head gives the wall time and the
         first four bytes of the step, which are enough for steps below two million; a step of 0 is usually left out.
@@ -192,11 +200,7 @@ class _Reading:
 
     def _parse(self, data: bytes, begin: int) -> None:
         event = Event()
-        try:
-            event.ParseFromString(data)
-        except DecodeError:
-            self.not_events += 1
-            return
+        event.ParseFromString(data)
         values = event.summary.value
         self.looks += len(values)
         for value in values:
@@ -211,7 +215,10 @@ class _Reading:
     def _learn(self, data: bytes, begin: int, value: Value, series: GrowingSeries) -> None:
         """Keep the layout of the record *data*, if its value is one float that stands in one place."""
         self._layouts_left -= 1
-        start = _place_of_float(data, begin)
+        try:
+            start = _place_of_float(data, begin)
+        except ModelError:
+            return
         if start is None or (value.HasField("tensor") and value.tensor.dtype != DT_FLOAT):
             return
         self._place = self._place or start - len(data)
@@ -266,7 +273,9 @@ def _condense(window: Window, start: int, stop: int) -> bytes:
                 values += _small_values(window, found)
             elif found.wire_type in (VARINT, FIXED64):
                 head += window.bytes(found.begin, found.stop)
-    except MalformedModel:
+    except BudgetSpent:
+        raise
+    except ModelError:
         return b""
     return bytes(head + varint(_SUMMARY_KEY) + varint(len(values)) + values) if values else b""
 
@@ -279,12 +288,10 @@ def _small_values(window: Window, summary: Field) -> bytes:
     return bytes(values)
 
 
-def _remarks(records: RecordFile, reading: _Reading, entry: FileEntry) -> Iterator[Note]:
+def _remarks(records: RecordFile, entry: FileEntry) -> Iterator[Note]:
     if entry.size == 0:
         yield Note(entry.path, "named like an event file, and empty")
     if records.problem is not None:
         yield Note(entry.path, records.problem)
-    if reading.not_events:
-        yield Note(entry.path, f"{reading.not_events} records are no events")
     if records.passed_over:
         yield Note(entry.path, f"{records.passed_over} records are too large to look at (limit MAX_RECORD_BYTES)")

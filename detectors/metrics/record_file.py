@@ -72,21 +72,24 @@ class RecordFile:
         """Yield the data of the records in order, as many at a time as lie in the window.
 
         Raises:
-            ModelLimit: the budget of the scan is used up.
+            BudgetSpent: the budget of the scan is used up.
         """
         while self.problem is None and self.position < self._window.size:
-            begin = self.position
+            begin, count = self.position, self.count
             batch = self._in_window() or self._next()
-            self._budget.spend(self._window.path, self.position, len(batch) + 1, self.position - begin if batch else 0)
+            self._budget.spend(self._window.path, self.position, self.count - count + 1, self.position - begin if batch else 0)
             yield batch
 
     def _in_window(self) -> list[bytes]:
         """Return the small records that lie whole in the window, up to one whose length is not known to be right.
 
+        Empty records are passed: as events they say nothing.
+
         This loop is the hot path: a header seen before needs no second checksum.
         """
         buffer, base, is_damaged = self._window.buffer, self._window.base, False
         batch: list[bytes] = []
+        count = 0
         index, end = self.position - base, len(buffer)
         length_of, add, unpack_crc = self._lengths.get, batch.append, _CRC.unpack_from
         while True:
@@ -102,10 +105,12 @@ class RecordFile:
             if unpack_crc(buffer, stop)[0] != ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFF_FFFF:  # as `masked`
                 is_damaged = True
                 break
-            add(data)
+            if length:
+                add(data)
+            count += 1
             index = stop + FOOTER_BYTES
         self.position = base + index
-        self.count += len(batch)
+        self.count += count
         if is_damaged:
             self._stop(self.position, "corrupt: the data do not match their checksum")
         return batch

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from detectors.detection import Contents, folder_of
-from detectors.errors import ModelLimit, Unreadable
+from detectors.errors import Unreadable
 from detectors.facts import Note
-from detectors.metrics.budget import Budget
+from detectors.metrics.budget import Budget, BudgetSpent
 from detectors.metrics.events import EventReader
 from detectors.metrics.series import Room, Series
 from detectors.tree import FileEntry, readable
@@ -89,6 +89,6 @@ def _read_all(contents: Contents, entries: list[FileEntry], readers: dict[str, E
             yield from reader.read(contents.tree, entry)
         except Unreadable as exc:
             yield Note(entry.path, f"not read: {exc.reason}")
-        except ModelLimit as exc:
+        except BudgetSpent as exc:
             yield Note(entry.path, f"{exc}; {len(entries) - place - 1} event files after it are not read")
             return

@@ -193,9 +193,15 @@ def test_other_bytes_under_the_name_are_told():
     )
 
 
-def test_records_that_are_no_events_are_counted():
-    series, notes = read(build.event_file(build.record(b"\xff" * 40), build.scalar("a", 0.5, 1)))
-    assert (list(series), notes) == (["a"], ["1 records are no events"])
+def test_a_record_that_is_no_event_ends_the_file():
+    series, notes = read(build.event_file(build.scalar("a", 0.5, 1), build.record(b"\xff" * 40), build.scalar("a", 0.5, 2)))
+    assert series["a"].last.step == 1
+    assert notes == ["corrupt: a record before byte 174 is no event; nothing after it is read"]
+
+
+def test_a_large_record_with_a_group_too_long_is_passed_over():
+    groups = build.record(b"\x7b" + b"\x08\x00" * 100_000 + b"\x7c")
+    assert points_of(groups, build.scalar("a", 0.5, 1)) == {"a": [(1, (0.5,))]}
 
 
 def test_too_many_tags_are_left_out_and_counted():

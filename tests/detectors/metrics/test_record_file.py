@@ -34,9 +34,14 @@ def records_of(data: bytes, condense=lambda window, start, stop: b"", budget=Non
 
 
 def test_records_come_out_in_order():
-    found, records = records_of(record(b"one") + record(b"") + record(b"three"))
-    assert found == [b"one", b"", b"three"]
+    found, records = records_of(record(b"one") + record(b"two") + record(b"three"))
+    assert found == [b"one", b"two", b"three"]
     assert (records.count, records.problem) == (3, None)
+
+
+def test_empty_records_are_counted_and_not_given_out():
+    found, records = records_of(record(b"one") + record(b"") + record(b"three"))
+    assert (found, records.count, records.problem) == ([b"one", b"three"], 3, None)
 
 
 def test_an_empty_file_has_no_records_and_no_problem():
@@ -132,7 +137,8 @@ def test_what_is_given_out_is_what_was_written_up_to_the_first_damage(written, d
     while sum(len(item) + 16 for item in written[: before + 1]) <= place and before < len(written):
         before += 1
     found, records = records_of(bytes(damaged))
-    assert found == written[:before]
+    assert found == [item for item in written[:before] if item]
+    assert records.count == before
     assert (records.problem is None) == (not written)
 
 
@@ -140,4 +146,5 @@ def test_what_is_given_out_is_what_was_written_up_to_the_first_damage(written, d
 @given(st.binary(max_size=200))
 def test_any_bytes_give_records_or_a_problem(data):
     found, records = records_of(data)
-    assert records.problem is not None or sum(len(item) + 16 for item in found) == len(data)
+    assert (records.position == len(data)) == (records.problem is None)
+    assert sum(len(item) + 16 for item in found) <= len(data)
