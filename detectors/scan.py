@@ -241,7 +241,7 @@ def _rank(model: Model, declared: ModelType | None) -> tuple[object, ...]:
 
 
 def _version_folder(root: str) -> int:
-    """Return the number of a version or timestamp folder, -1 where *root* is not one. TensorFlow Serving allows leading zeros."""
+    """Return the number of a version or timestamp folder, -1 where *root* is none. TensorFlow Serving allows leading zeros."""
     name = root.rpartition("/")[2]
     return int(name) if name.isascii() and name.isdigit() and len(name) <= 20 else -1
 

@@ -22,7 +22,7 @@ from detectors.checks import shard_checks
 from detectors.errors import TreeChanged
 from detectors.report import scan_report, to_json
 from detectors.scan import RULES_VERSION, Scan, scan, with_problems, worst_state
-from detectors.tree import FileEntry, FileTree
+from detectors.tree import FileEntry, FileTree, readable
 from worker.errors import NotSettled, RegistryUnavailable, StorageUnavailable
 from worker.lifecycle import is_end
 from worker.manifest import Manifest, content_digest, oms_digest, read_once
@@ -42,6 +42,9 @@ from worker.records import (
 )
 from worker.settle import Wait, settle
 from worker.verdict import UNFORESEEN, Reject, SoFar, decide
+
+MAX_NAME_CHARACTERS = 100
+"""Length of a name that is made from a path; a longer one is cut."""
 
 Step = Callable[[str], None]
 """Told the name of each step as it begins; a progress display, or a test that kills the process there."""
@@ -187,7 +190,7 @@ def _keep(
         _look_again(tree, entries)
         return manifest, with_problems(found, problems), location.url
     key = _store_key(ingestion)
-    with borders.store.writing(key) as open_sink:
+    with borders.store.writing(key, sum(entry.size for entry in entries)) as open_sink:
         manifest, problems = read_once(tree, entries, open_sink, checks, borders.progress)
         _look_again(tree, entries)
         borders.step("copied")
@@ -229,7 +232,7 @@ def _version(
     return NewVersion(
         id=ingestion.version_id,
         scope=scope,
-        model_name=event.name or event.experiment or PurePosixPath(location.path).name or "model",
+        model_name=event.name or event.experiment or _name_of_place(location),
         is_generated_name=event.name is None,
         model_type=primary.detection.model_type,
         format=primary.detection.format,
@@ -251,6 +254,11 @@ def _version(
         metrics=found.metrics.values,
         findings=found.findings,
     )
+
+
+def _name_of_place(location: Location) -> str:
+    """Return a name for a model that nobody named: the last part of its path, as text that every database takes."""
+    return readable(PurePosixPath(location.path).name)[:MAX_NAME_CHARACTERS] or "model"
 
 
 def _finish(ingestion: Ingestion, borders: Borders, end: End) -> None:

@@ -165,8 +165,10 @@ class Store(Protocol):
         StorageUnavailable: the store did not take or give the bytes; what was begun is not visible.
     """
 
-    def writing(self, key: StoreKey) -> AbstractContextManager[OpenSink]:
+    def writing(self, key: StoreKey, size_bytes: int = 0) -> AbstractContextManager[OpenSink]:
         """Open the prefix of a version for writing; its files are durable and visible all at once when the context ends.
+
+        Where it can be told beforehand that *size_bytes* have no room, nothing is begun.
 
         An error inside leaves nothing visible. A prefix left over from an earlier try of the same version is replaced.
         """

@@ -27,7 +27,10 @@ from detectors.wire import Window
 MAGIC = b"GGUF"
 
 MAX_ITEMS = 2_000_000
-"""Key-values, items of arrays of strings and tensors in one header. A vocabulary and its merges are about 500,000."""
+"""Items of arrays of strings in one header. A vocabulary and its merges are about 500,000."""
+
+RECORD_ITEMS = 20
+"""How many items a key-value or a tensor counts for: it costs as much time. Large models have a few thousand."""
 
 MAX_TEXT_BYTES = 1 << 16
 """Of a string that is kept; a longer one is skipped over."""
@@ -118,7 +121,7 @@ class _Header:
         """Return the key-values whose values are integers or short strings."""
         found = {}
         for _ in range(self._pairs):
-            self._count(1)
+            self._count(RECORD_ITEMS)
             key, value = self._text(), self._value(self._integer(4))
             if key is not None and value is not None:
                 found[key] = value
@@ -126,7 +129,7 @@ class _Header:
 
     def tensor(self) -> _Tensor:
         """Return the next tensor of the table."""
-        self._count(1)
+        self._count(RECORD_ITEMS)
         self._text()
         begin, rank = self.position, self._integer(4)
         if rank > MAX_RANK:

@@ -18,6 +18,8 @@ from detectors import beneath
 from detectors.errors import DetectorError, TreeChanged, TreeLimit, Unreadable
 from detectors.local_tree import LocalTree
 from detectors.tree import Passed
+from worker.storage.download import opened_folder
+from worker.storage.folders import remove_folder
 
 MARKER = b"this lies outside the tree"
 
@@ -30,13 +32,15 @@ def way_of_opening(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def root(tmp_path: Path, way_of_opening: None) -> Path:
-    """A folder with one honest file, beside a secret."""
+def root(tmp_path: Path, way_of_opening: None) -> Iterator[Path]:
+    """A folder with one honest file, beside a secret. Emptied afterwards without recursion, which pytest's own way is not."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/secret").write_bytes(MARKER)
     (tmp_path / "root/folder").mkdir(parents=True)
     (tmp_path / "root/honest").write_bytes(b"honest")
-    return tmp_path / "root"
+    yield tmp_path / "root"
+    with opened_folder(tmp_path) as above:
+        remove_folder(above, "root")
 
 
 @pytest.fixture

@@ -122,6 +122,14 @@ def test_an_unnamed_model_is_named_by_its_experiment_and_a_bare_path_by_its_fold
     assert (named.model_name, bare.model_name) == ("e1", "run")
 
 
+def test_a_bare_path_that_is_not_utf8_gives_a_readable_name(borders: Borders, run: Path) -> None:
+    odd = run.with_name("r\udcffn" + "x" * 200)
+    run.rename(odd)
+    version = ingest(event(odd, experiment=None), borders).version
+    assert version is not None
+    assert version.model_name == ("r\\xffn" + "x" * 200)[:100]
+
+
 def test_the_same_event_answers_with_the_same_ingestion(borders: Borders, run: Path) -> None:
     first = ingest(event(run), borders)
     again = ingest(event(run), borders)
@@ -308,7 +316,7 @@ class FailingStore:
         return getattr(self._store, name)
 
     @contextmanager
-    def writing(self, key: object) -> Iterator[object]:
+    def writing(self, key: object, size_bytes: int) -> Iterator[object]:
         raise StorageUnavailable("disk full")
         yield
 

@@ -65,9 +65,10 @@ class LocalStore:
         self._root_url = Path(self._root).as_uri()
 
     @contextmanager
-    def writing(self, key: StoreKey) -> Iterator[OpenSink]:
+    def writing(self, key: StoreKey, size_bytes: int = 0) -> Iterator[OpenSink]:
         """See `worker.ports.Store`. Each file is synced when its sink closes, the folders when the context ends."""
         parts = prefix_parts(key)
+        self._check_room(size_bytes)
         try:
             with self._incoming(parts) as incoming:
                 yield incoming.open
@@ -151,6 +152,18 @@ class LocalStore:
             yield handle
         finally:
             os.close(handle)
+
+    def _check_room(self, size_bytes: int) -> None:
+        """Raise where the disk has less room than a version of *size_bytes* takes; a sparse terabyte is one too."""
+        there = next(folder for folder in (Path(self._root), *Path(self._root).parents) if folder.exists())
+        with _translated(self._root):
+            disk = os.statvfs(there)
+        free = disk.f_bavail * disk.f_frsize
+        if size_bytes > free:
+            raise StorageUnavailable(
+                f"{self._root}: a copy takes {size_bytes} bytes, {free} are free; {ADVICE[errno.ENOSPC]},"
+                " or let the files be referenced where they are (MODELPORT_STORE_MODE)"
+            )
 
     def _prune(self, parts: Parts) -> None:
         """Remove the folders of a version and those above it as far as they are empty, from below."""

@@ -22,7 +22,7 @@ class MemoryStore:
         self._incoming: dict[Parts, dict[str, bytearray]] = {}
 
     @contextmanager
-    def writing(self, key: StoreKey) -> Iterator[OpenSink]:
+    def writing(self, key: StoreKey, size_bytes: int = 0) -> Iterator[OpenSink]:
         parts = prefix_parts(key)
         self._finished.pop(parts, None)
         incoming = _Incoming()
