@@ -138,7 +138,7 @@ def scan(
         [_look(detector, contents, found) for detector, found in detect(contents, _table(declared))], declared
     )
     metadata = read_metadata(contents, declared, _detected_type(models))
-    metrics = read_metrics(contents)
+    metrics = read_metrics(contents, metadata)
     findings = (
         *_link_findings(passed_over),
         *_type_findings(models, declared),

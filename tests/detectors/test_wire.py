@@ -23,6 +23,15 @@ WEIGHTS = frozenset({"TensorProto.raw_data", "TensorProto.string_data"})
 LAYOUT = layout_of(onnx_pb2.ModelProto.DESCRIPTOR, WEIGHTS)
 
 
+@pytest.fixture(autouse=True)
+def _always_walk(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Small messages need no walk; these tests are about the walk."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "small_whole" not in request.node.name:
+            patch.setattr("detectors.wire.WHOLE_MESSAGE_BYTES", -1)
+        yield
+
+
 def window(data: bytes, window_bytes: int = wire.FIRST_WINDOW_BYTES) -> Window:
     return Window(MemoryTree({"m": data}), "m", len(data), window_bytes)
 
@@ -362,3 +371,17 @@ def test_a_window_grows_while_it_reads_on_and_shrinks_after_a_jump() -> None:
     for position in (0, 10, 30, 500):
         looked.at(position, 1)
     assert tree.ranges == [(0, 10), (10, 30), (30, 70), (500, 510)]
+
+
+def test_a_small_whole_message_is_its_own_skeleton() -> None:
+    data = build.model()
+    found = skeleton(Window(MemoryTree({"m": data}), "m", len(data)), LAYOUT)
+    assert found.data == data
+    assert found.counts == {1: 1, 2: 1, 3: 1, 7: 1, 8: 1}
+
+
+def test_a_small_whole_message_that_is_broken_is_walked_to_the_place() -> None:
+    data = build.model()[:-1]
+    with pytest.raises(MalformedModel) as caught:
+        skeleton(Window(MemoryTree({"m": data}), "m", len(data)), LAYOUT)
+    assert caught.value.offset == len(build.model()) - len(build.field(8, build.opset()))
