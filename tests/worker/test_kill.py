@@ -123,7 +123,7 @@ def make_example(run: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", StoreMode)
-@pytest.mark.parametrize("make", [make_onnx, make_example])
+@pytest.mark.parametrize("make", [make_onnx, pytest.param(make_example, marks=pytest.mark.slow)])
 def test_whenever_the_process_dies_the_next_run_puts_everything_right(
     make: Callable[[Path], None], mode: StoreMode, tmp_path: Path
 ) -> None:
