@@ -24,7 +24,6 @@ from detectors.report import scan_report, to_json
 from detectors.scan import RULES_VERSION, Scan, scan, with_problems, worst_state
 from detectors.tree import FileEntry, FileTree, readable
 from worker.errors import NotSettled, RegistryUnavailable, StorageUnavailable
-from worker.lifecycle import is_end
 from worker.manifest import Manifest, content_digest, oms_digest, read_once
 from worker.ports import Clock, OpenTree, Registry, Store
 from worker.records import (
@@ -83,9 +82,9 @@ class Outcome:
 def ingest(event: CompletionEvent, borders: Borders) -> Outcome:
     """Accept *event*, work on it here and now, and return how it ended."""
     recover(borders)
-    ingestion, known = borders.registry.submit(event, borders.clock.now())
+    ingestion, known = borders.registry.submit(event, borders.clock.now(), borders.owner)
     borders.step("submitted")
-    claimed = None if is_end(ingestion.state) else borders.registry.claim(ingestion.id, borders.owner, borders.clock.now())
+    claimed = borders.registry.claim(ingestion.id, borders.owner, borders.clock.now()) if known else ingestion
     scanned = work(claimed, borders) if claimed else None
     return _outcome(ingestion, scanned, known, borders)
 

@@ -33,8 +33,11 @@ class Registry(Protocol):
         RegistryUnavailable: the database did not answer; nothing was changed.
     """
 
-    def submit(self, event: CompletionEvent, now: datetime) -> tuple[Ingestion, bool]:
+    def submit(self, event: CompletionEvent, now: datetime, owner: str | None = None) -> tuple[Ingestion, bool]:
         """Return the ingestion of *event*, and whether it was known before. A repeated source and id is the same ingestion.
+
+        A new one is claimed for *owner* in the same transaction, where one is given: who works on it at once leaves no
+        moment in which it is nobody's.
 
         Raises:
             RejectedEvent: a name in the event is empty, too long, or holds what cannot be printed.

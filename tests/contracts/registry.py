@@ -251,6 +251,13 @@ class RegistryContract:
         assert standing(registry, ingestion) == ingestion
         assert list(registry.running()) == [ingestion]
 
+    def test_a_new_event_can_be_claimed_in_the_same_transaction(self, registry: Registry) -> None:
+        ingestion, known = registry.submit(event(), NOON, "worker-1")
+        assert not known
+        assert (ingestion.state, ingestion.owner, ingestion.attempts) == (IngestionState.RUNNING, "worker-1", 1)
+        assert [entry.state for entry in registry.history(ingestion.id)] == [IngestionState.RECEIVED, IngestionState.RUNNING]
+        assert registry.submit(event(), NOON, "worker-2") == (ingestion, True)
+
     def test_a_claim_by_the_owner_is_another_attempt(self, registry: Registry) -> None:
         ingestion = registry.claim(claimed(registry).id, "me", LATER)
         assert ingestion is not None

@@ -114,7 +114,7 @@ class MemoryRegistry:
         self._models: dict[tuple[str, str, str], _Model] = {}
         self._versions: dict[str, _Kept] = {}
 
-    def submit(self, event: CompletionEvent, now: datetime) -> tuple[Ingestion, bool]:
+    def submit(self, event: CompletionEvent, now: datetime, owner: str | None = None) -> tuple[Ingestion, bool]:
         check_event(event)
         with self._lock:
             known = self._by_event.get(event_key(event))
@@ -123,7 +123,10 @@ class MemoryRegistry:
             move = lifecycle.receive(event, *self._free_ids(), _utc(now))
             self._by_event[event_key(event)] = move.ingestion.id
             self._keep(move)
-            return move.ingestion, False
+            claimed = lifecycle.claim(move.ingestion, owner, _utc(now)) if owner is not None else None
+            if claimed is not None:
+                self._keep(claimed)
+            return (claimed or move).ingestion, False
 
     def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
         move = self._move(ingestion_id, lambda ingestion: lifecycle.claim(ingestion, owner, _utc(now)))

@@ -93,7 +93,7 @@ class SqlRegistry:
         """Close all connections."""
         self.engine.dispose()
 
-    def submit(self, event: CompletionEvent, now: datetime) -> tuple[Ingestion, bool]:
+    def submit(self, event: CompletionEvent, now: datetime, owner: str | None = None) -> tuple[Ingestion, bool]:
         check_event(event)
 
         def work(connection: Connection) -> tuple[Ingestion, bool]:
@@ -104,7 +104,9 @@ class SqlRegistry:
             move = lifecycle.receive(event, ingestion_id, self._new_id(VERSION_PREFIX, VERSION_CHARS), now)
             connection.execute(insert(ingestions), rows.ingestion_values(move.ingestion))
             _note(connection, move)
-            return move.ingestion, False
+            claimed = lifecycle.claim(move.ingestion, owner, now) if owner is not None else None
+            _keep(connection, claimed)
+            return (claimed or move).ingestion, False
 
         return self._write(work)
 
