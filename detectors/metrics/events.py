@@ -7,10 +7,11 @@ Several files of one folder are restarts; they are read in the order of their na
 Most records of a long run differ in three places only: wall time, step and the value. So a record that was parsed by the
 protobuf runtime leaves its layout behind, the bytes around the value, and later records with the same bytes are not parsed:
 
-    09  wall time, 8 bytes   10  step, a varint   … value, 4 bytes …
-                                                  `-------- layout
+    09  wall time, 8 bytes   10  step, a varint   before   value, 4 bytes   behind
+                                                  `-- layout --------------------'
 
 The value stands in one place of a file, counted from the end of the record; records with another place are all parsed.
+Records with a known layout are gathered, and those of one layout are taken apart together, column by column.
 
 Which folders there are and what the sessions are called is left to `sessions`; statistics are left to `gradient`.
 
@@ -23,14 +24,16 @@ Source: tensorflow/core/util/event.proto, core/framework/summary.proto; tensorbo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from struct import Struct
+from typing import TypeAlias
 
 from google.protobuf.message import DecodeError
 
 from detectors.errors import ModelError
 from detectors.facts import Note
 from detectors.metrics.budget import Budget, BudgetSpent
+from detectors.metrics.lanes import every, lanes_of, numbers_in
 from detectors.metrics.record_file import RecordFile
 from detectors.metrics.series import MAX_SERIES, GrowingSeries, Room, Series
 from detectors.metrics.tensors import DT_FLOAT, scalar_of
@@ -50,6 +53,9 @@ MAX_SCALARS_BYTES = 4 << 20
 MAX_LAYOUTS = 10_000
 """Layouts kept for one file; about one per tag."""
 
+GROUP_RECORDS = 8
+"""Records of one layout that are taken together at least, on average; for fewer it is not worth it."""
+
 FOLD_POINTS = 20_000
 """Points that may lie unfolded in the lists of all series of a session."""
 
@@ -61,8 +67,13 @@ SCALARS = b"scalars"
 
 _HEAD = Struct("<BdBI")
 _FLOAT = Struct("<f")
+_STEP_START, _WORD_STOP = 10, 17  # where the varint of the step begins, and where the eight bytes from its key on end
 _WALL_TIME_KEY, _STEP_KEY, _SUMMARY_KEY = 1 << 3 | FIXED64, 2 << 3 | VARINT, 5 << 3 | LEN
 _SUMMARY, _VALUE = 5, 1
+
+Columns: TypeAlias = tuple[Sequence[int], Sequence[float], Sequence[float]]
+"""Steps, values and wall times of points, in the order of writing."""
+
 _VALUE_PLACES = (((2, FIXED32),), ((8, LEN), (4, LEN)), ((8, LEN), (5, LEN)), ((8, LEN), (5, FIXED32)))
 """Where a summary value holds a float, as fields (number, wire type) from the outside in."""
 
@@ -155,7 +166,8 @@ class _Reading:
 
     def __init__(self, reader: EventReader) -> None:
         self._reader = reader
-        self._layouts: dict[bytes, tuple[bytes, GrowingSeries]] = {}  # what stands before the value: what follows it, series
+        self._layouts: dict[bytes, tuple[bytes, GrowingSeries]] = {}  # what stands before the value: what is behind it, series
+        self._begin = 0  # of the layout, in the record that was last looked at alone
         self._place = 0  # of the value, from the end of the record
         self._layouts_left = MAX_LAYOUTS
         self.looks = 0
@@ -166,37 +178,81 @@ class _Reading:
         Raises:
             DecodeError: a record is no event.
 
-        This loop is the hot path. Of an event that begins with wall time and step, the head gives the wall time and the
-        first four bytes of the step, which are enough for steps below two million; a step of 0 is usually left out.
+        This loop is the hot path: it only gathers the records whose bytes look like a known layout, until one does not.
         """
-        unpack_head, unpack_float, head_bytes = _HEAD.unpack_from, _FLOAT.unpack_from, _HEAD.size
-        layouts, place = self._layouts, self._place
+        layouts, begin, place, start = self._layouts, self._begin, self._place, 0
+        groups: dict[bytes, list[bytes]] = {}
+        for index, data in enumerate(batch):
+            before = data[begin:place]
+            group = groups.get(before)
+            if group is not None:
+                group.append(data)
+            elif before in layouts:
+                groups[before] = [data]
+            else:
+                self._settle(batch[start:index], groups)
+                self._take_one(data)
+                begin, place, start, groups = self._begin, self._place, index + 1, {}
+        self._settle(batch[start:], groups)
+
+    def _settle(self, batch: list[bytes], groups: dict[bytes, list[bytes]]) -> None:
+        """Take the records of *batch*, which are those of *groups*: all groups at once, or one record after the other."""
+        if len(batch) >= GROUP_RECORDS * len(groups) and self._take_groups(groups):
+            return
         for data in batch:
-            if len(data) < head_bytes:
-                self._parse(data, 0)
-                continue
-            first_key, wall_time, second_key, word = unpack_head(data)
-            step = begin = 0
-            if first_key != _WALL_TIME_KEY:
-                pass
-            elif second_key == _STEP_KEY:
-                if word & 0x808080 == 0x008080:
-                    step, begin = word & 0x7F | word >> 1 & 0x3F80 | word >> 2 & 0x1FC000, 13
-                elif word & 0x8080 == 0x0080:
-                    step, begin = word & 0x7F | word >> 1 & 0x3F80, 12
-                elif word & 0x80 == 0:
-                    step, begin = word & 0x7F, 11
-            elif second_key == _SUMMARY_KEY:
-                begin = 9
-            layout = layouts.get(data[begin:place])
-            if layout is None or not begin or not data.endswith(layout[0]):
-                self._parse(data, begin)
-                place = self._place
-                continue
-            series = layout[1]
-            series.steps.append(step)
-            series.values.append(unpack_float(data, len(data) + place)[0])
-            series.wall_times.append(wall_time)
+            self._take_one(data)
+
+    def _take_groups(self, groups: dict[bytes, list[bytes]]) -> bool:
+        """Take the scalars of all *groups*, or none at all where one of them is not what it looks like."""
+        taken = []
+        for before, group in groups.items():
+            columns = self._columns(before, group)
+            if columns is None:
+                return False
+            taken.append((self._layouts[before][1], columns))
+        for series, columns in taken:
+            series.extend(*columns)
+        return True
+
+    def _columns(self, before: bytes, group: list[bytes]) -> Columns | None:
+        """Return steps, values and wall times of a group; None unless each record is what `_take_one` need not parse.
+
+        What stands before the value was compared when the records were gathered; here it is what is behind the value, the
+        keys, and that the step ends where the layout begins. So they have one size, and can be read as rows of a table.
+        """
+        behind, _ = self._layouts[before]
+        gap = self._begin + len(before) - _WORD_STOP
+        if self._begin <= _STEP_START or gap < 0:
+            return None
+        data = b"".join(group)
+        row = Struct(f"<xdQ{gap}xf{len(behind)}s")
+        wall_times, words, values, ends = zip(*row.iter_unpack(data), strict=True)
+        if data[:: row.size].count(_WALL_TIME_KEY) != len(group) or ends.count(behind) != len(group):
+            return None
+        steps = _steps(words, self._begin - _STEP_START)
+        return None if steps is None else (steps, values, wall_times)
+
+    def _take_one(self, data: bytes) -> None:
+        """Take the scalars of one record.
+
+        Of an event that begins with wall time and step, the head gives the wall time and the first four bytes of the step,
+        which are enough for steps below 268 million; a step of 0 is usually left out.
+        """
+        if len(data) < _HEAD.size:
+            self._parse(data, 0)
+            return
+        first_key, wall_time, second_key, word = _HEAD.unpack_from(data)
+        step = begin = 0
+        if first_key == _WALL_TIME_KEY and second_key == _STEP_KEY:
+            step, begin = _step_and_stop(word)
+        elif first_key == _WALL_TIME_KEY and second_key == _SUMMARY_KEY:
+            begin = _STEP_START - 1
+        self._begin = begin
+        layout = self._layouts.get(data[begin : self._place])
+        if layout is None or not begin or not data.endswith(layout[0]):
+            self._parse(data, begin)
+        else:
+            layout[1].add(step, _FLOAT.unpack_from(data, len(data) + self._place)[0], wall_time)
 
     def _parse(self, data: bytes, begin: int) -> None:
         event = Event()
@@ -224,6 +280,40 @@ class _Reading:
         self._place = self._place or start - len(data)
         if self._place == start - len(data):
             self._layouts[data[begin:start]] = data[start + 4 :], series
+
+
+def _step_and_stop(word: int) -> tuple[int, int]:
+    """Return the step whose varint *word* begins with, and where it ends in its event; (0, 0) where it is longer."""
+    if not word & 0x80:
+        return word & 0x7F, _STEP_START + 1
+    if not word & 0x8000:
+        return word & 0x7F | word >> 1 & 0x3F80, _STEP_START + 2
+    if not word & 0x80_0000:
+        return word & 0x7F | word >> 1 & 0x3F80 | word >> 2 & 0x1F_C000, _STEP_START + 3
+    if not word & 0x8000_0000:
+        return word & 0x7F | word >> 1 & 0x3F80 | word >> 2 & 0x1F_C000 | word >> 3 & 0xFE0_0000, _STEP_START + 4
+    return 0, 0
+
+
+def _steps(words: Sequence[int], width: int) -> list[int] | None:
+    """Return the steps in *words*, each the eight bytes of an event from the key of the step on.
+
+    None unless each key is that of a step, and each step a varint of *width* bytes. For a width of 3 a word is
+
+        xxxxxxxx xxxxxxxx xxxxxxxx xxxxxxxx   0ccccccc 1bbbbbbb 1aaaaaaa   00010000
+        what follows the step                 step, the lowest bits last   key
+
+    and all words are looked at together, in lanes (`lanes`).
+    """
+    count, lanes = len(words), lanes_of(words)
+    fixed = 0xFF | sum(0x80 << 8 * number for number in range(1, width + 1))
+    wanted = _STEP_KEY | sum(0x80 << 8 * number for number in range(1, width))
+    if lanes & every(fixed, count) != every(wanted, count):
+        return None
+    steps = 0
+    for number in range(width):
+        steps |= lanes >> 8 + number & every(0x7F << 7 * number, count)
+    return numbers_in(steps, count)
 
 
 def _place_of_float(data: bytes, begin: int) -> int | None:

@@ -244,6 +244,48 @@ def test_an_int_that_looks_like_a_float_is_not_taken_for_one():
     assert points_of(value_record(zero), value_record(one, 2)) == {"a": [(1, (0.0,)), (2, (1.0,))]}
 
 
+@pytest.mark.parametrize("step", [0, 1, 127, 128, 255, 16383, 16384, 2**21 - 1, 2**21, 2**28 - 1, 2**28, 2**35, 2**63 - 1, -1])
+@pytest.mark.parametrize("way", [build.simple, build.scalar_tensor])
+def test_many_records_of_one_layout_are_read(step, way):
+    records = [value_record(way(tag, number / 2), step) for number in range(50) for tag in ("loss", "accuracy")]
+    halves = tuple(number / 2 for number in range(50))
+    assert points_of(*records) == {"loss": [(step, halves)], "accuracy": [(step, halves)]}
+
+
+def test_ascending_steps_of_every_width_are_read():
+    steps = [*range(300), *range(16_300, 16_500), *range(2**21 - 60, 2**21 + 60), *range(2**28 - 60, 2**28 + 60)]
+    assert points_of(*[build.scalar("a", 0.5, step) for step in steps]) == {"a": [(step, (0.5,)) for step in steps]}
+
+
+def test_records_with_a_known_layout_are_taken_together(monkeypatch):
+    alone = []
+    take_one = events._Reading._take_one
+    monkeypatch.setattr(events._Reading, "_take_one", lambda reading, data: alone.append(data) or take_one(reading, data))
+    records = [build.scalar(tag, 0.5, step) for step in range(1, 101) for tag in ("a", "b", "c")]
+    series, _ = read(build.event_file(*records))
+    assert [item.count for item in series.values()] == [100, 100, 100]
+    assert len(alone) < 30  # the first of each tag, and the small groups before the headers are known
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        build.event(build.summary(build.simple("a", 9.0)), 1, None) + b"\x09" + bytes(8),
+        b"\x0a\x07" + bytes(7) + b"\x10\x01" + build.summary(build.simple("a", 9.0)),
+        b"\x09" + bytes(8) + b"\x18\x01" + build.summary(build.simple("a", 9.0)),
+        build.event(build.summary(build.simple("a", 9.0)) + b"\x10\x07", 1, 1.5),
+        build.event(build.summary(build.simple("a", 9.0)), 1, 1.5) + b"\x10\x07",
+    ],
+)
+@pytest.mark.parametrize("way", [build.simple, build.scalar_tensor])
+def test_a_record_unlike_the_others_is_read_as_it_would_be_alone(monkeypatch, other, way):
+    same = [value_record(way("a", float(number)), 1) for number in range(40)]
+    whole = build.event_file(*same[:20], build.record(other), *same[20:])
+    short = read(whole)
+    monkeypatch.setattr(events, "MAX_LAYOUTS", 0)
+    assert repr(read(whole)) == repr(short)
+
+
 def test_a_layout_with_the_value_twice_is_not_learnt():
     def twice(first, last):
         return value_record(build.field(1, b"a") + b"\x15" + struct.pack("<f", first) + b"\x15" + struct.pack("<f", last))
@@ -285,6 +327,7 @@ def event_bytes(draw):
 @given(st.lists(event_bytes(), min_size=1, max_size=12), st.data())
 def test_the_layouts_change_nothing_but_the_time_it_takes(bodies, data):
     again = [data.draw(st.sampled_from(bodies)) for _ in range(6)]
+    again += data.draw(st.lists(st.sampled_from(bodies), min_size=1, max_size=2)) * data.draw(st.sampled_from([1, 16]))
     whole = build.event_file(*map(build.record, bodies + again))
     short = read(whole)
     with pytest.MonkeyPatch.context() as patch:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from detectors.errors import ModelLimit
 from detectors.metrics.budget import Budget
-from detectors.metrics.record_file import MAX_RECORD_BYTES, MAX_SMALL_RECORD_BYTES, RecordFile
+from detectors.metrics.record_file import MAX_RECORD_BYTES, MAX_SMALL_RECORD_BYTES, RecordFile, _good
 from detectors.tree import MemoryTree
 from detectors.wire import Window
 from tests.builders.events import masked_crc, record
@@ -140,6 +140,27 @@ def test_what_is_given_out_is_what_was_written_up_to_the_first_damage(written, d
     assert found == [item for item in written[:before] if item]
     assert records.count == before
     assert (records.problem is None) == (not written)
+
+
+@pytest.mark.parametrize("place", [0, 1, 63, 64, 65, 500, 4095, 4096, 5000, 9999])
+@pytest.mark.parametrize("byte", [0, 8, 12, 19, 20])
+def test_damage_anywhere_in_a_long_file_is_found_where_it_is(place, byte):
+    written = [b"%08d" % number for number in range(10_000)]
+    data = bytearray(b"".join(map(record, written)))
+    data[place * 24 + byte] ^= 0x40
+    found, records = records_of(bytes(data))
+    assert found == written[:place]
+    assert records.problem.startswith(f"{place} records read, then at byte {place * 24}: corrupt:")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.binary(max_size=9), min_size=1, max_size=9), st.integers(0, 31), st.data())
+def test_a_wrong_bit_of_any_stored_checksum_is_found(written, bit, data):
+    index = data.draw(st.integers(0, len(written) - 1))
+    stored = [int.from_bytes(masked_crc(item), "little") for item in written]
+    assert _good(written, stored) == len(written)
+    stored[index] ^= 1 << bit
+    assert _good(written, stored) == index
 
 
 @settings(max_examples=100, deadline=None)

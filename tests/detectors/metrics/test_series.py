@@ -125,6 +125,16 @@ def test_folding_at_any_time_changes_nothing(points, every):
     assert whole.close() == folded.close()
 
 
+def test_columns_are_points():
+    one, all_at_once = GrowingSeries("a", ""), GrowingSeries("a", "")
+    for point in ((1, 0.5, 7.0), (2, 0.25, 8.0)):
+        one.add(*point)
+    all_at_once.extend((1, 2), [0.5, 0.25], (7.0, 8.0))
+    one.close_file("f")
+    all_at_once.close_file("f")
+    assert one.close() == all_at_once.close()
+
+
 def test_a_room_gives_a_bounded_number_of_series_and_counts_the_rest():
     room = Room(left=2)
     assert [room.grow(name, "") is None for name in "abcd"] == [False, False, True, True]
