@@ -270,11 +270,15 @@ def test_records_with_a_known_layout_are_taken_together(monkeypatch):
 @pytest.mark.parametrize(
     "other",
     [
-        build.event(build.summary(build.simple("a", 9.0)), 1, None) + b"\x09" + bytes(8),
-        b"\x0a\x07" + bytes(7) + b"\x10\x01" + build.summary(build.simple("a", 9.0)),
-        b"\x09" + bytes(8) + b"\x18\x01" + build.summary(build.simple("a", 9.0)),
-        build.event(build.summary(build.simple("a", 9.0)) + b"\x10\x07", 1, 1.5),
-        build.event(build.summary(build.simple("a", 9.0)), 1, 1.5) + b"\x10\x07",
+        build.event(build.summary(build.simple("a", 99.0)), 1, None) + b"\x09" + bytes(8),
+        b"\x0a\x07" + bytes(7) + b"\x10\x01" + build.summary(build.simple("a", 99.0)),
+        b"\x09" + bytes(8) + b"\x18\x01" + build.summary(build.simple("a", 99.0)),
+        build.event(build.summary(build.simple("a", 99.0)) + b"\x10\x07", 1, 1.5),
+        build.event(build.summary(build.simple("a", 99.0)), 1, 1.5) + b"\x10\x07",
+        build.event(
+            build.summary(build.scalar_tensor("a", 9.0)[:-13] + b"\x15" + bytes(4) + build.field(10, bytes(6))), 1, 1.5
+        ),
+        b"\x0a\x07" + bytes(7) + b"\x10\x01" + build.summary(build.scalar_tensor("a", 99.0)),
     ],
 )
 @pytest.mark.parametrize("way", [build.simple, build.scalar_tensor])
