@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 MARK := .venv/.made
 EXAMPLE := examples/digits
+MODELSCAN := .venv-modelscan
 
 .PHONY: demo test test-all lint bench protos reference clean
 
@@ -23,7 +24,7 @@ lint: $(MARK)/test            ## style, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(MARK)/test           ## ratios against the tools of today, into benchmarks/RESULTS.md
+bench: $(MARK)/test $(MODELSCAN)/.made    ## ratios against the tools of today, into benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
 
 protos: $(MARK)/test          ## generate the modules of detectors/protos again
@@ -33,7 +34,7 @@ reference: $(MARK)/test       ## write docs/reference again from the program
 	$(BIN)/python -m scripts.make_reference
 
 clean:                        ## remove what these commands made
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(MODELSCAN) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(MARK)/base: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "modelport needs Python 3.11 or newer")'
@@ -44,3 +45,9 @@ $(MARK)/base: pyproject.toml
 $(MARK)/test: $(MARK)/base
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
 	touch $@
+
+# modelscan wants other versions of what we use, so it has an environment of its own. Where it cannot be had, its rows say so.
+$(MODELSCAN)/.made:
+	$(PYTHON) -m venv $(MODELSCAN)
+	$(MODELSCAN)/bin/python -m pip install --quiet --disable-pip-version-check 'modelscan[tensorflow]==0.8.8' \
+	    && touch $@ || echo 'modelscan could not be installed'

@@ -15,8 +15,10 @@ MODELSCAN = Path(__file__).parents[1] / ".venv-modelscan" / "bin" / "modelscan"
 
 WITHOUT_IMPORTS = TimesLess(150)
 MOST_MEMORY = AtMost(25 * MB)
-FLAT = Within(1.25)
-"""What "does not grow" means for a thousand times the weights, with room for the noise of milliseconds."""
+FLAT_CPU, FLAT_READ = Within(2), Within(1.25)
+"""What "does not grow" means for a thousand times the weights. The processor takes milliseconds, which are noisy, and a step
+up where tensors no longer lie side by side in what is read at once, but are jumped over with a read each.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,11 @@ def _structure(sizes: Sizes) -> tuple[Case, ...]:
 
 
 def _metrics(sizes: Sizes) -> tuple[Case, ...]:
-    tensorflow = _probe("tensorflow_events", "`summary_iterator` of TensorFlow")
-    tensorboard = _probe("tensorboard_events", "`EventAccumulator` of TensorBoard")
+    others = (
+        (_probe("tensorflow_events", "`summary_iterator` of TensorFlow"), TimesLess(2), 3),
+        (_probe("tensorboard_events", "`EventAccumulator` of TensorBoard alone"), TimesLess(10), 3),
+        (_probe("tensorboard_with_tensorflow", "`EventAccumulator` of TensorBoard with TensorFlow"), None, 1),
+    )
     return tuple(
         Case(
             "metrics",
@@ -81,11 +86,11 @@ def _metrics(sizes: Sizes) -> tuple[Case, ...]:
             Input(kind, sizes.events),
             _probe("metrics"),
             theirs,
-            (Goal(Figure.WORK_CPU, TimesLess(times)), Goal(Figure.CPU)),
-            repeats=3,
+            (Goal(Figure.WORK_CPU, wanted), Goal(Figure.CPU)),
+            repeats=repeats,
         )
         for version, kind in ((1, "simple_events"), (2, "tensor_events"))
-        for theirs, times in ((tensorflow, 2), (tensorboard, 10))
+        for theirs, wanted, repeats in others
     )
 
 
@@ -108,20 +113,16 @@ def _commands(sizes: Sizes) -> tuple[Case, ...]:
 
 def _ingest(sizes: Sizes) -> tuple[Case, ...]:
     by_hand = 'sha256sum "$1"/*.pb "$1"/variables/* && cp -r "$1" "$2/copy"'
-    ingest = _modelport("ingest", "{input}", MODELPORT_HOME="{scratch}/home", MODELPORT_SETTLE_SECONDS="0")
-    return tuple(
+    return (
         Case(
             "ingest",
             f"`modelport ingest` of a SavedModel with {_size(sizes.ingest)} of variables",
             Input("saved_model", sizes.ingest),
-            ingest,
-            Command(label, ("sh", "-c", script, "sh", "{input}", "{scratch}")),
-            (Goal(Figure.WALL, wanted), Goal(Figure.CPU)),
-        )
-        for label, script, wanted in (
-            ("`sha256sum` and `cp`", by_hand, Within(1.3)),
-            ("`sha256sum`, `cp` and `sync`", by_hand + ' && sync -f "$2"', None),
-        )
+            _modelport("ingest", "{input}", MODELPORT_HOME="{scratch}/home", MODELPORT_SETTLE_SECONDS="0"),
+            Command("`sha256sum` and `cp`", ("sh", "-c", by_hand, "sh", "{input}", "{scratch}")),
+            (Goal(Figure.WALL, Within(1.3)), Goal(Figure.CPU)),
+            repeats=3,
+        ),
     )
 
 
@@ -135,15 +136,16 @@ def _growth(sizes: Sizes) -> tuple[Case, ...]:
     return tuple(
         Case(
             "growth",
-            f"{name}, {_size(large)} of weights beside {_size(small)} of weights",
+            f"{name}, {_size(large)} of weights beside {_size(sizes.small)}",
             Input(kind, large),
             _probe("scan"),
-            _probe("scan", f"modelport, {_size(small)}"),
-            (Goal(Figure.WORK_CPU, FLAT), Goal(Figure.READ, FLAT)),
-            other=Input(kind, small),
+            _probe("scan", f"modelport, {_size(sizes.small)}"),
+            (Goal(Figure.WORK_CPU, FLAT_CPU), Goal(Figure.READ, FLAT_READ)),
+            other=Input(kind, sizes.small),
+            repeats=15,
         )
         for name, kind in (("Scan of an ONNX model", "onnx"), ("Scan of a SavedModel", "saved_model"))
-        for large, small in ((sizes.middle, sizes.small), (sizes.model, sizes.middle))
+        for large in (sizes.middle, sizes.model)
     )
 
 

@@ -22,8 +22,11 @@ VARIABLES = 64
 TAGS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "learning_rate", "grad_norm", "epoch_time", "samples")
 
 SIMPLE_EVENT_BYTES = 50
-TENSOR_EVENT_BYTES = 80
+TENSOR_EVENT_BYTES = 71
 """What a record of one scalar takes, as `tf.compat.v1.summary` and `tf.summary` write it with these tags."""
+
+STEPS_AT_ONCE = 50
+"""Steps that one compiled function writes, which is many times faster than one by one."""
 
 FILES_IN_FOLDER = 1000
 
@@ -88,13 +91,14 @@ def tensor_events(path: Path, size: int) -> None:
     writer = tf.summary.create_file_writer(str(path))
 
     @tf.function
-    def write(steps: tf.Tensor) -> None:
+    def write(first: tf.Tensor) -> None:
         with writer.as_default():
-            for step in tf.range(steps):
+            for step in range(STEPS_AT_ONCE):
                 for tag in TAGS:
-                    tf.summary.scalar(tag, 1 / (step + 1), step=step)
+                    tf.summary.scalar(tag, 1 / (first + step + 1), step=first + step)
 
-    write(tf.constant(size // TENSOR_EVENT_BYTES // len(TAGS), tf.int64))
+    for first in range(0, size // TENSOR_EVENT_BYTES // len(TAGS), STEPS_AT_ONCE):
+        write(tf.constant(first, tf.int64))
     writer.close()
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 
 Work = Callable[[], object]
 
@@ -80,8 +80,19 @@ def tensorflow_events(path: str) -> Work:
 
 
 def tensorboard_events(path: str) -> Work:
-    """TensorBoard's way through event files, with its usual sample of the points."""
+    """TensorBoard's way through event files where it is installed alone, with its usual sample of the points."""
+    sys.modules["tensorboard.compat.notf"] = ModuleType("notf")  # TensorBoard's own switch for builds without TensorFlow
+    return _accumulate(path)
+
+
+def tensorboard_with_tensorflow(path: str) -> Work:
+    """The same where TensorFlow is installed too: TensorBoard then takes the records with TensorFlow's reader."""
     import tensorflow  # noqa: F401 - TensorBoard would import it as late as in the work
+
+    return _accumulate(path)
+
+
+def _accumulate(path: str) -> Work:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     def work() -> object:
@@ -95,7 +106,16 @@ def tensorboard_events(path: str) -> Work:
 PROBES: Mapping[str, Callable[[str], Work]] = MappingProxyType(
     {
         probe.__name__: probe
-        for probe in (scan, metrics, listing, onnx_load, tensorflow_load, tensorflow_events, tensorboard_events)
+        for probe in (
+            scan,
+            metrics,
+            listing,
+            onnx_load,
+            tensorflow_load,
+            tensorflow_events,
+            tensorboard_events,
+            tensorboard_with_tensorflow,
+        )
     }
 )
 
