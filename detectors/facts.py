@@ -143,7 +143,7 @@ class ModelFacts:
 
     operators counts nodes of the graph, its functions and subgraphs by type, `domain::Op` outside the default domains.
     dtypes counts stored tensors by dtype. created is ISO 8601 in UTC.
-    details holds what only one format knows, as plain JSON values (see docs/reference/facts.md).
+    details holds what only one format knows, as plain JSON values (see docs/reference/scan-report.md).
     """
 
     signatures: tuple[Signature, ...] = ()

@@ -1,7 +1,7 @@
 """Opening a path that a person named: a folder is its tree, a file is the model that it belongs to.
 
 A lone file is looked at by itself. Only when it names other files (the shards of an index, external data) is its folder
-listed, and of that only the files of the same model are shown.
+listed, and of that only the files of the same model are shown. The path itself may be a link; below it none is followed.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def open_path(path: str | os.PathLike[str]) -> Iterator[FileTree]:
         with LocalTree(path) as tree:
             yield tree
         return
-    folder, name = os.path.split(os.fspath(path))
-    with LocalTree.of_file(path) as alone:
+    folder, name = os.path.split(os.path.realpath(path))
+    with LocalTree.of_file(os.path.realpath(path)) as alone:
         if _is_whole(scan(alone)):
             yield alone
             return
-    with LocalTree(folder or ".") as around:
+    with LocalTree(folder) as around:
         yield SubTree(around, _model_of(around, name))
 
 
@@ -47,7 +47,7 @@ def scan_path(path: str | os.PathLike[str], declared: ModelType | None = None) -
         TreeError: as `open_path` and `scan`.
     """
     if os.path.isfile(path) and declared is not ModelType.CUSTOM:  # declared custom, a part of a model passes for a whole one
-        with LocalTree.of_file(path) as alone:
+        with LocalTree.of_file(os.path.realpath(path)) as alone:
             found = scan(alone, declared)
         if _is_whole(found):
             return found

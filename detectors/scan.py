@@ -110,7 +110,7 @@ class Scan:
         return self.models[0] if self.models else None
 
 
-UNSEEN = Scan((), Metrics(), Metadata(), (), Coverage(0, (), ()), Read(0, 0, 0.0), Verdict.NOTHING)
+UNSEEN = Scan((), Metrics(), Metadata(), (), Coverage(0, (), ()), Read(0, 0, 0.0), Verdict.INCONCLUSIVE)
 """The scan of a path that was never looked at."""
 
 

@@ -19,7 +19,8 @@ def commands_page() -> str:
     """Return the page of all commands: the text of each one's `--help`."""
     lines = ["# Commands", "", "Generated from the program by `make reference`.", ""]
     for name, command in _walk("modelport", app):
-        context = click.Context(command, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
+        settings = {**app.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+        context = click.Context(command, info_name=name, **settings)
         text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
         lines += [f"## `{name}`", "", "```text", text.strip(), "```", ""]
     return "\n".join(lines)

@@ -122,13 +122,22 @@ def open_location(location: Location) -> Iterator[FileTree]:
     """Open the files at *location*.
 
     Raises:
-        RejectedLocation: there is nothing there.
+        RejectedLocation: there is nothing there, or a link leads out of the allowed root.
         TreeError: it may not be read, or the storage did not answer.
     """
     if not os.path.lexists(location.path):
         raise RejectedLocation(f"{readable(location.path)}: there is nothing at this path")
+    _check_links(location)
     with open_path(location.path) as tree:
         yield tree
+
+
+def _check_links(location: Location) -> None:
+    """Raise where a link on the way to *location* leads out of the root that it must lie in."""
+    real = os.path.realpath(location.path)
+    root = os.path.realpath(location.root) if location.root is not None else "/"
+    if real != root and not real.startswith(root.rstrip("/") + "/"):
+        raise RejectedLocation(f"{readable(location.path)} leads to {readable(real)}, outside the allowed root {location.root}")
 
 
 def migrate_database(environment: Mapping[str, str], folder: Path) -> str:
@@ -149,7 +158,7 @@ def examine(environment: Mapping[str, str], folder: Path, repair: bool) -> Itera
         yield Check("home", "ok", f"the database lies on {kind}")
         with embedded(environment, folder) as service:
             yield Check("database", "ok", settings.database)
-            yield from operations.examine(service.borders(), service.team, repair)
+            yield from operations.examine(service.borders(), service.open_version, service.team, repair)
     except WorkerError as exc:
         yield Check(type(exc).__name__, "trouble", str(exc))
 
@@ -175,4 +184,5 @@ def prepare_home(settings: Settings) -> None:
 
 
 def _owners(settings: Settings) -> Path:
-    return settings.home / "owners"
+    """Return the folder of the owners' locks: beside the database, so that whoever shares one shares the other."""
+    return settings.database_folder / "owners"

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
 OK, FOUND, ERROR, NOTHING, USAGE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 TYPES = click.Choice(["Tensorflow", "ONNX", "Custom"], case_sensitive=False)
-PATH = click.argument("path")
+
+
+def _given(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not value:
+        raise click.BadParameter("expected a folder or a file, found nothing")
+    return value
+
+
+PATH = click.argument("path", callback=_given)
 MODEL = click.argument("model")
 TYPE = click.option("--type", "declared", type=TYPES, help="What the model is said to be.")
 PROJECT = click.option("--project", help="The project that the model belongs to.")
@@ -270,6 +279,9 @@ def doctor(repair: bool, format: str, output: Path | None) -> int:
 
 def main() -> NoReturn:
     """Run the command line and leave with its status; whatever a user can cause ends in a sentence, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -314,8 +326,9 @@ def _status_of(report: dict[str, Any], allow_skipped: bool) -> int:
 
 
 def _status_of_ingestion(report: dict[str, Any], allow_skipped: bool) -> int:
-    states = {"failed": ERROR, "nothing_found": NOTHING, "received": ERROR, "running": ERROR, "waiting": ERROR}
-    return states.get(report["ingestion"]["state"], -1) if report["version"] is None else _status_of(report, allow_skipped)
+    if report["version"] is not None:
+        return _status_of(report, allow_skipped)
+    return NOTHING if report["ingestion"]["state"] == "nothing_found" else ERROR
 
 
 WIDE = 160

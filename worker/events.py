@@ -40,8 +40,10 @@ def event_of_path(
     """Return the event of a person who wants *path* looked at; a relative path is meant from *working_folder*.
 
     Raises:
-        RejectedEvent: a name is empty, too long, or holds control characters.
+        RejectedEvent: the path or a name is empty, too long, or holds control characters.
     """
+    if not path:
+        raise RejectedEvent("path: expected a folder or a file, found nothing")
     if "://" not in path:
         path = os.path.normpath(os.path.join(working_folder, path))
     return CompletionEvent(
@@ -52,9 +54,25 @@ def event_of_path(
         project=checked_name("project", project) or DEFAULT_PROJECT,
         experiment=checked_name("experiment", experiment),
         declared_type=declared,
-        name=checked_name("name", name),
+        name=checked_model_name(name),
         trigger=Trigger.CLI,
     )
+
+
+VERSION_ID = re.compile(r"mo[a-z0-9]{12,13}")
+"""The id of a version, as the original repository made them."""
+
+
+def checked_model_name(name: str | None) -> str | None:
+    """Return *name* as `checked_name` does, if it cannot be taken for an id or for one version of another model.
+
+    Raises:
+        RejectedEvent: it looks like an id, or ends in `@` and a number.
+    """
+    checked = checked_name("name", name)
+    if checked is not None and (VERSION_ID.fullmatch(checked) or re.search(r"@[0-9]+$", checked)):
+        raise RejectedEvent(f"name: {checked!r} would be taken for an id or a version; choose another")
+    return checked
 
 
 def checked_name(what: str, name: str | None) -> str | None:

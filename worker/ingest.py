@@ -141,7 +141,7 @@ def _attempt(ingestion: Ingestion, since: Look | None, borders: Borders) -> Scan
         entries = _settled(tree, since, borders.quiet_seconds(location), borders)
         key = listing_key(location, entries, event)
         if same := registry.same_listing(scope, key):
-            _finish(ingestion, borders, _unchanged(same))
+            _finish(ingestion, borders, _same_listing(same, event))
             return None
         borders.step("detect")
         found = scan(tree, event.declared_type, entries)
@@ -203,13 +203,17 @@ def _look_again(tree: FileTree, entries: Sequence[FileEntry]) -> None:
 
 
 def _register(ingestion: Ingestion, version: NewVersion, borders: Borders) -> None:
-    """Register *version*. Where the scope holds equal content already, that is the answer and the new copy goes first."""
-    if borders.registry.same_content(version.scope, version.digest):
-        _forget_copy(version, borders)
+    """Register *version*. Where the scope holds equal content already, that is the answer, and the new copy goes.
+
+    The ingestion ends after that: a process that dies in between leaves it running, and `recover` removes the copy.
+    """
     registration = borders.registry.register(ingestion.id, borders.owner, version, borders.clock.now())
     borders.step("registered")
-    if registration is not None and not registration.is_new:
-        _forget_copy(version, borders)
+    if registration is None or registration.is_new:
+        return
+    if version.store is StoreMode.COPY:
+        borders.store.remove(version.url)
+    _finish(ingestion, borders, _same_content(registration.version, ingestion.event))
 
 
 def _forget_leftover(ingestion: Ingestion, borders: Borders) -> None:
@@ -217,11 +221,6 @@ def _forget_leftover(ingestion: Ingestion, borders: Borders) -> None:
     with suppress(StorageUnavailable, RegistryUnavailable):
         if borders.registry.version(ingestion.event.team, ingestion.version_id) is None:
             borders.store.remove(borders.store.url(_store_key(ingestion)))
-
-
-def _forget_copy(version: NewVersion, borders: Borders) -> None:
-    if version.store is StoreMode.COPY:
-        borders.store.remove(version.url)
 
 
 def _version(
@@ -264,9 +263,22 @@ def _finish(ingestion: Ingestion, borders: Borders, end: End) -> None:
     borders.registry.finish(ingestion.id, borders.owner, end, borders.clock.now())
 
 
-def _unchanged(same: ModelVersion) -> End:
-    message = f"the same files as {same.id}; none was read"
+def _same_listing(same: ModelVersion, event: CompletionEvent) -> End:
+    message = f"the same files as {_called(same)}; none was read{_name_not_given(same, event)}"
     return End(IngestionState.UNCHANGED, "same-listing", message, same.id)
+
+
+def _same_content(same: ModelVersion, event: CompletionEvent) -> End:
+    message = f"the same content as {_called(same)}{_name_not_given(same, event)}"
+    return End(IngestionState.UNCHANGED, "same-content", message, same.id)
+
+
+def _called(version: ModelVersion) -> str:
+    return f"{version.id}, {version.model_name} version {version.number}"
+
+
+def _name_not_given(same: ModelVersion, event: CompletionEvent) -> str:
+    return f"; it keeps its name, {event.name} was not given to it" if event.name not in (None, same.model_name) else ""
 
 
 def _nothing(location: Location, entries: Sequence[FileEntry]) -> End:

@@ -1,7 +1,7 @@
 """From the model path that an experiment declared to a place that this worker may read.
 
 In go the path as declared, the mounts and the allowed roots; out comes a `Location`, or a rejection in words. Nothing is
-looked up on disk: that the place exists is for whoever opens it.
+looked up on disk: that the place exists, and that no link leads out of its root, is for whoever opens it.
 
 Laws (each has a test of the same name):
     a location lies inside an allowed root, or there is no location;
@@ -58,23 +58,30 @@ def resolve(event: CompletionEvent, places: Places) -> Location:
         raise RejectedLocation(f"{declared!r}: expected an absolute path")
     if "\0" in declared:
         raise RejectedLocation(f"{declared!r}: a path cannot hold a zero byte")
+    declared = _normal(declared)
     mount = _mount_of(declared, places.mounts)
-    path = _through(mount, declared, event) if mount else posixpath.normpath(declared)
-    _check_root(path, event, places.roots)
-    return Location(
-        url="file://" + quote(path, safe="/", errors="surrogateescape"), path=path, mode=_mode(mount, declared, places)
-    )
+    path = _through(mount, declared, event) if mount else declared
+    url = "file://" + quote(path, safe="/", errors="surrogateescape")
+    root = _root_of(path, event, places.roots)
+    if root is None and mount is not None:
+        root = _normal(_filled(mount.at, event))
+    return Location(url, path, _mode(mount, declared, places), root)
+
+
+def _normal(path: str) -> str:
+    """Return *path* without empty parts and dots. POSIX lets two leading slashes mean something else; here they do not."""
+    return "/" + posixpath.normpath(path).lstrip("/")
 
 
 def _mount_of(declared: str, mounts: tuple[Mount, ...]) -> Mount | None:
     """Return the mount with the longest path that *declared* lies in, None where there is none."""
-    holding = [mount for mount in mounts if _is_below(posixpath.normpath(declared), mount.path)]
+    holding = [mount for mount in mounts if _is_below(declared, mount.path)]
     return max(holding, key=lambda mount: len(mount.path), default=None)
 
 
 def _through(mount: Mount, declared: str, event: CompletionEvent) -> str:
-    inside = posixpath.relpath(posixpath.normpath(declared), mount.path)
-    return posixpath.normpath(posixpath.join(_filled(mount.at, event), inside))
+    inside = posixpath.relpath(declared, mount.path)
+    return _normal(posixpath.join(_filled(mount.at, event), inside))
 
 
 def _filled(template: str, event: CompletionEvent) -> str:
@@ -94,12 +101,15 @@ def _fields(event: CompletionEvent) -> Mapping[str, str | None]:
     return {"team": event.team, "project_id": event.project, "experiment_id": event.experiment}
 
 
-def _check_root(path: str, event: CompletionEvent, roots: tuple[str, ...] | None) -> None:
+def _root_of(path: str, event: CompletionEvent, roots: tuple[str, ...] | None) -> str | None:
+    """Return the allowed root that *path* lies in, None where every path is allowed."""
     if roots is None:
-        return
-    allowed = [posixpath.normpath(_filled(root, event)) for root in roots]
-    if not any(_is_below(path, root) for root in allowed):
+        return None
+    allowed = [_normal(_filled(root, event)) for root in roots]
+    found = next((root for root in allowed if _is_below(path, root)), None)
+    if found is None:
         raise RejectedLocation(f"{path} lies outside the allowed roots ({', '.join(allowed) or 'none is set'})")
+    return found
 
 
 def _mode(mount: Mount | None, declared: str, places: Places) -> StoreMode:
@@ -107,7 +117,7 @@ def _mode(mount: Mount | None, declared: str, places: Places) -> StoreMode:
         return mount.mode
     if places.mode is not None:
         return places.mode
-    persistent = mount is not None and any(_is_below(posixpath.normpath(declared), path) for path in PERSISTENT_PATHS)
+    persistent = mount is not None and any(_is_below(declared, path) for path in PERSISTENT_PATHS)
     return StoreMode.REFERENCE if persistent else StoreMode.COPY
 
 

@@ -6,12 +6,19 @@ it never touches a file of a living version.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from detectors.errors import TreeError
+from detectors.tree import FileTree
+from worker.errors import RejectedLocation, StorageUnavailable
 from worker.ingest import Borders, recover
 from worker.records import ModelVersion, StoreMode, VersionQuery
+
+OpenVersion = Callable[[ModelVersion], AbstractContextManager[FileTree]]
+"""Opens the files of a version, wherever they are kept."""
 
 MOST_NAMED = 5
 """How many ids a sentence names before it counts the rest."""
@@ -43,9 +50,7 @@ def check_ingestions(borders: Borders, repair: bool) -> Check:
 
 def check_leftovers(borders: Borders, repair: bool) -> Check:
     """Tell whether the store holds only what a version needs, or somebody is writing."""
-    needed = {version_id for version_id, is_kept in borders.registry.store_keys() if is_kept}
-    in_work = {ingestion.version_id for ingestion in borders.registry.running()}
-    left = [(version_id, url) for version_id, url in borders.store.prefixes() if version_id not in needed | in_work]
+    left = unneeded(borders)
     if not left:
         return Check("leftovers", "ok", "the store holds nothing that no version needs")
     if repair:
@@ -57,27 +62,49 @@ def check_leftovers(borders: Borders, repair: bool) -> Check:
     )
 
 
-def check_copies(borders: Borders, versions: Sequence[ModelVersion]) -> Check:
-    """Tell whether every copy has the files that were registered, by name and size."""
-    broken = [version.id for version in versions if version.store is StoreMode.COPY and not _is_whole(borders, version)]
+def unneeded(borders: Borders) -> list[tuple[str, str]]:
+    """Return (version id, URL) of what the store holds for no version and for nobody at work.
+
+    The store is asked first and the registry last: what is registered in between is needed, and must not be in the list.
+    """
+    held = list(borders.store.prefixes())
+    in_work = {ingestion.version_id for ingestion in borders.registry.running()}
+    needed = {version_id for version_id, is_kept in borders.registry.store_keys() if is_kept}
+    return [(version_id, url) for version_id, url in held if version_id not in needed | in_work]
+
+
+ADVICE = {
+    StoreMode.COPY: ("copies", "restore them from a backup, or delete the version and ingest its path again"),
+    StoreMode.REFERENCE: ("references", "they changed where they are since they were registered; ingest the path again"),
+}
+
+
+def check_files(borders: Borders, open_version: OpenVersion, versions: Sequence[ModelVersion], mode: StoreMode) -> Check:
+    """Tell whether every version that is kept by *mode* has the files that were registered, by name and size."""
+    kept = [version for version in versions if version.store is mode]
+    name, advice = ADVICE[mode]
+    broken = [version.id for version in kept if not _is_whole(borders, open_version, version)]
     if broken:
-        return Check(
-            "copies", "trouble", f"files of {_named(broken)} are missing or have another size; restore them from a backup"
-        )
-    return Check("copies", "ok", f"{len(versions)} versions have their files")
+        return Check(name, "trouble", f"files of {_named(broken)} are missing or have another size; {advice}")
+    return Check(name, "ok", f"{len(kept)} versions have their files")
 
 
-def _is_whole(borders: Borders, version: ModelVersion) -> bool:
+def _is_whole(borders: Borders, open_version: OpenVersion, version: ModelVersion) -> bool:
     expected = {(file.path, file.size) for file in borders.registry.files(version.id)}
-    with borders.store.opened(version.url) as tree:
-        return {(entry.path, entry.size) for entry in tree.files()} == expected
+    try:
+        with open_version(version) as tree:
+            return {(entry.path, entry.size) for entry in tree.files()} == expected
+    except (StorageUnavailable, RejectedLocation, TreeError):
+        return False
 
 
-def examine(borders: Borders, team: str, repair: bool) -> Iterator[Check]:
+def examine(borders: Borders, open_version: OpenVersion, team: str, repair: bool) -> Iterator[Check]:
     """Yield every check of registry and store, in the order in which they are best read."""
     yield check_ingestions(borders, repair)
     yield check_leftovers(borders, repair)
-    yield check_copies(borders, borders.registry.versions(VersionQuery(team=team, limit=1_000_000)))
+    versions = borders.registry.versions(VersionQuery(team=team, limit=1_000_000))
+    for mode in StoreMode:
+        yield check_files(borders, open_version, versions, mode)
 
 
 def _named(ids: Sequence[str]) -> str:

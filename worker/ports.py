@@ -70,8 +70,9 @@ class Registry(Protocol):
     def register(self, ingestion_id: str, owner: str, version: NewVersion, now: datetime) -> Registration | None:
         """Write the version, its files, metrics and findings, and end the ingestion, all or nothing.
 
-        Where the scope holds equal content already, that version is the answer, it takes over the new listing key, and the
-        ingestion ends `unchanged`. None, and nothing changed, where *owner* does not own the ingestion any more.
+        Where the scope holds equal content already, that version is the answer: it takes over the new listing key, and what
+        other rules than before made of the content. The ingestion stays its owner's, who removes what was copied in vain and
+        then finishes it. None, and nothing changed, where *owner* does not own the ingestion any more.
 
         Raises:
             RejectedEvent: a name, a path or a size in *version* cannot be kept.

@@ -79,11 +79,15 @@ class CompletionEvent:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a model path is for this worker: *url* names it for good, *path* is the local folder or file."""
+    """Where a model path is for this worker: *url* names it for good, *path* is the local folder or file.
+
+    root is the allowed folder that it must lie in wherever links lead, None where every path is allowed.
+    """
 
     url: str
     path: str
     mode: StoreMode
+    root: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ In go names as people write them and the borders; out come records. How they are
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,13 +12,10 @@ from datetime import datetime
 
 from detectors.tree import FileTree, readable
 from worker.errors import NotFound, RejectedEvent, StorageUnavailable
-from worker.events import checked_name
+from worker.events import VERSION_ID, checked_model_name, checked_name
 from worker.manifest import read_once
 from worker.ports import OpenSink, Registry, Store
 from worker.records import FileDigest, ModelVersion, StoreMode
-
-VERSION_ID = re.compile(r"mo[a-z0-9]{12,13}")
-"""The id of a version, as the original repository made them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +42,28 @@ def find(registry: Registry, team: str, text: str, project: str | None = None) -
 
     Raises:
         NotFound: there is none in this team.
-        RejectedEvent: models of several projects have this name.
+        RejectedEvent: models of several projects have this name, or it can be read in two ways.
     """
     reference = parse_reference(text)
     if reference.id and (version := registry.version(team, reference.id)):
         return version
-    found = registry.named(team, reference.name or text, reference.number)
-    chosen = [version for version in found if project in (None, version.project)]
-    projects = sorted({version.project for version in chosen})
+    whole = _of(project, registry.named(team, text))
+    numbered = (
+        _of(project, registry.named(team, reference.name, reference.number)) if reference.name not in (None, text) else []
+    )
+    if whole and numbered:
+        raise RejectedEvent(f"{text}: a model has this name, and {reference.name} has this version; say which with its id")
+    found = whole or numbered
+    projects = sorted({version.project for version in found})
     if len(projects) > 1:
         raise RejectedEvent(f"{text}: projects {', '.join(projects)} each have a model of this name; say which with --project")
-    if not chosen:
+    if not found:
         raise NotFound(f"{text}: no such model; `modelport models list` shows what is there")
-    return max(chosen, key=lambda version: version.number)
+    return max(found, key=lambda version: version.number)
+
+
+def _of(project: str | None, versions: Iterable[ModelVersion]) -> list[ModelVersion]:
+    return [version for version in versions if project in (None, version.project)]
 
 
 def rename(registry: Registry, version: ModelVersion, name: str, now: datetime) -> ModelVersion:
@@ -68,10 +73,7 @@ def rename(registry: Registry, version: ModelVersion, name: str, now: datetime) 
         RejectedEvent: the name cannot be used, or another model of the project has it.
         NotFound: the version was deleted meanwhile.
     """
-    checked = checked_name("name", name) or ""
-    if VERSION_ID.fullmatch(checked):
-        raise RejectedEvent(f"name: {checked!r} looks like an id; choose another")
-    return _still(version, registry.rename(version.team, version.id, checked, now))
+    return _still(version, registry.rename(version.team, version.id, checked_model_name(name) or "", now))
 
 
 def tag(registry: Registry, version: ModelVersion, add: Iterable[str], remove: Iterable[str]) -> ModelVersion:
@@ -84,7 +86,10 @@ def delete(registry: Registry, store: Store, version: ModelVersion, now: datetim
     """Delete *version*, and then its copy. Referenced files stay where they are."""
     _still(version, registry.delete(version.team, version.id, now))
     if version.store is StoreMode.COPY:
-        store.remove(version.url)
+        try:
+            store.remove(version.url)
+        except StorageUnavailable as exc:
+            raise StorageUnavailable(f"{version.id} is deleted, but its files are left: {exc}") from exc
 
 
 def download(

@@ -55,7 +55,8 @@ def ingest_report(outcome: Outcome, path: str) -> dict[str, Any]:
     Where nothing was looked at because nothing had changed, the report is the one of the version that is there.
     """
     version = outcome.version
-    report = json.loads(version.report) if version is not None else scan_report(outcome.scan or UNSEEN, path)
+    seen = version is None or outcome.scan is not None
+    report = scan_report(outcome.scan or UNSEEN, path) if version is None or seen else json.loads(version.report)
     return report | {
         "ingestion": ingestion_json(outcome.ingestion),
         "version": version_json(version) if version is not None else None,

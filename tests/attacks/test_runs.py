@@ -150,7 +150,7 @@ def test_a_copy_that_has_no_room_is_refused_before_it_begins(run: Path, tmp_path
     assert list((tmp_path / "store").rglob("*")) == []
 
 
-def test_a_thousand_folders_deep_and_ten_thousand_files_wide(run: Path) -> None:
+def test_three_hundred_folders_deep_and_ten_thousand_files_wide(run: Path) -> None:
     deep = run
     for _ in range(300):
         deep = deep / "d"

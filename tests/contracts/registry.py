@@ -24,6 +24,7 @@ from worker.records import (
     HistoryEntry,
     Ingestion,
     IngestionState,
+    ModelVersion,
     NewVersion,
     Registration,
     Scope,
@@ -115,6 +116,14 @@ def register(registry: Registry, id: str = "run-1", digest: str = "d1", **change
     registration = registry.register(ingestion.id, "me", new_version(ingestion, digest), LATER)
     assert registration is not None
     return registration
+
+
+def register_judged(registry: Registry, id: str, **judged: Any) -> ModelVersion:
+    """Return what registering content "d1" for a new event gives; *judged* is what the scanner made of it."""
+    ingestion = claimed(registry, id)
+    registration = registry.register(ingestion.id, "me", replace(new_version(ingestion, "d1"), **judged), LATER)
+    assert registration is not None
+    return registration.version
 
 
 def failed(reason: str = "unreadable") -> End:
@@ -437,9 +446,15 @@ class RegistryContract:
         second = register(registry, "run-2")
         assert (second.version, second.is_new) == (first, False)
         ingestion, _ = registry.submit(event("run-2"), NOON)
-        assert (ingestion.state, ingestion.reason) == (IngestionState.UNCHANGED, "same-content")
-        assert ingestion.answered_version == first.id
+        assert ingestion.state is IngestionState.RUNNING
         assert registry.version("default", ingestion.version_id) is None
+
+    def test_equal_content_judged_by_other_rules_is_known_by_what_they_say(self, registry: Registry) -> None:
+        first = register(registry, "run-1").version
+        assert register_judged(registry, "run-2", verdict="findings", report='{"rules": 1}') == first
+        anew = register_judged(registry, "run-3", rules_version="2", verdict="findings", report='{"rules": 2}')
+        assert (anew.id, anew.verdict, anew.report) == (first.id, "findings", '{"rules": 2}')
+        assert registry.version("default", first.id) == anew
 
     def test_equal_content_listed_anew_is_known_by_its_new_listing(self, registry: Registry) -> None:
         first = register(registry, "run-1").version

@@ -20,7 +20,7 @@ from tests.builders import onnx
 from worker.bootstrap import open_location
 from worker.errors import RegistryUnavailable, StorageUnavailable
 from worker.ingest import Borders, Outcome, ingest
-from worker.locations import Places, resolve
+from worker.locations import Mount, Places, resolve
 from worker.ports import Registry, Store
 from worker.records import CompletionEvent, IngestionState, Location, StoreMode, VersionQuery
 from worker.registry.memory import MemoryRegistry
@@ -407,3 +407,28 @@ def test_a_flipped_bit_in_the_variables_is_corrupt_by_its_checksum(borders: Bord
     assert version.completeness == "corrupt"
     assert version.verdict == "findings"
     assert "1767261900/variables/variables.data-00000-of-00001" in version.report
+
+
+def test_a_link_on_the_way_never_leads_out_of_the_allowed_root(borders: Borders, run: Path, tmp_path: Path) -> None:
+    allowed = tmp_path / "allowed"
+    allowed.mkdir()
+    (allowed / "model").symlink_to(run)
+    rooted = replace(borders, resolve=partial(resolve, places=Places(roots=(str(allowed),))))
+    outcome = ingest(event(allowed / "model"), rooted)
+    assert end_of(outcome) == (IngestionState.FAILED, "rejected-location")
+    assert "outside the allowed root" in (outcome.ingestion.message or "")
+    mounted = replace(borders, resolve=partial(resolve, places=Places((Mount("/artifacts", str(allowed)),))))
+    assert end_of(ingest(event(Path("/artifacts/model"), 2), mounted)) == (IngestionState.FAILED, "rejected-location")
+
+
+def test_a_link_inside_the_allowed_root_is_followed(borders: Borders, run: Path) -> None:
+    (run.parent / "latest").symlink_to(run)
+    rooted = replace(borders, resolve=partial(resolve, places=Places(roots=(str(run.parent),))))
+    assert end_of(ingest(event(run.parent / "latest"), rooted))[0] is IngestionState.REGISTERED
+
+
+def test_a_name_that_was_not_given_is_said(borders: Borders, run: Path) -> None:
+    ingest(event(run, 1, name="net"), borders)
+    again = ingest(event(run, 2, name="other"), borders)
+    assert again.ingestion.message is not None
+    assert again.ingestion.message.endswith("; it keeps its name, other was not given to it")

@@ -11,12 +11,6 @@ def first_seen(version: ModelVersion) -> End:
     return End(IngestionState.REGISTERED, "new-content", message, version.id)
 
 
-def seen_before(version: ModelVersion) -> End:
-    """Return the end of an ingestion whose content *version* holds already."""
-    message = f"the same content as {version.id}, {version.model_name} version {version.number}"
-    return End(IngestionState.UNCHANGED, "same-content", message, version.id)
-
-
 def check_theirs(ingestion: Ingestion, version: NewVersion) -> None:
     """Raise ValueError unless *version* is the one that *ingestion* was planned to register, in its own team."""
     if version.id != ingestion.version_id:

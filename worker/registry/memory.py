@@ -29,7 +29,7 @@ from worker.records import (
     StoreMode,
     VersionQuery,
 )
-from worker.registry.endings import check_theirs, first_seen, seen_before
+from worker.registry.endings import check_theirs, first_seen
 from worker.registry.stored import json_text
 from worker.registry.words import (
     INGESTION_CHARS,
@@ -74,6 +74,13 @@ class _Kept:
     deleted: datetime | None = None
     tags: set[str] = field(default_factory=set)
 
+    def list_anew(self, version: NewVersion) -> None:
+        """Take the listing of *version*, whose content is equal, and what other rules than before made of it."""
+        self.listing_key = version.listing_key
+        if version.rules_version != self.new.rules_version:
+            self.new = replace(self.new, **{name: getattr(version, name) for name in JUDGED})
+            self.metrics = _metrics_of(version)
+
     def record(self) -> ModelVersion:
         new = self.new
         return ModelVersion(
@@ -100,6 +107,14 @@ class _Kept:
             created=self.created,
             deleted=self.deleted,
         )
+
+
+JUDGED = ("rules_version", "model_type", "format", "completeness", "verdict", "report", "metadata_raw", "metrics", "findings")
+"""What the rules of the scanner made of a version's content; summary and detail are kept beside."""
+
+
+def _metrics_of(version: NewVersion) -> Metrics:
+    return Metrics(version.metrics, loads(json_text(version.summary)), tuple(loads(json_text(version.detail))))
 
 
 class MemoryRegistry:
@@ -156,11 +171,11 @@ class MemoryRegistry:
             check_theirs(ingestion, version)
             same = self._newest(lambda kept: _holds(kept, version.scope) and kept.new.digest == version.digest)
             if same is not None:
-                same.listing_key = version.listing_key
-            registered = (same or self._add(version, _utc(now))).record()
-            end = seen_before(registered) if same else first_seen(registered)
-            self._keep(lifecycle.end(ingestion, owner, end, _utc(now)))
-            return Registration(registered, is_new=same is None)
+                same.list_anew(version)
+                return Registration(same.record(), is_new=False)
+            registered = self._add(version, _utc(now)).record()
+            self._keep(lifecycle.end(ingestion, owner, first_seen(registered), _utc(now)))
+            return Registration(registered, is_new=True)
 
     def same_listing(self, scope: Scope, listing_key: str) -> ModelVersion | None:
         return self._found(lambda kept: _holds(kept, scope) and kept.listing_key == listing_key)
@@ -277,8 +292,7 @@ class MemoryRegistry:
         first = next((id for id, kept in self._versions.items() if _is_equal_in_team(kept, version)), None)
         model = self._model_for(version)
         model.last_number += 1
-        metrics = Metrics(version.metrics, loads(json_text(version.summary)), tuple(loads(json_text(version.detail))))
-        kept = _Kept(version, model, model.last_number, first, version.listing_key, now, metrics)
+        kept = _Kept(version, model, model.last_number, first, version.listing_key, now, _metrics_of(version))
         self._versions[version.id] = kept
         return kept
 

@@ -141,25 +141,32 @@ def version_values(
         "experiment": experiment,
         "experiment_folded": None if experiment is None else folded(experiment),
         "scope": scope_key(version.scope),
-        "model_type": version.model_type.value,
-        "format": version.format,
         "location": version.location,
         "listing_key": version.listing_key,
-        "rules_version": version.rules_version,
         "digest": version.digest,
         "oms_digest": version.oms_digest,
         "duplicate_of": duplicate_of,
         "store": version.store.value,
         "url": version.url,
         "size_bytes": version.size_bytes,
+        "created": now,
+        "deleted": None,
+        **judged_values(version),
+    }
+
+
+def judged_values(version: NewVersion) -> Values:
+    """Return what the rules of the scanner made of a version's content."""
+    return {
+        "rules_version": version.rules_version,
+        "model_type": version.model_type.value,
+        "format": version.format,
         "completeness": version.completeness,
         "verdict": version.verdict,
         "report": version.report,
         "summary": version.summary,
         "detail": version.detail,
         "metadata_raw": version.metadata_raw,
-        "created": now,
-        "deleted": None,
     }
 
 

@@ -38,7 +38,7 @@ from worker.records import (
     VersionQuery,
 )
 from worker.registry import rows
-from worker.registry.endings import check_theirs, first_seen, seen_before
+from worker.registry.endings import check_theirs, first_seen
 from worker.registry.engine import BUSY_SECONDS, READS_ONLY, open_engine, translated
 from worker.registry.tables import (
     ingestion_history,
@@ -137,11 +137,10 @@ class SqlRegistry:
             check_theirs(ingestion, version)
             same = _version(connection, *_in_scope(version.scope), model_versions.c.digest == version.digest)
             if same is not None:
-                _list_anew(connection, same, version)
-            registered = same or _insert_version(connection, ingestion_id, version, now)
-            end = seen_before(registered) if same else first_seen(registered)
-            _keep(connection, lifecycle.end(ingestion, owner, end, now))
-            return Registration(registered, is_new=same is None)
+                return Registration(_list_anew(connection, same, version), is_new=False)
+            registered = _insert_version(connection, ingestion_id, version, now)
+            _keep(connection, lifecycle.end(ingestion, owner, first_seen(registered), now))
+            return Registration(registered, is_new=True)
 
         return self._write(work)
 
@@ -367,10 +366,24 @@ def _in_order(table: Table, version_id: str) -> Select[Any]:
     return select(table).where(table.c.version_id == version_id).order_by(table.c.position)
 
 
-def _list_anew(connection: Connection, same: ModelVersion, version: NewVersion) -> None:
-    """Note the listing under which equal content was found, so that the next look need not read it."""
+def _list_anew(connection: Connection, same: ModelVersion, version: NewVersion) -> ModelVersion:
+    """Note the listing under which equal content was found, so that the next look need not read it.
+
+    Where it was looked at by other rules than before, what was seen takes the place of what was known.
+    """
     changed = update(model_versions).where(model_versions.c.id == same.id)
     connection.execute(changed, {"listing_key": version.listing_key})
+    anew = changed.where(model_versions.c.rules_version != version.rules_version)
+    if connection.execute(anew, rows.judged_values(version)).rowcount:
+        for table, parts in _judged_parts(version):
+            connection.execute(delete(table).where(table.c.version_id == same.id))
+            _insert_parts(connection, table, same.id, parts)
+    return _version(connection, model_versions.c.id == same.id) or same
+
+
+def _judged_parts(version: NewVersion) -> Iterable[tuple[Table, Iterable[rows.Values]]]:
+    yield version_metrics, map(rows.metric_values, version.metrics)
+    yield version_findings, map(rows.finding_values, version.findings)
 
 
 def _insert_version(connection: Connection, ingestion_id: str, version: NewVersion, now: datetime) -> ModelVersion:
@@ -380,8 +393,8 @@ def _insert_version(connection: Connection, ingestion_id: str, version: NewVersi
     connection.execute(insert(model_versions), rows.version_values(version, ingestion_id, model, number, first, now))
     files = sorted(version.files, key=lambda file: file.path)
     _insert_parts(connection, version_files, version.id, map(rows.file_values, files))
-    _insert_parts(connection, version_metrics, version.id, map(rows.metric_values, version.metrics))
-    _insert_parts(connection, version_findings, version.id, map(rows.finding_values, version.findings))
+    for table, parts in _judged_parts(version):
+        _insert_parts(connection, table, version.id, parts)
     written = _version(connection, model_versions.c.id == version.id)
     assert written is not None
     return written

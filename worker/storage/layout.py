@@ -15,6 +15,7 @@ import hashlib
 import re
 from urllib.parse import quote, unquote
 
+from worker.errors import StorageUnavailable
 from worker.records import StoreKey
 
 UPLOADS = "uploads"
@@ -72,11 +73,13 @@ def parts_of(root_url: str, url: str) -> Parts:
     """Return the parts that `url_of` made *url* from.
 
     Raises:
-        ValueError: it was not made by `url_of` with this root.
+        StorageUnavailable: it was not made by `url_of` with this root.
     """
     parts = tuple(unquote(part) for part in url.removeprefix(root_url + "/").split("/")[:-1])
     if len(parts) != PREFIX_PARTS or not all(map(is_part, parts)) or url_of(root_url, parts) != url:
-        raise ValueError(f"{url}: not a version in the store at {root_url}")
+        raise StorageUnavailable(
+            f"{url}: not a version in the store at {root_url}; let MODELPORT_STORE_URL name the store it is in"
+        )
     return parts
 
 

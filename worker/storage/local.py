@@ -85,8 +85,7 @@ class LocalStore:
         """Return the files of the version at *url*; the tree is closed when its context ends.
 
         Raises:
-            ValueError: *url* is not one of this store.
-            StorageUnavailable: there is nothing, or it may not be read.
+            StorageUnavailable: *url* is not one of this store, there is nothing, or it may not be read.
         """
         parts = parts_of(self._root_url, url)
         try:
@@ -98,8 +97,8 @@ class LocalStore:
         """Remove the files of the version at *url*, finished or not, and the folders above that are empty then.
 
         Raises:
-            ValueError: *url* is not one of this store.
-            StorageUnavailable: they could not be removed. What is left is not visible, or still whole.
+            StorageUnavailable: *url* is not one of this store, or they could not be removed. What is left is not visible, or
+                still whole.
         """
         parts = parts_of(self._root_url, url)
         gone = suppress(FileNotFoundError)
