@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from detectors.errors import TreeError
 from detectors.open import scan_path
 from detectors.report import scan_report, to_json
+from detectors.scan import EXIT_STATUS
 
 
 def main(arguments: list[str]) -> int:
-    """Print the report of the one path in *arguments*; return 0, 2 for an error, 4 for a wrong call."""
+    """Print the report of the one path in *arguments* and return the status that its verdict stands for."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print("usage: python -m detectors PATH", file=sys.stderr)
         return 4
     try:
-        print(to_json(scan_report(scan_path(arguments[0]), arguments[0])))
+        found = scan_path(arguments[0])
     except TreeError as exc:
         print(f"detectors: {exc}", file=sys.stderr)
         return 2
-    return 0
+    with suppress(BrokenPipeError):
+        print(to_json(scan_report(found, arguments[0])), flush=True)
+    return EXIT_STATUS[found.verdict]
 
 
 if __name__ == "__main__":

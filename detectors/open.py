@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from detectors.detection import Contents, detect
-from detectors.errors import TreeLimit
+from detectors.errors import TreeLimit, TreeUnavailable
 from detectors.facts import ModelType, State
 from detectors.local_tree import LocalTree
 from detectors.scan import DETECTORS, Scan, scan, worst_state
-from detectors.tree import FileTree
+from detectors.tree import FileTree, readable
 from detectors.wrapped_tree import SubTree
 
 
@@ -27,6 +27,8 @@ def open_path(path: str | os.PathLike[str]) -> Iterator[FileTree]:
         TreeUnavailable: there is nothing at *path*, or the storage did not answer.
         Unreadable: it may not be read, or is neither a folder nor a regular file.
     """
+    if not os.path.exists(path):
+        raise TreeUnavailable("", f"{readable(os.fspath(path))}: there is nothing at this path")
     if not os.path.isfile(path):
         with LocalTree(path) as tree:
             yield tree

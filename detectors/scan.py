@@ -65,6 +65,10 @@ class Verdict(StrEnum):
     """There is no model."""
 
 
+EXIT_STATUS = {Verdict.CLEAN: 0, Verdict.FINDINGS: 1, Verdict.INCONCLUSIVE: 2, Verdict.NOTHING: 3}
+"""What a program that prints a scan ends with; 2 also stands for an error, 4 for wrong usage."""
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """One model below the path. *primary* is the one that the version is named after and that serving would take."""

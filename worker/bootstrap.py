@@ -59,12 +59,17 @@ class Embedded:
     owner: str
     team: str = DEFAULT_TEAM
 
-    def borders(self, step: Step = lambda name: None, progress: Callable[[int], None] = lambda count: None) -> Borders:
+    def borders(
+        self,
+        step: Step = lambda name: None,
+        expect: Callable[[int], None] = lambda size: None,
+        progress: Callable[[int], None] = lambda count: None,
+    ) -> Borders:
         """Return what the use cases touch, with a display for their progress."""
         return Borders(
             registry=self.registry,
             store=self.store,
-            open_tree=open_location,
+            open_tree=self.open_location,
             resolve=partial(resolve, places=self.settings.places()),
             clock=self.clock,
             owner=self.owner,
@@ -72,8 +77,20 @@ class Embedded:
             quiet_seconds=self._quiet_seconds,
             patience_seconds=self.settings.settle_timeout_seconds,
             step=step,
+            expect=expect,
             progress=progress,
         )
+
+    def open_location(self, location: Location) -> AbstractContextManager[FileTree]:
+        """Open the files at *location*.
+
+        Raises:
+            RejectedLocation: as `open_location`; or the folder holds our own database or store, which never come to rest.
+        """
+        for own in (self.settings.database_folder, self.settings.store_folder):
+            if own.is_relative_to(os.path.realpath(location.path)):
+                raise RejectedLocation(f"{readable(location.path)} holds modelport's own files in {own}; name the run's folder")
+        return open_location(location)
 
     def _quiet_seconds(self, location: Location) -> float:
         if self.settings.settle_seconds is not None:
@@ -178,9 +195,10 @@ def prepare_home(settings: Settings) -> None:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as exc:
-            raise UnsafeHome(
-                f"{folder} cannot be made: {exc.strerror}; set MODELPORT_HOME to a folder that you may write"
-            ) from exc
+            advice = "set MODELPORT_HOME to a folder that you may write"
+            raise UnsafeHome(f"{folder} cannot be made: {exc.strerror}; {advice}") from exc
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise UnsafeHome(f"{folder} may not be written; set MODELPORT_HOME to a folder that you may write")
 
 
 def _owners(settings: Settings) -> Path:

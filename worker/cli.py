@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,9 +111,9 @@ def ingest(
     from worker.ingest import ingest as bring_in
     from worker.views import ingest_report
 
-    with embedded(os.environ, Path.cwd()) as service, _progress() as (step, progress):
+    with embedded(os.environ, Path.cwd()) as service, _progress() as (step, expect, progress):
         event = event_of_path(path, service.new_id(), os.getcwd(), project, experiment, name, model_type(declared))
-        report = ingest_report(bring_in(event, service.borders(step, progress)), path)
+        report = ingest_report(bring_in(event, service.borders(step, expect, progress)), path)
 
     def show(console: Console) -> None:
         if report["models"]:
@@ -161,7 +162,8 @@ def models_list(
     wanted = VersionQuery(project=project, experiment=experiment, model_type=kind, tag=tag, text=query, limit=limit)
     with embedded(os.environ, Path.cwd()) as service:
         rows = [version_json(version) for version in service.registry.versions(wanted)]
-    _write({"models": rows}, format, output, lambda console: _terminal().show_versions(console, rows))
+    is_filtered = wanted != VersionQuery(limit=limit)
+    _write({"models": rows}, format, output, lambda console: _terminal().show_versions(console, rows, is_filtered))
 
 
 @models.command("show", epilog="Example: modelport models show mnist@3")
@@ -199,9 +201,10 @@ def models_download(model: str, to: Path, project: str | None) -> None:
     from worker.bootstrap import embedded
     from worker.repository import download, find
 
-    with embedded(os.environ, Path.cwd()) as service, _progress() as (step, progress):
+    with embedded(os.environ, Path.cwd()) as service, _progress() as (step, expect, progress):
         version = find(service.registry, service.team, model, project)
         step("download")
+        expect(version.size_bytes)
         files = download(service.registry, service.open_version, version, service.new_folder(to), progress)
     _say(f"{version.id}: {len(files)} files written to {to}")
 
@@ -282,7 +285,13 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(run(sys.argv[1:]))
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    """Leave as after Ctrl-C, so that what was begun is ended."""
+    raise SystemExit(128 + number)
 
 
 def run(arguments: list[str]) -> int:
@@ -321,8 +330,10 @@ def _complain_of(exc: Exception) -> int:
 
 
 def _status_of(report: dict[str, Any], allow_skipped: bool) -> int:
-    verdicts = {"clean": OK, "findings": FOUND, "inconclusive": OK if allow_skipped else ERROR, "nothing": NOTHING}
-    return verdicts[report["verdict"]]
+    from detectors.scan import EXIT_STATUS, Verdict
+
+    verdict = Verdict(report["verdict"])
+    return OK if verdict is Verdict.INCONCLUSIVE and allow_skipped else EXIT_STATUS[verdict]
 
 
 def _status_of_ingestion(report: dict[str, Any], allow_skipped: bool) -> int:
@@ -364,18 +375,22 @@ def _as_text(show: Callable[[Console], None]) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[tuple[Callable[[str], None], Callable[[int], None]]]:
-    """Give a pair (step, bytes) that draws a progress line on stderr where that is a terminal, and nothing elsewhere."""
+def _progress() -> Iterator[tuple[Callable[[str], None], Callable[[int], None], Callable[[int], None]]]:
+    """Give (step, expected bytes, bytes read) that draw a progress bar on stderr where that is a terminal, or do nothing."""
     if not sys.stderr.isatty():
-        yield (lambda name: None), (lambda count: None)
+        yield (lambda name: None), (lambda size: None), (lambda count: None)
         return
     from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("look", total=None)
-        yield (lambda name: bar.update(task, description=name)), (lambda count: bar.advance(task, count))
+        task = bar.add_task("begin", total=None)
+        yield (
+            lambda name: bar.update(task, description=name),
+            lambda size: bar.reset(task, total=size, description="read every byte once"),
+            lambda count: bar.advance(task, count),
+        )
 
 
 def _terminal() -> Any:

@@ -1,7 +1,7 @@
 """The use case: from a completion event to a registered version, or to an end that a person can read.
 
 The steps stand in `_attempt`, top to bottom. What may go wrong is raised, decided on by `worker.verdict`, and carried out
-in `work`. Bytes come first, then one transaction; a process that dies anywhere between leaves nothing that the next run
+in `_persist`. Bytes come first, then one transaction; a process that dies anywhere between leaves nothing that the next run
 does not put right (`recover`).
 
 Laws (each has a test of the same name):
@@ -53,7 +53,8 @@ Step = Callable[[str], None]
 class Borders:
     """Everything outside that the use case touches, and the plain values that steer it.
 
-    is_alive tells whether the owner of an ingestion still works. progress is told how many bytes were read for good.
+    is_alive tells whether the owner of an ingestion still works. expect is told how many bytes will be read for good,
+    progress how many were.
     """
 
     registry: Registry
@@ -66,6 +67,7 @@ class Borders:
     quiet_seconds: Callable[[Location], float]
     patience_seconds: float
     step: Step = lambda name: None
+    expect: Callable[[int], None] = lambda size: None
     progress: Callable[[int], None] = lambda count: None
 
 
@@ -103,6 +105,16 @@ def recover(borders: Borders) -> None:
 
 def work(ingestion: Ingestion, borders: Borders) -> Scan | None:
     """Carry the claimed *ingestion* to its end; return what was seen, None where it never came to a look."""
+    try:
+        return _persist(ingestion, borders)
+    except (KeyboardInterrupt, SystemExit):
+        _forget_leftover(ingestion, borders)
+        _finish(ingestion, borders, End(IngestionState.FAILED, "interrupted", "a person or the system stopped it"))
+        raise
+
+
+def _persist(ingestion: Ingestion, borders: Borders) -> Scan | None:
+    """Try until something is decided, and carry the decision out."""
     so_far, since = SoFar(), None
     while True:
         try:
@@ -183,13 +195,14 @@ def _keep(
     ingestion: Ingestion, location: Location, tree: FileTree, entries: Sequence[FileEntry], found: Scan, borders: Borders
 ) -> tuple[Manifest, Scan, str]:
     """Read every byte once: hash it, check it, and copy it unless it is referenced. Then look again."""
-    checks = shard_checks(tree, entries, found)
+    checks, size_bytes = shard_checks(tree, entries, found), sum(entry.size for entry in entries)
+    borders.expect(size_bytes)
     if location.mode is StoreMode.REFERENCE:
         manifest, problems = read_once(tree, entries, None, checks, borders.progress)
         _look_again(tree, entries)
         return manifest, with_problems(found, problems), location.url
     key = _store_key(ingestion)
-    with borders.store.writing(key, sum(entry.size for entry in entries)) as open_sink:
+    with borders.store.writing(key, size_bytes) as open_sink:
         manifest, problems = read_once(tree, entries, open_sink, checks, borders.progress)
         _look_again(tree, entries)
         borders.step("copied")
@@ -256,7 +269,9 @@ def _version(
 
 def _name_of_place(location: Location) -> str:
     """Return a name for a model that nobody named: the last part of its path, as text that every database takes."""
-    return readable(PurePosixPath(location.path).name)[:MAX_NAME_CHARACTERS] or "model"
+    name = readable(PurePosixPath(location.path).name)
+    printable = "".join(letter if letter.isprintable() else " " for letter in name)
+    return printable.strip()[:MAX_NAME_CHARACTERS] or "model"
 
 
 def _finish(ingestion: Ingestion, borders: Borders, end: End) -> None:

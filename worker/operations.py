@@ -56,6 +56,11 @@ def check_leftovers(borders: Borders, repair: bool) -> Check:
     if repair:
         for _, url in left:
             borders.store.remove(url)
+        foreign = [url for _, url in unneeded(borders)]
+        if foreign:
+            return Check(
+                "leftovers", "trouble", f"{_named(foreign)} hold files that modelport did not write; remove them by hand"
+            )
         return Check("leftovers", "repaired", f"removed {_named([one for one, _ in left])} from the store")
     return Check(
         "leftovers", "trouble", f"the store holds {_named([one for one, _ in left])}, which no version needs; see --repair"
@@ -85,8 +90,8 @@ def check_files(borders: Borders, open_version: OpenVersion, versions: Sequence[
     name, advice = ADVICE[mode]
     broken = [version.id for version in kept if not _is_whole(borders, open_version, version)]
     if broken:
-        return Check(name, "trouble", f"files of {_named(broken)} are missing or have another size; {advice}")
-    return Check(name, "ok", f"{len(kept)} versions have their files")
+        return Check(name, "trouble", f"files of {_named(broken)} are not those that were registered; {advice}")
+    return Check(name, "ok", f"{len(kept)} of them have their files, by name and size")
 
 
 def _is_whole(borders: Borders, open_version: OpenVersion, version: ModelVersion) -> bool:

@@ -44,7 +44,7 @@ class MountSetting(BaseModel):
 class Settings(BaseModel):
     """Every setting with its default. Build it with `load`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     home: Path = Field(default=Path("~/.modelport"), description="Folder of the embedded database and store.")
     database_url: str | None = Field(default=None, description="Database; SQLite in HOME where it is not set.")
@@ -67,10 +67,15 @@ class Settings(BaseModel):
         default=3600, description="How long to wait for files to come to rest."
     )
 
-    @field_validator("home")
+    @field_validator("home", mode="before")
     @classmethod
-    def _expanded(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+    def _expanded(cls, home: Any) -> Any:
+        if not str(home):
+            raise ValueError("expected a folder")
+        try:
+            return Path(home).expanduser().absolute()
+        except RuntimeError as exc:
+            raise ValueError(f"expected a folder; {exc}") from exc
 
     @field_validator("database_url")
     @classmethod
@@ -171,5 +176,11 @@ def _in_words(exc: ValidationError) -> str:
     for error in exc.errors():
         setting, *inside = (str(part) for part in error["loc"])
         key = ".".join((PREFIX + setting.upper(), *inside))
-        lines.append(f"{key}: {error['msg'].removeprefix('Value error, ')}, found {error['input']!r}")
+        known = error["type"] != "extra_forbidden" or inside
+        says = (
+            error["msg"].removeprefix("Value error, ")
+            if known
+            else f"no such setting; known are {', '.join(Settings.model_fields)}"
+        )
+        lines.append(f"{key}: {says}, found {error['input']!r}")
     return "\n".join(lines)

@@ -100,27 +100,39 @@ def show_outcome(console: Console, ingestion: Mapping[str, Any], version: Mappin
         console.print(Text(f"equal to {version['duplicateOf']} of another experiment", "dim"))
 
 
-def show_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> None:
+NONE_YET = "No models yet. `modelport ingest PATH` registers what a run left below PATH."
+
+
+def show_versions(console: Console, versions: Sequence[Mapping[str, Any]], is_filtered: bool = False) -> None:
     """Print a table of versions, newest first, or what to do when there is none."""
     if not versions:
-        console.print("No models yet. `modelport ingest PATH` registers what a run left below PATH.")
+        console.print("No model matches. `modelport models list` without options shows all." if is_filtered else NONE_YET)
         return
-    table = _table("ID", "MODEL", "TYPE", "STATE", ">SIZE", "PROJECT", "EXPERIMENT", "CREATED")
+    columns = [name for name, least in LIST_COLUMNS.items() if console.width >= least]
+    table = _table(*columns)
     for version in versions:
-        table.add_row(*_row(version))
+        row = _row(version)
+        table.add_row(*(row[name] for name in columns))
     console.print(table)
 
 
-def _row(version: Mapping[str, Any]) -> Iterator[RenderableType]:
-    yield Text(version["id"], "cyan")
-    yield Text(f"{clean(version['name'])}@{version['number']}")
-    yield version["modelType"]
+LIST_COLUMNS = {"ID": 0, "MODEL": 0, "STATE": 0, ">SIZE": 60, "TYPE": 75, "CREATED": 90, "PROJECT": 105, "EXPERIMENT": 120}
+"""Columns of a list of versions, and the least width of a terminal that shows them: nothing is squeezed to two letters."""
+
+
+def _row(version: Mapping[str, Any]) -> dict[str, RenderableType]:
     whole = version["completeness"] == "complete"
-    yield Text(*(VERDICT_SIGNS[version["verdict"]] if whole else STATE_SIGNS[version["completeness"]]))
-    yield size(version["sizeBytes"])
-    yield Text(clean(version["projectId"]))
-    yield Text(clean(version["experimentId"] or "–"))
-    yield version["dtCreated"][:16].replace("T", " ")
+    state = VERDICT_SIGNS[version["verdict"]] if whole else STATE_SIGNS[version["completeness"]]
+    return {
+        "ID": Text(version["id"], "cyan"),
+        "MODEL": Text(f"{clean(version['name'])}@{version['number']}"),
+        "STATE": Text(*state),
+        ">SIZE": size(version["sizeBytes"]),
+        "TYPE": version["modelType"],
+        "CREATED": version["dtCreated"][:16].replace("T", " "),
+        "PROJECT": Text(clean(version["projectId"])),
+        "EXPERIMENT": Text(clean(version["experimentId"] or "–")),
+    }
 
 
 def _table(*columns: str) -> Table:
@@ -167,6 +179,11 @@ def number(count: int | None) -> str:
     return str(count) if not unit else f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
 
 
+def duration(seconds: float) -> str:
+    """Return a time as people say it: `44.9 ms`, `1.3 s`."""
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+
+
 def shape(tensor: Mapping[str, Any]) -> str:
     """Return a tensor as people read it: `x: float32[?, 1024]`; `[…]` for an unknown rank."""
     dims = tensor["shape"]
@@ -209,7 +226,7 @@ def _others(models: Sequence[Mapping[str, Any]]) -> RenderableType | None:
 def _fact_pairs(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     framework = facts["framework"]
     written = [f"{framework['name']} {framework['version'] or ''}".strip()] if framework else []
-    written += [facts["producer"]] if facts["producer"] else []
+    written += [facts["producer"]] if facts["producer"] and facts["producer"] not in written else []
     written += [facts["style"].replace("_", " ")] if facts["style"] else []
     yield "written by", clean(" · ".join(written))
     yield "tags", clean("; ".join(", ".join(tags) or "none" for tags in facts["tags"]))
@@ -292,7 +309,7 @@ def _coverage(report: Mapping[str, Any]) -> RenderableType:
     lines += [
         Text(clean(f"not read  {note['path']}: {note['reason']}"), "yellow") for note in coverage["inconclusive"][:MOST_FILES]
     ]
-    cost = f"read {size(read['bytes'])} of {read['files']} files in {read['seconds'] * 1000:.3g} ms"
+    cost = f"looked at {size(read['bytes'])} of {read['files']} files in {duration(read['seconds'])}"
     return Group(*lines, Text(cost, "dim"))
 
 

@@ -64,7 +64,7 @@ def test_a_file_of_no_model_is_itself(tmp_path: Path) -> None:
 
 
 def test_nothing_and_nonfiles_are_told(tmp_path: Path) -> None:
-    with pytest.raises(TreeUnavailable, match="expected a folder, found nothing"), open_path(tmp_path / "missing"):
+    with pytest.raises(TreeUnavailable, match="there is nothing at this path"), open_path(tmp_path / "missing"):
         pass
     import os
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +153,7 @@ def test_an_empty_repository_says_what_to_do_next(capsys: pytest.CaptureFixture[
         (["scan"], 4, "Missing argument"),
         (["scan", "x", "--format", "xml"], 4, "Invalid value"),
         (["frobnicate"], 4, "No such command"),
-        (["scan", "missing"], 2, "found nothing"),
+        (["scan", "missing"], 2, "there is nothing at this path"),
         (["ingest", "missing"], 2, ""),
         (["ingest", "s3://bucket/x"], 2, ""),
         (["models", "show", "nobody"], 2, "no such model"),
@@ -276,3 +279,52 @@ def test_python_m_detectors_prints_the_same_report() -> None:
     done = subprocess.run([sys.executable, "-m", "detectors", str(EXAMPLE)], capture_output=True, text=True, check=True)
     report = json.loads(done.stdout)
     assert report["models"][0]["root"] == "1767261900"
+
+
+def test_a_path_that_holds_our_own_files_is_refused(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = json_of(capsys, "ingest", tmp_path, status=2)
+    assert "holds modelport's own files" in report["ingestion"]["message"]
+
+
+def test_no_path_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("scan", "ingest"):
+        assert run([command, ""]) == 4
+    assert "expected a folder or a file, found nothing" in capsys.readouterr().err
+
+
+def test_a_narrow_terminal_shows_fewer_columns_and_breaks_no_word() -> None:
+    from rich.console import Console
+
+    from worker import terminal
+
+    row = {"id": "mo" + "a" * 12, "name": "digits", "number": 1, "completeness": "complete", "verdict": "clean"}
+    row |= {"sizeBytes": 257_000, "modelType": "Tensorflow", "dtCreated": "2026-01-01T10:05:00.000Z", "projectId": "p"}
+    for width in (50, 60, 80, 100, 120):
+        console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+        terminal.show_versions(console, [row | {"experimentId": "e"}])
+        lines = console.export_text().splitlines()
+        assert len(lines) == 2, width
+        assert "digits@1" in lines[1]
+        console.file.close()
+
+
+def test_a_stopped_ingest_is_ended_and_leaves_nothing(tmp_path: Path, home: Path, model: Path) -> None:
+    """SIGTERM while the files have not settled: the ingestion ends, and doctor finds nothing to do."""
+    environment = os.environ | {"MODELPORT_SETTLE_SECONDS": "600"}
+    call = [sys.executable, "-c", "from worker.cli import main; main()"]
+    with subprocess.Popen([*call, "ingest", str(model)], env=environment, stderr=subprocess.PIPE) as child:
+        deadline = time.monotonic() + 30
+        while states(home) != ["running"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        child.terminate()
+    assert child.returncode == 143
+    assert states(home) == ["failed"]
+    assert subprocess.run([*call, "doctor"], env=environment, capture_output=True, check=False).returncode == 0
+
+
+def states(home: Path) -> list[str]:
+    try:
+        with closing(sqlite3.connect(f"file:{home / 'modelport.db'}?mode=ro", uri=True)) as database:
+            return [state for (state,) in database.execute("SELECT state FROM ingestions")]
+    except sqlite3.OperationalError:
+        return []

@@ -22,6 +22,11 @@ def test_the_defaults_lie_below_home(tmp_path: Path) -> None:
     assert settings.settle_timeout_seconds == 3600
 
 
+def test_the_default_home_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load({}, tmp_path / "elsewhere").home == tmp_path / ".modelport"
+
+
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "modelport.toml").write_text('home = "/from/file"\nsettle_seconds = 9\n')
     settings = load({"MODELPORT_HOME": "/from/environment"}, tmp_path)
@@ -48,6 +53,8 @@ def test_mounts_are_read_in_both_forms(tmp_path: Path) -> None:
         ("MODELPORT_SETTLE_SECONDS", "-1", "greater than or equal to 0"),
         ("MODELPORT_STORE_MODE", "move", "'auto', 'copy' or 'reference'"),
         ("MODELPORT_STORE_URL", "ftp://x", "expected file:///FOLDER"),
+        ("MODELPORT_HOME", "", "expected a folder"),
+        ("MODELPORT_HOME", "~nobody-has-this-name/x", "expected a folder"),
         ("MODELPORT_DATABASE_URL", "mysql://x", "expected sqlite:///FILE"),
     ],
 )
