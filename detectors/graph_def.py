@@ -6,13 +6,13 @@ There is no magic number either, so a file counts as a graph when its first node
 that TensorFlow has. Graphs beside checkpoints or event files (`graph.pbtxt` of an Estimator) are notes of a training run, not
 models; MetaGraphDef files (`.meta`) belong to checkpoints.
 
-Whether the file ends where the graph ends can only be told where a library or a version follows the nodes. Seven of the eleven
-public graphs at hand have one. Without it a graph whose last weights nobody consumes is cut off (all but a few cuts between two
-nodes show that way), and any other is taken for whole, with the finding `tf-graph-end`.
+Whether the file ends where the graph ends can only be told by the version that follows the nodes; writers put it last. Three of
+the eleven public graphs at hand have one; four more end with a library, which stands before the version. A graph without a
+version is `incomplete`: it cannot be told from one that was cut off.
 
 Laws (each has a test of the same name):
     any bytes give facts or a `DetectorError`;
-    a graph cut inside a node is corrupt.
+    a graph cut inside a node is corrupt, and one cut between two nodes is incomplete.
 """
 
 from __future__ import annotations
@@ -132,9 +132,8 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
             "functions": len(graph.library.function),
         },
     )
-    dangling = () if has_end else tuple(_dangling(graph))
-    completeness = _completeness(entry.path, tuple(_missing(graph)), dangling)
-    return Extraction(facts, completeness, tuple(_findings(entry.path, graph, has_end)))
+    completeness = _completeness(entry.path, tuple(_missing(graph)), has_end)
+    return Extraction(facts, completeness, tuple(_findings(entry.path, graph)))
 
 
 def _seen(contents: Contents, entry: FileEntry) -> Evidence | None:
@@ -191,10 +190,10 @@ def _read(contents: Contents, entry: FileEntry) -> tuple[GraphDef, bool]:
     """Return the graph without its weights, and whether something follows its nodes that shows where they end."""
     if suffix(entry.path) == ".pbtxt":
         graph = read_text(contents, entry, GraphDef())
-        return graph, graph.HasField("versions") or graph.HasField("library")
+        return graph, graph.HasField("versions") or graph.version > 0
     found = skeleton(contents.window(entry), LAYOUT)
     nodes_first = found.data[:1] == bytes([NODE << 3 | LEN])  # writers keep nodes together, so the others come after them
-    return parse(found, GraphDef()), nodes_first and any(number in found.counts for number in (LIBRARY, VERSION, VERSIONS))
+    return parse(found, GraphDef()), nodes_first and any(number in found.counts for number in (VERSION, VERSIONS))
 
 
 def _inputs(graph: GraphDef) -> tuple[TensorSpec, ...]:
@@ -239,25 +238,10 @@ def _missing(graph: GraphDef) -> Iterator[str]:
     yield from sorted(text(name) for name in wanted - names)
 
 
-def _dangling(graph: GraphDef) -> Iterator[str]:
-    """Yield the names of weights and placeholders that nobody consumes, directly or through copies (Identity) of them."""
-    consumed = {_producer(name) for node in graph.node for name in node.input}
-    sources: set[bytes] = set()
-    for node in graph.node:
-        is_copy = node.op == b"Identity" and all(_producer(name) in sources for name in node.input)
-        if is_copy or text(node.op) in SOURCE_OPS:
-            sources.add(node.name)
-            if node.name not in consumed:
-                yield text(node.name)
-
-
-def _completeness(path: str, missing: tuple[str, ...], dangling: tuple[str, ...]) -> Completeness:
+def _completeness(path: str, missing: tuple[str, ...], has_end: bool) -> Completeness:
     whole = Completeness()
-    if dangling:
-        named = ", ".join(dangling[:3])
-        problem = (
-            f"nothing consumes {len(dangling)} of its weights and inputs ({named}), and nothing shows where the graph ends"
-        )
+    if not has_end:
+        problem = "no version follows its nodes, so it cannot be told from a graph that was cut off"
         whole = whole.and_also(State.INCOMPLETE, Problem(path, problem))
     if missing:
         problems = [Problem(path, f"an input names the node {name}, which does not exist") for name in missing[:MAX_PROBLEMS]]
@@ -267,10 +251,7 @@ def _completeness(path: str, missing: tuple[str, ...], dangling: tuple[str, ...]
     return whole
 
 
-def _findings(path: str, graph: GraphDef, has_end: bool) -> Iterable[Finding]:
-    if not has_end:
-        message = "neither a library nor a version follows the nodes, so nothing shows that the file ends where the graph ends"
-        yield Finding("tf-graph-end", Severity.INFO, path, "", message)
+def _findings(path: str, graph: GraphDef) -> Iterable[Finding]:
     variables = uses_variables(count_operators(graph))
     if variables:
         message = f"is not frozen: the values of its {variables} variables are not in this file"

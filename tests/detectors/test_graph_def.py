@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,12 +13,25 @@ from hypothesis import strategies as st
 
 from detectors.detection import Contents, detect
 from detectors.errors import DetectorError, MalformedModel
-from detectors.facts import Extraction, Parameters, Problem, Severity, State, TensorSpec
-from detectors.graph_def import DETECTOR
+from detectors.facts import Completeness, Extraction, Parameters, Problem, Severity, State, TensorSpec
+from detectors.graph_def import DETECTOR, NODE
 from detectors.tree import MemoryTree
+from detectors.wire import Window, hop
 from detectors.wrapped_tree import CountingTree
 from tests.builders import saved_model as sm
 from tests.builders.bundle import FLOAT, INT32, INT64, STRING
+
+CORPUS = os.environ.get("MODELPORT_CORPUS")
+
+FROZEN_GRAPHS = (
+    "onnx+tensorflow-onnx/tests/models/gru/frozen.pb",
+    "onnx+tensorflow-onnx/tests/models/regression/graphdef/frozen.pb",
+    "sonos+tract/tensorflow/benches/hey_snips_3.pb",
+    "tensorflow+rust/examples/addition/model.pb",
+)
+
+MAX_CUTS = 60
+"""Places at which a public graph is cut, spread over its nodes."""
 
 NODES = (
     sm.placeholder("x", FLOAT, (-1, 2)),
@@ -44,10 +59,14 @@ def found_in(files: Mapping[str, bytes]) -> list[str]:
     return [detection.main for _, detection in detect(contents_of(files), [DETECTOR])]
 
 
-def look(data: bytes, name: str = "frozen.pb") -> Extraction:
+def looks(data: bytes, name: str = "frozen.pb") -> list[Extraction]:
     contents = contents_of({name: data})
-    [(_, detection)] = detect(contents, [DETECTOR])
-    return DETECTOR.extract(contents, detection)
+    return [DETECTOR.extract(contents, detection) for _, detection in detect(contents, [DETECTOR])]
+
+
+def look(data: bytes, name: str = "frozen.pb") -> Extraction:
+    [extraction] = looks(data, name)
+    return extraction
 
 
 # Which files count
@@ -173,16 +192,22 @@ def test_a_graph_with_variables_is_not_frozen() -> None:
 # Whether it is whole
 
 
-def test_a_version_or_library_after_the_nodes_shows_the_end() -> None:
-    for end in (sm.versions(2000), sm.field(2, b""), sm.whole_number(3, 9)):
-        extraction = look(sm.graph(*NODES, end=end))
-        assert (extraction.completeness.state, extraction.findings) == (State.COMPLETE, ())
+@pytest.mark.parametrize("end", [sm.versions(2000), sm.whole_number(3, 9), sm.field(2, b"") + sm.versions(2000)])
+def test_a_version_after_the_nodes_shows_the_end(end: bytes) -> None:
+    extraction = look(sm.graph(*NODES, end=end))
+    assert (extraction.completeness.state, extraction.findings) == (State.COMPLETE, ())
 
 
-def test_without_it_a_graph_that_gives_something_is_whole_with_a_finding() -> None:
-    extraction = look(UNMARKED)
-    assert extraction.completeness.state is State.COMPLETE
-    assert [(finding.rule, finding.severity) for finding in extraction.findings] == [("tf-graph-end", Severity.INFO)]
+@pytest.mark.parametrize("end", [b"", sm.field(2, b"")])
+def test_without_a_version_a_graph_is_incomplete_even_behind_a_library(end: bytes) -> None:
+    """A library stands before the version, so a graph that ends with it may have lost the version."""
+    problem = "no version follows its nodes, so it cannot be told from a graph that was cut off"
+    extraction = look(sm.graph(*NODES, end=end))
+    assert extraction.completeness == Completeness(State.INCOMPLETE, (Problem("frozen.pb", problem),))
+
+
+def test_a_graph_as_text_without_a_version_is_incomplete() -> None:
+    assert look(TEXT.partition(b"versions")[0], "graph.pbtxt").completeness.state is State.INCOMPLETE
 
 
 def test_a_version_before_the_nodes_shows_no_end() -> None:
@@ -190,9 +215,21 @@ def test_a_version_before_the_nodes_shows_no_end() -> None:
     assert look(sm.versions(2000) + sm.graph(*NODES[:3], end=b"")).completeness.state is State.INCOMPLETE
 
 
-def test_a_graph_cut_between_two_nodes_whose_weights_nobody_consumes_is_incomplete() -> None:
-    for count in (1, 2, 3, 5):
-        assert look(sm.graph(*NODES[:count], end=b"")).completeness.state is State.INCOMPLETE
+def test_a_graph_cut_between_two_nodes_is_incomplete() -> None:
+    """Also where the nodes that are left make sense by themselves, and where inputs name what was cut off before them."""
+    for count in range(1, len(NODES) + 1):
+        assert look(FROZEN[: len(sm.graph(*NODES[:count], end=b""))]).completeness.state is State.INCOMPLETE
+
+
+@pytest.mark.skipif(CORPUS is None, reason="MODELPORT_CORPUS names no folder of public models")
+@pytest.mark.parametrize("name", FROZEN_GRAPHS)
+def test_no_cut_between_two_nodes_of_a_public_graph_is_complete(name: str) -> None:
+    whole = (Path(CORPUS or "") / name).read_bytes()
+    window = Window(MemoryTree({name: whole}), name, len(whole))
+    stops = [found.stop for found in hop(window, 0, len(whole)) if found.number == NODE]
+    assert len(stops) > 2
+    for stop in stops[:: max(1, len(stops) // MAX_CUTS)]:
+        assert [each.completeness.state for each in looks(whole[:stop])] in ([], [State.INCOMPLETE], [State.CORRUPT])
 
 
 def test_a_graph_cut_inside_a_node_is_corrupt() -> None:

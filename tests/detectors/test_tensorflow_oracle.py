@@ -321,6 +321,16 @@ def test_every_public_graph_agrees(tf, corpus):
         assert_graph_agrees(tf, (Path(CORPUS) / path).read_bytes(), path)
 
 
+@needs_corpus
+def test_the_public_graphs_without_a_version_at_their_end_are_incomplete_and_no_others(corpus):
+    contents, found = corpus
+    models = [(detector, detection) for detector, detection in found if detector is graph_def.DETECTOR]
+    states = {detection.main: detector.extract(contents, detection).completeness.state for detector, detection in models}
+    marked = {path: graph_def.GraphDef.FromString((Path(CORPUS) / path).read_bytes()).HasField("versions") for path in states}
+    assert Counter(marked.values()) == {True: 3, False: 8}
+    assert states == {path: State.COMPLETE if is_marked else State.INCOMPLETE for path, is_marked in marked.items()}
+
+
 def assert_graph_agrees(tf, data, path):
     """Import the graph, and compare its placeholders, its ends and its constants."""
     tree = MemoryTree({path: data})
@@ -350,4 +360,4 @@ def assert_graph_agrees(tf, data, path):
     constants = [tf.make_ndarray(node.attr["value"].tensor) for node in message.node if node.op == "Const"]
     assert extraction.facts.parameters.stored == sum(each.size for each in constants if each.dtype != object)
     assert extraction.facts.operators == Counter(node.op for node in message.node)
-    assert extraction.completeness.state is State.COMPLETE
+    assert extraction.completeness.state is (State.COMPLETE if message.HasField("versions") else State.INCOMPLETE)
