@@ -24,6 +24,8 @@ LATEST = re.compile(rb'^[ \t]*model_checkpoint_path[ \t]*:[ \t]*"((?:[^"\\\n]|\\
 ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)")
 """Octal for bytes that are not ASCII, else the character itself: what the text format writes in names of files."""
 
+OCTAL_DIGITS = frozenset(b"%d" % digit for digit in range(8))
+
 ALL_PARTS = re.compile(r"-\?{5}-of-\d{5}$")
 """How the old single-file format in several parts is named there: `model.ckpt-?????-of-00002`."""
 
@@ -56,7 +58,8 @@ def _last_component(quoted: bytes) -> str:
 
 
 def _unescaped(found: re.Match[bytes]) -> bytes:
-    return bytes([int(found[1], 8) & 0xFF]) if found[1].isdigit() else found[1]
+    is_octal = found[1][:1] in OCTAL_DIGITS
+    return bytes([int(found[1], 8) & 0xFF]) if is_octal else found[1]
 
 
 def _beside(folder: str, name: str) -> str:

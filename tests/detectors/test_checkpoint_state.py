@@ -27,6 +27,7 @@ def latest(data, folder="run"):
         (b'model_checkpoint_path: "../../etc/passwd"', "run/passwd"),
         (rb'model_checkpoint_path: "C:\\models\\model.ckpt-12"', "run/model.ckpt-12"),
         (rb'model_checkpoint_path: "mod\303\251l \"a\""', 'run/modél "a"'),
+        (rb'model_checkpoint_path: "a\8b\9\0519"', "run/a8b9)9"),  # 8 and 9 are no octal digits
         (b'model_checkpoint_path: "model.ckpt-?????-of-00003"', "run/model.ckpt"),
         (b'all_model_checkpoint_paths: "a"\nmodel_checkpoint_path: "b"\nall_model_checkpoint_paths: "b"', "run/b"),
     ],
