@@ -80,12 +80,11 @@ LEFTOVER = re.compile(
 class BundleEntry:
     """One tensor, or one slice of a partitioned variable: bytes [offset, offset + size) of the data file *shard*.
 
-    name is the key as text, for a slice the name of its variable. dtype is TensorFlow's number (`tf_dtypes`).
+    dtype is TensorFlow's number (`tf_dtypes`).
     crc32c is masked, as stored. is_slice: the key begins with a zero byte. has_slices: the bytes lie in slices elsewhere.
     """
 
     key: bytes
-    name: str
     dtype: int
     shape: tuple[int, ...]
     shard: int
@@ -94,6 +93,11 @@ class BundleEntry:
     crc32c: int
     is_slice: bool
     has_slices: bool
+
+    @property
+    def name(self) -> str:
+        """Return the key as text, for a slice the name of its variable. Not kept: it may take four times the key's memory."""
+        return text(_variable_of(self.key) if self.is_slice else self.key)
 
     @property
     def elements(self) -> int:
@@ -269,7 +273,6 @@ def _entry(path: str, key: bytes, proto: BundleEntryProto) -> BundleEntry:
     is_slice = key.startswith(b"\x00")
     entry = BundleEntry(
         key=key,
-        name=text(_variable_of(key) if is_slice else key),
         dtype=proto.dtype,
         shape=shape_of(path, key, proto.shape),
         shard=proto.shard_id,

@@ -46,8 +46,13 @@ The worst block has an element per byte, and plain Python takes a microsecond fo
 MAX_KEY_BYTES = 16 << 10
 """Bytes of one key: the name of a variable, or the path to it in an object graph."""
 
-MAX_KEYS_BYTES = 256 << 20
-"""Bytes of all keys of a table, written out: a key that repeats the one before costs three bytes in the file."""
+MAX_KEYS_BYTES = 16 << 20
+"""Bytes of all keys of a table, written out: a key that repeats the one before costs three bytes in the file.
+
+A hundred bytes per tensor is usual, so this is some 160,000 tensors. As text a key may take four times as much memory."""
+
+MAX_BLOCKS = 1 << 16
+"""Data blocks of a table: 256 MiB in blocks of 4 KiB. Each takes about 12 µs, whether it holds entries or not."""
 
 MAX_VALUE_BYTES = 16 << 20
 """Bytes of one value."""
@@ -182,11 +187,16 @@ class _Blocks:
         """Yield (uncompressed bytes, offset) of every data block.
 
         Data blocks come one after the other: without that rule a few bytes of index could ask for the same block for ever.
+
+        Raises:
+            ModelLimit: there are more than `MAX_BLOCKS`, or another limit of this module was reached.
         """
         path = self._window.path
         index = read_footer(self._window)
         end = 0
-        for _, value in entries(self._read(index), path, index.offset):
+        for number, (_, value) in enumerate(entries(self._read(index), path, index.offset)):
+            if number >= MAX_BLOCKS:
+                raise ModelLimit(path, index.offset, "MAX_BLOCKS", f"more than {MAX_BLOCKS} data blocks")
             handle, _ = _handle(value, 0, len(value), path, index.offset)
             if handle.offset < end:
                 raise MalformedModel(path, index.offset, f"expected a block at or after byte {end}, found {handle.offset}")

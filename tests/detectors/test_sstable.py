@@ -187,6 +187,7 @@ def test_a_snappy_block_that_declares_too_much_is_stopped(monkeypatch):
         ("MAX_VALUE_BYTES", 8, [(b"1", b"123456789")]),
         ("MAX_KEYS_BYTES", 8, [(b"12345", b""), (b"12346", b"")]),
         ("MAX_BLOCK_BYTES", 8, [(b"12345", b"")]),
+        ("MAX_BLOCKS", 0, [(b"1", b"")]),
     ],
 )
 def test_each_limit_stops_the_reading_by_its_name(monkeypatch, limit, value, entries):
@@ -194,6 +195,29 @@ def test_each_limit_stops_the_reading_by_its_name(monkeypatch, limit, value, ent
     with pytest.raises(ModelLimit) as caught:
         read(build.table(build.block(entries)))
     assert caught.value.limit == limit
+
+
+def test_empty_blocks_count_too(monkeypatch):
+    monkeypatch.setattr(sstable, "MAX_BLOCKS", 3)
+    empty = struct.pack("<II", 0, 1)
+    places = [(number * (len(empty) + 5), len(empty)) for number in range(4)]
+    assert read(raw_table(*[empty] * 3, handles=places[:3])) == []
+    for reader in (read, lambda data: sstable.read_first(window(data))):
+        with pytest.raises(ModelLimit) as caught:
+            reader(raw_table(*[empty] * 4, handles=places))
+        assert caught.value.limit == "MAX_BLOCKS"
+
+
+def test_keys_that_share_long_prefixes_are_stopped_before_they_fill_the_memory():
+    """A third of a megabyte that stands for 260 MB of keys."""
+    prefix = b"k" * 15_800
+    entry = build.varint(len(prefix)) + build.varint(6) + build.varint(0)
+    rest = b"".join(entry + b"%06d" % number for number in range(1, 16_500))
+    first = build.varint(0) + build.varint(len(prefix) + 6) + build.varint(0) + prefix + b"000000"
+    block = first + rest + struct.pack("<II", 0, 1)
+    with pytest.raises(ModelLimit) as caught:
+        read(raw_table(block, handles=[(0, len(block))]))
+    assert caught.value.limit == "MAX_KEYS_BYTES"
 
 
 KEYS = st.lists(st.binary(min_size=1, max_size=12), unique=True, max_size=12).map(sorted)
