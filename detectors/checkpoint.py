@@ -171,10 +171,12 @@ def _holds_records(contents: Contents, path: str) -> bool:
 
 
 def _with_meta(contents: Contents, prefix: str, files: Iterable[str]) -> tuple[str, ...]:
-    """Return *files*, and the graph of *prefix* where there is one, sorted."""
+    """Return *files*, and the graph of *prefix* where there is one or nothing was written of it yet, sorted."""
     meta = contents.find(f"{prefix}.meta")
-    has_graph = meta is not None and contents.is_free(meta.path) and may_be_meta_graph(contents.head(meta))
-    return tuple(sorted([*files, f"{prefix}.meta"] if has_graph else files))
+    if meta is None or not contents.is_free(meta.path):
+        return tuple(sorted(files))
+    has_graph = meta.size == 0 or may_be_meta_graph(contents.head(meta))
+    return tuple(sorted([*files, meta.path] if has_graph else files))
 
 
 def _single_files(contents: Contents, others: list[FileEntry], known: frozenset[str]) -> Iterator[Detection]:
@@ -242,9 +244,15 @@ def _read_single_files(contents: Contents, detection: Detection) -> tuple[Extrac
     count = sum(tensor.elements for tensor in tensors if tensor.is_number)
     stored = Stored(tensors, Parameters(stored=count), bundles.dtypes_of(tensors))
     details = {"layout": SINGLE_FILE_LAYOUT, "num_shards": len(paths), **_estimate(stored)}
-    missing = tuple(bundles.told(Problem(path, "is missing") for path in missing_parts(paths)))
-    completeness = Completeness(State.INCOMPLETE, missing) if missing else Completeness()
-    return Extraction(_facts(stored, "graph", details), completeness), stored
+    return Extraction(_facts(stored, "graph", details), _completeness_of_parts(paths)), stored
+
+
+def _completeness_of_parts(paths: Iterable[str]) -> Completeness:
+    named, count = missing_parts(paths)
+    problems = [Problem(path, "is missing") for path in named]
+    if count > len(named):
+        problems.append(Problem(named[-1], f"and {count - len(named)} more files after this one"))
+    return Completeness(State.INCOMPLETE, tuple(problems)) if problems else Completeness()
 
 
 def _facts(stored: Stored, style: str, details: Mapping[str, Any]) -> ModelFacts:
@@ -271,8 +279,12 @@ def _with_graph(contents: Contents, detection: Detection, extraction: Extraction
     path = f"{detection.root}.meta"
     if path not in detection.files:
         return extraction
+    entry = _entry(contents, path)
+    if entry.size == 0:
+        problem = Problem(path, "is empty: its save has not finished")
+        return replace(extraction, completeness=extraction.completeness.and_also(State.INCOMPLETE, problem))
     try:
-        meta = read_meta_graph(contents, _entry(contents, path))
+        meta = read_meta_graph(contents, entry)
     except MalformedModel as exc:
         completeness = extraction.completeness.and_also(State.CORRUPT, Problem(path, exc.reason))
         return replace(extraction, completeness=completeness)

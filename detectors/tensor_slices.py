@@ -15,11 +15,13 @@ and every other entry, named by an encoded slice, holds bytes.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from google.protobuf.message import DecodeError
 
-from detectors.bundle import StoredTensor, shape_of
+from detectors.bundle import MAX_PROBLEMS, StoredTensor, shape_of
 from detectors.detection import Contents
 from detectors.errors import MalformedModel, ModelLimit
 from detectors.protos.tensorflow_pb2 import TensorShapeProto
@@ -52,13 +54,18 @@ def prefix_of(path: str) -> str:
     return part["prefix"] if part else path
 
 
-def missing_parts(paths: Iterable[str]) -> Iterator[str]:
-    """Yield the paths that the names of *paths*, parts of one checkpoint, promise beside them, in order."""
+def missing_parts(paths: Iterable[str]) -> tuple[tuple[str, ...], int]:
+    """Return the paths that the names of *paths*, parts of one checkpoint, promise beside them, and how many there are.
+
+    The first `MAX_PROBLEMS` are named, in order; five digits may promise 99,999 files, and each name another number of them.
+    """
     found = set(paths)
-    counts = {part["count"]: part["prefix"] for path in found if (part := PART.fullmatch(path))}
-    for count, prefix in counts.items():
-        names = (f"{prefix}-{number:05d}-of-{count}" for number in range(int(count)))
-        yield from (name for name in names if name not in found)
+    parts = [part for path in sorted(found) if (part := PART.fullmatch(path))]
+    present = Counter((part["prefix"], part["count"]) for part in parts if int(part["number"]) < int(part["count"]))
+    totals = {(part["prefix"], part["count"]): int(part["count"]) for part in parts}
+    promised = (f"{prefix}-{number:05d}-of-{count}" for (prefix, count), total in totals.items() for number in range(total))
+    named = islice((name for name in promised if name not in found), MAX_PROBLEMS)
+    return tuple(named), sum(totals.values()) - present.total()
 
 
 def read_tensors(contents: Contents, file: FileEntry) -> tuple[StoredTensor, ...]:

@@ -285,6 +285,25 @@ def test_a_truncated_graph_is_corrupt_and_the_other_facts_stay():
         assert extraction.completeness.state is (State.COMPLETE if whole_fields else State.CORRUPT)
 
 
+def test_an_empty_graph_beside_a_checkpoint_is_an_unfinished_save_of_it():
+    detection, extraction = only({**FILES, "run/m.meta": b""})
+    assert "run/m.meta" in detection.files
+    problem = Problem("run/m.meta", "is empty: its save has not finished")
+    assert (extraction.completeness.state, extraction.completeness.problems) == (State.INCOMPLETE, (problem,))
+    assert extraction.facts.parameters.stored == 9
+
+
+def test_a_graph_that_may_not_be_read_is_told():
+    class Forbidden(MemoryTree):
+        def read(self, path, start, stop):
+            if path.endswith(".meta"):
+                raise Unreadable(path, "permission denied")
+            return super().read(path, start, stop)
+
+    contents, _ = found_in({**FILES, "run/m.meta": build.meta_graph()}, Forbidden)
+    assert contents.unread == {"run/m.meta": "permission denied"}
+
+
 def ends_of_fields(meta):
     """Where a message may end and still parse: behind each of its fields, all shorter than 128 bytes."""
     ends, position = [], 0
@@ -332,6 +351,12 @@ def test_a_v1_checkpoint_in_parts_is_one_and_needs_them_all():
     assert (extraction.facts.details["tensors"], extraction.completeness.state) == (3, State.COMPLETE)
     extraction = only({"m.ckpt-00000-of-00002": first})[1]
     assert extraction.completeness.problems == (Problem("m.ckpt-00001-of-00002", "is missing"),)
+
+
+def test_many_missing_parts_of_a_v1_checkpoint_are_counted():
+    problems = only({"m.ckpt-00000-of-00030": build.single_file(TENSORS)})[1].completeness.problems
+    assert len(problems) == 21
+    assert problems[-1] == Problem("m.ckpt-00020-of-00030", "and 9 more files after this one")
 
 
 def test_a_truncated_v1_checkpoint_is_never_complete():

@@ -78,8 +78,19 @@ def test_a_part_has_the_prefix_of_the_whole(path, prefix):
 
 
 def test_the_parts_that_are_missing_are_named():
-    assert list(tensor_slices.missing_parts(["m-00001-of-00003"])) == ["m-00000-of-00003", "m-00002-of-00003"]
-    assert list(tensor_slices.missing_parts(["m"])) == []
+    assert tensor_slices.missing_parts(["m-00001-of-00003"]) == (("m-00000-of-00003", "m-00002-of-00003"), 2)
+    assert tensor_slices.missing_parts(["m-00000-of-00001"]) == ((), 0)
+    assert tensor_slices.missing_parts(["m"]) == ((), 0)
+
+
+def test_a_part_beyond_the_count_does_not_stand_in_for_one():
+    assert tensor_slices.missing_parts(["m-00000-of-00002", "m-00002-of-00002"]) == (("m-00001-of-00002",), 1)
+
+
+def test_many_missing_parts_are_counted_without_naming_each():
+    """Eighty names promise some eight million files."""
+    names, count = tensor_slices.missing_parts([f"m-00000-of-{99_999 - number}" for number in range(80)])
+    assert (len(names), names[0], count) == (20, "m-00001-of-99920", sum(99_998 - number for number in range(80)))
 
 
 @given(st.binary(max_size=60))
