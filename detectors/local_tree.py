@@ -44,9 +44,12 @@ MAX_LINK_STEPS = 2_000_000
 MAX_OPEN_FILES = 16
 """Files kept open between reads."""
 
-GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV})
-REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENODEV})
-"""ENXIO and ENODEV: a socket or a device that nobody serves has taken the place of the file."""
+GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ESRCH})
+"""ESRCH: a file of /proc whose process has ended."""
+
+REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENODEV, errno.EINVAL})
+"""ENXIO and ENODEV: a socket or a device that nobody serves has taken the place of the file. EINVAL: a file of /proc or /sys
+that is none to be read like this."""
 
 
 class LocalTree:
@@ -287,19 +290,20 @@ class _Listing:
             with os.scandir(descriptor) as names:
                 for name in names:
                     self._meet(prefix, name.name, descriptor)
-        except PermissionError as exc:
+        except OSError as exc:
             self._forgive(folder, exc)
         finally:
             os.close(descriptor)
 
     def _meet(self, prefix: str, name: str, folder: int) -> None:
         """Put one name where it belongs. One system call; two and more for a link."""
-        try:
-            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return
         path = prefix + name
         self._count(path)
+        try:
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except OSError as exc:
+            self._forgive(path, exc)
+            return
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFREG:
             self._add_file(FileEntry(path, status.st_size, _version(status), status.st_ctime))
@@ -323,10 +327,10 @@ class _Listing:
         if self._path_bytes > MAX_PATH_BYTES:
             raise TreeLimit(path, f"the paths of the tree take more than {MAX_PATH_BYTES} bytes (limit MAX_PATH_BYTES)")
 
-    def _forgive(self, folder: str, exc: OSError) -> None:
-        """Remark on a folder that may not be listed, and pass over one that has vanished; anything else is raised."""
-        if isinstance(exc, PermissionError):
-            self.passed_over.append(PassedOver(folder, Passed.UNREADABLE, f"may not be listed ({exc.strerror})"))
+    def _forgive(self, path: str, exc: OSError) -> None:
+        """Remark on what may not be listed, and pass over what has vanished; anything else is raised."""
+        if exc.errno in REFUSED:
+            self.passed_over.append(PassedOver(path, Passed.UNREADABLE, f"may not be listed ({exc.strerror})"))
         elif exc.errno not in GONE:
             raise exc
 

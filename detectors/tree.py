@@ -11,6 +11,7 @@ Laws (each has a test of the same name):
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -98,9 +99,17 @@ def check_range(start: int, stop: int) -> None:
         raise ValueError(f"not a range: [{start}, {stop})")
 
 
+NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Surrogates that stand for no byte of a file name; JSON can name such a file, no listing has one."""
+
+
 def readable(path: str) -> str:
-    """Return *path* as text that any terminal and any database takes: what is not UTF-8 is backslash-escaped."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """Return *path*, any string, as text that can be written as UTF-8: what is not UTF-8 is backslash-escaped.
+
+    Control characters stay what they are.
+    """
+    whole = NO_BYTE.sub(lambda found: f"\\u{ord(found[0]):04x}", path)
+    return whole.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class MemoryTree:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detectors import beneath, local_tree
 from detectors.errors import TreeChanged, TreeLimit, TreeUnavailable, Unreadable
@@ -505,3 +507,73 @@ def open_descriptors() -> int:
 def _all_are_trees(memory: MemoryTree, disk: LocalTree, counting: CountingTree) -> tuple[FileTree, ...]:
     """Checked by the type checker alone: the classes fit the protocol."""
     return memory, disk, counting
+
+
+@given(st.text(st.characters(codec=None, exclude_categories=())))
+def test_any_string_is_readable_as_utf8(path: str) -> None:
+    shown = readable(path)
+    assert readable(shown.encode("utf-8").decode("utf-8")) == shown
+
+
+@given(st.text())
+def test_what_is_unicode_is_shown_as_it_is(path: str) -> None:
+    assert readable(path) == path
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("w\udcff.bin", "w\\xff.bin"),
+        ("\ud800.bin", "\\ud800.bin"),
+        ("\udbff\udc7f", "\\udbff\\udc7f"),
+        ("\udd00", "\\udd00"),
+        ("\udc80", "\\x80"),
+    ],
+)
+def test_half_a_surrogate_pair_is_escaped(path: str, shown: str) -> None:
+    assert readable(path) == shown
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EACCES])
+def test_a_name_that_cannot_be_looked_up_is_remarked_on_and_the_rest_is_listed(
+    on_disk: Build, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    tree = on_disk({"a": b"", "odd": b"", "z": b""})
+    stat_of = os.stat
+
+    def stat(name: str, **how: object) -> os.stat_result:
+        if name == "odd":
+            raise OSError(code, os.strerror(code), name)
+        return stat_of(name, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(local_tree.os, "stat", stat)
+    assert [entry.path for entry in tree.files()] == ["a", "z"]
+    assert tree.passed_over == (PassedOver("odd", Passed.UNREADABLE, f"may not be listed ({os.strerror(code)})"),)
+
+
+def test_a_folder_that_cannot_be_opened_is_remarked_on_and_the_rest_is_listed(
+    on_disk: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = on_disk({"a": b"", "odd/b": b""})
+    opening = local_tree.open_beneath
+
+    def open_or_refuse(root: int, path: str, flags: int) -> int:
+        if path == "odd":
+            raise OSError(errno.EINVAL, "Invalid argument", path)
+        return opening(root, path, flags)
+
+    monkeypatch.setattr(local_tree, "open_beneath", open_or_refuse)
+    assert [entry.path for entry in tree.files()] == ["a"]
+    assert tree.passed_over == (PassedOver("odd", Passed.UNREADABLE, "may not be listed (Invalid argument)"),)
+
+
+def test_a_file_that_the_system_will_not_read_is_unreadable(on_disk: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = on_disk({"a": b"1234"})
+    list(tree.files())
+
+    def refuse(*_: object) -> bytes:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(local_tree.os, "pread", refuse)
+    with pytest.raises(Unreadable, match="Invalid argument"):
+        tree.read("a", 0, 4)
