@@ -41,6 +41,7 @@ class Contents:
         self.entries = tuple(sorted(entries))
         self._paths = [entry.path for entry in self.entries]
         self._by_path = {entry.path: entry for entry in self.entries}
+        self._children: dict[str, list[FileEntry]] | None = None
         self._heads: dict[str, bytes] = {}
         self._taken: set[str] = set()
         self.unread: dict[str, str] = {}
@@ -55,6 +56,14 @@ class Contents:
             return self.entries
         first = bisect_left(self._paths, folder + "/")
         return self.entries[first : bisect_left(self._paths, folder + "0", first)]  # "0" follows "/" in ASCII
+
+    def children(self, folder: str) -> tuple[FileEntry, ...]:
+        """Return the files right inside *folder* ("" is the tree itself), sorted by path, whatever lies deeper."""
+        if self._children is None:
+            self._children = {}
+            for entry in self.entries:
+                self._children.setdefault(folder_of(entry.path), []).append(entry)
+        return tuple(self._children.get(folder, ()))
 
     def free(self) -> Iterator[FileEntry]:
         """Yield the files that no detection has taken yet, sorted by path."""

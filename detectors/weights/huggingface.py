@@ -99,7 +99,7 @@ def _detect(contents: Contents, root: str) -> Iterator[Detection]:
 
 
 def _folder(contents: Contents, root: str) -> _Folder:
-    inside = [one for one in contents.below(root) if folder_of(one.path) == root and contents.is_free(one.path)]
+    inside = [one for one in contents.children(root) if contents.is_free(one.path)]
     return _Folder(
         config=next((one for one in inside if _name(one) == CONFIG), None),
         indexes=tuple(one for one in inside if INDEX.fullmatch(_name(one))),

@@ -35,6 +35,13 @@ def test_below_is_what_starts_with_the_folder(paths: list[str], folder: str) -> 
     assert found == sorted(path for path in paths if path.startswith(folder + "/"))
 
 
+def test_children_of_a_folder_are_what_lies_right_inside() -> None:
+    contents = contents_of("a/1", "a/b/2", "a-b", "ab/3", "z")
+    assert [entry.path for entry in contents.children("a")] == ["a/1"]
+    assert [entry.path for entry in contents.children("")] == ["a-b", "z"]
+    assert contents.children("nowhere") == ()
+
+
 def test_a_head_is_read_once() -> None:
     tree = CountingTree(MemoryTree({"a": b"x" * 10_000}))
     contents = Contents(tree, tree.files())
