@@ -93,9 +93,9 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec"
 def match(contents: Contents) -> Iterator[Detection]:
     """Yield a detection per folder that is, or is becoming, a SavedModel; what lies inside another one is part of it."""
     claimed: set[str] = set()
-    for root in sorted(_marked(contents)):
-        detection = _detection(contents, root)
-        if detection is not None and detection.main not in claimed:
+    for root, mark in sorted(_marked(contents).items()):  # an outer folder comes before what lies inside it
+        detection = _detection(contents, root) if mark not in claimed else None
+        if detection is not None:
             claimed.update(detection.files)
             yield detection
 
@@ -116,22 +116,23 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
     return _whole(contents, detection, model, findings)
 
 
-def _marked(contents: Contents) -> set[str]:
-    roots = set()
+def _marked(contents: Contents) -> dict[str, str]:
+    """Return the folders that look like a SavedModel, each with the path of a file that says so."""
+    roots: dict[str, str] = {}
     for entry in contents.free():
         if "saved_model." in entry.path or "variables/variables" in entry.path:
             found = MARK.fullmatch(entry.path)
             if found:
-                roots.add(found[1] or "")
+                roots.setdefault(found[1] or "", entry.path)
     return roots
 
 
 def _detection(contents: Contents, root: str) -> Detection | None:
     main = main_of(contents, root)
+    if main is None and contents.find(within(root, "variables/checkpoint")):
+        return None  # a training loop keeps its checkpoints there; an export has no such file
     files = files_of(contents, root)
     if main is None:
-        if contents.find(within(root, "variables/checkpoint")):
-            return None  # a training loop keeps its checkpoints there; an export has no such file
         main, saw = _first_trace(files), "part of an export, no saved_model file"
         return Detection(FORMAT, ModelType.TENSORFLOW, root, main, (Evidence(main, 0, saw),), files)
     return Detection(FORMAT, ModelType.TENSORFLOW, root, main, (_evidence(contents, main),), files)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors import saved_model
 from detectors.detection import Contents, detect
 from detectors.errors import DetectorError, MalformedModel, TreeUnavailable
 from detectors.facts import Detection, Extraction, Parameters, Problem, Severity, State, TensorSpec
@@ -573,3 +574,12 @@ def test_a_read_that_fails_is_never_taken_for_a_fact() -> None:
         contents = Contents(flaky, MemoryTree(files).files())
         with pytest.raises(TreeUnavailable):
             DETECTOR.extract(contents, detect(contents, [DETECTOR])[0][1])
+
+
+def test_models_inside_each_other_are_one_and_its_files_are_gathered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    gathered: list[str] = []
+    files_of = saved_model.files_of
+    monkeypatch.setattr(saved_model, "files_of", lambda contents, root: gathered.append(root) or files_of(contents, root))
+    found = found_in({"assets/" * depth + "saved_model.pb": b"" for depth in range(50)})
+    assert [(one.root, len(one.files)) for one in found] == [("", 50)]
+    assert gathered == [""]
