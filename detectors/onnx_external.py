@@ -16,9 +16,11 @@ Source: onnx/docs/ExternalData.md of onnx 1.23. Runtimes have followed such name
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Any
 
 from detectors.detection import Contents, folder_of
@@ -47,6 +49,9 @@ SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 MEMORY_TAG = "_MEM_ADDR_"
 """onnxruntime takes a location such as `*/_ORT_MEM_ADDR_/*` for an address in its own memory."""
 
+
+Barrier = tuple[str, str]
+"""The path of something that was passed over, with a slash behind it, and why."""
 
 Keys = dict[bytes, list[bytes]]
 """What `external_data` of one tensor says: the values of each key, in order. Readers take the last."""
@@ -119,10 +124,10 @@ def _parts(contents: Contents, main: str, external: Iterable[tuple[Held, Keys]])
     for held, keys in external:
         for location in keys.get(b"location", ()):
             ranges.setdefault(location.decode("utf-8", "surrogateescape"), []).append(_range(held, keys))
-    remarks = contents.tree.passed_over if isinstance(contents.tree, RemarksOnListing) else ()
-    passed_over = {passed.path: str(passed.why) for passed in remarks}
+    folder = folder_of(main)
+    barriers = _barriers(contents, folder)
     for name, taken in sorted(ranges.items()):
-        yield _locate(contents, passed_over, folder_of(main), name, tuple(taken))
+        yield _locate(contents, barriers, folder, name, tuple(taken))
 
 
 def _range(held: Held, keys: Keys) -> tuple[int, int]:
@@ -142,7 +147,7 @@ def _expected_bytes(held: Held) -> int | None:
 
 
 def _locate(
-    contents: Contents, passed_over: Mapping[str, str], folder: str, location: str, ranges: tuple[tuple[int, int], ...]
+    contents: Contents, barriers: tuple[Barrier, ...], folder: str, location: str, ranges: tuple[tuple[int, int], ...]
 ) -> Part:
     outside = _why_outside(location)
     if outside:
@@ -151,19 +156,19 @@ def _locate(
     entry = contents.find(path)
     if entry is not None:
         return Part(location, ranges, path, entry.size, None)
-    return Part(location, ranges, path, None, _why_not_regular(passed_over, folder, path))
+    return Part(location, ranges, path, None, _why_not_regular(barriers, path))
 
 
 def _segments(location: str) -> list[str]:
-    return [segment for segment in location.split("/") if segment not in ("", ".")]
+    return [segment for segment in location.split("/") if segment and segment != "."]
 
 
 def _why_outside(location: str) -> str | None:
     """Return why the name itself forbids to follow it, None where it is a plain relative path."""
-    if not _segments(location):
-        return "it names no file"
     if len(location) > MAX_LOCATION_BYTES:
         return f"it is longer than {MAX_LOCATION_BYTES} bytes"
+    if all(segment in ("", ".") for segment in location.split("/")):
+        return "it names no file"
     if "\0" in location or "\\" in location:
         return "it holds a NUL or a backslash"
     if location.startswith("/") or SCHEME.match(location):
@@ -175,13 +180,26 @@ def _why_outside(location: str) -> str | None:
     return None
 
 
-def _why_not_regular(passed_over: Mapping[str, str], folder: str, path: str) -> str | None:
-    """Return why a name that is not listed never will be: the listing passed it, or a folder on the way to it, over."""
-    begin = len(folder) + 1 if folder else 0
-    ends = [begin + index for index, letter in enumerate(path[begin:]) if letter == "/"]
-    for way in (path[:end] for end in [*ends, len(path)]):
-        if way in passed_over:
-            return f"it leads through what is not a regular file ({passed_over[way]})"
+def _barriers(contents: Contents, folder: str) -> tuple[Barrier, ...]:
+    """Return what the listing passed over below *folder*: the path with a slash and the reason, sorted, none inside another."""
+    remarks = contents.tree.passed_over if isinstance(contents.tree, RemarksOnListing) else ()
+    inside = folder and folder + "/"
+    found = sorted((one.path + "/", str(one.why)) for one in remarks if one.path.startswith(inside))
+    barriers: list[Barrier] = []
+    for path, why in found:
+        if not barriers or not path.startswith(barriers[-1][0]):
+            barriers.append((path, why))
+    return tuple(barriers)
+
+
+def _why_not_regular(barriers: tuple[Barrier, ...], path: str) -> str | None:
+    """Return why a name that is not listed never will be: the listing passed it, or a folder on the way to it, over.
+
+    As no barrier lies inside another, only the last one that does not sort after *path* can be on its way.
+    """
+    place = bisect_right(barriers, path + "/", key=itemgetter(0))
+    if place and (path + "/").startswith(barriers[place - 1][0]):
+        return f"it leads through what is not a regular file ({barriers[place - 1][1]})"
     return None
 
 

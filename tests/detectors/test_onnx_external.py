@@ -263,3 +263,21 @@ def test_what_is_told_of_many_bad_names_is_bounded() -> None:
     tensors = [build.external_tensor(location=f"../{i}") for i in range(3000)]
     extraction = extract_from(WatchedTree({"run/m.onnx": build.model(build.small_graph(initializers=tensors))}))
     assert len(extraction.findings) == len(extraction.completeness.problems) == 1000
+
+
+def test_a_location_longer_than_any_path_is_a_finding() -> None:
+    longest = extract(build.external_tensor(location="a/" * 2048, length="24"))
+    longer = extract(build.external_tensor(location="a/" * 2048 + "a", length="24"))
+    assert longest.findings == ()
+    assert "it is longer than 4096 bytes" in longer.findings[0].message
+
+
+def test_of_what_was_passed_over_only_what_is_on_the_way_counts() -> None:
+    data = build.model(build.small_graph(initializers=[build.external_tensor(location="d/w.bin", length="24")]))
+    found = [
+        extract_from(
+            WatchedTree({"run/m.onnx": data}, tuple(PassedOver(path, Passed.LINK_INSIDE, "") for path in passed))
+        ).findings
+        for passed in (("run/d", "run/d-x", "run/d/a"), ("run/d-x", "run/d/a", "run/d/w.bin.1"))
+    ]
+    assert [len(one) for one in found] == [1, 0]
