@@ -29,6 +29,9 @@ MAX_METADATA_BYTES = 16 << 20
 MAX_METADATA_METRICS = 1_000
 """Numbers taken from `metrics`; the value itself is kept whole."""
 
+MAX_METRIC_NAME = 1_024
+"""Characters of the name of a number; one with a longer name is not taken."""
+
 MAX_NOTES = 20
 """Further files of the same name that are told one by one."""
 
@@ -51,14 +54,30 @@ def read_metadata(contents: Contents, declared: ModelType | None, detected: Mode
 
 
 def metadata_metrics(metadata: Metadata) -> Iterator[Metric]:
-    """Yield the numbers under `metrics` of metadata that count, at most `MAX_METADATA_METRICS`; no step, no session."""
-    listed = metadata.value.get("metrics") if isinstance(metadata.value, dict) else None
-    if not metadata.used or metadata.source is None or not isinstance(listed, list):
+    """Yield the numbers under `metrics` of metadata that count, within the limits of this module; no step, no session."""
+    if not metadata.used or metadata.source is None:
         return
-    for item in listed[:MAX_METADATA_METRICS]:
+    for item in _listed(metadata.value)[:MAX_METADATA_METRICS]:
         name, value = _named_number(item)
-        if name is not None and value is not None:
+        if name is not None and value is not None and len(name) <= MAX_METRIC_NAME:
             yield Metric(name, value, None, "", metadata.source)
+
+
+def _listed(value: Any) -> list[Any]:
+    listed = value.get("metrics") if isinstance(value, dict) else None
+    return listed if isinstance(listed, list) else []
+
+
+def _left_out(value: Any, path: str) -> Iterator[Note]:
+    """Yield what a limit leaves out of `metrics`."""
+    listed = _listed(value)
+    if len(listed) > MAX_METADATA_METRICS:
+        surplus = len(listed) - MAX_METADATA_METRICS
+        yield Note(path, f"{surplus} entries of metrics are left out (limit MAX_METADATA_METRICS)")
+    names = [name for name, _ in map(_named_number, listed[:MAX_METADATA_METRICS]) if name is not None]
+    too_long = sum(len(name) > MAX_METRIC_NAME for name in names)
+    if too_long:
+        yield Note(path, f"{too_long} metrics with long names are left out (limit MAX_METRIC_NAME)")
 
 
 def _places(contents: Contents) -> Iterator[FileEntry]:
@@ -80,7 +99,7 @@ def _read(contents: Contents, entry: FileEntry, why: str, notes: tuple[Note, ...
     except (ModelError, Unreadable) as exc:
         kind = "not valid JSON" if isinstance(exc, JsonError) else "not read"
         return Metadata(source=entry.path, raw=raw, why=f"not used: {kind}: {exc}", notes=(*notes, Note(entry.path, str(exc))))
-    return Metadata(value, entry.path, raw, used=True, why=why, notes=(*notes, *remarks))
+    return Metadata(value, entry.path, raw, used=True, why=why, notes=(*notes, *remarks, *_left_out(value, entry.path)))
 
 
 def _named_number(item: Any) -> tuple[str | None, float | None]:

@@ -119,3 +119,16 @@ def test_metadata_that_do_not_count_have_no_metrics():
 def test_at_most_a_thousand_numbers_are_taken():
     listed = b'{"metrics": [' + b",".join([b'{"name": "a", "numberValue": 1}'] * (MAX_METADATA_METRICS + 1)) + b"]}"
     assert len(list(metadata_metrics(read_metadata(contents({NAME: listed}), None)))) == 1000
+
+
+def test_a_number_with_a_long_name_is_left_out_and_noted():
+    listed = b'{"metrics": [{"name": "%s", "numberValue": 1}, {"name": "%s", "numberValue": 2}]}'
+    found = read_metadata(contents({NAME: listed % (b"a" * 1024, b"b" * 1025)}), None)
+    assert [metric.value for metric in metadata_metrics(found)] == [1.0]
+    assert found.notes == (Note(NAME, "1 metrics with long names are left out (limit MAX_METRIC_NAME)"),)
+
+
+def test_numbers_beyond_the_limit_are_noted():
+    listed = b'{"metrics": [' + b",".join([b'{"name": "a", "numberValue": 1}'] * (MAX_METADATA_METRICS + 3)) + b"]}"
+    found = read_metadata(contents({NAME: listed}), None)
+    assert found.notes == (Note(NAME, "3 entries of metrics are left out (limit MAX_METADATA_METRICS)"),)
