@@ -15,7 +15,7 @@ Source: FlatBuffers internals (flatbuffers.dev/internals).
 from __future__ import annotations
 
 from detectors.errors import MalformedModel, ModelLimit
-from detectors.facts import Extraction, ModelFacts, Parameters
+from detectors.facts import Completeness, Extraction, ModelFacts, Parameters, Problem, State
 from detectors.weights.single_file import HEADER_NOTE, EndsEarly, number, piece
 from detectors.wire import Window
 
@@ -28,7 +28,10 @@ MAX_TEXT_BYTES = 4096
 MAX_RANK = 64
 
 PADDING_BYTES = 16
-"""What writers put after the last value at most, to align it."""
+"""Zeros that writers put after the last value are fewer than these; they align it."""
+
+SIZE_UNIT_BYTES = 4
+"""The length of every FlatBuffer is a multiple of this. Source: FlatBufferBuilder::Finish aligns to its 32-bit root offset."""
 
 
 class Flatbuffer:
@@ -123,7 +126,19 @@ class Flatbuffer:
         self.reach = max(self.reach, stop)
 
     def told(self, stored: int, dtypes: dict[str, int], **details: object) -> Extraction:
-        """Return the facts of the model; its end is proven where something that was seen reaches it."""
-        proven = self._window.size - self.reach < PADDING_BYTES
+        """Return the facts of the model; its end is proven where nothing but padding follows what was seen.
+
+        A cut of a whole number of units that takes nothing but padding cannot be told, and loses nothing.
+        """
+        proven = self._is_padding()
         about = {"note": HEADER_NOTE, "completeness_checked": proven, **details}
-        return Extraction(ModelFacts(parameters=Parameters(stored=stored), dtypes=dtypes, details=about))
+        facts = ModelFacts(parameters=Parameters(stored=stored), dtypes=dtypes, details=about)
+        if not proven or self._window.size % SIZE_UNIT_BYTES == 0:
+            return Extraction(facts)
+        reason = f"expected a length of whole {SIZE_UNIT_BYTES} bytes, found {self._window.size}: its last padding is cut off"
+        return Extraction(facts, Completeness(State.INCOMPLETE, (Problem(self._window.path, reason),)))
+
+    def _is_padding(self) -> bool:
+        """Tell whether all that follows what was seen is a few zeros."""
+        count = self._window.size - self.reach
+        return count < PADDING_BYTES and not any(piece(self._window, self.reach, count))

@@ -8,6 +8,9 @@ skipped over.
     tensor: string name | u32 rank | u64 dims… | u32 type | u64 offset
     padding up to a multiple of `general.alignment` | data, to which the offsets refer
 
+The padding, at the end of the file too, holds nothing, and writers leave it out where there are no tensors: a file is whole
+where its last tensor ends, or without tensors its header. A cut inside the padding is not told.
+
 Version 1 has u32 where later ones have u64, and is only told by name. Either byte order occurs.
 Source: ggml/docs/gguf.md, version 3.
 """

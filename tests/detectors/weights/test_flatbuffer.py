@@ -112,3 +112,23 @@ def test_real_models_are_whole_and_never_so_when_cut_off(path: str, stored: int)
     assert extraction.facts.details["completeness_checked"] is True
     sizes = range(8, len(data) - 4, max(1, len(data) // 500))
     assert {state(path, data[:size]) for size in sizes} == {"incomplete"}
+
+
+@pytest.mark.parametrize("path", [path for path, _ in REAL])
+@pytest.mark.skipif(CORPUS is None, reason="MODELPORT_CORPUS is not set")
+def test_no_real_file_without_its_last_bytes_is_complete(path: str) -> None:
+    data = (Path(CORPUS or "") / path).read_bytes()
+    assert state("model", data) == "complete"
+    assert {state("model", data[:-cut]) for cut in range(1, 4)} == {"incomplete"}
+
+
+def test_padding_that_is_cut_off_is_told_and_named() -> None:
+    whole = tflite() + bytes(-len(tflite()) % 4 + 4)
+    _, extraction = look_at("m.tflite", whole[:-1])
+    assert extraction.completeness.state == "incomplete"
+    assert problem(extraction) == (f"expected a length of whole 4 bytes, found {len(whole) - 1}: its last padding is cut off")
+
+
+def test_what_follows_and_is_no_padding_leaves_the_end_unproven() -> None:
+    _, extraction = look_at("m.tflite", tflite() + b"\0\0\1\0")
+    assert (extraction.completeness.state, extraction.facts.details["completeness_checked"]) == ("complete", False)

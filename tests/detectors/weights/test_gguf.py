@@ -105,3 +105,12 @@ def test_more_strings_than_the_limit_are_not_walked(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("head", [b"GGUF", b"GGUF\0\0\0\0", b"GGUG\3\0\0\0", b"GGUF\xff\xff\xff\xff"])
 def test_other_files_are_not_mistaken_for_it(head: bytes) -> None:
     assert formats({"m.gguf": head + bytes(30)}) == []
+
+
+def test_a_file_without_tensors_is_whole_where_its_header_ends() -> None:
+    """Its padding holds nothing, and writers of vocabularies leave it out."""
+    pair = gguf_pair("general.architecture", 8, gguf_text("llama"))
+    padded = gguf({}, 0, [pair])
+    header = 24 + len(pair)
+    assert {state("m", padded[:size]) for size in range(header, len(padded) + 1)} == {"complete"}
+    assert state("m", padded[: header - 1]) == "incomplete"
