@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from types import MappingProxyType
@@ -229,9 +229,17 @@ def shape_of(path: str, name: bytes, shape: TensorShapeProto) -> tuple[int, ...]
         MalformedModel: a size is unknown, or there are more axes or elements than a tensor has.
     """
     sizes = tuple([dim.size for dim in shape.dim])
-    if len(sizes) > MAX_RANK or shape.unknown_rank or any(size < 0 for size in sizes) or prod(sizes) >= MAX_COUNT:
+    if shape.unknown_rank or elements_in(sizes) is None:
         raise MalformedModel(path, None, f"{text(name[:80])} has the shape {sizes[:8]}, which no tensor has")
     return sizes
+
+
+def elements_in(sizes: Sequence[int]) -> int | None:
+    """Return how many elements a tensor of *sizes* has, None where no tensor has them: an unknown size, or beyond a limit."""
+    if len(sizes) > MAX_RANK or any(size < 0 for size in sizes):
+        return None
+    elements = prod(sizes)  # At most MAX_RANK factors of 64 bits.
+    return elements if elements < MAX_COUNT else None
 
 
 def checks_for(bundle: Bundle, shard: int) -> RangeChecks:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import islice
 
 from detectors.detection import Contents, Detector, folder_of, may_be_model, suffix
@@ -47,7 +48,7 @@ from detectors.tf_operators import VARIABLE_OPS, count_operators, custom_operato
 from detectors.tf_ops import is_registered, output_dtypes
 from detectors.tf_parameters import constants_of
 from detectors.tree import FileEntry
-from detectors.wire import LEN, VARINT, Field, Window, hop, layout_of, parse, skeleton, text
+from detectors.wire import LEN, VARINT, Field, Window, hop, layout_of, parse, shown, skeleton, text
 
 FORMAT = "tensorflow_graphdef"
 
@@ -89,17 +90,22 @@ NEVER_GRAPHS = frozenset({".meta", ".index"})
 TRAINING_RUN = re.compile(r"checkpoint|.*\.(?:meta|index|data-\d{5,}-of-\d{5,})|.*tfevents.*", re.DOTALL)
 """Names that a training run keeps beside its `graph.pbtxt`."""
 
+MAX_TENSORS = 1000
+"""Inputs, and outputs, that are told one by one; the rest is a count. A few bytes of a node may claim a thousand outputs."""
+
 MAX_PROBLEMS = 20
 """Missing nodes that are told one by one; the rest is a count."""
 
 
 def match(contents: Contents) -> Iterator[Detection]:
     """Yield a detection per file that is a GraphDef. Reads heads, and a little more of what begins like a graph."""
+    keeps_run = cache(lambda folder: _keeps_training_run(contents, folder))
     for entry in contents.free():
         if suffix(entry.path) in NEVER_GRAPHS or not may_be_model(entry):
             continue
-        seen = _seen_as_text(contents, entry) if suffix(entry.path) == ".pbtxt" else _seen(contents, entry)
-        if seen is not None:
+        is_text = suffix(entry.path) == ".pbtxt"
+        seen = _seen_as_text(contents, entry) if is_text else _seen(contents, entry)
+        if seen is not None and not (is_text and keeps_run(folder_of(entry.path))):
             yield Detection(FORMAT, ModelType.TENSORFLOW, entry.path, entry.path, (seen,), (entry.path,))
 
 
@@ -118,8 +124,11 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
     if not graph.node or "" in operators:
         raise MalformedModel(entry.path, None, "expected nodes with operators")
     constants = constants_of(graph)
+    inputs, more_inputs = _first(_fed(graph, node) for node in graph.node if text(node.op) in INPUT_OPS)
+    outputs, more_outputs = _first(_given(node) for node in _ends(graph))
+    untold = {"input_nodes_not_told": more_inputs, "output_nodes_not_told": more_outputs}
     facts = ModelFacts(
-        signatures=(Signature("graph", "", _inputs(graph), _outputs(graph)),),
+        signatures=(Signature("graph", "", inputs, outputs),),
         parameters=Parameters(stored=constants.elements),
         size_bytes=entry.size,
         framework=Framework("tensorflow", None),
@@ -130,6 +139,7 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
         details={
             "versions": {"producer": graph.versions.producer, "min_consumer": graph.versions.min_consumer},
             "functions": len(graph.library.function),
+            **{key: count for key, count in untold.items() if count},
         },
     )
     completeness = _completeness(entry.path, tuple(_missing(graph)), has_end)
@@ -171,19 +181,17 @@ def _op_of(window: Window, node: Field) -> bytes:
 
 
 def _seen_as_text(contents: Contents, entry: FileEntry) -> Evidence | None:
-    """Return the evidence that *entry* is a GraphDef as text and a model of its own, None where it is not."""
+    """Return the evidence that *entry* is a GraphDef as text, None where it is not."""
     head = contents.head(entry)
     ops = [text(op) for op in TEXT_OP.findall(head)]
-    if not TEXT_START.match(head) or not any(map(is_registered, ops)) or _beside_training_run(contents, entry):
+    if not TEXT_START.match(head) or not any(map(is_registered, ops)):
         return None
     return Evidence(entry.path, 0, f"NodeDef of {ops[0]} as text")
 
 
-def _beside_training_run(contents: Contents, entry: FileEntry) -> bool:
-    folder = folder_of(entry.path)
+def _keeps_training_run(contents: Contents, folder: str) -> bool:
     start = len(folder) + 1 if folder else 0
-    beside = (other.path for other in contents.below(folder))
-    return any("/" not in path[start:] and TRAINING_RUN.fullmatch(path, start) for path in beside)
+    return any(TRAINING_RUN.fullmatch(other.path, start) for other in contents.children(folder))
 
 
 def _read(contents: Contents, entry: FileEntry) -> tuple[GraphDef, bool]:
@@ -196,10 +204,20 @@ def _read(contents: Contents, entry: FileEntry) -> tuple[GraphDef, bool]:
     return parse(found, GraphDef()), nodes_first and any(number in found.counts for number in (VERSION, VERSIONS))
 
 
-def _inputs(graph: GraphDef) -> tuple[TensorSpec, ...]:
-    """Return the placeholders in the order of the file."""
-    placeholders = [node for node in graph.node if text(node.op) in INPUT_OPS]
-    return tuple(TensorSpec(text(node.name), output_dtypes(node)[0], _fed_shape(graph, node)) for node in placeholders)
+def _first(nodes: Iterable[Iterator[TensorSpec]]) -> tuple[tuple[TensorSpec, ...], int]:
+    """Return the first `MAX_TENSORS` tensors of *nodes*, and of how many nodes not all are among them.
+
+    Beyond the limit a node is asked for one tensor at most.
+    """
+    told, untold = list[TensorSpec](), 0
+    for tensors in nodes:
+        told += islice(tensors, MAX_TENSORS - len(told))
+        untold += len(told) == MAX_TENSORS and next(tensors, None) is not None
+    return tuple(told), untold
+
+
+def _fed(graph: GraphDef, node: NodeDef) -> Iterator[TensorSpec]:
+    yield TensorSpec(shown(text(node.name)), output_dtypes(node)[0], _fed_shape(graph, node))
 
 
 def _fed_shape(graph: GraphDef, node: NodeDef) -> Shape:
@@ -208,18 +226,18 @@ def _fed_shape(graph: GraphDef, node: NodeDef) -> Shape:
     return None if shape == () and graph.versions.producer <= LEGACY_PLACEHOLDER_PRODUCER else shape
 
 
-def _outputs(graph: GraphDef) -> tuple[TensorSpec, ...]:
-    """Return what the nodes give that nobody consumes, in the order of the file. The first output has the node's own name."""
+def _ends(graph: GraphDef) -> Iterator[NodeDef]:
+    """Yield the nodes that nobody consumes, in the order of the file."""
     consumed = {_producer(name) for node in graph.node for name in node.input}
-    ends = [node for node in graph.node if node.name not in consumed and text(node.op) not in SOURCE_OPS]
-    return tuple(spec for node in ends for spec in _given(node))
+    return (node for node in graph.node if node.name not in consumed and text(node.op) not in SOURCE_OPS)
 
 
 def _given(node: NodeDef) -> Iterator[TensorSpec]:
-    shapes = _attribute(node, b"_output_shapes")
+    """Yield the outputs of *node*. The first has the node's own name."""
+    name, shapes = shown(text(node.name)), _attribute(node, b"_output_shapes")
     for place, dtype in enumerate(output_dtypes(node)):
         shape = shape_of(shapes.list.shape[place]) if shapes is not None and place < len(shapes.list.shape) else None
-        yield TensorSpec(text(node.name) + (f":{place}" if place else ""), dtype, shape)
+        yield TensorSpec(name + (f":{place}" if place else ""), dtype, shape)
 
 
 def _attribute(node: NodeDef, name: bytes) -> AttrValue | None:
@@ -244,7 +262,9 @@ def _completeness(path: str, missing: tuple[str, ...], has_end: bool) -> Complet
         problem = "no version follows its nodes, so it cannot be told from a graph that was cut off"
         whole = whole.and_also(State.INCOMPLETE, Problem(path, problem))
     if missing:
-        problems = [Problem(path, f"an input names the node {name}, which does not exist") for name in missing[:MAX_PROBLEMS]]
+        problems = [
+            Problem(path, f"an input names the node {shown(name)}, which does not exist") for name in missing[:MAX_PROBLEMS]
+        ]
         if len(missing) > MAX_PROBLEMS:
             problems.append(Problem(path, f"inputs name {len(missing) - MAX_PROBLEMS} more nodes that do not exist"))
         whole = whole.and_also(State.CORRUPT, *problems)

@@ -17,7 +17,7 @@ from math import prod
 
 from google.protobuf.message import DecodeError
 
-from detectors.bundle import Stored
+from detectors.bundle import Stored, elements_in
 from detectors.facts import Parameters
 from detectors.protos.tensorflow_pb2 import (
     GraphDef,
@@ -62,7 +62,10 @@ def parameters_of(meta: MetaGraphDef, stored: Stored | None) -> Parameters:
 
 
 def constants_of(graph: GraphDef) -> Constants:
-    """Return what the Const nodes of *graph* and its functions hold, by their shapes; no value is read."""
+    """Return what the Const nodes of *graph* and its functions hold, by their shapes; no value is read.
+
+    A shape that no tensor has counts for nothing.
+    """
     tensors = list(_constants(graph))
     dtypes = Counter(dtype_name(tensor.dtype) for tensor in tensors)
     elements = sum(_elements(tensor.tensor_shape) or 0 for tensor in tensors if is_number(tensor.dtype))
@@ -130,6 +133,5 @@ def _total(shapes: Iterable[TensorShapeProto]) -> int | None:
 
 
 def _elements(shape: TensorShapeProto) -> int | None:
-    """Return how many elements a tensor of *shape* has, None where that is not fixed."""
-    sizes = [dim.size for dim in shape.dim]
-    return None if shape.unknown_rank or any(size < 0 for size in sizes) else prod(sizes)
+    """Return how many elements a tensor of *shape* has, None where that is not fixed, or no tensor has that shape."""
+    return None if shape.unknown_rank else elements_in([dim.size for dim in shape.dim])

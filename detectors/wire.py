@@ -504,6 +504,15 @@ class _Walk:
             raise ModelLimit(path, position, "MAX_SKELETON_BYTES", f"more than {MAX_SKELETON_BYTES} bytes of structure")
 
 
+MAX_SHOWN = 1000
+"""Characters of a name that are shown. The longest names that people give have a few hundred."""
+
+
+def shown(name: str) -> str:
+    """Return *name* as it is told to people: at most `MAX_SHOWN` characters, the last "…" where it was cut."""
+    return name if len(name) <= MAX_SHOWN else name[: MAX_SHOWN - 1] + "…"
+
+
 def text(value: Any) -> str:
     """Return the bytes of a name as text; what is not UTF-8 becomes U+FFFD, so one bad byte spoils one character."""
     return bytes(value).decode("utf-8", "replace")

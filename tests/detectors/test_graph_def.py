@@ -158,6 +158,26 @@ def test_an_old_placeholder_without_axes_may_have_any_shape(producer: int, expec
     assert look(graph).facts.signatures[0].inputs[0].shape == expected
 
 
+def test_a_shape_that_no_tensor_has_counts_for_nothing() -> None:
+    """The product of forty thousand sizes has 750,000 digits."""
+    for sizes in ([2**62] * 40_000, [2**62] * 254, [1] * 255, [2**62, 2]):
+        assert look(sm.graph(sm.const("c", sizes), sm.node("y", "Identity", "c"))).facts.parameters.stored == 0
+    assert look(sm.graph(sm.const("c", [1] * 254), sm.node("y", "Identity", "c"))).facts.parameters.stored == 1
+
+
+def test_a_long_name_with_a_thousand_outputs_is_cut_and_the_outputs_are_told_once() -> None:
+    nodes = [sm.node(letter * 60_000, "IdentityN", T=sm.types_attr(*[1] * 1000)) for letter in "abc"]
+    facts = look(sm.graph(*nodes)).facts
+    [signature] = facts.signatures
+    assert (len(signature.outputs), signature.outputs[0].name) == (1000, "a" * 999 + "…")
+    assert facts.details["output_nodes_not_told"] == 2
+
+
+def test_placeholders_beyond_the_limit_are_counted() -> None:
+    facts = look(sm.graph(*[sm.placeholder(f"x{number}") for number in range(1003)])).facts
+    assert (len(facts.signatures[0].inputs), facts.details["input_nodes_not_told"]) == (1000, 3)
+
+
 def test_numbers_in_constants_are_the_parameters() -> None:
     inner = sm.function("f", sm.const("c", (5,), INT64))
     facts = look(sm.graph(*NODES, sm.const("vocabulary", (100,), STRING), functions=[inner])).facts
@@ -274,3 +294,12 @@ def test_the_cost_does_not_grow_with_the_constants() -> None:
     [(_, detection)] = detect(contents, [DETECTOR])
     assert DETECTOR.extract(contents, detection).facts.parameters.stored == 16_000_000
     assert tree.bytes < 300_000
+
+
+def test_each_folder_is_asked_once_whether_a_run_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    children = Contents.children
+    monkeypatch.setattr(Contents, "children", lambda self, folder: asked.append(folder) or children(self, folder))
+    text = b'node { name: "a" op: "Const" }\n'
+    assert len(found_in({f"{folder}/g{n}.pbtxt": text for folder in ("a", "b") for n in range(50)})) == 100
+    assert sorted(asked) == ["a", "b"]

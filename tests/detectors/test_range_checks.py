@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -154,6 +155,38 @@ def test_more_strings_declared_than_bytes_is_a_problem_and_no_hang():
 
 def test_an_endless_length_is_a_problem():
     assert problems(b"\xff" * 500_000 + b"\x01", [Check(0, 500_001, 0, "s", build.STRING, 1)], 100_000)
+
+
+@pytest.mark.parametrize("length", [b"\x83\x00", b"\xff" * 9 + b"\x01", b"\xe8\x07", b"\x7f"])
+def test_a_length_that_is_padded_or_leaves_its_range_is_a_problem(length):
+    """Also where all checksums agree with it."""
+    stored = struct.pack("<I", build.masked(struct.pack("<I", 3)))
+    body = length + stored + b"abc"
+    crc = build.masked(struct.pack("<I", 3) + stored + b"abc")
+    assert problems(body, [Check(0, len(body), crc, "s", build.STRING, 1)])
+
+
+def test_strings_that_share_bytes_are_told_as_not_verified():
+    """Their lengths are read in plain Python; sixteen tensors on the same bytes would cost that sixteen times."""
+    body, check = text([b"abc"])
+    other = Check(check.start, check.stop, check.crc32c, "t", check.dtype, check.elements)
+    assert problems(body, [check, other]) == ["tensor t: not verified, another tensor of strings shares its bytes"]
+
+
+def test_strings_one_after_the_other_share_no_bytes():
+    first, check = text([b"abc"])
+    second, other = text([b"d", b"e" * 200])
+    moved = Check(len(first), len(first) + len(second), other.crc32c, "t", build.STRING, 2)
+    for size in (1, 5, 1000):
+        assert problems(first + second, [check, moved], size) == []
+
+
+@pytest.mark.parametrize("length", [b"\x00", b"\x80\x01", b"\x80"])
+def test_megabytes_of_lengths_take_no_time(length):
+    started = time.process_time()
+    data = length * ((8 << 20) // len(length))
+    assert problems(data, [Check(0, len(data), 0, "s", build.STRING, len(data) - 4)], 1 << 20)
+    assert time.process_time() - started < 2
 
 
 RANGES = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 200)).map(sorted), max_size=8)
