@@ -208,15 +208,19 @@ def test_everything_generated_agrees_and_is_complete(tf, generated):
     ("name", "expected"),
     [
         ("keras_export", Parameters(stored=2 * 47, distinct=47, trainable=41)),
-        ("keras_saved", Parameters(stored=47 + 2 * 41 + 2, distinct=131, trainable=41)),
+        ("keras_saved", Parameters(stored=47 + 2 * 41 + 2, distinct=None, trainable=41)),
         ("module", Parameters(stored=37, distinct=10, trainable=36)),
         ("assets", Parameters(0, 0, 0)),
         ("tf1", Parameters(stored=3 * 10 + 3, distinct=None, trainable=10)),
     ],
 )
 def test_parameters_are_those_of_the_variables(generated, name, expected):
-    """Keras counts 47 parameters, 41 of them trainable. Adam keeps two slots, and TensorFlow 1 two powers and the step."""
+    """Keras counts 47 parameters, 41 of them trainable. Adam keeps two slots, and TensorFlow 1 two powers and the step.
+
+    How many of the slots are equal depends on the weights that the layers begin with.
+    """
     found = look(files_of(generated[name])).facts.parameters
+    assert (found.distinct or 0) <= (found.stored or 0)
     assert (found.stored, found.trainable) == (expected.stored, expected.trainable)
     assert expected.distinct in (None, found.distinct)
 
