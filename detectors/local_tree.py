@@ -108,7 +108,7 @@ class LocalTree:
     def read(self, path: str, start: int, stop: int) -> bytes:
         """Return bytes [start, stop) of the file *path*; shorter only at the end of the file.
 
-        The file must be the one that was listed, before the read and after it.
+        The file must be the one that was listed: when it is opened, before anything is read of it, and after each read.
 
         Raises:
             ValueError: the range is negative or reversed, or the tree is closed.
@@ -139,10 +139,12 @@ class LocalTree:
 
     def _read(self, entry: FileEntry, start: int, stop: int) -> bytes:
         descriptor = self._open.take(entry.path)
+        is_new = descriptor is None
         if descriptor is None:
             descriptor = open_beneath(self._root(), entry.path, FILE_FLAGS)
         try:
-            _check_same(entry, descriptor)
+            if is_new:
+                _check_same(entry, descriptor)
             data = _pread(descriptor, start, stop)
             _check_same(entry, descriptor)
         except BaseException:

@@ -164,7 +164,7 @@ def functions_of(model: onnx_pb2.ModelProto) -> set[Operator]:
 
 def elements_of(tensor: onnx_pb2.TensorProto) -> int | None:
     """Return the product of the dimensions, None where one is negative or the product is beyond `MAX_ELEMENTS`."""
-    dims = tensor.dims
+    dims = list(tensor.dims)
     if 0 in dims:
         return 0
     product = 1

@@ -258,12 +258,14 @@ def _messages_of(layout: Layout) -> dict[int, set[Layout]]:
 
 def varint(value: int) -> bytes:
     """Return *value*, not negative, as a varint."""
-    out = bytearray()
+    if value <= 0x7F:
+        return bytes((value,))
+    groups = []
     while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
+        groups.append(value & 0x7F | 0x80)
         value >>= 7
-    out.append(value)
-    return bytes(out)
+    groups.append(value)
+    return bytes(groups)
 
 
 def hop(window: Window, start: int, stop: int) -> Iterator[Field]:
@@ -327,7 +329,10 @@ def parse(found: Skeleton, message: M) -> M:
 def _field(window: Window, position: int, stop: int) -> Field:
     index = window.at(position, 24)
     buffer, base = window.buffer, window.base
-    key, index = _varint(window, buffer, index, base, stop, MAX_KEY_BYTES)
+    if position < stop and (key := buffer[index]) < 0x80:
+        index += 1
+    else:
+        key, index = _varint(window, buffer, index, base, stop, MAX_KEY_BYTES)
     number, wire_type = key >> 3, key & 7
     if not 0 < number <= MAX_FIELD_NUMBER:
         raise MalformedModel(window.path, position, f"expected a field number from 1 to {MAX_FIELD_NUMBER}, found {number}")
@@ -355,19 +360,14 @@ def _field(window: Window, position: int, stop: int) -> Field:
 
 def _varint(window: Window, buffer: bytes, index: int, base: int, stop: int, longest: int) -> tuple[int, int]:
     value = shift = 0
-    limit = min(len(buffer), stop - base)
-    first = index
-    while True:
-        if index >= limit:
-            raise MalformedModel(window.path, base + first, "a varint is cut off by the end of its message")
-        byte = buffer[index]
-        index += 1
+    for at, byte in enumerate(buffer[index : min(index + longest, stop - base)], index + 1):
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value & 0xFFFF_FFFF_FFFF_FFFF, index
+            return value & 0xFFFF_FFFF_FFFF_FFFF, at
         shift += 7
-        if shift >= 7 * longest:
-            raise MalformedModel(window.path, base + first, f"a varint is longer than {longest} bytes")
+    if shift >= 7 * longest:
+        raise MalformedModel(window.path, base + index, f"a varint is longer than {longest} bytes")
+    raise MalformedModel(window.path, base + index, "a varint is cut off by the end of its message")
 
 
 def _end_of_group(window: Window, begin: int, stop: int, number: int) -> int:
