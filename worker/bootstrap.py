@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from detectors.open import open_path
 from detectors.tree import FileTree, readable
 from worker import filesystems, liveness, operations
-from worker.errors import RejectedLocation, UnsafeHome, WorkerError
+from worker.errors import NothingThere, RejectedLocation, UnsafeHome, WorkerError
 from worker.ingest import Borders, Step
 from worker.locations import resolve
 from worker.operations import Check
@@ -73,7 +73,7 @@ class Embedded:
             resolve=partial(resolve, places=self.settings.places()),
             clock=self.clock,
             owner=self.owner,
-            is_alive=partial(liveness.is_alive, folder=_owners(self.settings)),
+            is_dead=partial(liveness.is_dead, folder=_owners(self.settings)),
             quiet_seconds=self._quiet_seconds,
             patience_seconds=self.settings.settle_timeout_seconds,
             step=step,
@@ -139,11 +139,12 @@ def open_location(location: Location) -> Iterator[FileTree]:
     """Open the files at *location*.
 
     Raises:
-        RejectedLocation: there is nothing there, or a link leads out of the allowed root.
+        NothingThere: there is nothing there.
+        RejectedLocation: a link leads out of the allowed root.
         TreeError: it may not be read, or the storage did not answer.
     """
     if not os.path.lexists(location.path):
-        raise RejectedLocation(f"{readable(location.path)}: there is nothing at this path")
+        raise NothingThere(f"{readable(location.path)}: there is nothing at this path")
     _check_links(location)
     with open_path(location.path) as tree:
         yield tree

@@ -2,8 +2,11 @@
 
     WorkerError
     ├── RejectedEvent          reject: the event itself is wrong
+    │   └── ConflictingEvent   tell the sender: the same source and id said something else before
     ├── RejectedLocation       reject: the model path is outside what is allowed, or is nothing we can read
+    │   └── NothingThere       look a second time, then reject
     ├── NotSettled             wait: files are still being written
+    ├── LeaseLost              stop: another owns the ingestion now; change nothing
     ├── StorageUnavailable     try again: the store did not take or give the bytes
     ├── RegistryUnavailable    try again: the database did not answer
     ├── UnsafeHome             stop the start: the embedded database would not be safe there
@@ -15,7 +18,7 @@
 
 from __future__ import annotations
 
-from worker.records import Look
+from worker.records import Rest
 
 
 class WorkerError(Exception):
@@ -26,17 +29,33 @@ class RejectedEvent(WorkerError):
     """The event is not one we can work on."""
 
 
+class ConflictingEvent(RejectedEvent):
+    """An event with this source and id was accepted before and said something else."""
+
+
 class RejectedLocation(WorkerError):
     """The model path cannot be resolved to a place that we may read."""
 
 
-class NotSettled(WorkerError):
-    """The files below the path are still changing; look again after *seconds* and compare with *since*."""
+class NothingThere(RejectedLocation):
+    """There is nothing at the model path; it may still come."""
 
-    def __init__(self, seconds: float, reason: str, since: Look) -> None:
+
+class NotSettled(WorkerError):
+    """The files below the path still change, or parts are missing: look again after *seconds* and compare with *since*.
+
+    code is the reason with which it ends where that goes on for too long.
+    """
+
+    def __init__(self, seconds: float, reason: str, since: Rest | None, code: str = "kept-changing") -> None:
         super().__init__(reason)
         self.seconds = seconds
         self.since = since
+        self.code = code
+
+
+class LeaseLost(WorkerError):
+    """Whoever worked on an ingestion does not own it any more; what they did does not count."""
 
 
 class StorageUnavailable(WorkerError):

@@ -13,17 +13,19 @@ Laws (each has a test of the same name):
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from detectors.checks import shard_checks
 from detectors.errors import TreeChanged
+from detectors.facts import State
 from detectors.report import scan_report, to_json
 from detectors.scan import RULES_VERSION, Scan, scan, with_problems, worst_state
 from detectors.tree import FileEntry, FileTree, readable
-from worker.errors import NotSettled, RegistryUnavailable, StorageUnavailable
+from worker.errors import LeaseLost, NothingThere, NotSettled, RegistryUnavailable, StorageUnavailable
+from worker.heartbeat import BeatingTree, Heartbeat
 from worker.manifest import Manifest, content_digest, oms_digest, read_once
 from worker.ports import Clock, OpenTree, Registry, Store
 from worker.records import (
@@ -35,12 +37,16 @@ from worker.records import (
     Look,
     ModelVersion,
     NewVersion,
+    Pause,
+    Rest,
     Scope,
+    SoFar,
     StoreKey,
     StoreMode,
+    Trigger,
 )
-from worker.settle import Wait, settle
-from worker.verdict import UNFORESEEN, Reject, SoFar, decide
+from worker.settle import Wait, rest_of, settle
+from worker.verdict import LOOK_AGAIN_SECONDS, UNFORESEEN, Again, Decision, Reject, decide
 
 MAX_NAME_CHARACTERS = 100
 """Length of a name that is made from a path; a longer one is cut."""
@@ -53,8 +59,8 @@ Step = Callable[[str], None]
 class Borders:
     """Everything outside that the use case touches, and the plain values that steer it.
 
-    is_alive tells whether the owner of an ingestion still works. expect is told how many bytes will be read for good,
-    progress how many were.
+    is_dead tells whether the owner of an ingestion is known to have ended; its lease need not be waited for. expect is told
+    how many bytes will be read for good, progress how many were.
     """
 
     registry: Registry
@@ -63,7 +69,7 @@ class Borders:
     resolve: Callable[[CompletionEvent], Location]
     clock: Clock
     owner: str
-    is_alive: Callable[[str], bool]
+    is_dead: Callable[[str], bool]
     quiet_seconds: Callable[[Location], float]
     patience_seconds: float
     step: Step = lambda name: None
@@ -82,55 +88,85 @@ class Outcome:
 
 
 def ingest(event: CompletionEvent, borders: Borders) -> Outcome:
-    """Accept *event*, work on it here and now, and return how it ended."""
+    """Accept *event*, work on it here and now until it has ended, and return how."""
     recover(borders)
     ingestion, known = borders.registry.submit(event, borders.clock.now(), borders.owner)
     borders.step("submitted")
-    claimed = borders.registry.claim(ingestion.id, borders.owner, borders.clock.now()) if known else ingestion
-    scanned = work(claimed, borders) if claimed else None
+    scanned = _until_the_end(ingestion, borders)
     return _outcome(ingestion, scanned, known, borders)
 
 
-def recover(borders: Borders) -> None:
-    """End what a process that died had begun, and remove the files that it had written for a version that never was."""
-    for ingestion in borders.registry.running():
-        owner = ingestion.owner or ""
-        if borders.is_alive(owner):
-            continue
-        if borders.registry.take_over(ingestion.id, owner, borders.owner, borders.clock.now()):
-            borders.store.remove(borders.store.url(_store_key(ingestion)))
-            end = End(IngestionState.FAILED, "worker-lost", "the process that worked on it ended before it was done")
-            borders.registry.finish(ingestion.id, borders.owner, end, borders.clock.now())
+def _until_the_end(ingestion: Ingestion, borders: Borders) -> Scan | None:
+    """Work on *ingestion*, wait as long as it must, and work on it again; nothing where it is another's or has ended."""
+    scanned = None
+    mine = ingestion if ingestion.owner == borders.owner else claim_again(ingestion, borders)
+    while mine is not None:
+        scanned = work(mine, borders)
+        mine = claim_again(mine, borders)
+    return scanned
+
+
+def claim_again(ingestion: Ingestion, borders: Borders) -> Ingestion | None:
+    """Return *ingestion*, claimed after the pause that it is to make; None where it has ended or another works on it."""
+    now = borders.clock.now()
+    standing = borders.registry.ingestion(ingestion.event.team, ingestion.id)
+    if standing is not None and standing.run_after is not None and standing.run_after > now:
+        seconds = (standing.run_after - now).total_seconds()
+        borders.step(f"again in {seconds:.1f} s: {standing.message}")
+        borders.clock.sleep(seconds)
+    return borders.registry.claim(ingestion.id, borders.owner, borders.clock.now())
+
+
+def recover(borders: Borders) -> Sequence[Ingestion]:
+    """Free what its owner is lost to, and remove the files that it had written for a version that never was.
+
+    Return what was freed, as it stands now: waiting for the next attempt, or failed.
+    """
+    freed = borders.registry.free(borders.clock.now(), lambda owner: borders.is_dead(owner))
+    for ingestion in freed:
+        _forget_leftover(ingestion, borders)
+    return freed
 
 
 def work(ingestion: Ingestion, borders: Borders) -> Scan | None:
-    """Carry the claimed *ingestion* to its end; return what was seen, None where it never came to a look."""
+    """Make one attempt at the claimed *ingestion*: it then has ended, or waits. Return what was seen, None where nothing was.
+
+    Raises:
+        Exception: what nobody thought of; the ingestion has ended as failed.
+    """
     try:
-        return _persist(ingestion, borders)
+        return _attempt(ingestion, borders)
     except (KeyboardInterrupt, SystemExit):
         _forget_leftover(ingestion, borders)
-        _finish(ingestion, borders, End(IngestionState.FAILED, "interrupted", "a person or the system stopped it"))
+        _carry_out(ingestion, _interrupted(ingestion), ingestion.so_far, ingestion.rest, borders)
         raise
+    except LeaseLost:
+        _forget_leftover(ingestion, borders)
+        return None
+    except Exception as exc:
+        so_far = _counted(ingestion.so_far, exc)
+        decision = decide(exc, so_far, borders.patience_seconds)
+        _forget_leftover(ingestion, borders)
+        _carry_out(ingestion, decision, so_far, exc.since if isinstance(exc, NotSettled) else None, borders)
+        if isinstance(decision, Reject) and decision.reason == UNFORESEEN:
+            raise
+        return None
 
 
-def _persist(ingestion: Ingestion, borders: Borders) -> Scan | None:
-    """Try until something is decided, and carry the decision out."""
-    so_far, since = SoFar(), None
-    while True:
-        try:
-            return _attempt(ingestion, since, borders)
-        except Exception as exc:
-            since = exc.since if isinstance(exc, NotSettled) else None
-            so_far = _counted(so_far, exc)
-            decision = decide(exc, so_far, borders.patience_seconds)
-            if isinstance(decision, Reject):
-                _forget_leftover(ingestion, borders)
-                _finish(ingestion, borders, End(IngestionState.FAILED, decision.reason, decision.message))
-                if decision.reason == UNFORESEEN:
-                    raise
-                return None
-            borders.step(f"again in {decision.seconds:.1f} s: {decision.message}")
-            borders.clock.sleep(decision.seconds)
+def _carry_out(ingestion: Ingestion, decision: Decision, so_far: SoFar, rest: Rest | None, borders: Borders) -> None:
+    """Let the ingestion end or wait, as was decided."""
+    if isinstance(decision, Reject):
+        _finish(ingestion, borders, End(IngestionState.FAILED, decision.reason, decision.message))
+    else:
+        pause = Pause(decision.seconds, decision.is_attempt, decision.reason, decision.message, so_far, rest)
+        borders.registry.wait(ingestion.id, borders.owner, pause, borders.clock.now())
+
+
+def _interrupted(ingestion: Ingestion) -> Decision:
+    """Return what it means that this process is stopped: the end of what a person watches, another worker's turn otherwise."""
+    if ingestion.event.trigger is Trigger.CLI:
+        return Reject("interrupted", "a person or the system stopped it")
+    return Again(0.0, False, "interrupted", "the worker was stopped")
 
 
 def _counted(so_far: SoFar, error: Exception) -> SoFar:
@@ -141,44 +177,74 @@ def _counted(so_far: SoFar, error: Exception) -> SoFar:
     return replace(so_far, failed=so_far.failed + 1)
 
 
-def _attempt(ingestion: Ingestion, since: Look | None, borders: Borders) -> Scan | None:
-    """Take the steps of the way through, once. *since* is the look that the tree must still equal, None for the first."""
+def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
+    """Take the steps of the way through, once."""
     event, registry = ingestion.event, borders.registry
     borders.step("resolve")
     location = borders.resolve(event)
     scope = Scope(event.team, event.project, event.experiment, None if event.experiment else location.url)
     registry.located(ingestion.id, location.url, borders.clock.now())
-    with borders.open_tree(location) as tree:
+    quiet_seconds = borders.quiet_seconds(location)
+    alive = Heartbeat(lambda now: registry.beat(ingestion.id, borders.owner, now), borders.clock.now)
+    with _opened(location, ingestion, quiet_seconds, borders) as opened:
+        tree = BeatingTree(opened, alive)
         borders.step("settle")
-        entries = _settled(tree, since, borders.quiet_seconds(location), borders)
-        key = listing_key(location, entries, event)
-        if same := registry.same_listing(scope, key):
+        look = _settled(tree, ingestion, quiet_seconds, borders)
+        key = listing_key(location, look.entries, event)
+        if not event.is_forced and (same := registry.same_listing(scope, key)):
             _finish(ingestion, borders, _same_listing(same, event))
             return None
         borders.step("detect")
-        found = scan(tree, event.declared_type, entries)
+        found = scan(tree, event.declared_type, look.entries)
         if not found.models:
-            _finish(ingestion, borders, _nothing(location, entries))
+            _finish(ingestion, borders, _nothing(location, look.entries))
             return found
+        _check_whole(event, found, look, quiet_seconds)
         borders.step("store")
-        manifest, found, url = _keep(ingestion, location, tree, entries, found, borders)
+        manifest, found, url = _keep(ingestion, location, tree, look.entries, found, borders)
     borders.step("register")
     version = _version(ingestion, location, scope, key, manifest, found, url)
     _register(ingestion, version, borders)
     return found
 
 
-def _settled(tree: FileTree, since: Look | None, quiet_seconds: float, borders: Borders) -> tuple[FileEntry, ...]:
+@contextmanager
+def _opened(location: Location, ingestion: Ingestion, quiet_seconds: float, borders: Borders) -> Iterator[FileTree]:
+    """Open *location*. What is not there may not have reached this machine yet, and is looked for a second time.
+
+    Raises:
+        NotSettled: there is nothing, at the first look.
+    """
+    try:
+        with borders.open_tree(location) as tree:
+            yield tree
+    except NothingThere as exc:
+        if ingestion.event.trigger is Trigger.CLI or ingestion.rest is not None:
+            raise
+        nothing = rest_of(Look(borders.clock.now().timestamp(), ()))
+        raise NotSettled(quiet_seconds, str(exc), nothing, "nothing-there") from exc
+
+
+def _settled(tree: FileTree, ingestion: Ingestion, quiet_seconds: float, borders: Borders) -> Look:
     """Return the listing of *tree*.
 
     Raises:
         NotSettled: it has not rested for the quiet period yet.
     """
     look = Look(borders.clock.now().timestamp(), tuple(tree.files()))
-    decision = settle(since, look, quiet_seconds)
+    decision = settle(ingestion.rest, look, quiet_seconds, ingestion.event.files)
     if isinstance(decision, Wait):
         raise NotSettled(decision.seconds, decision.reason, decision.since)
-    return look.entries
+    return look
+
+
+def _check_whole(event: CompletionEvent, found: Scan, look: Look, quiet_seconds: float) -> None:
+    """Raise NotSettled where parts of a model are missing and may still come. A person at the door wants what is there."""
+    if event.trigger is Trigger.CLI or worst_state(found) is not State.INCOMPLETE:
+        return
+    problem = next(problem for one in found.models for problem in one.extraction.completeness.problems)
+    reason = f"incomplete: {problem.path}: {problem.problem}"
+    raise NotSettled(max(quiet_seconds, LOOK_AGAIN_SECONDS), reason, rest_of(look), "incomplete")
 
 
 def listing_key(location: Location, entries: Sequence[FileEntry], event: CompletionEvent) -> str:

@@ -4,15 +4,16 @@ In go an ingestion as it stands and what somebody wants; out comes the ingestion
 that its history gets, or None where that is not theirs to do. Keeping both, in one transaction, is left to the registry.
 
     received ── claim ──> running ── end ──> registered, unchanged, nothing_found, failed, discarded, ignored
-                          │     ^
-                         wait  claim
-                          v     │
-                          waiting
+       ^                  │     ^                                                     │
+       │                 wait  claim                                                  │
+       │                  v     │                                                     │
+       │                  waiting                                                     │
+       └────────────────────────────── a person's retry ──────────────────────────────┘
 
 Laws (each has a test of the same name):
-    an end is final;
-    what runs is moved by its owner alone;
-    an ingestion has an owner exactly while it runs;
+    an end is final, but that a person may have a failed one tried again or put away;
+    what runs is moved by its owner alone, but for a lease that ran out and a person who discards it;
+    an ingestion has an owner and a lease exactly while it runs;
     a wait is not an attempt.
 """
 
@@ -20,10 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from worker.records import CompletionEvent, End, HistoryEntry, Ingestion, IngestionState
+from worker.records import CompletionEvent, End, HistoryEntry, Ingestion, IngestionState, Pause, SoFar, Trigger
 
 
 class Mover(StrEnum):
@@ -32,7 +33,11 @@ class Mover(StrEnum):
     ANYONE = "anyone"
     """Whoever finds it first: nobody owns it."""
     OWNER = "owner"
-    """Only who owns it, or who took it over from an owner known to be dead."""
+    """Only who owns it."""
+    SWEEP = "sweep"
+    """Whoever sees that the owner is lost."""
+    PERSON = "person"
+    """A person who decides so."""
 
 
 ENDS = frozenset(
@@ -47,15 +52,30 @@ ENDS = frozenset(
 )
 """The states that nothing leaves."""
 
-MOVES: Mapping[IngestionState, Mapping[IngestionState, Mover]] = {
-    IngestionState.RECEIVED: {IngestionState.RUNNING: Mover.ANYONE},
-    IngestionState.WAITING: {IngestionState.RUNNING: Mover.ANYONE},
-    IngestionState.RUNNING: {
-        IngestionState.RUNNING: Mover.OWNER,
-        IngestionState.WAITING: Mover.OWNER,
-        **dict.fromkeys(ENDS, Mover.OWNER),
+MAX_ATTEMPTS = 5
+"""Attempts after which an ingestion whose worker dies each time ends as failed: it may be what kills them."""
+
+LEASE_SECONDS = 60.0
+"""How long an ingestion is its owner's without a sign of life."""
+
+State = IngestionState
+Movers = frozenset[Mover]
+
+MOVES: Mapping[IngestionState, Mapping[IngestionState, Movers]] = {
+    State.RECEIVED: {
+        State.RUNNING: frozenset({Mover.ANYONE}),
+        State.IGNORED: frozenset({Mover.ANYONE}),
+        State.DISCARDED: frozenset({Mover.PERSON}),
+    },
+    State.WAITING: {State.RUNNING: frozenset({Mover.ANYONE}), State.DISCARDED: frozenset({Mover.PERSON})},
+    State.RUNNING: {
+        **dict.fromkeys(ENDS, frozenset({Mover.OWNER})),
+        State.WAITING: frozenset({Mover.OWNER, Mover.SWEEP}),
+        State.FAILED: frozenset({Mover.OWNER, Mover.SWEEP}),
+        State.DISCARDED: frozenset({Mover.OWNER, Mover.PERSON}),
     },
     **{end: {} for end in ENDS},
+    State.FAILED: {State.RECEIVED: frozenset({Mover.PERSON}), State.DISCARDED: frozenset({Mover.PERSON})},
 }
 """The allowed transitions: from, to, and who may. What is not here cannot happen."""
 
@@ -74,17 +94,17 @@ def is_end(state: IngestionState) -> bool:
 
 
 def may_move(ingestion: Ingestion, to: IngestionState, who: str) -> bool:
-    """Tell whether *who* may move *ingestion* to the state *to*."""
-    mover = MOVES[ingestion.state].get(to)
-    return mover is Mover.ANYONE or (mover is Mover.OWNER and ingestion.owner == who)
+    """Tell whether the worker *who* may move *ingestion* to the state *to*."""
+    movers = MOVES[ingestion.state].get(to, frozenset())
+    return Mover.ANYONE in movers or (Mover.OWNER in movers and ingestion.owner == who)
 
 
-def receive(event: CompletionEvent, ingestion_id: str, version_id: str, now: datetime) -> Move:
-    """Return a new ingestion of *event*, received and owned by nobody."""
+def receive(event: CompletionEvent, ingestion_id: str, version_id: str, now: datetime, turn: int = 1) -> Move:
+    """Return a new ingestion of *event*, received and owned by nobody, in its team's turn number *turn*."""
     ingestion = Ingestion(
         id=ingestion_id,
         event=event,
-        state=IngestionState.RECEIVED,
+        state=State.RECEIVED,
         reason=None,
         message=None,
         attempts=0,
@@ -94,37 +114,87 @@ def receive(event: CompletionEvent, ingestion_id: str, version_id: str, now: dat
         location=None,
         created=now,
         updated=now,
+        turn=turn,
     )
     return Move(ingestion, HistoryEntry(now, ingestion.state, None, None))
 
 
-def claim(ingestion: Ingestion, owner: str, now: datetime) -> Move | None:
-    """Return *ingestion* run by *owner*, one attempt more; None where it has ended or another owns it."""
-    if not may_move(ingestion, IngestionState.RUNNING, owner):
+def claim(
+    ingestion: Ingestion, owner: str, version_id: str, now: datetime, lease_seconds: float = LEASE_SECONDS
+) -> Move | None:
+    """Return *ingestion* run by *owner*, one attempt more; None where it has ended or another owns it.
+
+    *version_id* is the one that this attempt may register: each attempt writes to a place of its own, so that an owner who
+    lost the ingestion without knowing it cannot touch what the next one writes.
+    """
+    if not may_move(ingestion, State.RUNNING, owner):
         return None
     attempts = ingestion.attempts + 1
     message = f"attempt {attempts} by {owner}"
-    return _moved(ingestion, IngestionState.RUNNING, "claimed", message, now, owner=owner, attempts=attempts)
+    lease_until = now + timedelta(seconds=lease_seconds)
+    claimed = replace(ingestion, owner=owner, version_id=version_id, attempts=attempts, run_after=None, lease_until=lease_until)
+    return _moved(claimed, State.RUNNING, "claimed", message, now)
 
 
-def wait(ingestion: Ingestion, owner: str, reason: str, message: str, now: datetime) -> Move | None:
-    """Return *ingestion* waiting and owned by nobody; the attempt that came to nothing is not counted. None if not theirs."""
-    if not may_move(ingestion, IngestionState.WAITING, owner):
+def beat(ingestion: Ingestion, owner: str, now: datetime, lease_seconds: float = LEASE_SECONDS) -> Ingestion | None:
+    """Return *ingestion* with a lease of *lease_seconds* from now; None where *owner* does not own it any more."""
+    if ingestion.state is not State.RUNNING or ingestion.owner != owner:
         return None
-    attempts = ingestion.attempts - 1
-    return _moved(ingestion, IngestionState.WAITING, reason, message, now, owner=None, attempts=attempts)
+    return replace(ingestion, lease_until=now + timedelta(seconds=lease_seconds))
 
 
-def take_over(ingestion: Ingestion, owner: str, new_owner: str, now: datetime) -> Move | None:
-    """Return *ingestion* owned by *new_owner* in place of *owner*, who is dead; None where that is not the owner."""
-    if not may_move(ingestion, IngestionState.RUNNING, owner) or ingestion.owner is None:
+def wait(ingestion: Ingestion, owner: str, pause: Pause, now: datetime) -> Move | None:
+    """Return *ingestion* waiting and owned by nobody, to be claimed after the pause; None where that is not theirs to do."""
+    if not may_move(ingestion, State.WAITING, owner):
         return None
-    message = f"by {new_owner} from {owner}"
-    return _moved(ingestion, IngestionState.RUNNING, "taken-over", message, now, owner=new_owner)
+    attempts = ingestion.attempts if pause.is_attempt else ingestion.attempts - 1
+    run_after = now + timedelta(seconds=pause.seconds)
+    waiting = replace(
+        ingestion, owner=None, lease_until=None, attempts=attempts, run_after=run_after, so_far=pause.so_far, rest=pause.rest
+    )
+    return _moved(waiting, State.WAITING, pause.reason, pause.message, now)
+
+
+def free(ingestion: Ingestion, now: datetime, is_dead: bool = False) -> Move | None:
+    """Return *ingestion* as it stands once its owner is lost: waiting for the next attempt, or failed after the last.
+
+    The owner is lost when its lease has run out, or when somebody knows that it *is_dead*; None where neither is so. What a
+    person watched is not tried again by itself: they know that it did not end.
+    """
+    if ingestion.state is not State.RUNNING or not (is_dead or _has_run_out(ingestion, now)):
+        return None
+    freed = replace(ingestion, owner=None, lease_until=None, run_after=now)
+    if ingestion.event.trigger is Trigger.CLI:
+        message = "the process that worked on it ended before it was done"
+    elif ingestion.attempts >= MAX_ATTEMPTS:
+        message = f"worker died {ingestion.attempts} times; the last was {ingestion.owner}"
+    else:
+        return _moved(freed, State.WAITING, "worker-lost", f"{ingestion.owner} gave no sign of life; it is tried again", now)
+    return _moved(replace(freed, run_after=None), State.FAILED, "worker-lost", message, now)
+
+
+def _has_run_out(ingestion: Ingestion, now: datetime) -> bool:
+    return ingestion.lease_until is not None and ingestion.lease_until <= now
+
+
+def retry(ingestion: Ingestion, who: str, now: datetime) -> Move | None:
+    """Return a failed *ingestion* received anew, its attempts forgotten; None where it has not failed."""
+    if Mover.PERSON not in MOVES[ingestion.state].get(State.RECEIVED, frozenset()):
+        return None
+    anew = replace(ingestion, attempts=0, so_far=SoFar(), rest=None, run_after=None, answered_version=None)
+    return _moved(anew, State.RECEIVED, "retried", f"by {who}", now)
+
+
+def discard(ingestion: Ingestion, who: str, now: datetime) -> Move | None:
+    """Return *ingestion* discarded, whoever owns it; None where it has ended well."""
+    if Mover.PERSON not in MOVES[ingestion.state].get(State.DISCARDED, frozenset()):
+        return None
+    gone = replace(ingestion, owner=None, lease_until=None, run_after=None)
+    return _moved(gone, State.DISCARDED, "discarded", f"by {who}", now)
 
 
 def end(ingestion: Ingestion, owner: str, how: End, now: datetime) -> Move | None:
-    """Return *ingestion* ended as *how* says; None where *owner* does not own it.
+    """Return *ingestion* ended as *how* says; None where *owner* may not end it so.
 
     Raises:
         ValueError: the state is not an end.
@@ -133,14 +203,12 @@ def end(ingestion: Ingestion, owner: str, how: End, now: datetime) -> Move | Non
         raise ValueError(f"{how.state} is not an end")
     if not may_move(ingestion, how.state, owner):
         return None
-    return _moved(ingestion, how.state, how.reason, how.message, now, owner=None, answered_version=how.version_id)
+    ended = replace(ingestion, owner=None, lease_until=None, run_after=None, answered_version=how.version_id)
+    return _moved(ended, how.state, how.reason, how.message, now)
 
 
-def _moved(
-    ingestion: Ingestion, state: IngestionState, reason: str, message: str, now: datetime, **changes: str | int | None
-) -> Move:
-    """Return the step to *state*. *reason* and *message* stay with the ingestion, but for a run, which has none yet."""
-    runs = state is IngestionState.RUNNING
-    told: dict[str, str | None] = {"reason": None if runs else reason, "message": None if runs else message}
-    after = replace(ingestion, state=state, updated=now, **told, **changes)  # type: ignore[arg-type]
+def _moved(ingestion: Ingestion, state: IngestionState, reason: str, message: str, now: datetime) -> Move:
+    """Return the step to *state*. *reason* and *message* stay with the ingestion unless it goes on at once."""
+    told = (None, None) if state in (State.RUNNING, State.RECEIVED) else (reason, message)
+    after = replace(ingestion, state=state, updated=now, reason=told[0], message=told[1])
     return Move(after, HistoryEntry(now, state, reason, message))

@@ -33,6 +33,11 @@ def working_as(owner: str, folder: Path) -> Iterator[str]:
         os.close(descriptor)
 
 
+def is_dead(owner: str, folder: Path) -> bool:
+    """Tell whether *owner*, which worked beside this very folder, has ended."""
+    return not is_alive(owner, folder)
+
+
 def is_alive(owner: str, folder: Path) -> bool:
     """Tell whether *owner* holds its lock. A lock file that is left over without its process is removed."""
     if not OWNER.fullmatch(owner):

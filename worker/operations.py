@@ -39,7 +39,7 @@ class Check:
 
 def check_ingestions(borders: Borders, repair: bool) -> Check:
     """Tell whether somebody works on every ingestion that is under way."""
-    lost = [ingestion.id for ingestion in borders.registry.running() if not borders.is_alive(ingestion.owner or "")]
+    lost = [ingestion.id for ingestion in borders.registry.running() if borders.is_dead(ingestion.owner or "")]
     if not lost:
         return Check("ingestions", "ok", "somebody works on everything that is under way")
     if repair:

@@ -16,9 +16,12 @@ from worker.records import (
     FileDigest,
     HistoryEntry,
     Ingestion,
+    IngestionQuery,
     Location,
     ModelVersion,
     NewVersion,
+    Pause,
+    Queue,
     Registration,
     Scope,
     StoreKey,
@@ -29,6 +32,8 @@ from worker.records import (
 class Registry(Protocol):
     """The truth about models, versions and ingestions. Every method is one transaction.
 
+    *now* is the time by one clock that all who share a registry go by (`Clock`): leases and pauses are compared with it.
+
     Raises:
         RegistryUnavailable: the database did not answer; nothing was changed.
     """
@@ -37,22 +42,50 @@ class Registry(Protocol):
         """Return the ingestion of *event*, and whether it was known before. A repeated source and id is the same ingestion.
 
         A new one is claimed for *owner* in the same transaction, where one is given: who works on it at once leaves no
-        moment in which it is nobody's.
+        moment in which it is nobody's. It gets the turn after its team's last, and no earlier one than whose turn it is
+        now: so a team that sends ten waits behind ten of another's ten thousand.
 
         Raises:
             RejectedEvent: a name in the event is empty, too long, or holds what cannot be printed.
+            ConflictingEvent: the same source and id said something else before.
         """
         ...
 
     def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
-        """Make *owner* its owner, count the attempt, and return it; None where it has ended or another owns it."""
+        """Make *owner* its owner, count the attempt, and return it; None where it has ended or another owns it.
+
+        A pause that has not passed yet does not stand in the way: who asks for this very one knows why.
+        """
         ...
 
-    def wait(self, ingestion_id: str, owner: str, reason: str, message: str, now: datetime) -> bool:
-        """Let go of an ingestion whose files still change; it is `waiting`, and the attempt does not count.
+    def claim_next(self, owner: str, now: datetime) -> Ingestion | None:
+        """Make *owner* the owner of the one whose turn it is, and return it; None where nothing may be claimed now.
+
+        Two who ask at once get two different ones.
+        """
+        ...
+
+    def beat(self, ingestion_id: str, owner: str, now: datetime) -> bool:
+        """Let the owner's lease last anew from *now*; False, and nothing changed, where *owner* does not own it any more."""
+        ...
+
+    def wait(self, ingestion_id: str, owner: str, pause: Pause, now: datetime) -> bool:
+        """Let go of an ingestion until *pause* has passed.
 
         False, and nothing changed, where *owner* does not own it any more.
         """
+        ...
+
+    def free(self, now: datetime, dead: Callable[[str], bool] = lambda owner: False) -> Sequence[Ingestion]:
+        """Take what runs from owners whose lease has run out, or whom *dead* knows to be so; return it as it stands now."""
+        ...
+
+    def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
+        """Receive a failed ingestion of the team anew; None, and nothing changed, where there is no such one."""
+        ...
+
+    def discard(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
+        """End an ingestion of the team that has not ended well, whoever works on it; None where there is no such one."""
         ...
 
     def located(self, ingestion_id: str, location: str, now: datetime) -> None:
@@ -88,12 +121,16 @@ class Registry(Protocol):
         """Return the living version of this scope with this content digest, or None."""
         ...
 
-    def take_over(self, ingestion_id: str, owner: str, new_owner: str, now: datetime) -> bool:
-        """Make *new_owner* the owner in place of *owner*, who is known to be dead; False where that is not the owner."""
-        ...
-
     def running(self) -> Sequence[Ingestion]:
         """Return the ingestions that somebody owns."""
+        ...
+
+    def queue(self, now: datetime) -> Queue:
+        """Return how many ingestions stand in each state, and what waits."""
+        ...
+
+    def ingestions(self, query: IngestionQuery) -> Sequence[Ingestion]:
+        """Return matching ingestions of a team, newest first."""
         ...
 
     def ingestion(self, team: str, ingestion_id: str) -> Ingestion | None:

@@ -23,7 +23,13 @@ class Trigger(StrEnum):
     """Which door an ingestion came through."""
 
     CLI = "cli"
-    """A person ran `modelport ingest`."""
+    """A person ran `modelport ingest` and watches it."""
+    COMPLETION = "completion"
+    """An experiment reported that it finished."""
+    RESCAN = "rescan"
+    """A person asked for another look at a path."""
+    WATCH = "watch"
+    """The watcher found a folder that has come to rest."""
 
 
 class IngestionState(StrEnum):
@@ -58,12 +64,49 @@ class StoreMode(StrEnum):
     """The files stay where they are; they were hashed once."""
 
 
+class Kind(StrEnum):
+    """What an experiment runs on; it decides where its model lies if nobody says so."""
+
+    SINGLE_NODE = "singlenode"
+    MULTI_NODE = "multinode"
+    TUNING = "hyperparameter"
+
+
+class Cluster(StrEnum):
+    """Whose machines an experiment runs on."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+
+
+class ExperimentState(StrEnum):
+    """How an experiment ended, in the words of the original system."""
+
+    STOPPED = "stopped"
+    """It ran to its end; shown as success."""
+    ERROR = "error"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """A file that the event says the model has: *path* below the model path, size in bytes, SHA-256 in hex or None."""
+
+    path: str
+    size: int
+    sha256: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class CompletionEvent:
     """A run that finished, or a person who wants a path looked at.
 
-    source and id together name the event: the same pair again is the same event. declared_type is what the sender says
-    the model is, None where it does not say. name is the wanted name of the registered model, None for a generated one.
+    source and id together name the event: the same pair again is the same event. model_path is where the model is said to
+    lie; None where the default of kind and cluster counts. declared_type is what the sender says the model is, None where it
+    does not say. name is the wanted name of the registered model, None for a generated one. files are all that the model
+    has, as far as the sender says: once they are there nothing more is waited for. is_forced asks for a look even where
+    nothing changed.
     """
 
     source: str
@@ -75,6 +118,13 @@ class CompletionEvent:
     declared_type: ModelType | None = None
     name: str | None = None
     trigger: Trigger = Trigger.CLI
+    kind: Kind | None = None
+    cluster: Cluster = Cluster.PUBLIC
+    state: ExperimentState = ExperimentState.STOPPED
+    git_ref: str | None = None
+    git_sha: str | None = None
+    files: tuple[NamedFile, ...] = ()
+    is_forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +146,26 @@ class Look:
 
     at: float
     entries: tuple[FileEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is kept of a look until the next one, by whichever worker: when it was made, a digest of the listing, and its
+    size in files and bytes, so that a person can be told what moves."""
+
+    at: float
+    digest: str
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SoFar:
+    """What an ingestion went through: tries that failed, changes of its tree while it was read, seconds of waiting for rest."""
+
+    failed: int = 0
+    changes: int = 0
+    waited_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +209,9 @@ class Ingestion:
 
     version_id is the id that its version has, or will have, if it registers one: the store's prefix is known beforehand,
     so that a second try writes to the same place. answered_version is the version that the answer names, None before the
-    end and where there is none. times are in UTC.
+    end and where there is none. turn is which turn of its team it is: lower ones are claimed first. run_after is when it
+    may be claimed again, None for at once; lease_until is how long its owner owns it without another sign of life, None
+    where nobody does: both by the clock of the registry. times are in UTC.
     """
 
     id: str
@@ -154,6 +226,26 @@ class Ingestion:
     location: str | None
     created: datetime
     updated: datetime
+    turn: int = 1
+    so_far: SoFar = SoFar()
+    rest: Rest | None = None
+    run_after: datetime | None = None
+    lease_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why an ingestion is let go of, and for how long; what it went through by then, and what the next look compares with.
+
+    is_attempt tells whether the attempt counts: waiting for files does not.
+    """
+
+    seconds: float
+    is_attempt: bool
+    reason: str
+    message: str
+    so_far: SoFar
+    rest: Rest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,3 +350,26 @@ class VersionQuery:
     name: str | None = None
     text: str | None = None
     limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class IngestionQuery:
+    """Which ingestions to list: every given field must match. Only older ones than the ingestion *after* are given; limit is
+    the most, newest first."""
+
+    team: str = DEFAULT_TEAM
+    state: IngestionState | None = None
+    experiment: str | None = None
+    reason: str | None = None
+    after: str | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How the queue stands: ingestions by state; how many may be claimed now; when the oldest of those that have not ended
+    was accepted, None where all have."""
+
+    states: Mapping[IngestionState, int]
+    due: int
+    oldest: datetime | None

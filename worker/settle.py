@@ -1,20 +1,25 @@
-"""Whether a tree has come to rest: two looks at it, and a clock.
+"""Whether a tree has come to rest: two looks at it, what the event named, and a clock.
 
-In goes what was listed, now and before; out comes a decision. Nobody sleeps here: the caller waits and looks again.
+In goes what was listed, now and before; out comes a decision. Nobody sleeps here: the caller waits and looks again. Whether
+what came to rest is also whole is for the detectors to prove.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detectors.tree import FileEntry, readable
-from worker.records import Look
+from worker.records import Look, NamedFile, Rest
+
+MARKERS = frozenset({"_SUCCESS", "commit_success.txt", ".complete"})
+"""Files at the top that a writer leaves when all others are there. Source: Hadoop's committer; Orbax on object storage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Nothing has changed for the quiet period."""
+    """Nothing has changed for the quiet period, or the writer said that it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +28,47 @@ class Wait:
 
     seconds: float
     reason: str
-    since: Look
+    since: Rest
 
 
-def settle(before: Look | None, now: Look, quiet_seconds: float) -> Settled | Wait:
+def settle(before: Rest | None, now: Look, quiet_seconds: float, named: Sequence[NamedFile] = ()) -> Settled | Wait:
     """Return whether the tree has rested for *quiet_seconds*.
 
     It has when an earlier, equal listing is that old; or at the first look, when every file says that it last changed that
     long ago. A file that says nothing, or claims to come from the future, is looked at twice, and so is an empty tree.
+    Where the event has *named* files, they alone decide: each there with its size is settled at once. So is a marker.
     """
+    seen = rest_of(now)
+    if named:
+        missing = _first_missing(now.entries, named)
+        return Settled() if missing is None else Wait(quiet_seconds, missing, seen)
+    if any(entry.path in MARKERS for entry in now.entries):
+        return Settled()
     if before is None:
         rest = max((_rest(entry, now.at, quiet_seconds) for entry in now.entries), default=quiet_seconds)
-        return Settled() if rest <= 0 else Wait(rest, "files changed a moment ago", now)
-    if before.entries != now.entries:
-        return Wait(quiet_seconds, f"still changing: {_first_difference(before.entries, now.entries)}", now)
+        return Settled() if rest <= 0 else Wait(rest, "files changed a moment ago", seen)
+    if before.digest != seen.digest:
+        return Wait(quiet_seconds, f"still changing: {_size(before)} before, {_size(seen)} now", seen)
     rest = quiet_seconds - (now.at - before.at)
     return Settled() if rest <= 0 else Wait(rest, "waiting for a second look", before)
+
+
+def rest_of(look: Look) -> Rest:
+    """Return what is kept of *look* to compare the next one with."""
+    hasher = hashlib.sha256()
+    for entry in look.entries:
+        hasher.update(f"{entry.path}\0{entry.size}\0{entry.version}\0".encode("utf-8", "surrogateescape"))
+    return Rest(look.at, hasher.hexdigest(), len(look.entries), sum(entry.size for entry in look.entries))
+
+
+def _first_missing(entries: Sequence[FileEntry], named: Sequence[NamedFile]) -> str | None:
+    """Return what the first named file that is not there in its size still lacks, None where all are there."""
+    sizes = {entry.path: entry.size for entry in entries}
+    for file in named:
+        if sizes.get(file.path) != file.size:
+            found = f"found {sizes[file.path]}" if file.path in sizes else "found no such file"
+            return f"{readable(file.path)}: expected {file.size} bytes, {found}"
+    return None
 
 
 def _rest(entry: FileEntry, now: float, quiet_seconds: float) -> float:
@@ -48,5 +78,5 @@ def _rest(entry: FileEntry, now: float, quiet_seconds: float) -> float:
     return quiet_seconds - (now - entry.changed)
 
 
-def _first_difference(before: Sequence[FileEntry], now: Sequence[FileEntry]) -> str:
-    return readable(min(set(before) ^ set(now)).path)
+def _size(rest: Rest) -> str:
+    return f"{rest.files} files of {rest.size_bytes} bytes"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from detectors.errors import DetectorError, ModelError, TreeChanged, TreeLimit, TreeUnavailable, Unreadable
 from worker.errors import (
+    NothingThere,
     NotSettled,
     RegistryUnavailable,
     RejectedEvent,
@@ -17,6 +18,7 @@ from worker.errors import (
     StorageUnavailable,
     WorkerError,
 )
+from worker.records import SoFar
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +40,6 @@ class Reject:
 
 
 Decision = Again | Reject
-
-
-@dataclass(frozen=True, slots=True)
-class SoFar:
-    """What an ingestion went through: tries that failed, changes of its tree while it was read, seconds of waiting for rest."""
-
-    failed: int = 0
-    changes: int = 0
-    waited_seconds: float = 0.0
 
 
 MAX_TRIES = 4
@@ -79,7 +72,7 @@ Rule = Callable[[Exception, SoFar, float], Decision]
 def _wait(error: Exception, so_far: SoFar, patience_seconds: float) -> Decision:
     assert isinstance(error, NotSettled)
     if so_far.waited_seconds > patience_seconds:
-        return Reject("never-settled", f"the files did not come to rest within {patience_seconds:g} s; {error}")
+        return Reject(error.code, f"the files did not come to rest within {patience_seconds:g} s; {error}")
     return Again(error.seconds, False, "not-settled", str(error))
 
 
@@ -104,6 +97,7 @@ def _reject(reason: str) -> Rule:
 
 RULES: dict[type[Exception], Rule] = {
     NotSettled: _wait,
+    NothingThere: _reject("nothing-there"),
     TreeChanged: _changed,
     TreeUnavailable: _retry("source-unavailable"),
     StorageUnavailable: _retry("store-unavailable"),

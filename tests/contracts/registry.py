@@ -15,26 +15,40 @@ from typing import Any
 import pytest
 
 from detectors.facts import Finding, Metric, Metrics, ModelType, Severity
-from worker.errors import RegistryUnavailable, RejectedEvent
+from worker.errors import ConflictingEvent, RegistryUnavailable, RejectedEvent
+from worker.lifecycle import LEASE_SECONDS
 from worker.ports import Registry
 from worker.records import (
+    Cluster,
     CompletionEvent,
     End,
+    ExperimentState,
     FileDigest,
     HistoryEntry,
     Ingestion,
+    IngestionQuery,
     IngestionState,
+    Kind,
     ModelVersion,
+    NamedFile,
     NewVersion,
+    Pause,
+    Queue,
     Registration,
+    Rest,
     Scope,
+    SoFar,
     StoreMode,
+    Trigger,
     VersionQuery,
 )
 from worker.registry.words import NewId, random_id
 
 NOON = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=1)
+
+LEASE_END = NOON + timedelta(seconds=LEASE_SECONDS)
+PAUSE = Pause(5.0, False, "not-settled", "two files grew", SoFar(1, 2, 3.5), Rest(7.25, "ab", 3, 4))
 
 Build = Callable[..., Registry]
 """Makes an empty registry; takes `new_id`, which makes its ids."""
@@ -110,6 +124,13 @@ def claimed(registry: Registry, id: str = "run-1", owner: str = "me", **changes:
     return running
 
 
+def claimed_next(registry: Registry) -> Ingestion:
+    """Return the ingestion whose turn it is, claimed."""
+    running = registry.claim_next("me", LATER)
+    assert running is not None
+    return running
+
+
 def register(registry: Registry, id: str = "run-1", digest: str = "d1", **changes: Any) -> Registration:
     """Return what registering content *digest* for a new event gives; *changes* are of the event."""
     ingestion = claimed(registry, id, **changes)
@@ -179,7 +200,7 @@ class RegistryContract:
 
     def test_a_repeated_event_is_the_same_ingestion(self, registry: Registry) -> None:
         first, _ = registry.submit(event(), NOON)
-        assert registry.submit(event(model_path="/elsewhere"), LATER) == (first, True)
+        assert registry.submit(event(), LATER) == (first, True)
 
     def test_a_repeated_event_whose_ingestion_has_ended_is_the_same_ingestion(self, registry: Registry) -> None:
         ingestion = claimed(registry)
@@ -267,11 +288,10 @@ class RegistryContract:
         assert [entry.state for entry in registry.history(ingestion.id)] == [IngestionState.RECEIVED, IngestionState.RUNNING]
         assert registry.submit(event(), NOON, "worker-2") == (ingestion, True)
 
-    def test_a_claim_by_the_owner_is_another_attempt(self, registry: Registry) -> None:
-        ingestion = registry.claim(claimed(registry).id, "me", LATER)
-        assert ingestion is not None
-        assert ingestion.attempts == 2
-        assert [entry.message for entry in registry.history(ingestion.id)] == [None, "attempt 1 by me", "attempt 2 by me"]
+    def test_what_runs_cannot_be_claimed_even_by_its_owner(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        assert registry.claim(ingestion.id, "me", LATER) is None
+        assert standing(registry, ingestion) == ingestion
 
     def test_what_another_owns_cannot_be_claimed(self, registry: Registry) -> None:
         ingestion = claimed(registry)
@@ -287,8 +307,10 @@ class RegistryContract:
     def test_an_unknown_ingestion_cannot_be_moved(self, registry: Registry) -> None:
         assert registry.claim("in?", "me", NOON) is None
         assert not registry.finish("in?", "me", failed(), NOON)
-        assert not registry.take_over("in?", "me", "you", NOON)
-        assert not registry.wait("in?", "me", "not-settled", "", NOON)
+        assert not registry.beat("in?", "me", NOON)
+        assert registry.retry("default", "in?", "a person", NOON) is None
+        assert registry.discard("default", "in?", "a person", NOON) is None
+        assert not registry.wait("in?", "me", PAUSE, NOON)
         assert registry.register("in?", "me", new_version(claimed(registry)), NOON) is None
         registry.located("in?", "file:///x", NOON)
         assert list(registry.history("in?")) == []
@@ -300,7 +322,7 @@ class RegistryContract:
 
     def test_who_waits_lets_go_and_the_attempt_does_not_count(self, registry: Registry) -> None:
         ingestion = claimed(registry)
-        assert registry.wait(ingestion.id, "me", "not-settled", "two files grew", LATER)
+        assert registry.wait(ingestion.id, "me", PAUSE, LATER)
         now = standing(registry, ingestion)
         assert (now.state, now.owner, now.attempts) == (IngestionState.WAITING, None, 0)
         assert (now.reason, now.message, now.updated) == ("not-settled", "two files grew", LATER)
@@ -310,14 +332,14 @@ class RegistryContract:
 
     def test_what_waits_can_be_claimed_by_anyone(self, registry: Registry) -> None:
         ingestion = claimed(registry)
-        registry.wait(ingestion.id, "me", "not-settled", "two files grew", LATER)
+        registry.wait(ingestion.id, "me", PAUSE, LATER)
         again = registry.claim(ingestion.id, "you", LATER)
         assert again is not None
         assert (again.owner, again.attempts, again.reason) == ("you", 1, None)
 
     def test_who_does_not_own_it_cannot_make_it_wait(self, registry: Registry) -> None:
         ingestion = claimed(registry)
-        assert not registry.wait(ingestion.id, "you", "not-settled", "", LATER)
+        assert not registry.wait(ingestion.id, "you", PAUSE, LATER)
         assert standing(registry, ingestion) == ingestion
 
     @pytest.mark.parametrize("location", ["file:///runs/mnist", "\udcff \0"])
@@ -332,27 +354,141 @@ class RegistryContract:
         registry.located(ingestion.id, "file:///late", LATER)
         assert standing(registry, ingestion).location is None
 
-    def test_a_dead_owner_is_replaced(self, registry: Registry) -> None:
+    # The queue
+
+    def test_the_next_one_is_claimed_in_the_order_of_acceptance(self, registry: Registry) -> None:
+        ids = [registry.submit(event(f"run-{number}"), NOON)[0].id for number in range(3)]
+        got = [registry.claim_next("me", LATER) for _ in range(4)]
+        assert [one.id if one else None for one in got] == [*ids, None]
+        assert all(one.owner == "me" and one.attempts == 1 for one in got if one)
+
+    def test_teams_take_turns(self, registry: Registry) -> None:
+        for number in range(6):
+            registry.submit(event(f"a-{number}", team="a"), NOON)
+        first = [claimed_next(registry) for _ in range(2)]
+        for number in range(2):
+            registry.submit(event(f"b-{number}", team="b"), NOON)
+        rest = [claimed_next(registry) for _ in range(6)]
+        assert [one.event.id for one in first] == ["a-0", "a-1"]
+        assert [one.event.id for one in rest] == ["a-2", "b-0", "a-3", "b-1", "a-4", "a-5"]
+
+    def test_many_threads_get_different_ones(self, registry: Registry) -> None:
+        for number in range(8):
+            registry.submit(event(f"run-{number}"), NOON)
+        got = in_threads(8, lambda number: registry.claim_next(f"worker {number}", LATER))
+        assert len({one.id for one in got if one is not None}) == 8
+
+    def test_what_pauses_is_not_claimed_before_its_time(self, registry: Registry) -> None:
         ingestion = claimed(registry)
-        assert registry.take_over(ingestion.id, "me", "you", LATER)
-        assert standing(registry, ingestion) == replace(ingestion, owner="you", updated=LATER)
-        assert not registry.finish(ingestion.id, "me", failed(), LATER)
-        assert registry.finish(ingestion.id, "you", failed(), LATER)
+        registry.wait(ingestion.id, "me", PAUSE, LATER)
+        assert registry.claim_next("you", LATER + timedelta(seconds=4)) is None
+        again = registry.claim_next("you", LATER + timedelta(seconds=5))
+        assert again is not None
+        assert (again.so_far, again.rest, again.attempts) == (PAUSE.so_far, PAUSE.rest, 1)
 
-    def test_only_the_named_owner_is_replaced(self, registry: Registry) -> None:
+    def test_each_attempt_has_a_version_id_of_its_own(self, registry: Registry) -> None:
         ingestion = claimed(registry)
-        assert not registry.take_over(ingestion.id, "another", "you", LATER)
-        assert standing(registry, ingestion) == ingestion
+        registry.wait(ingestion.id, "me", PAUSE, LATER)
+        again = registry.claim(ingestion.id, "me", LATER)
+        assert again is not None
+        assert again.version_id != ingestion.version_id
 
-    def test_one_of_many_threads_takes_over(self, registry: Registry) -> None:
-        ingestion = claimed(registry, owner="dead")
-        answers = in_threads(8, lambda number: registry.take_over(ingestion.id, "dead", f"worker {number}", LATER))
-        assert answers.count(True) == 1
+    def test_a_lease_that_ran_out_is_taken_away(self, registry: Registry) -> None:
+        ingestion = claimed(registry, trigger=Trigger.COMPLETION)
+        assert list(registry.free(LEASE_END - timedelta(seconds=1))) == []
+        [freed] = registry.free(LEASE_END)
+        assert (freed.id, freed.state, freed.owner, freed.reason) == (ingestion.id, IngestionState.WAITING, None, "worker-lost")
+        assert standing(registry, ingestion) == freed
+        assert not registry.finish(ingestion.id, "me", failed(), LEASE_END)
+        assert registry.claim_next("you", LEASE_END) is not None
 
-    def test_what_nobody_owns_cannot_be_taken_over(self, registry: Registry) -> None:
-        ingestion, _ = registry.submit(event(), NOON)
-        assert not registry.take_over(ingestion.id, "", "you", LATER)
-        assert standing(registry, ingestion).owner is None
+    def test_a_beat_keeps_the_lease(self, registry: Registry) -> None:
+        ingestion = claimed(registry, trigger=Trigger.COMPLETION)
+        assert registry.beat(ingestion.id, "me", LATER)
+        assert list(registry.free(LEASE_END)) == []
+        assert not registry.beat(ingestion.id, "you", LATER)
+        assert len(registry.free(LEASE_END + timedelta(seconds=1))) == 1
+
+    def test_an_owner_known_to_be_dead_is_not_waited_for(self, registry: Registry) -> None:
+        dead, alive = claimed(registry, "1", "dead"), claimed(registry, "2", "alive")
+        assert [one.id for one in registry.free(LATER, lambda owner: owner == "dead")] == [dead.id]
+        assert standing(registry, alive) == alive
+
+    def test_one_of_many_threads_frees(self, registry: Registry) -> None:
+        claimed(registry, trigger=Trigger.COMPLETION)
+        assert sum(len(freed) for freed in in_threads(8, lambda number: registry.free(LEASE_END))) == 1
+
+    def test_a_failed_one_is_tried_again_when_a_person_says_so(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        assert registry.retry("default", ingestion.id, "a person", LATER) is None
+        registry.finish(ingestion.id, "me", failed(), LATER)
+        assert registry.retry("other", ingestion.id, "a person", LATER) is None
+        again = registry.retry("default", ingestion.id, "a person", LATER)
+        assert again is not None
+        assert (again.state, again.attempts) == (IngestionState.RECEIVED, 0)
+        assert registry.claim_next("you", LATER) is not None
+
+    def test_a_person_discards_what_has_not_ended_well_whoever_owns_it(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        assert registry.discard("other", ingestion.id, "a person", LATER) is None
+        gone = registry.discard("default", ingestion.id, "a person", LATER)
+        assert gone is not None
+        assert gone.state is IngestionState.DISCARDED
+        assert registry.register(ingestion.id, "me", new_version(ingestion), LATER) is None
+        assert registry.discard("default", ingestion.id, "a person", LATER) is None
+
+    def test_the_same_event_with_another_word_is_refused(self, registry: Registry) -> None:
+        first, _ = registry.submit(event(), NOON)
+        with pytest.raises(ConflictingEvent, match=f"run-1 of test was accepted as {first.id}"):
+            registry.submit(event(model_path="/runs/another"), LATER)
+        assert registry.submit(event(), LATER) == (first, True)
+
+    def test_all_that_an_event_says_comes_back(self, registry: Registry) -> None:
+        said = event(
+            trigger=Trigger.COMPLETION,
+            kind=Kind.MULTI_NODE,
+            cluster=Cluster.PRIVATE,
+            state=ExperimentState.FAILED,
+            git_ref="refs/heads/main \udcff",
+            git_sha="0123",
+            files=(NamedFile("a/model.onnx", 3, "0" * 64), NamedFile("b", 0)),
+            is_forced=True,
+        )
+        assert registry.submit(said, NOON)[0].event == said
+        assert registry.submit(said, NOON)[0].event == said
+
+    def test_the_queue_is_counted(self, registry: Registry) -> None:
+        assert registry.queue(NOON) == Queue({}, 0, None)
+        waiting = claimed(registry, "1")
+        registry.wait(waiting.id, "me", PAUSE, NOON)
+        ended = claimed(registry, "2")
+        registry.finish(ended.id, "me", failed(), NOON)
+        registry.submit(event("3"), LATER)
+        states = {IngestionState.WAITING: 1, IngestionState.FAILED: 1, IngestionState.RECEIVED: 1}
+        assert registry.queue(LATER) == Queue(states, 1, NOON)
+        assert registry.queue(NOON + timedelta(seconds=5)).due == 2
+
+    def test_ingestions_are_listed_newest_first_page_by_page(self, registry: Registry) -> None:
+        ids = [registry.submit(event(f"run-{number}"), NOON)[0].id for number in range(5)]
+        registry.submit(event("theirs", team="other"), NOON)
+        first = registry.ingestions(IngestionQuery(limit=2))
+        second = registry.ingestions(IngestionQuery(limit=2, after=first[-1].id))
+        assert [one.id for one in [*first, *second]] == [ids[4], ids[3], ids[2], ids[1]]
+        assert list(registry.ingestions(IngestionQuery(after="in?"))) == []
+
+    def test_ingestions_are_found_by_state_experiment_and_reason(self, registry: Registry) -> None:
+        ended = claimed(registry, "1", experiment="x")
+        registry.finish(ended.id, "me", failed(), LATER)
+        registry.submit(event("2", experiment="y"), NOON)
+        found = [
+            registry.ingestions(query)
+            for query in (
+                IngestionQuery(state=IngestionState.FAILED),
+                IngestionQuery(experiment="x"),
+                IngestionQuery(reason="unreadable"),
+            )
+        ]
+        assert [[one.id for one in page] for page in found] == [[ended.id]] * 3
 
     # Ends
 
@@ -369,7 +505,7 @@ class RegistryContract:
         assert registry.finish(ingestion.id, "me", End(IngestionState(state), "why", "so"), NOON)
         ended = standing(registry, ingestion)
         assert not registry.finish(ingestion.id, "me", failed(), LATER)
-        assert not registry.take_over(ingestion.id, "me", "you", LATER)
+        assert not registry.beat(ingestion.id, "me", LATER)
         assert registry.register(ingestion.id, "me", new_version(ingestion), LATER) is None
         assert standing(registry, ingestion) == ended
 
@@ -399,15 +535,15 @@ class RegistryContract:
         registration = register(registry)
         version = registration.version
         assert registration.is_new
-        assert (version.id, version.model_name, version.number, version.is_generated_name) == ("mo2", "mnist", 1, True)
+        assert (version.id, version.model_name, version.number, version.is_generated_name) == ("mo3", "mnist", 1, True)
         assert (version.team, version.project, version.experiment) == ("default", "default", "mnist")
         assert (version.model_type, version.format, version.digest) == (ModelType.ONNX, "onnx", "d1")
         assert (version.oms_digest, version.duplicate_of, version.tags) == ("oms of d1", None, ())
-        assert (version.location, version.url) == ("file:///runs/mnist", "file:///store/mo2")
+        assert (version.location, version.url) == ("file:///runs/mnist", "file:///store/mo3")
         assert (version.store, version.size_bytes) == (StoreMode.COPY, 3)
         assert (version.completeness, version.verdict) == ("complete", "clean")
         assert (version.report, version.created, version.deleted) == ('{"schema": "modelport.scan/1"}', LATER, None)
-        assert registry.version("default", "mo2") == version
+        assert registry.version("default", "mo3") == version
 
     def test_registering_ends_the_ingestion(self, registry: Registry) -> None:
         ingestion = claimed(registry)
@@ -423,9 +559,12 @@ class RegistryContract:
         assert registry.version("default", ingestion.version_id) is None
         assert standing(registry, ingestion) == ingestion
 
-    def test_who_was_taken_over_registers_nothing(self, registry: Registry) -> None:
-        ingestion = claimed(registry)
-        registry.take_over(ingestion.id, "me", "you", NOON)
+    def test_who_lost_the_lease_registers_nothing(self, registry: Registry) -> None:
+        ingestion = claimed(registry, trigger=Trigger.COMPLETION)
+        registry.free(LEASE_END)
+        assert registry.register(ingestion.id, "me", new_version(ingestion), LATER) is None
+        again = registry.claim(ingestion.id, "you", LEASE_END)
+        assert again is not None
         assert registry.register(ingestion.id, "me", new_version(ingestion), LATER) is None
         assert list(registry.versions(VersionQuery())) == []
 

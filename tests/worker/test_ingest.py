@@ -72,7 +72,7 @@ def make_borders(registry: Registry, store: Store) -> Borders:
         resolve=partial(resolve, places=Places()),
         clock=clock_in_an_hour(),
         owner="test-owner",
-        is_alive=lambda owner: owner == "test-owner",
+        is_dead=lambda owner: owner != "test-owner",
         quiet_seconds=lambda location: 5.0,
         patience_seconds=60.0,
     )
@@ -217,7 +217,7 @@ def test_a_path_without_models_ends_as_nothing_found(borders: Borders, tmp_path:
 
 def test_a_path_that_is_not_there_is_rejected_in_words(borders: Borders, tmp_path: Path) -> None:
     outcome = ingest(event(tmp_path / "missing"), borders)
-    assert end_of(outcome) == (IngestionState.FAILED, "rejected-location")
+    assert end_of(outcome) == (IngestionState.FAILED, "nothing-there")
     assert "there is nothing at this path" in (outcome.ingestion.message or "")
 
 
@@ -238,7 +238,7 @@ def test_a_tree_that_never_rests_ends_after_the_patience(borders: Borders, run: 
     restless = replace(borders, clock=clock, quiet_seconds=lambda location: 7200.0, patience_seconds=20000.0)
     clock.sleep = still_writing  # type: ignore[method-assign]
     outcome = ingest(event(run), restless)
-    assert end_of(outcome) == (IngestionState.FAILED, "never-settled")
+    assert end_of(outcome) == (IngestionState.FAILED, "kept-changing")
 
 
 def test_a_file_that_changes_while_it_is_read_is_looked_at_again(borders: Borders, run: Path) -> None:
@@ -383,7 +383,7 @@ def test_a_process_that_died_is_ended_by_the_next_run(borders: Borders, run: Pat
 def test_a_living_process_is_left_to_its_work(borders: Borders, run: Path) -> None:
     ingestion, _ = borders.registry.submit(event(run, 1), borders.clock.now())
     borders.registry.claim(ingestion.id, "other-owner", borders.clock.now())
-    alive = replace(borders, is_alive=lambda owner: True)
+    alive = replace(borders, is_dead=lambda owner: False)
     assert end_of(ingest(event(run, 1), alive))[0] is IngestionState.RUNNING
     assert end_of(ingest(event(run, 2), alive))[0] is IngestionState.REGISTERED
     assert [one.id for one in borders.registry.running()] == [ingestion.id]

@@ -82,7 +82,7 @@ def service(home: Path, owner: str, mode: StoreMode) -> Iterator[Borders]:
             resolve=partial(resolve, places=Places(mode=mode)),
             clock=clock_in_an_hour(),
             owner=owner,
-            is_alive=partial(liveness.is_alive, folder=home / "owners"),
+            is_dead=partial(liveness.is_dead, folder=home / "owners"),
             quiet_seconds=lambda location: 5.0,
             patience_seconds=60.0,
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.tree import FileEntry
-from worker.records import Look
-from worker.settle import Settled, Wait, settle
+from worker.records import Look, NamedFile
+from worker.settle import Settled, Wait, rest_of, settle
 
 
 def entry(path: str = "a", size: int = 1, version: str = "v", changed: float | None = None) -> FileEntry:
@@ -20,48 +21,65 @@ def test_files_that_rested_long_enough_are_settled_at_the_first_look() -> None:
 
 def test_a_file_that_changed_a_moment_ago_waits_for_the_rest_of_the_quiet_period() -> None:
     look = Look(100.0, (entry("a", changed=90.0), entry("b", changed=98.0)))
-    assert settle(None, look, 5.0) == Wait(3.0, "files changed a moment ago", look)
+    assert settle(None, look, 5.0) == Wait(3.0, "files changed a moment ago", rest_of(look))
 
 
 def test_a_file_without_a_time_is_looked_at_twice() -> None:
     look = Look(100.0, (entry(changed=None),))
-    assert settle(None, look, 5.0) == Wait(5.0, "files changed a moment ago", look)
+    assert settle(None, look, 5.0) == Wait(5.0, "files changed a moment ago", rest_of(look))
 
 
 def test_a_file_from_the_future_is_looked_at_twice() -> None:
     look = Look(100.0, (entry(changed=9e9),))
-    assert settle(None, look, 5.0) == Wait(5.0, "files changed a moment ago", look)
+    assert settle(None, look, 5.0) == Wait(5.0, "files changed a moment ago", rest_of(look))
 
 
 def test_an_empty_tree_is_looked_at_twice() -> None:
     look = Look(100.0, ())
-    assert settle(None, look, 5.0) == Wait(5.0, "files changed a moment ago", look)
-    assert settle(look, Look(105.0, ()), 5.0) == Settled()
+    assert settle(None, look, 5.0) == Wait(5.0, "files changed a moment ago", rest_of(look))
+    assert settle(rest_of(look), Look(105.0, ()), 5.0) == Settled()
 
 
 def test_an_equal_listing_of_long_enough_ago_is_settled() -> None:
-    assert settle(Look(100.0, (entry(),)), Look(105.0, (entry(),)), 5.0) == Settled()
+    assert settle(rest_of(Look(100.0, (entry(),))), Look(105.0, (entry(),)), 5.0) == Settled()
 
 
 def test_an_equal_listing_of_too_short_ago_keeps_the_older_look() -> None:
-    before = Look(100.0, (entry(),))
+    before = rest_of(Look(100.0, (entry(),)))
     assert settle(before, Look(103.0, (entry(),)), 5.0) == Wait(2.0, "waiting for a second look", before)
 
 
-def test_a_difference_starts_the_quiet_period_again_and_names_the_file() -> None:
-    now = Look(104.0, (entry("a"), entry("b", version="new")))
-    before = Look(100.0, (entry("a"), entry("b", version="old")))
-    assert settle(before, now, 5.0) == Wait(5.0, "still changing: b", now)
+def test_a_difference_starts_the_quiet_period_again_and_says_how_much_moved() -> None:
+    now = Look(104.0, (entry("a"), entry("b", version="new", size=3)))
+    before = rest_of(Look(100.0, (entry("a"), entry("b", version="old", size=2))))
+    reason = "still changing: 2 files of 3 bytes before, 2 files of 4 bytes now"
+    assert settle(before, now, 5.0) == Wait(5.0, reason, rest_of(now))
 
 
 def test_a_file_that_appeared_is_a_difference() -> None:
     now = Look(105.0, (entry("a"), entry("c")))
-    assert settle(Look(100.0, (entry("a"),)), now, 5.0) == Wait(5.0, "still changing: c", now)
+    assert isinstance(settle(rest_of(Look(100.0, (entry("a"),))), now, 5.0), Wait)
+
+
+@pytest.mark.parametrize("marker", ["_SUCCESS", "commit_success.txt", ".complete"])
+def test_a_marker_at_the_top_ends_the_wait_at_once(marker: str) -> None:
+    fresh = entry("model.onnx", changed=100.0)
+    assert settle(None, Look(100.0, (entry(marker, changed=100.0), fresh)), 5.0) == Settled()
+    assert isinstance(settle(None, Look(100.0, (entry(f"old/{marker}", changed=100.0), fresh)), 5.0), Wait)
+
+
+def test_files_that_the_event_names_are_taken_once_all_are_there() -> None:
+    named = (NamedFile("a", 2), NamedFile("b", 1))
+    look = Look(100.0, (entry("a", 1, changed=0.0),))
+    assert settle(None, look, 5.0, named) == Wait(5.0, "a: expected 2 bytes, found 1", rest_of(look))
+    look = Look(101.0, (entry("a", 2, changed=100.0),))
+    assert settle(None, look, 5.0, named) == Wait(5.0, "b: expected 1 bytes, found no such file", rest_of(look))
+    assert settle(None, Look(102.0, (entry("a", 2, changed=102.0), entry("b", 1))), 5.0, named) == Settled()
 
 
 @given(st.floats(0, 1e6), st.floats(0, 100), st.floats(0.1, 100))
 def test_nothing_is_settled_before_the_quiet_period_is_over(at: float, age: float, quiet: float) -> None:
-    decision = settle(Look(at, (entry(),)), Look(at + age, (entry(),)), quiet)
+    decision = settle(rest_of(Look(at, (entry(),))), Look(at + age, (entry(),)), quiet)
     if isinstance(decision, Wait):
         assert 0 < decision.seconds <= quiet
     else:

@@ -10,8 +10,8 @@ import detectors.errors
 import worker.errors
 from detectors.errors import TreeChanged, TreeLimit, TreeUnavailable, Unreadable
 from worker.errors import NotSettled, RegistryUnavailable, RejectedEvent, RejectedLocation, StorageUnavailable
-from worker.records import Look
-from worker.verdict import RULES, Again, Reject, SoFar, decide
+from worker.records import SoFar
+from worker.verdict import RULES, Again, Reject, decide
 
 ALL = [
     kind
@@ -33,14 +33,14 @@ def test_the_table_runs_from_the_special_to_the_general() -> None:
 
 
 def test_a_wait_is_no_attempt() -> None:
-    error = NotSettled(3.0, "still changing: a", Look(0.0, ()))
+    error = NotSettled(3.0, "still changing: a", None)
     assert decide(error, SoFar(waited_seconds=3.0), 60.0) == Again(3.0, False, "not-settled", "still changing: a")
 
 
 def test_patience_ends() -> None:
-    error = NotSettled(3.0, "still changing: a", Look(0.0, ()))
+    error = NotSettled(3.0, "still changing: a", None)
     decision = decide(error, SoFar(waited_seconds=61.0), 60.0)
-    assert decision == Reject("never-settled", "the files did not come to rest within 60 s; still changing: a")
+    assert decision == Reject("kept-changing", "the files did not come to rest within 60 s; still changing: a")
 
 
 def test_a_change_while_reading_is_looked_at_again_five_times() -> None:

@@ -6,6 +6,7 @@ before anything is changed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,16 +15,19 @@ from threading import RLock
 
 from detectors.facts import Finding, Metrics
 from worker import lifecycle
-from worker.errors import RegistryUnavailable, RejectedEvent
+from worker.errors import ConflictingEvent, RegistryUnavailable, RejectedEvent
 from worker.records import (
     CompletionEvent,
     End,
     FileDigest,
     HistoryEntry,
     Ingestion,
+    IngestionQuery,
     IngestionState,
     ModelVersion,
     NewVersion,
+    Pause,
+    Queue,
     Registration,
     Scope,
     StoreMode,
@@ -41,12 +45,15 @@ from worker.registry.words import (
     check_event,
     check_name,
     check_version,
+    event_digest,
     event_key,
     folded,
     random_id,
     rows_wanted,
     scope_key,
 )
+
+CLAIMABLE = (IngestionState.RECEIVED, IngestionState.WAITING)
 
 
 @dataclass(slots=True)
@@ -134,22 +141,52 @@ class MemoryRegistry:
         with self._lock:
             known = self._by_event.get(event_key(event))
             if known is not None:
-                return self._ingestions[known], True
-            move = lifecycle.receive(event, *self._free_ids(), _utc(now))
+                return self._same_event(known, event), True
+            ingestion_id, version_id = self._free_ids()
+            move = lifecycle.receive(event, ingestion_id, version_id, _utc(now), self._next_turn(event.team))
             self._by_event[event_key(event)] = move.ingestion.id
             self._keep(move)
-            claimed = lifecycle.claim(move.ingestion, owner, _utc(now)) if owner is not None else None
+            claimed = lifecycle.claim(move.ingestion, owner, version_id, _utc(now)) if owner is not None else None
             if claimed is not None:
                 self._keep(claimed)
             return (claimed or move).ingestion, False
 
     def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
-        move = self._move(ingestion_id, lambda ingestion: lifecycle.claim(ingestion, owner, _utc(now)))
-        return None if move is None else move.ingestion
+        version_id = self._new_id(VERSION_PREFIX, VERSION_CHARS)
+        return self._moved(ingestion_id, lambda ingestion: lifecycle.claim(ingestion, owner, version_id, _utc(now)))
 
-    def wait(self, ingestion_id: str, owner: str, reason: str, message: str, now: datetime) -> bool:
-        move = self._move(ingestion_id, lambda ingestion: lifecycle.wait(ingestion, owner, reason, message, _utc(now)))
-        return move is not None
+    def claim_next(self, owner: str, now: datetime) -> Ingestion | None:
+        version_id = self._new_id(VERSION_PREFIX, VERSION_CHARS)
+        with self._lock:
+            due = min(self._due(now), key=lambda ingestion: ingestion.turn, default=None)
+            move = None if due is None else lifecycle.claim(due, owner, version_id, _utc(now))
+            self._keep(move)
+            return None if move is None else move.ingestion
+
+    def beat(self, ingestion_id: str, owner: str, now: datetime) -> bool:
+        with self._lock:
+            known = self._ingestions.get(ingestion_id)
+            beaten = None if known is None else lifecycle.beat(known, owner, _utc(now))
+            if beaten is not None:
+                self._ingestions[ingestion_id] = beaten
+            return beaten is not None
+
+    def wait(self, ingestion_id: str, owner: str, pause: Pause, now: datetime) -> bool:
+        return self._moved(ingestion_id, lambda ingestion: lifecycle.wait(ingestion, owner, pause, _utc(now))) is not None
+
+    def free(self, now: datetime, dead: Callable[[str], bool] = lambda owner: False) -> Sequence[Ingestion]:
+        def step(ingestion: Ingestion) -> lifecycle.Move | None:
+            return lifecycle.free(ingestion, _utc(now), is_dead=ingestion.owner is not None and dead(ingestion.owner))
+
+        with self._lock:
+            freed = [self._moved(one.id, step) for one in self.running()]
+            return [one for one in freed if one is not None]
+
+    def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
+        return self._moved_by_person(team, ingestion_id, lambda ingestion: lifecycle.retry(ingestion, who, _utc(now)))
+
+    def discard(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
+        return self._moved_by_person(team, ingestion_id, lambda ingestion: lifecycle.discard(ingestion, who, _utc(now)))
 
     def located(self, ingestion_id: str, location: str, now: datetime) -> None:
         with self._lock:
@@ -160,7 +197,7 @@ class MemoryRegistry:
     def finish(self, ingestion_id: str, owner: str, end: End, now: datetime) -> bool:
         if end.state is IngestionState.REGISTERED:
             raise ValueError("an ingestion becomes registered by register() alone")
-        return self._move(ingestion_id, lambda ingestion: lifecycle.end(ingestion, owner, end, _utc(now))) is not None
+        return self._moved(ingestion_id, lambda ingestion: lifecycle.end(ingestion, owner, end, _utc(now))) is not None
 
     def register(self, ingestion_id: str, owner: str, version: NewVersion, now: datetime) -> Registration | None:
         check_version(version)
@@ -183,13 +220,23 @@ class MemoryRegistry:
     def same_content(self, scope: Scope, digest: str) -> ModelVersion | None:
         return self._found(lambda kept: _holds(kept, scope) and kept.new.digest == digest)
 
-    def take_over(self, ingestion_id: str, owner: str, new_owner: str, now: datetime) -> bool:
-        move = self._move(ingestion_id, lambda ingestion: lifecycle.take_over(ingestion, owner, new_owner, _utc(now)))
-        return move is not None
-
     def running(self) -> Sequence[Ingestion]:
         with self._lock:
             return [one for one in self._ingestions.values() if one.state is IngestionState.RUNNING]
+
+    def queue(self, now: datetime) -> Queue:
+        with self._lock:
+            all_of_them = list(self._ingestions.values())
+            unfinished = [one.created for one in all_of_them if not lifecycle.is_end(one.state)]
+            states = Counter(one.state for one in all_of_them)
+            return Queue(states, len(self._due(now)), min(unfinished, default=None))
+
+    def ingestions(self, query: IngestionQuery) -> Sequence[Ingestion]:
+        with self._lock:
+            known = list(self._ingestions.values())
+        if query.after is not None:
+            known = known[: next((at for at, one in enumerate(known) if one.id == query.after), 0)]
+        return [one for one in reversed(known) if _answers_query(one, query)][: rows_wanted(query.limit)]
 
     def ingestion(self, team: str, ingestion_id: str) -> Ingestion | None:
         with self._lock:
@@ -276,12 +323,34 @@ class MemoryRegistry:
                 return ids
         raise RegistryUnavailable(f"no free id in {MAX_TRIES} tries")
 
-    def _move(self, ingestion_id: str, step: Callable[[Ingestion], lifecycle.Move | None]) -> lifecycle.Move | None:
+    def _same_event(self, known: str, event: CompletionEvent) -> Ingestion:
+        ingestion = self._ingestions[known]
+        if event_digest(ingestion.event) != event_digest(event):
+            raise ConflictingEvent(
+                f"the event {event.id} of {event.source} was accepted as {known} and said something else then"
+            )
+        return ingestion
+
+    def _next_turn(self, team: str) -> int:
+        claimable = [one for one in self._ingestions.values() if one.state in CLAIMABLE]
+        last = max((one.turn for one in claimable if one.event.team == team), default=0)
+        return max(last + 1, min((one.turn for one in claimable), default=1))
+
+    def _due(self, now: datetime) -> list[Ingestion]:
+        claimable = (one for one in self._ingestions.values() if one.state in CLAIMABLE)
+        return [one for one in claimable if one.run_after is None or one.run_after <= _utc(now)]
+
+    def _moved(self, ingestion_id: str, step: Callable[[Ingestion], lifecycle.Move | None]) -> Ingestion | None:
         with self._lock:
             ingestion = self._ingestions.get(ingestion_id)
             move = None if ingestion is None else step(ingestion)
             self._keep(move)
-            return move
+            return None if move is None else move.ingestion
+
+    def _moved_by_person(
+        self, team: str, ingestion_id: str, step: Callable[[Ingestion], lifecycle.Move | None]
+    ) -> Ingestion | None:
+        return self._moved(ingestion_id, lambda ingestion: step(ingestion) if ingestion.event.team == team else None)
 
     def _keep(self, move: lifecycle.Move | None) -> None:
         if move is not None:
@@ -334,6 +403,15 @@ def _utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"expected a time with its zone, found {moment.isoformat()}")
     return moment.astimezone(UTC)
+
+
+def _answers_query(ingestion: Ingestion, query: IngestionQuery) -> bool:
+    return (
+        ingestion.event.team == query.team
+        and query.state in (None, ingestion.state)
+        and query.experiment in (None, ingestion.event.experiment)
+        and query.reason in (None, ingestion.reason)
+    )
 
 
 def _holds(kept: _Kept, scope: Scope) -> bool:

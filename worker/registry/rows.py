@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import astuple
 from datetime import datetime
 from typing import Any
 
@@ -12,17 +13,23 @@ from sqlalchemy import Row
 from detectors.facts import Finding, Metric, ModelType, Severity
 from detectors.tree import readable
 from worker.records import (
+    Cluster,
     CompletionEvent,
+    ExperimentState,
     FileDigest,
     HistoryEntry,
     Ingestion,
     IngestionState,
+    Kind,
     ModelVersion,
+    NamedFile,
     NewVersion,
+    Rest,
+    SoFar,
     StoreMode,
     Trigger,
 )
-from worker.registry.words import event_key, folded, scope_key
+from worker.registry.words import event_digest, event_key, folded, scope_key
 
 Values = dict[str, Any]
 """The columns of one row."""
@@ -46,10 +53,26 @@ def ingestion_values(ingestion: Ingestion) -> Values:
         "declared_type": None if event.declared_type is None else event.declared_type.value,
         "name": event.name,
         "trigger": event.trigger.value,
-        "version_id": ingestion.version_id,
+        "details": event_details(event),
+        "event_digest": event_digest(event),
+        "turn": ingestion.turn,
         "created": ingestion.created,
         **standing_values(ingestion),
     }
+
+
+def event_details(event: CompletionEvent) -> Values:
+    """Return what an event says beside the fields that have columns of their own; what is not said is left out."""
+    said: Values = {
+        "kind": event.kind,
+        "cluster": event.cluster if event.cluster is not Cluster.PUBLIC else None,
+        "state": event.state if event.state is not ExperimentState.STOPPED else None,
+        "git_ref": event.git_ref,
+        "git_sha": event.git_sha,
+        "files": [[file.path, file.size, file.sha256] for file in event.files],
+        "is_forced": event.is_forced,
+    }
+    return {key: value for key, value in said.items() if value}
 
 
 def standing_values(ingestion: Ingestion) -> Values:
@@ -59,10 +82,17 @@ def standing_values(ingestion: Ingestion) -> Values:
         "reason": ingestion.reason,
         "message": ingestion.message,
         "attempts": ingestion.attempts,
+        "version_id": ingestion.version_id,
         "answered_version": ingestion.answered_version,
         "owner": ingestion.owner,
         "location": ingestion.location,
         "updated": ingestion.updated,
+        "failed_tries": ingestion.so_far.failed,
+        "changes": ingestion.so_far.changes,
+        "waited_seconds": ingestion.so_far.waited_seconds,
+        "rest": None if ingestion.rest is None else list(astuple(ingestion.rest)),
+        "run_after": ingestion.run_after,
+        "lease_until": ingestion.lease_until,
     }
 
 
@@ -81,10 +111,16 @@ def ingestion_of(row: Row[Any]) -> Ingestion:
         location=row.location,
         created=row.created,
         updated=row.updated,
+        turn=row.turn,
+        so_far=SoFar(row.failed_tries, row.changes, row.waited_seconds),
+        rest=None if row.rest is None else Rest(*row.rest),
+        run_after=row.run_after,
+        lease_until=row.lease_until,
     )
 
 
 def _event_of(row: Row[Any]) -> CompletionEvent:
+    said = row.details
     return CompletionEvent(
         source=row.source,
         id=row.event_id,
@@ -95,6 +131,13 @@ def _event_of(row: Row[Any]) -> CompletionEvent:
         declared_type=None if row.declared_type is None else ModelType(row.declared_type),
         name=row.name,
         trigger=Trigger(row.trigger),
+        kind=Kind(said["kind"]) if "kind" in said else None,
+        cluster=Cluster(said.get("cluster", Cluster.PUBLIC)),
+        state=ExperimentState(said.get("state", ExperimentState.STOPPED)),
+        git_ref=said.get("git_ref"),
+        git_sha=said.get("git_sha"),
+        files=tuple(NamedFile(*file) for file in said.get("files", ())),
+        is_forced=said.get("is_forced", False),
     )
 
 

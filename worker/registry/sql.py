@@ -13,25 +13,28 @@ Laws (each has a test of the same name):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
 from detectors.facts import Finding, Metrics
 from worker import lifecycle
-from worker.errors import RejectedEvent
+from worker.errors import ConflictingEvent, RejectedEvent
 from worker.records import (
     CompletionEvent,
     End,
     FileDigest,
     HistoryEntry,
     Ingestion,
+    IngestionQuery,
     IngestionState,
     ModelVersion,
     NewVersion,
+    Pause,
+    Queue,
     Registration,
     Scope,
     StoreMode,
@@ -41,6 +44,7 @@ from worker.registry import rows
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.engine import BUSY_SECONDS, READS_ONLY, open_engine, translated
 from worker.registry.tables import (
+    CLAIMABLE,
     ingestion_history,
     ingestions,
     model_versions,
@@ -60,6 +64,7 @@ from worker.registry.words import (
     check_event,
     check_name,
     check_version,
+    event_digest,
     event_key,
     folded,
     is_searchable,
@@ -97,25 +102,57 @@ class SqlRegistry:
         check_event(event)
 
         def work(connection: Connection) -> tuple[Ingestion, bool]:
-            known = _ingestion(connection, ingestions.c.event_key == event_key(event))
+            known = _known(connection, event)
             if known is not None:
                 return known, True
-            ingestion_id = self._new_id(INGESTION_PREFIX, INGESTION_CHARS)
-            move = lifecycle.receive(event, ingestion_id, self._new_id(VERSION_PREFIX, VERSION_CHARS), now)
+            ingestion_id, version_id = self._new_id(INGESTION_PREFIX, INGESTION_CHARS), self._new_version_id()
+            move = lifecycle.receive(event, ingestion_id, version_id, now, _next_turn(connection, event.team))
             connection.execute(insert(ingestions), rows.ingestion_values(move.ingestion))
             _note(connection, move)
-            claimed = lifecycle.claim(move.ingestion, owner, now) if owner is not None else None
+            claimed = lifecycle.claim(move.ingestion, owner, version_id, now) if owner is not None else None
             _keep(connection, claimed)
             return (claimed or move).ingestion, False
 
         return self._write(work)
 
     def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
-        move = self._move(ingestion_id, lambda ingestion: lifecycle.claim(ingestion, owner, now))
-        return None if move is None else move.ingestion
+        version_id = self._new_version_id()
+        return self._moved(ingestion_id, lambda ingestion: lifecycle.claim(ingestion, owner, version_id, now))
 
-    def wait(self, ingestion_id: str, owner: str, reason: str, message: str, now: datetime) -> bool:
-        return self._move(ingestion_id, lambda ingestion: lifecycle.wait(ingestion, owner, reason, message, now)) is not None
+    def claim_next(self, owner: str, now: datetime) -> Ingestion | None:
+        version_id = self._new_version_id()
+
+        def work(connection: Connection) -> Ingestion | None:
+            row = connection.execute(NEXT, {"now": now}).one_or_none()
+            move = None if row is None else lifecycle.claim(rows.ingestion_of(row), owner, version_id, now)
+            _keep(connection, move)
+            return None if move is None else move.ingestion
+
+        return self._write(work)
+
+    def beat(self, ingestion_id: str, owner: str, now: datetime) -> bool:
+        theirs = (ingestions.c.id == ingestion_id, ingestions.c.owner == owner)
+        lease_until = now + timedelta(seconds=lifecycle.LEASE_SECONDS)
+        statement = update(ingestions).where(*theirs).values(lease_until=lease_until)
+        return self._write(lambda connection: connection.execute(statement).rowcount == 1)
+
+    def wait(self, ingestion_id: str, owner: str, pause: Pause, now: datetime) -> bool:
+        return self._moved(ingestion_id, lambda ingestion: lifecycle.wait(ingestion, owner, pause, now)) is not None
+
+    def free(self, now: datetime, dead: Callable[[str], bool] = lambda owner: False) -> Sequence[Ingestion]:
+        gone = {one.owner for one in self.running() if one.owner is not None and dead(one.owner)}
+
+        def step(ingestion: Ingestion) -> lifecycle.Move | None:
+            return lifecycle.free(ingestion, now, is_dead=ingestion.owner in gone)
+
+        freed = [self._moved(one.id, step) for one in self.running() if step(one)]
+        return [one for one in freed if one is not None]
+
+    def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
+        return self._moved_by_person(team, ingestion_id, lambda ingestion: lifecycle.retry(ingestion, who, now))
+
+    def discard(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
+        return self._moved_by_person(team, ingestion_id, lambda ingestion: lifecycle.discard(ingestion, who, now))
 
     def located(self, ingestion_id: str, location: str, now: datetime) -> None:
         ends = [end.value for end in lifecycle.ENDS]
@@ -125,7 +162,7 @@ class SqlRegistry:
     def finish(self, ingestion_id: str, owner: str, end: End, now: datetime) -> bool:
         if end.state is IngestionState.REGISTERED:
             raise ValueError("an ingestion becomes registered by register() alone")
-        return self._move(ingestion_id, lambda ingestion: lifecycle.end(ingestion, owner, end, now)) is not None
+        return self._moved(ingestion_id, lambda ingestion: lifecycle.end(ingestion, owner, end, now)) is not None
 
     def register(self, ingestion_id: str, owner: str, version: NewVersion, now: datetime) -> Registration | None:
         check_version(version)
@@ -150,14 +187,27 @@ class SqlRegistry:
     def same_content(self, scope: Scope, digest: str) -> ModelVersion | None:
         return self._read_version(*_in_scope(scope), model_versions.c.digest == digest)
 
-    def take_over(self, ingestion_id: str, owner: str, new_owner: str, now: datetime) -> bool:
-        move = self._move(ingestion_id, lambda ingestion: lifecycle.take_over(ingestion, owner, new_owner, now))
-        return move is not None
-
     def running(self) -> Sequence[Ingestion]:
         where = ingestions.c.state == IngestionState.RUNNING.value
         statement = select(ingestions).where(where).order_by(ingestions.c.sequence)
         return self._read(lambda connection: [rows.ingestion_of(row) for row in connection.execute(statement)])
+
+    def queue(self, now: datetime) -> Queue:
+        counted = select(ingestions.c.state, func.count(), func.min(ingestions.c.created)).group_by(ingestions.c.state)
+        due = select(func.count()).where(*_is_due(now))
+
+        def work(connection: Connection) -> Queue:
+            found = {IngestionState(state): (count, oldest) for state, count, oldest in connection.execute(counted)}
+            unfinished = [oldest for state, (_, oldest) in found.items() if not lifecycle.is_end(state)]
+            states = {state: count for state, (count, _) in found.items()}
+            return Queue(states, connection.execute(due).scalar_one(), min(unfinished, default=None))
+
+        return self._read(work)
+
+    def ingestions(self, query: IngestionQuery) -> Sequence[Ingestion]:
+        statement = select(ingestions).where(*_ingestion_conditions(query)).order_by(ingestions.c.sequence.desc())
+        limited = statement.limit(rows_wanted(query.limit))
+        return self._read(lambda connection: [rows.ingestion_of(row) for row in connection.execute(limited)])
 
     def ingestion(self, team: str, ingestion_id: str) -> Ingestion | None:
         where = (ingestions.c.team == team, ingestions.c.id == ingestion_id)
@@ -263,16 +313,24 @@ class SqlRegistry:
         with self.engine.begin() as connection:
             return work(connection)
 
-    def _move(self, ingestion_id: str, step: Callable[[Ingestion], lifecycle.Move | None]) -> lifecycle.Move | None:
-        """Take one step of an ingestion, and return it; None, and nothing changed, where it may not be taken."""
+    def _moved(self, ingestion_id: str, step: Callable[[Ingestion], lifecycle.Move | None]) -> Ingestion | None:
+        """Take a step of an ingestion and return how it stands then; None, and nothing changed, where it may not be taken."""
 
-        def work(connection: Connection) -> lifecycle.Move | None:
+        def work(connection: Connection) -> Ingestion | None:
             ingestion = _locked(connection, ingestion_id)
             move = None if ingestion is None else step(ingestion)
             _keep(connection, move)
-            return move
+            return None if move is None else move.ingestion
 
         return self._write(work)
+
+    def _moved_by_person(
+        self, team: str, ingestion_id: str, step: Callable[[Ingestion], lifecycle.Move | None]
+    ) -> Ingestion | None:
+        return self._moved(ingestion_id, lambda ingestion: step(ingestion) if ingestion.event.team == team else None)
+
+    def _new_version_id(self) -> str:
+        return self._new_id(VERSION_PREFIX, VERSION_CHARS)
 
     def _read_version(self, *where: ColumnElement[bool]) -> ModelVersion | None:
         return self._read(lambda connection: _version(connection, *where))
@@ -281,6 +339,59 @@ class SqlRegistry:
         """Return the rows of *table* that belong to a version, in the order of their positions, as records."""
         statement = _in_order(table, version_id)
         return self._read(lambda connection: [record(row) for row in connection.execute(statement)])
+
+
+def _known(connection: Connection, event: CompletionEvent) -> Ingestion | None:
+    """Return the ingestion of an event that was accepted before, None for a new one.
+
+    Raises:
+        ConflictingEvent: it said something else then.
+    """
+    row = connection.execute(select(ingestions).where(ingestions.c.event_key == event_key(event))).one_or_none()
+    if row is None:
+        return None
+    if row.event_digest not in (None, event_digest(event)):
+        raise ConflictingEvent(f"the event {event.id} of {event.source} was accepted as {row.id} and said something else then")
+    return rows.ingestion_of(row)
+
+
+def _next_turn(connection: Connection, team: str) -> int:
+    """Return the turn of the team's next ingestion: after its last one that waits, and not before whose turn it is now.
+
+    Two that submit at once may get the same turn; then the team is served twice in it, which is fair enough.
+    """
+    claimable = ingestions.c.state.in_(CLAIMABLE)
+    last = select(func.max(ingestions.c.turn)).where(claimable, ingestions.c.team == team).scalar_subquery()
+    now = select(func.min(ingestions.c.turn)).where(claimable).scalar_subquery()
+    found_last, found_now = connection.execute(select(last, now)).one()
+    return max((found_last or 0) + 1, found_now or 1)
+
+
+def _is_due(now: Any) -> tuple[ColumnElement[bool], ...]:
+    may_begin = ingestions.c.run_after.is_(None) | (ingestions.c.run_after <= now)
+    return ingestions.c.state.in_(CLAIMABLE), may_begin
+
+
+NEXT = (
+    select(ingestions)
+    .where(*_is_due(bindparam("now", type_=ingestions.c.run_after.type)))
+    .order_by(ingestions.c.turn, ingestions.c.sequence)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+"""The ingestion whose turn it is, kept from everybody else until the transaction ends."""
+
+
+def _ingestion_conditions(query: IngestionQuery) -> Iterable[ColumnElement[bool]]:
+    yield ingestions.c.team == query.team
+    if query.state is not None:
+        yield ingestions.c.state == query.state.value
+    if query.experiment is not None:
+        yield ingestions.c.experiment == query.experiment
+    if query.reason is not None:
+        yield ingestions.c.reason == query.reason
+    if query.after is not None:
+        yield ingestions.c.sequence < select(ingestions.c.sequence).where(ingestions.c.id == query.after).scalar_subquery()
 
 
 def _ingestion(connection: Connection, *where: ColumnElement[bool]) -> Ingestion | None:

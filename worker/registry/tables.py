@@ -55,21 +55,22 @@ ingestions = Table(
     Column("name", AnyText),
     Column("trigger", Text, nullable=False),
     # Where it stands now; every step to it is a row of ingestion_history, written in the same transaction.
-    #   received       written by submit, owner null; claim makes it running
-    #   waiting        written by wait, owner null; claim makes it running
-    #   running        written by claim and take_over, owner set; its owner makes it waiting or an end
+    #   received       written by submit and retry, owner null; claim makes it running
+    #   waiting        written by wait and free, owner null; claim makes it running once run_after has passed
+    #   running        written by claim, owner and lease_until set; its owner makes it waiting or an end, beat renews the
+    #                  lease, free takes it away when it has run out
     #   registered     end, written by register with its version; answered_version is version_id
     #   unchanged      end, written by register or finish; answered_version is the version of equal content
     #   nothing_found  end, written by finish
-    #   failed         end, written by finish, with the reason that a person reads
-    #   discarded      end, written by finish
-    #   ignored        end, written by finish
+    #   failed         end, written by finish and free, with the reason that a person reads; retry makes it received
+    #   discarded      end, written by discard
+    #   ignored        end, written by submit
     # The transitions themselves are `worker.lifecycle.MOVES`.
     Column("state", Text, nullable=False),
     Column("reason", AnyText),
     Column("message", AnyText),
     Column("attempts", Integer, nullable=False),
-    # Planned at submit, so that every attempt writes to the same prefix of the store.
+    # Each attempt gets its own, so that it writes to its own prefix of the store: who lost the lease spoils nothing.
     Column("version_id", AnyText, nullable=False, unique=True),
     # Null before the end. No foreign key: it and model_versions.ingestion_id would form a ring, and rows are never removed.
     Column("answered_version", AnyText),
@@ -78,7 +79,39 @@ ingestions = Table(
     Column("location", AnyText),
     Column("created", Moment, nullable=False),
     Column("updated", Moment, nullable=False),
-    Index("ix_ingestions_state", "state"),
+    # What the event says beside the columns above: kind, cluster, state, git, named files, whether it is forced.
+    Column("details", Json, nullable=False, server_default="{}"),
+    # A digest of all that the event says. The same event key with another one is refused. Null before revision 0002.
+    Column("event_digest", Text),
+    # Which turn of its team it is, given at submit. What is claimed next is the lowest one, so teams take turns.
+    Column("turn", BigInteger, nullable=False, server_default="1"),
+    # What it went through, kept across workers: see records.SoFar and records.Rest.
+    Column("failed_tries", Integer, nullable=False, server_default="0"),
+    Column("changes", Integer, nullable=False, server_default="0"),
+    Column("waited_seconds", Double, nullable=False, server_default="0"),
+    Column("rest", Json),
+    # Null, or not to be claimed before. By the clock of the registry, like lease_until, which is set while it runs.
+    Column("run_after", Moment),
+    Column("lease_until", Moment),
+    Index("ix_ingestions_state", "state", "team"),
+)
+
+CLAIMABLE = ("received", "waiting")
+"""The states that a worker may claim from."""
+
+Index(
+    "ix_ingestions_claimable",
+    ingestions.c.turn,
+    ingestions.c.sequence,
+    sqlite_where=ingestions.c.state.in_(CLAIMABLE),
+    postgresql_where=ingestions.c.state.in_(CLAIMABLE),
+)
+Index(
+    "ix_ingestions_team_turn",
+    ingestions.c.team,
+    ingestions.c.turn,
+    sqlite_where=ingestions.c.state.in_(CLAIMABLE),
+    postgresql_where=ingestions.c.state.in_(CLAIMABLE),
 )
 
 ingestion_history = Table(

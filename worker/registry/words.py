@@ -10,6 +10,7 @@ import json
 import secrets
 import string
 from collections.abc import Callable
+from dataclasses import fields
 
 from worker.errors import RejectedEvent
 from worker.records import CompletionEvent, NewVersion, Scope
@@ -44,6 +45,13 @@ def random_id(prefix: str, chars: int) -> str:
 def event_key(event: CompletionEvent) -> str:
     """Return what is equal exactly for two messages of one event: a digest of team, source and id."""
     return _digest(event.team, event.source, event.id)
+
+
+def event_digest(event: CompletionEvent) -> str:
+    """Return what is equal exactly for two messages that say the same. What is not said takes no part, so that a word that
+    is new in a later release changes nothing for messages without it."""
+    said = ((one.name, getattr(event, one.name)) for one in fields(event) if getattr(event, one.name) != one.default)
+    return _digest(*(f"{name}={value!r}" for name, value in said))
 
 
 def scope_key(scope: Scope) -> str:

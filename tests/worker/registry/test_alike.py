@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from detectors.facts import ModelType
-from tests.contracts.registry import NOON, counting_ids, event, new_version, scope_of
+from tests.contracts.registry import NOON, PAUSE, counting_ids, event, new_version, scope_of
 from worker.errors import RejectedEvent
 from worker.ports import Registry
 from worker.records import End, Ingestion, IngestionState, Scope, StoreMode, VersionQuery
@@ -90,17 +90,46 @@ class Alike(RuleBasedStateMachine):
     @rule(number=numbers, owner=owners)
     def wait(self, number: int, owner: str) -> None:
         now, ingestion = self.now, self.some(number)
-        self.both(lambda registry: registry.wait(ingestion.id, owner, "why", "so", now))
+        self.both(lambda registry: registry.wait(ingestion.id, owner, PAUSE, now))
 
     @rule(number=numbers)
     def located(self, number: int) -> None:
         now, ingestion = self.now, self.some(number)
         self.both(lambda registry: registry.located(ingestion.id, f"file:///{number}", now))
 
-    @rule(number=numbers, owner=owners, new_owner=owners)
-    def take_over(self, number: int, owner: str, new_owner: str) -> None:
+    @rule(owner=owners)
+    def claim_next(self, owner: str) -> None:
+        now = self.now
+        self.both(lambda registry: registry.claim_next(owner, now))
+
+    @rule(number=numbers, owner=owners)
+    def beat(self, number: int, owner: str) -> None:
         now, ingestion = self.now, self.some(number)
-        self.both(lambda registry: registry.take_over(ingestion.id, owner, new_owner, now))
+        self.both(lambda registry: registry.beat(ingestion.id, owner, now))
+
+    @rule(dead=owners)
+    def free(self, dead: str) -> None:
+        now = self.now
+        self.both(lambda registry: list(registry.free(now, lambda owner: owner == dead)))
+
+    @rule(seconds=st.integers(0, 90))
+    def pass_time(self, seconds: int) -> None:
+        self.seconds += seconds
+
+    @rule(number=numbers, team=teams)
+    def retry(self, number: int, team: str) -> None:
+        now, ingestion = self.now, self.some(number)
+        self.both(lambda registry: registry.retry(team, ingestion.id, "a person", now))
+
+    @rule(number=numbers, team=teams)
+    def discard(self, number: int, team: str) -> None:
+        now, ingestion = self.now, self.some(number)
+        self.both(lambda registry: registry.discard(team, ingestion.id, "a person", now))
+
+    @rule()
+    def queue(self) -> None:
+        now = self.now
+        self.both(lambda registry: registry.queue(now))
 
     @rule(number=numbers, owner=owners, state=ends)
     def finish(self, number: int, owner: str, state: IngestionState) -> None:

@@ -92,7 +92,7 @@ def test_the_list_of_revisions_is_the_folder() -> None:
 @pytest.mark.parametrize("work", [migrate, pending])
 def test_a_newer_database_is_refused(database: str, work: object) -> None:
     execute(database, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(BadSetting, match=r"the database has revision 9999, this modelport knows .* 0001; update modelport"):
+    with pytest.raises(BadSetting, match=r"the database has revision 9999, this modelport knows .* 0002; update modelport"):
         work(database)  # type: ignore[operator]
     assert tables(database) == {*metadata.tables, "alembic_version"}
 
@@ -146,8 +146,8 @@ def test_a_new_revision_is_written_from_the_template(database: str, tmp_path: Pa
     config.set_main_option("version_locations", f"{Path(migrating.__file__).parent / 'migrations/versions'}\n{tmp_path}")
     engine = open_engine(database)
     with engine.begin() as config.attributes["connection"]:
-        command.revision(config, "what it changes", autogenerate=True, rev_id="0002", version_path=str(tmp_path))
+        command.revision(config, "what it changes", autogenerate=True, rev_id="0099", version_path=str(tmp_path))
     engine.dispose()
-    written = (tmp_path / "0002_what_it_changes.py").read_text()
-    assert "down_revision = '0001'" in written
+    written = (tmp_path / "0099_what_it_changes.py").read_text()
+    assert "down_revision = '0002'" in written
     assert "batch_op.add_column(sa.Column('sha256', sa.Text(), nullable=False))" in written

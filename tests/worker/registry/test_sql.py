@@ -13,7 +13,9 @@ from sqlalchemy.exc import OperationalError
 
 from tests.contracts.registry import (
     LATER,
+    LEASE_END,
     NOON,
+    PAUSE,
     Build,
     RegistryContract,
     claimed,
@@ -79,8 +81,11 @@ WRITES: dict[str, Work] = {
     "finish": lambda registry: registry.finish(mine(registry).id, "me", End(IngestionState.FAILED, "why", "so"), LATER),
     "register": lambda registry: registry.register(mine(registry).id, "me", new_version(mine(registry), "new"), LATER),
     "register equal": lambda registry: registry.register(mine(registry).id, "me", new_version(mine(registry), "old"), LATER),
-    "take over": lambda registry: registry.take_over(mine(registry).id, "me", "you", LATER),
-    "wait": lambda registry: registry.wait(mine(registry).id, "me", "why", "so", LATER),
+    "claim next": lambda registry: registry.claim_next("me", LATER),
+    "wait": lambda registry: registry.wait(mine(registry).id, "me", PAUSE, LATER),
+    "beat": lambda registry: registry.beat(mine(registry).id, "me", LATER),
+    "free": lambda registry: registry.free(LEASE_END),
+    "discard": lambda registry: registry.discard("default", mine(registry).id, "a person", LATER),
     "located": lambda registry: registry.located(mine(registry).id, "file:///x", LATER),
     "rename": lambda registry: registry.rename("default", old(registry), "other", LATER),
     "tag": lambda registry: registry.tag("default", old(registry), ["a"], ["b"]),
