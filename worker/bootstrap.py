@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -19,17 +21,20 @@ from urllib.parse import unquote, urlsplit
 from detectors.open import open_path
 from detectors.tree import FileTree, readable
 from worker import filesystems, liveness, operations
-from worker.errors import NothingThere, RejectedLocation, UnsafeHome, WorkerError
+from worker.errors import NothingThere, RegistryUnavailable, RejectedLocation, UnsafeHome, WorkerError
 from worker.ingest import Borders, Step
 from worker.locations import resolve
 from worker.operations import Check
 from worker.ports import OpenSink
-from worker.records import DEFAULT_TEAM, Location, ModelVersion, StoreMode
+from worker.records import DEFAULT_TEAM, Location, ModelVersion, StoreMode, Worker
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
 from worker.settings import Settings, load
 from worker.storage.download import new_folder
 from worker.storage.local import LocalStore
+
+SEEN_EVERY_SECONDS, LIVING_SECONDS = 5.0, 15.0
+"""How often a worker says that it lives, and how old its last word may be."""
 
 QUIET_SECONDS = 5.0
 QUIET_SECONDS_ON_NETWORK = 60.0
@@ -104,6 +109,32 @@ class Embedded:
         path = unquote(urlsplit(version.location).path, errors="surrogateescape")
         return open_location(Location(version.location, path, version.store))
 
+    @contextmanager
+    def seen_as_worker(self) -> Iterator[None]:
+        """Let this process be known as a worker while the block runs; a thread gives its signs of life."""
+        started, over = self.clock.now(), threading.Event()
+
+        def see() -> None:
+            while True:
+                with suppress(RegistryUnavailable):
+                    self.registry.see(Worker(self.owner, socket.gethostname(), os.getpid(), started, self.clock.now()))
+                if over.wait(SEEN_EVERY_SECONDS):
+                    return
+
+        thread = threading.Thread(target=see, name="signs of life", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            with suppress(RegistryUnavailable):
+                self.registry.leave(self.owner)
+
+    def living_workers(self) -> int:
+        """Return how many workers gave a sign of life a moment ago."""
+        return len(self.registry.workers(self.clock.now() - timedelta(seconds=LIVING_SECONDS)))
+
     def new_folder(self, path: Path) -> AbstractContextManager[OpenSink]:
         """Open a folder that does not exist yet for writing."""
         return new_folder(path)
@@ -114,8 +145,10 @@ class Embedded:
 
 
 @contextmanager
-def embedded(environment: Mapping[str, str], folder: Path) -> Iterator[Embedded]:
+def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli") -> Iterator[Embedded]:
     """Give the embedded default: home made, database at its newest state, this process known as alive.
+
+    *role* says what the process is; its owner name begins with it.
 
     Raises:
         BadSetting: a setting cannot be used.
@@ -125,7 +158,7 @@ def embedded(environment: Mapping[str, str], folder: Path) -> Iterator[Embedded]
     settings = load(environment, folder)
     prepare_home(settings)
     migrate(settings.database)
-    owner = f"cli-{secrets.token_hex(8)}"
+    owner = f"{role}-{secrets.token_hex(8)}"
     with liveness.working_as(owner, _owners(settings)):
         registry = SqlRegistry(settings.database)
         try:

@@ -39,10 +39,14 @@ def is_dead(owner: str, folder: Path) -> bool:
 
 
 def is_alive(owner: str, folder: Path) -> bool:
-    """Tell whether *owner* holds its lock. A lock file that is left over without its process is removed."""
-    if not OWNER.fullmatch(owner):
+    """Tell whether the process of *owner* holds its lock; what follows a dot tells its claims apart.
+
+    A lock file that is left over without its process is removed.
+    """
+    process, _, _ = owner.partition(".")
+    if not OWNER.fullmatch(process):
         return False
-    path = folder / owner
+    path = folder / process
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -26,6 +26,7 @@ from worker.records import (
     Scope,
     StoreKey,
     VersionQuery,
+    Worker,
 )
 
 
@@ -127,6 +128,22 @@ class Registry(Protocol):
 
     def queue(self, now: datetime) -> Queue:
         """Return how many ingestions stand in each state, and what waits."""
+        ...
+
+    def is_due(self, now: datetime) -> bool:
+        """Tell whether any ingestion may be claimed now."""
+        ...
+
+    def see(self, worker: Worker) -> None:
+        """Note that *worker* lives, as of its `seen`."""
+        ...
+
+    def leave(self, name: str) -> None:
+        """Forget the worker *name*; harmless where it is not known."""
+        ...
+
+    def workers(self, since: datetime) -> Sequence[Worker]:
+        """Return the workers that were seen at *since* or later, by name."""
         ...
 
     def ingestions(self, query: IngestionQuery) -> Sequence[Ingestion]:

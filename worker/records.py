@@ -373,3 +373,14 @@ class Queue:
     states: Mapping[IngestionState, int]
     due: int
     oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A process that works off the queue: its name, where it runs, since when, and when it last gave a sign of life."""
+
+    name: str
+    host: str
+    pid: int
+    started: datetime
+    seen: datetime

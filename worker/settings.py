@@ -48,6 +48,10 @@ class Settings(BaseModel):
 
     home: Path = Field(default=Path("~/.modelport"), description="Folder of the embedded database and store.")
     database_url: str | None = Field(default=None, description="Database; SQLite in HOME where it is not set.")
+    broker_url: str | None = Field(
+        default=None,
+        description="Where bells are rung for workers, `redis://…` or `amqp://…`; they look for work themselves if not set.",
+    )
     store_url: str | None = Field(
         default=None, description="Where copies are kept, `file:///folder`; `HOME/store` where not set."
     )
@@ -82,6 +86,13 @@ class Settings(BaseModel):
     def _sqlite(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith("sqlite:///"):
             raise ValueError("expected sqlite:///FILE; no other database can be used yet")
+        return url
+
+    @field_validator("broker_url")
+    @classmethod
+    def _known_broker(cls, url: str | None) -> str | None:
+        if url is not None and urlsplit(url).scheme not in ("redis", "rediss", "amqp", "amqps"):
+            raise ValueError("expected redis://… or amqp://…")
         return url
 
     @field_validator("store_url")

@@ -41,6 +41,7 @@ from worker.records import (
     StoreMode,
     Trigger,
     VersionQuery,
+    Worker,
 )
 from worker.registry.words import NewId, random_id
 
@@ -467,6 +468,10 @@ class RegistryContract:
         states = {IngestionState.WAITING: 1, IngestionState.FAILED: 1, IngestionState.RECEIVED: 1}
         assert registry.queue(LATER) == Queue(states, 1, NOON)
         assert registry.queue(NOON + timedelta(seconds=5)).due == 2
+        assert registry.is_due(LATER)
+        claimed_next(registry)
+        assert not registry.is_due(LATER)
+        assert registry.is_due(NOON + timedelta(seconds=5))
 
     def test_ingestions_are_listed_newest_first_page_by_page(self, registry: Registry) -> None:
         ids = [registry.submit(event(f"run-{number}"), NOON)[0].id for number in range(5)]
@@ -489,6 +494,16 @@ class RegistryContract:
             )
         ]
         assert [[one.id for one in page] for page in found] == [[ended.id]] * 3
+
+    def test_workers_are_known_for_as_long_as_they_are_seen(self, registry: Registry) -> None:
+        old, young = Worker("b", "host", 1, NOON, NOON), Worker("a", "host \udcff", 2, NOON, NOON)
+        for worker in (old, young, replace(young, seen=LATER)):
+            registry.see(worker)
+        assert list(registry.workers(NOON)) == [replace(young, seen=LATER), old]
+        assert list(registry.workers(LATER)) == [replace(young, seen=LATER)]
+        registry.leave("a")
+        registry.leave("a")
+        assert list(registry.workers(NOON)) == [old]
 
     # Ends
 

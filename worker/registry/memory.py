@@ -32,6 +32,7 @@ from worker.records import (
     Scope,
     StoreMode,
     VersionQuery,
+    Worker,
 )
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.stored import json_text
@@ -135,6 +136,7 @@ class MemoryRegistry:
         self._history: dict[str, list[HistoryEntry]] = {}
         self._models: dict[tuple[str, str, str], _Model] = {}
         self._versions: dict[str, _Kept] = {}
+        self._workers: dict[str, Worker] = {}
 
     def submit(self, event: CompletionEvent, now: datetime, owner: str | None = None) -> tuple[Ingestion, bool]:
         check_event(event)
@@ -230,6 +232,22 @@ class MemoryRegistry:
             unfinished = [one.created for one in all_of_them if not lifecycle.is_end(one.state)]
             states = Counter(one.state for one in all_of_them)
             return Queue(states, len(self._due(now)), min(unfinished, default=None))
+
+    def is_due(self, now: datetime) -> bool:
+        with self._lock:
+            return bool(self._due(now))
+
+    def see(self, worker: Worker) -> None:
+        with self._lock:
+            self._workers[worker.name] = worker
+
+    def leave(self, name: str) -> None:
+        with self._lock:
+            self._workers.pop(name, None)
+
+    def workers(self, since: datetime) -> Sequence[Worker]:
+        with self._lock:
+            return sorted((one for one in self._workers.values() if one.seen >= since), key=lambda worker: worker.name)
 
     def ingestions(self, query: IngestionQuery) -> Sequence[Ingestion]:
         with self._lock:

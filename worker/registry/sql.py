@@ -13,6 +13,7 @@ Laws (each has a test of the same name):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -39,6 +40,7 @@ from worker.records import (
     Scope,
     StoreMode,
     VersionQuery,
+    Worker,
 )
 from worker.registry import rows
 from worker.registry.endings import check_theirs, first_seen
@@ -53,6 +55,7 @@ from worker.registry.tables import (
     version_findings,
     version_metrics,
     version_tags,
+    workers,
 )
 from worker.registry.words import (
     INGESTION_CHARS,
@@ -203,6 +206,27 @@ class SqlRegistry:
             return Queue(states, connection.execute(due).scalar_one(), min(unfinished, default=None))
 
         return self._read(work)
+
+    def is_due(self, now: datetime) -> bool:
+        statement = select(select(ingestions.c.sequence).where(*_is_due(now)).exists())
+        return self._read(lambda connection: bool(connection.execute(statement).scalar_one()))
+
+    def see(self, worker: Worker) -> None:
+        values = asdict(worker)
+
+        def work(connection: Connection) -> None:
+            known = update(workers).where(workers.c.name == worker.name)
+            if connection.execute(known, values).rowcount == 0:
+                connection.execute(insert(workers), values)
+
+        self._write(work)
+
+    def leave(self, name: str) -> None:
+        self._write(lambda connection: connection.execute(delete(workers).where(workers.c.name == name)))
+
+    def workers(self, since: datetime) -> Sequence[Worker]:
+        statement = select(workers).where(workers.c.seen >= since).order_by(workers.c.name)
+        return self._read(lambda connection: [Worker(**row._mapping) for row in connection.execute(statement)])
 
     def ingestions(self, query: IngestionQuery) -> Sequence[Ingestion]:
         statement = select(ingestions).where(*_ingestion_conditions(query)).order_by(ingestions.c.sequence.desc())

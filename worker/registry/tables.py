@@ -126,6 +126,18 @@ ingestion_history = Table(
     Column("message", AnyText),
 )
 
+workers = Table(
+    "workers",
+    metadata,
+    # One row for every process that works off the queue: written by see, removed by leave. Who has not been seen for a while
+    # has died; nothing is decided by that but how many bells are rung and what an operator is shown.
+    Column("name", AnyText, primary_key=True),
+    Column("host", AnyText, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started", Moment, nullable=False),
+    Column("seen", Moment, nullable=False),
+)
+
 registered_models = Table(
     "registered_models",
     metadata,

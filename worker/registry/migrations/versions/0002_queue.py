@@ -32,3 +32,12 @@ def upgrade() -> None:
     op.create_index("ix_ingestions_state", "ingestions", ["state", "team"])
     for name, columns in (("claimable", ["turn", "sequence"]), ("team_turn", ["team", "turn"])):
         op.create_index(f"ix_ingestions_{name}", "ingestions", columns, sqlite_where=CLAIMABLE, postgresql_where=CLAIMABLE)
+    op.create_table(
+        "workers",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("started", MOMENT, nullable=False),
+        sa.Column("seen", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_workers")),
+    )

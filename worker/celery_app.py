@@ -1,0 +1,157 @@
+"""The door of Celery: an app, three tasks, and the settings under which a broker may lose whatever it likes.
+
+A message is a bell: the worker that hears it works off what the registry says is next. Settings are those measured to come
+back by themselves from killed servers and silently cut connections.
+
+Source of the settings: kombu 5.7 `transport/redis.py`; without `socket_timeout` a connection that is cut without a word is
+never noticed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, bootsteps
+from celery.signals import worker_process_shutdown
+from kombu import Queue
+
+from worker.bootstrap import embedded
+from worker.doorbell import QUEUE, SWEEP_TASK, TASK, CeleryDoorbell
+from worker.errors import WorkerError
+from worker.runner import SWEEP_SECONDS, Runner
+from worker.settings import Settings, load
+
+SOFT_LIMIT_SECONDS = 3300
+HARD_LIMIT_SECONDS = 3600
+"""How long one bell may be worked on; what hangs is abandoned much sooner by its lease."""
+
+ATTEMPTS_PER_BELL = 25
+"""Attempts that one bell may lead to before it is rung again, so that a warm shutdown need not wait for a whole queue."""
+
+SOCKET_SECONDS = 5
+
+REDIS_OPTIONS = {
+    "visibility_timeout": 2 * HARD_LIMIT_SECONDS,
+    "socket_timeout": SOCKET_SECONDS,
+    "socket_connect_timeout": SOCKET_SECONDS,
+    "socket_keepalive": True,
+    "health_check_interval": SOCKET_SECONDS,
+    "retry_on_timeout": True,
+    "unacked_restore_interval": 10,
+    "unacked_restore_throttle": 1,
+}
+
+
+def make_app(settings: Settings) -> Celery:
+    """Return the app for the broker of *settings*; nothing is connected yet."""
+    app = Celery("modelport", broker=settings.broker_url or "memory://")
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_queues=[Queue(QUEUE, durable=True)],
+        task_serializer="json",
+        accept_content=["json"],
+        task_acks_late=True,
+        task_reject_on_worker_lost=False,
+        task_ignore_result=True,
+        task_soft_time_limit=SOFT_LIMIT_SECONDS,
+        task_time_limit=HARD_LIMIT_SECONDS,
+        worker_prefetch_multiplier=1,
+        worker_max_tasks_per_child=200,
+        worker_max_memory_per_child=1_000_000,
+        worker_soft_shutdown_timeout=30,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport="worker.redis_transport:Transport" if _is_redis(settings) else None,
+        broker_transport_options=_transport_options(settings),
+    )
+    return app
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    return REDIS_OPTIONS if _is_redis(settings) else {}
+
+
+def _is_redis(settings: Settings) -> bool:
+    return (settings.broker_url or "").startswith("redis")
+
+
+class _Process:
+    """What one process of the worker holds for as long as it lives; a forked child makes its own."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._runner: Runner | None = None
+        self._pid = 0
+
+    def runner(self) -> Runner:
+        """Return the hands of this process, made at their first use."""
+        if self._runner is None or self._pid != os.getpid():
+            self._stack = ExitStack()
+            service = self._stack.enter_context(embedded(os.environ, Path.cwd(), role="worker"))
+            self._runner = Runner(service.borders(), service.owner, CeleryDoorbell(app, service.living_workers).ring)
+            self._pid = os.getpid()
+        return self._runner
+
+    def close(self) -> None:
+        """Let go of everything that this very process made."""
+        if self._pid == os.getpid():
+            self._runner = None
+            self._stack.close()
+
+
+process = _Process()
+app = make_app(load(os.environ, Path.cwd()))
+
+
+@app.task(name=TASK)
+def ingest(id: str | None = None) -> None:
+    """Hear a bell: work off what is next. *id* names the ingestion that it was rung for, which need not be the next."""
+    runner = process.runner()
+    if runner.work_off(ATTEMPTS_PER_BELL) == ATTEMPTS_PER_BELL:
+        runner.more_waits()
+
+
+@app.task(name=SWEEP_TASK)
+def sweep() -> None:
+    """Free what was lost, and ring for what waits."""
+    process.runner().sweep()
+
+
+@worker_process_shutdown.connect
+def _close(**_: Any) -> None:
+    process.close()
+
+
+class Sweeper(bootsteps.StartStopStep):
+    """Sweeps in the worker's own process for as long as it runs, whether its children work or hang."""
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        self._stop = threading.Event()
+        super().__init__(parent, **options)
+
+    def start(self, parent: Any) -> None:
+        """Begin to sweep."""
+        threading.Thread(target=self._run, name="sweeper", daemon=True).start()
+
+    def stop(self, parent: Any) -> None:
+        """Stop before the next sweep."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        with embedded(os.environ, Path.cwd(), role="sweep") as service:
+            runner = Runner(service.borders(), service.owner, CeleryDoorbell(app, service.living_workers).ring)
+            with service.seen_as_worker():
+                while not self._stop.is_set():
+                    with suppress(WorkerError):
+                        runner.sweep()
+                    self._stop.wait(SWEEP_SECONDS)
+
+
+app.steps["worker"].add(Sweeper)

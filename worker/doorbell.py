@@ -1,0 +1,83 @@
+"""Rings for the workers: a message that says that work may wait, and nothing else.
+
+The registry is the queue; a bell that is lost is rung again by the next sweep, and one too many finds nothing to do. So no
+call here may fail the caller or keep it waiting: the broker gets a few seconds, and its errors are logged.
+
+At most `BELLS_PER_WORKER` bells for each living worker are outstanding.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+BELLS_PER_WORKER = 2
+TASK, SWEEP_TASK = "modelport.ingest", "modelport.sweep"
+QUEUE = "modelport"
+
+log = structlog.get_logger("modelport.doorbell")
+
+
+class NoDoorbell:
+    """Nobody listens: workers look at the registry by themselves."""
+
+    def ring(self) -> None:
+        """Do nothing."""
+
+
+class CeleryDoorbell:
+    """Rings through a broker. *workers* tells how many workers live."""
+
+    def __init__(self, app: Celery, workers: Callable[[], int]) -> None:
+        self._app = app
+        self._workers = workers
+
+    def ring(self) -> None:
+        """Send a bell unless enough of them are on their way; errors are logged and forgotten."""
+        try:
+            if self._outstanding() < BELLS_PER_WORKER * max(1, self._workers()):
+                self._app.send_task(TASK, queue=QUEUE, ignore_result=True, retry=False)
+        except Exception as exc:  # noqa: BLE001 - whatever a broker's client raises: the next sweep rings again
+            log.warning("the broker did not take a bell", why=f"{type(exc).__name__}: {exc}")
+
+    def _outstanding(self) -> int:
+        """Return how many bells nobody has heard yet."""
+        with self._app.connection_for_write() as connection:
+            channel: Any = connection.default_channel
+            declared = channel.queue_declare(queue=QUEUE, durable=True, auto_delete=False)
+            return int(declared.message_count)
+
+
+class Ringer:
+    """Rings for others in a thread of its own, so that who accepts work need not wait for a broker.
+
+    However often it is asked while it rings, it rings once more afterwards.
+    """
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._asked = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ringer", daemon=True)
+        self._thread.start()
+
+    def __call__(self) -> None:
+        """Ask for a bell."""
+        self._asked.set()
+
+    def close(self) -> None:
+        """Stop ringing."""
+        self._over.set()
+        self._asked.set()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while self._asked.wait() and not self._over.is_set():
+            self._asked.clear()
+            self._ring()

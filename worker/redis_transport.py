@@ -1,0 +1,78 @@
+"""The Redis transport of kombu, for a list in which anybody may have left anything.
+
+kombu's own raises where a message cannot be read, which ends the worker; one whose body is not base64 is put back and ends the
+next worker too. Here what cannot be read is set aside, as bytes, in a list of its own, counted and logged. No work is in it:
+a message is only a bell.
+
+Source: kombu 5.7 `transport/redis.py` (`_brpop_read`), `transport/virtual/base.py` (`message_to_python`).
+"""
+
+from __future__ import annotations
+
+from queue import Empty
+from typing import Any
+
+import structlog
+from kombu.transport import redis as typed_kombu_redis
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
+
+QUARANTINE = "modelport.quarantine"
+"""The list that holds what could not be read, the newest first."""
+
+MAX_QUARANTINED = 1000
+MAX_QUARANTINED_BYTES = 64 << 10
+"""Messages that are kept, and of each the most bytes; older ones and the rest are dropped."""
+
+COUNTER = "modelport.quarantined"
+"""How many messages were ever set aside."""
+
+log = structlog.get_logger("modelport.broker")
+
+kombu_redis: Any = typed_kombu_redis
+"""What its stubs tell of it leaves out all that is needed here."""
+
+
+class Channel(kombu_redis.Channel):  # type: ignore[misc]
+    """A channel that sets aside what it cannot read."""
+
+    def _brpop_read(self, **options: Any) -> bool:
+        """Deliver one message. As kombu's, but for what cannot be read."""
+        try:
+            try:
+                popped = self.client.parse_response(self.client.connection, "BRPOP", **options)
+            except self.connection_errors:
+                self.client.connection.disconnect()
+                raise
+            if not popped:
+                raise Empty
+            key, item = popped
+            queue = bytes_to_str(key).rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            self._deliver(item, queue)
+            return True
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+
+    def _deliver(self, item: bytes, queue: str) -> None:
+        try:
+            message = loads(bytes_to_str(item))
+            self.Message(message, channel=self)
+        except Exception as exc:  # noqa: BLE001 - any bytes may be there, and nothing they do may end the worker
+            self._set_aside(item, exc)
+            return
+        self.connection._deliver(message, queue)
+
+    def _set_aside(self, item: bytes, error: Exception) -> None:
+        log.error("a message cannot be read and is set aside", why=f"{type(error).__name__}: {error}", size=len(item))
+        with self.conn_or_acquire() as client:
+            client.lpush(QUARANTINE, item[:MAX_QUARANTINED_BYTES])
+            client.ltrim(QUARANTINE, 0, MAX_QUARANTINED - 1)
+            client.incr(COUNTER)
+
+
+class Transport(kombu_redis.Transport):  # type: ignore[misc]
+    """kombu's Redis transport with the channel above."""
+
+    Channel = Channel

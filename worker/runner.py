@@ -1,0 +1,137 @@
+"""Works off the queue: claims the one whose turn it is, makes an attempt, looks after what was lost. Celery's tasks and the
+loop of the embedded default call the same functions.
+
+A claim has an owner name of its own, so that a thread which hung and comes back is as much a stranger to the registry as a
+process that died. Work that gives no sign of life for the length of a lease is abandoned: its thread is left behind, the
+worker goes on.
+
+Laws (each has a test of the same name):
+    what one attempt raises ends or delays its ingestion and never the worker;
+    work that hangs is abandoned, and other work goes on;
+    a sweep frees what was lost and removes what it wrote.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import structlog
+
+from worker.errors import WorkerError
+from worker.ingest import Borders, recover, work
+from worker.records import Ingestion, IngestionState
+
+LOOK_SECONDS = 1.0
+"""How often it is looked whether work that takes long still owns its ingestion."""
+
+IDLE_SECONDS = 1.0
+"""How long the loop sleeps where nothing is to be done."""
+
+SWEEP_SECONDS = 10.0
+"""How often what was lost is looked for."""
+
+log = structlog.get_logger("modelport.runner")
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """One worker's hands. name tells workers apart; more_waits is told that work may be left for others."""
+
+    borders: Borders
+    name: str
+    more_waits: Callable[[], None] = lambda: None
+
+    def work_next(self) -> bool:
+        """Make one attempt at the ingestion whose turn it is; False where nothing may be claimed now.
+
+        Raises:
+            RegistryUnavailable: the database did not answer; nothing was claimed, or its lease will run out.
+        """
+        mine = replace(self.borders, owner=f"{self.name}.{next(_claims)}")
+        ingestion = mine.registry.claim_next(mine.owner, mine.clock.now())
+        if ingestion is None:
+            return False
+        if mine.registry.is_due(mine.clock.now()):
+            self.more_waits()
+        _attempt_watched(ingestion, mine)
+        return True
+
+    def work_off(self, most: int) -> int:
+        """Make attempts until nothing may be claimed, at most *most* of them; return how many were made."""
+        done = 0
+        while done < most and self.work_next():
+            done += 1
+        return done
+
+    def sweep(self) -> int:
+        """Free what its owner was lost to, and tell that work waits where it does; return how many were freed."""
+        freed = recover(self.borders)
+        for ingestion in freed:
+            log.warning("freed", ingestion=ingestion.id, state=ingestion.state.value, why=ingestion.message)
+        if self.borders.registry.is_due(self.borders.clock.now()):
+            self.more_waits()
+        return len(freed)
+
+    def run(self, stop: threading.Event) -> None:
+        """Work and sweep until *stop* is set; what the database does not answer is tried again."""
+        for is_time_to_sweep in _ticks(stop, self.borders):
+            try:
+                if is_time_to_sweep:
+                    self.sweep()
+                while not stop.is_set() and self.work_next():
+                    pass
+            except WorkerError as exc:
+                log.error("cannot work", why=str(exc))
+
+
+_claims = itertools.count(1)
+
+
+def _ticks(stop: threading.Event, borders: Borders) -> Iterator[bool]:
+    """Yield now and after each idle pause until *stop* is set: whether it is time to sweep."""
+    swept = None
+    while not stop.is_set():
+        now = borders.clock.now()
+        is_time = swept is None or (now - swept).total_seconds() >= SWEEP_SECONDS
+        swept = now if is_time else swept
+        yield is_time
+        stop.wait(IDLE_SECONDS)
+
+
+def _attempt_watched(ingestion: Ingestion, borders: Borders) -> None:
+    """Make the attempt in a thread of its own, and leave it behind where it loses its lease."""
+    done = threading.Event()
+
+    def attempt() -> None:
+        try:
+            work(ingestion, borders)
+        except Exception:
+            log.exception("unforeseen", ingestion=ingestion.id)
+        finally:
+            done.set()
+
+    threading.Thread(target=attempt, name=f"attempt {ingestion.id}", daemon=True).start()
+    while not done.wait(LOOK_SECONDS):
+        if not _is_ours(ingestion, borders):
+            if not done.wait(LOOK_SECONDS):
+                log.error("abandoned", ingestion=ingestion.id, why="it gave no sign of life for the length of its lease")
+            return
+
+
+def _is_ours(ingestion: Ingestion, borders: Borders) -> bool:
+    """Tell whether the attempt still owns its ingestion; also where the registry does not answer."""
+    try:
+        now = borders.registry.ingestion(ingestion.event.team, ingestion.id)
+    except WorkerError:
+        return True
+    if now is None or now.state is not IngestionState.RUNNING or now.owner != borders.owner:
+        return False
+    return now.lease_until is not None and now.lease_until > borders.clock.now()
+
+
+def abandoned() -> list[str]:
+    """Return the names of the attempts whose threads still run; a process that ends must not wait for them."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("attempt ")]
