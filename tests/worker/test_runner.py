@@ -1,0 +1,206 @@
+"""The runner: what it claims, what it survives, and what it leaves behind."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from detectors.tree import FileTree
+from tests.builders import onnx
+from tests.worker.test_ingest import TestClock, clock_in_an_hour, make_borders
+from worker import runner as running
+from worker.bootstrap import open_location
+from worker.ingest import Borders
+from worker.lifecycle import LEASE_SECONDS
+from worker.records import CompletionEvent, Ingestion, IngestionState, Location, Trigger
+from worker.registry.memory import MemoryRegistry
+from worker.runner import Runner, abandoned
+from worker.storage.memory import MemoryStore
+
+
+@pytest.fixture
+def borders() -> Borders:
+    return make_borders(MemoryRegistry(), MemoryStore())
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.onnx").write_bytes(onnx.model())
+    return tmp_path
+
+
+def submit(borders: Borders, path: Path, id: str | None = None) -> Ingestion:
+    event = CompletionEvent("test", id or path.name, str(path), experiment=path.name, trigger=Trigger.COMPLETION)
+    return borders.registry.submit(event, borders.clock.now())[0]
+
+
+def saved_model(folder: Path) -> Path:
+    """Put a real SavedModel into *folder* and return where it is."""
+    return Path(shutil.copytree(Path(__file__).parents[2] / "examples" / "digits" / "1767261900", folder / "1767261900"))
+
+
+def standing(borders: Borders, ingestion: Ingestion) -> Ingestion:
+    now = borders.registry.ingestion(ingestion.event.team, ingestion.id)
+    assert now is not None
+    return now
+
+
+def test_the_queue_is_worked_off_in_its_order(borders: Borders, runs: Path) -> None:
+    waiting = [submit(borders, runs / name) for name in ("a", "b", "c")]
+    rung: list[int] = []
+    runner = Runner(borders, "w", lambda: rung.append(1))
+    assert runner.work_off(10) == 3
+    assert [standing(borders, one).state for one in waiting] == [IngestionState.REGISTERED] * 3
+    assert len(rung) == 2
+    assert not runner.work_next()
+
+
+def test_no_two_claims_have_the_same_owner(borders: Borders, runs: Path) -> None:
+    owners = set()
+    for name in ("a", "b"):
+        ingestion = submit(borders, runs / name)
+        Runner(borders, "w").work_next()
+        owners |= {entry.message for entry in borders.registry.history(ingestion.id) if entry.reason == "claimed"}
+    assert len(owners) == 2
+
+
+def test_what_one_attempt_raises_ends_or_delays_its_ingestion_and_never_the_worker(borders: Borders, runs: Path) -> None:
+    @contextmanager
+    def broken(location: Location) -> Iterator[FileTree]:
+        raise RuntimeError("nobody thought of this")
+        yield
+
+    ingestion = submit(borders, runs / "a")
+    assert Runner(replace(borders, open_tree=broken), "w").work_next()
+    now = standing(borders, ingestion)
+    assert (now.state, now.reason, now.message) == (
+        IngestionState.FAILED,
+        "unforeseen",
+        "RuntimeError: nobody thought of this",
+    )
+
+
+def test_what_is_not_there_yet_is_looked_for_a_second_time(borders: Borders, runs: Path) -> None:
+    ingestion = submit(borders, runs / "late")
+    runner = Runner(borders, "w")
+    assert runner.work_off(5) == 1
+    assert (standing(borders, ingestion).state, standing(borders, ingestion).attempts) == (IngestionState.WAITING, 0)
+    (runs / "c").rename(runs / "late")
+    for _ in range(2):
+        borders.clock.sleep(5.0)
+        assert runner.work_off(5) == 1
+    assert standing(borders, ingestion).state is IngestionState.REGISTERED
+
+
+def test_what_never_comes_fails_at_the_second_look(borders: Borders, runs: Path) -> None:
+    ingestion = submit(borders, runs / "nowhere")
+    Runner(borders, "w").work_off(5)
+    borders.clock.sleep(5.0)
+    Runner(borders, "w").work_off(5)
+    assert (standing(borders, ingestion).state, standing(borders, ingestion).reason) == (IngestionState.FAILED, "nothing-there")
+
+
+def test_an_incomplete_model_is_waited_for_until_it_is_whole(borders: Borders, runs: Path) -> None:
+    shard = saved_model(runs / "a") / "variables" / "variables.data-00000-of-00001"
+    shard.rename(runs / "shard")
+    ingestion = submit(borders, runs / "a")
+    runner = Runner(borders, "w")
+    for _ in range(3):
+        assert runner.work_next()
+        assert (standing(borders, ingestion).state, standing(borders, ingestion).attempts) == (IngestionState.WAITING, 0)
+        assert "incomplete" in (standing(borders, ingestion).message or "")
+        borders.clock.sleep(5.0)
+    (runs / "shard").rename(shard)
+    while standing(borders, ingestion).state is IngestionState.WAITING:
+        runner.work_next()
+        borders.clock.sleep(5.0)
+    assert standing(borders, ingestion).state is IngestionState.REGISTERED
+
+
+def test_what_stays_incomplete_fails_with_what_is_missing(borders: Borders, runs: Path) -> None:
+    (saved_model(runs / "a") / "variables" / "variables.data-00000-of-00001").unlink()
+    ingestion = submit(borders, runs / "a")
+    while standing(borders, ingestion).state in (IngestionState.RECEIVED, IngestionState.WAITING):
+        Runner(borders, "w").work_next()
+        borders.clock.sleep(5.0)
+    now = standing(borders, ingestion)
+    assert (now.state, now.reason) == (IngestionState.FAILED, "incomplete")
+    assert "variables.data-00000-of-00001" in (now.message or "")
+
+
+def test_a_sweep_frees_what_was_lost_and_removes_what_it_wrote(borders: Borders, runs: Path) -> None:
+    ingestion = submit(borders, runs / "a")
+    lost = borders.registry.claim_next("dead.1", borders.clock.now())
+    assert lost is not None
+    alive = replace(borders, is_dead=lambda owner: False)
+    assert Runner(alive, "w").sweep() == 0
+    borders.clock.sleep(LEASE_SECONDS)
+    rung: list[int] = []
+    assert Runner(alive, "w", lambda: rung.append(1)).sweep() == 1
+    assert (standing(borders, ingestion).state, rung) == (IngestionState.WAITING, [1])
+    Runner(alive, "w").work_off(1)
+    assert standing(borders, ingestion).state is IngestionState.REGISTERED
+    assert standing(borders, ingestion).attempts == 2
+
+
+class FastClock(TestClock):
+    """Goes on by itself: every look is three seconds later."""
+
+    def now(self) -> datetime:
+        self.at += timedelta(seconds=3)
+        return self.at
+
+
+def test_work_that_hangs_is_abandoned_and_other_work_goes_on(
+    borders: Borders, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "LOOK_SECONDS", 0.01)
+    comes_back = threading.Event()
+
+    @contextmanager
+    def hanging(location: Location) -> Iterator[FileTree]:
+        if location.path.endswith("/a"):
+            assert comes_back.wait(20)
+        with open_location(location) as tree:
+            yield tree
+
+    hung, other = submit(borders, runs / "a"), submit(borders, runs / "b")
+    clock = FastClock(clock_in_an_hour().at, [])
+    runner = Runner(replace(borders, open_tree=hanging, clock=clock, is_dead=lambda owner: False), "w")
+    assert runner.work_next()
+    assert abandoned() == [f"attempt {hung.id}"]
+    assert runner.work_next()
+    assert standing(borders, other).state is IngestionState.REGISTERED
+    runner.sweep()
+    assert standing(borders, hung).reason == "worker-lost"
+
+    comes_back.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("attempt "):
+            thread.join(10)
+    assert standing(borders, hung).state is IngestionState.WAITING, "who lost the lease registers nothing"
+
+
+def test_the_loop_works_until_it_is_stopped(borders: Borders, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "IDLE_SECONDS", 0.01)
+    stop = threading.Event()
+    loop = threading.Thread(target=Runner(borders, "w").run, args=(stop,))
+    loop.start()
+    ingestion = submit(borders, runs / "a")
+    for _ in range(500):
+        if standing(borders, ingestion).state is IngestionState.REGISTERED:
+            break
+        stop.wait(0.01)
+    stop.set()
+    loop.join(5)
+    assert standing(borders, ingestion).state is IngestionState.REGISTERED
+    assert not loop.is_alive()
