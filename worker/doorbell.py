@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -22,6 +22,14 @@ TASK, SWEEP_TASK = "modelport.ingest", "modelport.sweep"
 QUEUE = "modelport"
 
 log = structlog.get_logger("modelport.doorbell")
+
+
+class Doorbell(Protocol):
+    """Tells workers that work may wait."""
+
+    def ring(self) -> None:
+        """Ring once; never raises, and never waits for long."""
+        ...
 
 
 class NoDoorbell:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NoReturn
 
 from detectors.errors import TreeError
 from detectors.tree import FileTree
-from worker.errors import RejectedLocation, StorageUnavailable
+from worker.errors import NotFound, RejectedLocation, StorageUnavailable
 from worker.ingest import Borders, recover
-from worker.records import ModelVersion, StoreMode, VersionQuery
+from worker.ports import Registry
+from worker.records import Ingestion, ModelVersion, StoreMode, VersionQuery
 
 OpenVersion = Callable[[ModelVersion], AbstractContextManager[FileTree]]
 """Opens the files of a version, wherever they are kept."""
@@ -35,6 +37,33 @@ class Check:
     def as_json(self) -> dict[str, Any]:
         """Return the check as plain values."""
         return {"name": self.name, "state": self.state, "says": self.says}
+
+
+def retry(registry: Registry, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion:
+    """Let a failed ingestion of the team be tried again, and return it.
+
+    Raises:
+        NotFound: there is no such ingestion, or it has not failed.
+    """
+    again = registry.retry(team, ingestion_id, who, now)
+    return again or _refuse(registry, team, ingestion_id, "only a failed one can be tried again")
+
+
+def discard(registry: Registry, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion:
+    """End an ingestion of the team that has not ended well, and return it.
+
+    Raises:
+        NotFound: there is no such ingestion, or it has ended well.
+    """
+    gone = registry.discard(team, ingestion_id, who, now)
+    return gone or _refuse(registry, team, ingestion_id, "it has ended, and there is nothing to discard")
+
+
+def _refuse(registry: Registry, team: str, ingestion_id: str, why: str) -> NoReturn:
+    found = registry.ingestion(team, ingestion_id)
+    if found is None:
+        raise NotFound(f"there is no ingestion {ingestion_id}")
+    raise NotFound(f"{ingestion_id} is {found.state.value}: {why}")
 
 
 def check_ingestions(borders: Borders, repair: bool) -> Check:

@@ -144,6 +144,53 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def show_ingestions(console: Console, ingestions: Sequence[Mapping[str, Any]]) -> None:
+    """Show ingestions as a table, one a line."""
+    if not ingestions:
+        console.print("no ingestions")
+        return
+    table = _table("ingestion", "state", "experiment", "path", "tries", "accepted", "why")
+    for one in ingestions:
+        style = STATE_STYLES.get(one["state"], "")
+        cells = (
+            Text(one["id"]),
+            Text(one["state"], style=style),
+            Text(clean(one["experimentId"] or "")),
+            Text(clean(one["modelPath"])),
+            Text(str(one["attempts"])),
+            Text(one["dtCreated"][:19].replace("T", " ")),
+            Text(clean(one["reason"] or "")),
+        )
+        table.add_row(*cells)
+    console.print(table)
+
+
+STATE_STYLES = {"failed": "red", "running": "cyan", "waiting": "yellow", "registered": "green"}
+
+
+def show_ingestion(console: Console, ingestion: Mapping[str, Any]) -> None:
+    """Show one ingestion: what was asked for, how it stands, and its steps."""
+    told = (
+        "state",
+        "reason",
+        "message",
+        "modelPath",
+        "experimentId",
+        "projectId",
+        "trigger",
+        "source",
+        "attempts",
+        "versionId",
+    )
+    console.print(_pairs([(name, clean(str(ingestion[name]))) for name in told if ingestion[name] not in (None, "")]))
+    table = _table("at", "state", "why", "")
+    for step in ingestion["history"]:
+        at = step["at"][:19].replace("T", " ")
+        table.add_row(at, step["state"], clean(step["reason"] or ""), clean(step["message"] or ""))
+    console.print()
+    console.print(table)
+
+
 def show_checks(console: Console, checks: Sequence[Mapping[str, Any]]) -> None:
     """Print one line for each check of `doctor`."""
     signs = {"ok": ("✓", "green"), "repaired": ("✓", "yellow"), "trouble": ("⬣", "red")}

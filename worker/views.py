@@ -10,7 +10,7 @@ from detectors.report import scan_report
 from detectors.scan import UNSEEN
 from detectors.tree import readable
 from worker.ingest import Outcome
-from worker.records import FileDigest, Ingestion, IngestionState, ModelVersion
+from worker.records import FileDigest, HistoryEntry, Ingestion, IngestionState, ModelVersion
 
 
 def version_json(version: ModelVersion) -> dict[str, Any]:
@@ -47,6 +47,30 @@ def ingestion_json(ingestion: Ingestion) -> dict[str, Any]:
         "message": ingestion.message,
         "answer": answers.get(ingestion.state),
     }
+
+
+def ingestion_row(ingestion: Ingestion) -> dict[str, Any]:
+    """Return an ingestion with what it was asked for and how often it was tried."""
+    event = ingestion.event
+    return ingestion_json(ingestion) | {
+        "source": event.source,
+        "eventId": event.id,
+        "trigger": event.trigger.value,
+        "modelPath": event.model_path,
+        "projectId": event.project,
+        "experimentId": event.experiment,
+        "attempts": ingestion.attempts,
+        "versionId": ingestion.answered_version,
+        "owner": ingestion.owner,
+        "dtCreated": timestamp(ingestion.created),
+        "dtModified": timestamp(ingestion.updated),
+        "dtNextAttempt": None if ingestion.run_after is None else timestamp(ingestion.run_after),
+    }
+
+
+def history_json(entry: HistoryEntry) -> dict[str, Any]:
+    """Return one step of an ingestion."""
+    return {"at": timestamp(entry.at), "state": entry.state.value, "reason": entry.reason, "message": entry.message}
 
 
 def ingest_report(outcome: Outcome, path: str) -> dict[str, Any]:

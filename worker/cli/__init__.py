@@ -13,38 +13,38 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from worker.cli.common import (
+    ERROR,
+    EXPERIMENT,
+    FORMAT,
+    FOUND,
+    INTERRUPTED,
+    MODEL,
+    NOTHING,
+    OK,
+    OUTPUT,
+    PATH,
+    PROJECT,
+    SKIPPED,
+    TYPE,
+    USAGE,
+    complain,
+    printable,
+    progress_bar,
+    say,
+    terminal,
+    write,
+)
+from worker.cli.queue import COMMANDS
+
 if TYPE_CHECKING:
     from rich.console import Console
-
-OK, FOUND, ERROR, NOTHING, USAGE, INTERRUPTED = 0, 1, 2, 3, 4, 130
-
-TYPES = click.Choice(["Tensorflow", "ONNX", "Custom"], case_sensitive=False)
-
-
-def _given(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    if not value:
-        raise click.BadParameter("expected a folder or a file, found nothing")
-    return value
-
-
-PATH = click.argument("path", callback=_given)
-MODEL = click.argument("model")
-TYPE = click.option("--type", "declared", type=TYPES, help="What the model is said to be.")
-PROJECT = click.option("--project", help="The project that the model belongs to.")
-EXPERIMENT = click.option("--experiment", help="The experiment that left the model.")
-SKIPPED = click.option("--allow-skipped", is_flag=True, help="Exit 0 although a part could not be read.")
-FORMAT = click.option(
-    "--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to write it."
-)
-OUTPUT = click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to this file.")
 
 
 def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -79,7 +79,7 @@ def scan(path: str, declared: str | None, allow_skipped: bool, format: str, outp
     from worker.events import model_type
 
     report = scan_report(scan_path(path, model_type(declared)), path)
-    _write(report, format, output, lambda console: _terminal().show_report(console, report))
+    write(report, format, output, lambda console: terminal().show_report(console, report))
     return _status_of(report, allow_skipped)
 
 
@@ -111,17 +111,17 @@ def ingest(
     from worker.ingest import ingest as bring_in
     from worker.views import ingest_report
 
-    with embedded(os.environ, Path.cwd()) as service, _progress() as (step, expect, progress):
+    with embedded(os.environ, Path.cwd()) as service, progress_bar() as (step, expect, progress):
         event = event_of_path(path, service.new_id(), os.getcwd(), project, experiment, name, model_type(declared))
         report = ingest_report(bring_in(event, service.borders(step, expect, progress)), path)
 
     def show(console: Console) -> None:
         if report["models"]:
-            _terminal().show_report(console, report)
+            terminal().show_report(console, report)
             console.print()
-        _terminal().show_outcome(console, report["ingestion"], report["version"])
+        terminal().show_outcome(console, report["ingestion"], report["version"])
 
-    _write(report, format, output, show)
+    write(report, format, output, show)
     return _status_of_ingestion(report, allow_skipped)
 
 
@@ -163,7 +163,7 @@ def models_list(
     with embedded(os.environ, Path.cwd()) as service:
         rows = [version_json(version) for version in service.registry.versions(wanted)]
     is_filtered = wanted != VersionQuery(limit=limit)
-    _write({"models": rows}, format, output, lambda console: _terminal().show_versions(console, rows, is_filtered))
+    write({"models": rows}, format, output, lambda console: terminal().show_versions(console, rows, is_filtered))
 
 
 @models.command("show", epilog="Example: modelport models show mnist@3")
@@ -183,13 +183,13 @@ def models_show(model: str, project: str | None, format: str, output: Path | Non
     report: dict[str, Any] = json.loads(version.report) | {"version": version_json(version), "files": files}
 
     def show(console: Console) -> None:
-        _terminal().show_version(console, report["version"])
+        terminal().show_version(console, report["version"])
         console.print()
-        _terminal().show_report(console, report)
+        terminal().show_report(console, report)
         console.print()
-        _terminal().show_files(console, files)
+        terminal().show_files(console, files)
 
-    _write(report, format, output, show)
+    write(report, format, output, show)
 
 
 @models.command("download", epilog="Example: modelport models download mnist@3 --to serving/mnist/3")
@@ -201,12 +201,12 @@ def models_download(model: str, to: Path, project: str | None) -> None:
     from worker.bootstrap import embedded
     from worker.repository import download, find
 
-    with embedded(os.environ, Path.cwd()) as service, _progress() as (step, expect, progress):
+    with embedded(os.environ, Path.cwd()) as service, progress_bar() as (step, expect, progress):
         version = find(service.registry, service.team, model, project)
         step("download")
         expect(version.size_bytes)
         files = download(service.registry, service.open_version, version, service.new_folder(to), progress)
-    _say(f"{version.id}: {len(files)} files written to {to}")
+    say(f"{version.id}: {len(files)} files written to {to}")
 
 
 @models.command("rename", epilog="Example: modelport models rename mo4x8d3k2m9p1q digits")
@@ -221,7 +221,7 @@ def models_rename(model: str, name: str, project: str | None) -> None:
     with embedded(os.environ, Path.cwd()) as service:
         version = find(service.registry, service.team, model, project)
         renamed = rename(service.registry, version, name, service.clock.now())
-    _say(f"{version.id}: {version.model_name} is now {renamed.model_name}")
+    say(f"{version.id}: {version.model_name} is now {renamed.model_name}")
 
 
 @models.command("tag", epilog="Example: modelport models tag mnist --add production --remove candidate")
@@ -237,7 +237,7 @@ def models_tag(model: str, add: tuple[str, ...], remove: tuple[str, ...], projec
     with embedded(os.environ, Path.cwd()) as service:
         version = find(service.registry, service.team, model, project)
         tagged = tag(service.registry, version, add, remove)
-    _say(f"{tagged.id}: {', '.join(tagged.tags) or 'no tags'}")
+    say(f"{tagged.id}: {', '.join(tagged.tags) or 'no tags'}")
 
 
 @models.command("delete", epilog="Example: modelport models delete mnist@3 --yes")
@@ -252,11 +252,11 @@ def models_delete(model: str, yes: bool, project: str | None) -> None:
     with embedded(os.environ, Path.cwd()) as service:
         version = find(service.registry, service.team, model, project)
         what = f"{version.model_name}@{version.number} ({version.id})"
-        if not yes and not click.confirm(f"Delete {_printable(what)}?", err=True):
-            _say("nothing was deleted")
+        if not yes and not click.confirm(f"Delete {printable(what)}?", err=True):
+            say("nothing was deleted")
             return
         delete(service.registry, service.store, version, service.clock.now())
-    _say(f"{what} deleted")
+    say(f"{what} deleted")
 
 
 @app.command(epilog="Example: modelport migrate")
@@ -264,7 +264,7 @@ def migrate() -> None:
     """Bring the database to the state that this version of modelport needs. Does nothing where it is there already."""
     from worker.bootstrap import migrate_database
 
-    _say(migrate_database(os.environ, Path.cwd()))
+    say(migrate_database(os.environ, Path.cwd()))
 
 
 @app.command(epilog="Example: modelport doctor --repair")
@@ -276,8 +276,12 @@ def doctor(repair: bool, format: str, output: Path | None) -> int:
     from worker.bootstrap import examine
 
     checks = [check.as_json() for check in examine(os.environ, Path.cwd(), repair)]
-    _write({"checks": checks}, format, output, lambda console: _terminal().show_checks(console, checks))
+    write({"checks": checks}, format, output, lambda console: terminal().show_checks(console, checks))
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
+
+
+for command in COMMANDS:
+    app.add_command(command)
 
 
 def main() -> NoReturn:
@@ -306,7 +310,7 @@ def run(arguments: list[str]) -> int:
         exc.show(sys.stderr)
         return USAGE
     except (click.Abort, KeyboardInterrupt):
-        _complain("stopped")
+        complain("stopped")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -321,11 +325,11 @@ def _complain_of(exc: Exception) -> int:
     from worker.errors import WorkerError
 
     if isinstance(exc, (DetectorError, WorkerError, OSError)):
-        _complain(str(exc))
+        complain(str(exc))
         return ERROR
     if os.environ.get("MODELPORT_DEBUG"):
         raise exc
-    _complain(f"unforeseen {type(exc).__name__}: {exc}\nThis is a bug. MODELPORT_DEBUG=1 shows where it happened.")
+    complain(f"unforeseen {type(exc).__name__}: {exc}\nThis is a bug. MODELPORT_DEBUG=1 shows where it happened.")
     return ERROR
 
 
@@ -340,72 +344,3 @@ def _status_of_ingestion(report: dict[str, Any], allow_skipped: bool) -> int:
     if report["version"] is not None:
         return _status_of(report, allow_skipped)
     return NOTHING if report["ingestion"]["state"] == "nothing_found" else ERROR
-
-
-WIDE = 160
-"""Columns of a text result that goes to a file or a pipe, where nothing tells the width."""
-
-
-def _write(value: dict[str, Any], format: str, output: Path | None, show: Callable[[Console], None]) -> None:
-    """Write a result as JSON, or as *show* shows it, to stdout or to the file *output*."""
-    if format == "json":
-        text = json.dumps(value, indent=2, allow_nan=False) + "\n"
-    elif output is None and sys.stdout.isatty():
-        from rich.console import Console
-
-        return show(Console(highlight=False))
-    else:
-        text = _as_text(show)
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        output.write_text(text, encoding="utf-8")
-    return None
-
-
-def _as_text(show: Callable[[Console], None]) -> str:
-    """Return what *show* shows without colours, and without the spaces that fill a terminal's lines."""
-    from io import StringIO
-
-    from rich.console import Console
-
-    page = StringIO()
-    show(Console(file=page, highlight=False, width=WIDE))
-    return "".join(line.rstrip() + "\n" for line in page.getvalue().splitlines())
-
-
-@contextmanager
-def _progress() -> Iterator[tuple[Callable[[str], None], Callable[[int], None], Callable[[int], None]]]:
-    """Give (step, expected bytes, bytes read) that draw a progress bar on stderr where that is a terminal, or do nothing."""
-    if not sys.stderr.isatty():
-        yield (lambda name: None), (lambda size: None), (lambda count: None)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("begin", total=None)
-        yield (
-            lambda name: bar.update(task, description=name),
-            lambda size: bar.reset(task, total=size, description="read every byte once"),
-            lambda count: bar.advance(task, count),
-        )
-
-
-def _terminal() -> Any:
-    from worker import terminal
-
-    return terminal
-
-
-def _say(sentence: str) -> None:
-    print(_printable(sentence))
-
-
-def _complain(sentence: str) -> None:
-    print(f"modelport: {_printable(sentence)}", file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

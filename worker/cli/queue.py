@@ -1,0 +1,138 @@
+"""The commands of the queue: workers, sweeps, and what waits, runs and has ended."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.cli.common import EXPERIMENT, FORMAT, OUTPUT, say, terminal, write
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+STATES = (
+    "received",
+    "waiting",
+    "running",
+    "registered",
+    "unchanged",
+    "nothing_found",
+    "failed",
+    "discarded",
+    "ignored",
+)
+
+INGESTION = click.argument("ingestion")
+
+
+@click.command(epilog="Example: modelport worker --concurrency 2")
+@click.option("--concurrency", type=click.IntRange(1, 256), default=1, show_default=True, help="Ingestions at a time.")
+@click.option("--log-level", default="INFO", show_default=True, help="How much is logged.")
+def worker(concurrency: int, log_level: str) -> None:
+    """Work off the queue until stopped: a Celery worker where a broker is set, otherwise by looking at the database."""
+    from worker.settings import load
+
+    if load(os.environ, Path.cwd()).broker_url:
+        from worker.celery_app import app
+
+        app.worker_main(["worker", "--concurrency", str(concurrency), "--loglevel", log_level])
+    else:
+        from worker.loop import run_workers
+
+        run_workers(concurrency)
+
+
+@click.command(epilog="Example: modelport sweep")
+def sweep() -> None:
+    """Free what dead workers left behind, once, and ring for what waits. Workers do this by themselves."""
+    from worker.bootstrap import embedded
+    from worker.loop import doorbell
+    from worker.runner import Runner
+
+    with embedded(os.environ, Path.cwd(), role="sweep") as service:
+        freed = Runner(service.borders(), service.owner, doorbell(service).ring).sweep()
+        queue = service.registry.queue(service.clock.now())
+    say(f"{freed} freed; {queue.due} may be worked on now")
+
+
+@click.group()
+def ingestions() -> None:
+    """The queue: what waits, what runs, and how everything ended."""
+
+
+@ingestions.command("list", epilog="Example: modelport ingestions list --state failed")
+@click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
+@EXPERIMENT
+@click.option("--reason", help="Only those with this reason code.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="The most rows.")
+@FORMAT
+@OUTPUT
+def ingestions_list(
+    state: str | None, experiment: str | None, reason: str | None, limit: int, format: str, output: Path | None
+) -> None:
+    """List ingestions, newest first."""
+    from worker.bootstrap import embedded
+    from worker.records import IngestionQuery, IngestionState
+    from worker.views import ingestion_row
+
+    wanted = IngestionQuery(
+        state=None if state is None else IngestionState(state), experiment=experiment, reason=reason, limit=limit
+    )
+    with embedded(os.environ, Path.cwd()) as service:
+        rows = [ingestion_row(one) for one in service.registry.ingestions(wanted)]
+    write({"ingestions": rows}, format, output, lambda console: terminal().show_ingestions(console, rows))
+
+
+@ingestions.command("show", epilog="Example: modelport ingestions show in4x8d3k2m9p1q5r7t0vwz")
+@INGESTION
+@FORMAT
+@OUTPUT
+def ingestions_show(ingestion: str, format: str, output: Path | None) -> None:
+    """Show one ingestion and every step it took."""
+    from worker.bootstrap import embedded
+    from worker.errors import NotFound
+    from worker.views import history_json, ingestion_row
+
+    with embedded(os.environ, Path.cwd()) as service:
+        found = service.registry.ingestion(service.team, ingestion)
+        if found is None:
+            raise NotFound(f"there is no ingestion {ingestion}")
+        history = [history_json(entry) for entry in service.registry.history(found.id)]
+    shown = ingestion_row(found) | {"history": history}
+
+    def show(console: Console) -> None:
+        terminal().show_ingestion(console, shown)
+
+    write(shown, format, output, show)
+
+
+@ingestions.command("retry", epilog="Example: modelport ingestions retry in4x8d3k2m9p1q5r7t0vwz")
+@INGESTION
+def ingestions_retry(ingestion: str) -> None:
+    """Let a failed ingestion be tried again from the beginning."""
+    from worker.bootstrap import embedded
+    from worker.loop import doorbell
+    from worker.operations import retry
+
+    with embedded(os.environ, Path.cwd()) as service:
+        retry(service.registry, service.team, ingestion, "the command line", service.clock.now())
+        doorbell(service).ring()
+    say(f"{ingestion}: received again")
+
+
+@ingestions.command("discard", epilog="Example: modelport ingestions discard in4x8d3k2m9p1q5r7t0vwz")
+@INGESTION
+def ingestions_discard(ingestion: str) -> None:
+    """End an ingestion that has not ended well. Whoever works on it registers nothing any more."""
+    from worker.bootstrap import embedded
+    from worker.operations import discard
+
+    with embedded(os.environ, Path.cwd()) as service:
+        discard(service.registry, service.team, ingestion, "the command line", service.clock.now())
+    say(f"{ingestion}: discarded")
+
+
+COMMANDS: tuple[click.Command, ...] = (worker, sweep, ingestions)

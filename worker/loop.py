@@ -1,0 +1,56 @@
+"""Workers without a broker: as many processes as are wanted, each looking at the database for work until it is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from multiprocessing import get_context
+from pathlib import Path
+
+from worker.bootstrap import Embedded, embedded
+from worker.doorbell import CeleryDoorbell, Doorbell, NoDoorbell
+from worker.runner import Runner, abandoned
+
+
+def doorbell(service: Embedded) -> Doorbell:
+    """Return what rings for the workers of *service*."""
+    if service.settings.broker_url is None:
+        return NoDoorbell()
+    from worker.celery_app import app
+
+    return CeleryDoorbell(app, service.living_workers)
+
+
+def run_workers(count: int) -> None:
+    """Work off the queue in *count* processes until this one is told to stop; what runs is finished first.
+
+    A process that dies is replaced.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    context = get_context("spawn")
+    processes = [context.Process(target=_work) for _ in range(count)]
+    for process in processes:
+        process.start()
+    while not stop.wait(1.0):
+        for place, process in enumerate(processes):
+            if not process.is_alive():
+                processes[place] = context.Process(target=_work)
+                processes[place].start()
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
+def _work() -> None:
+    """Work off the queue in this process until SIGTERM."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with embedded(os.environ, Path.cwd(), role="worker") as service, service.seen_as_worker():
+        Runner(service.borders(), service.owner).run(stop)
+    if abandoned():
+        os._exit(0)
