@@ -1,0 +1,37 @@
+"""One server of each kind for all tests of a process, started when the first test asks for it.
+
+They lie beside pytest's own folders, because those are closed to the user that PostgreSQL needs, and their paths too long
+for a unix socket. A test that kills its server starts one of its own with the context managers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.servers.postgresql import PostgresServer, postgres_server
+from tests.servers.redis import RedisServer, redis_server
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    """A Redis for tests that leave it running."""
+    with TemporaryDirectory(prefix="modelport-redis-") as folder, redis_server(Path(folder)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL for tests that leave it running; each makes and drops databases of its own."""
+    with TemporaryDirectory(prefix="modelport-postgres-") as folder, postgres_server(Path(folder)) as server:
+        yield server
+
+
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """A folder for a server of one's own, removed afterwards."""
+    with TemporaryDirectory(prefix="modelport-server-") as folder:
+        yield Path(folder)
