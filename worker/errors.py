@@ -8,6 +8,7 @@
     ├── NotSettled             wait: files are still being written
     ├── LeaseLost              stop: another owns the ingestion now; change nothing
     ├── StorageUnavailable     try again: the store did not take or give the bytes
+    ├── ServerUnavailable      keep it and send it again: no server answered
     ├── RegistryUnavailable    try again: the database did not answer
     ├── UnsafeHome             stop the start: the embedded database would not be safe there
     ├── BadSetting             stop the start: a setting has a wrong value
@@ -60,6 +61,10 @@ class LeaseLost(WorkerError):
 
 class StorageUnavailable(WorkerError):
     """The store did not take or give the bytes; the same step may work later."""
+
+
+class ServerUnavailable(WorkerError):
+    """The server that a completion goes to did not answer; the same request may be answered later."""
 
 
 class RegistryUnavailable(WorkerError):

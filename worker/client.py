@@ -1,0 +1,163 @@
+"""The side that reports: sends a completion to a server, and keeps it on disk for as long as none answers.
+
+In goes a completion as a JSON object; out comes what the server said. What cannot be sent lies in the spool, one file each,
+written whole or not at all, and is sent by whoever reports or sweeps next, oldest first. The same completion sent twice is one
+ingestion there, so sending again does no harm.
+
+Laws (each has a test of the same name):
+    what was reported is answered for by the server or lies in the spool;
+    a file of the spool goes only when the server has answered for it, or has refused it for good;
+    two processes may send one spool at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from worker.errors import RejectedEvent, ServerUnavailable
+
+TRIES = 3
+"""How often a completion is sent before it goes to the spool."""
+
+PAUSE_SECONDS = 1.0
+TIMEOUT_SECONDS = 10.0
+
+MAX_SPOOL_BYTES = 1 << 20
+"""Size of a file in the spool; a larger one was not written by us."""
+
+SUFFIX = ".json"
+REFUSED = ".refused"
+"""Files of the spool that wait to be sent, and those that a server refused: a person looks at these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server of modelport: its address, and the token that opens it."""
+
+    url: str
+    token: str | None = None
+    transport: httpx.BaseTransport | None = None
+
+    def report(self, completion: Mapping[str, Any]) -> dict[str, Any]:
+        """Send *completion* and return the server's answer: `id`, `state`, `known`.
+
+        Raises:
+            RejectedEvent: the server refused it; another try would be refused too.
+            ServerUnavailable: no server answered, or it could not work just now.
+        """
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        try:
+            with httpx.Client(timeout=TIMEOUT_SECONDS, transport=self.transport) as client:
+                answer = client.post(f"{self.url.rstrip('/')}/v1/completions", json=dict(completion), headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise ServerUnavailable(f"{self.url} does not answer: {exc or type(exc).__name__}") from exc
+        return _answered(self.url, answer)
+
+
+def _answered(url: str, answer: httpx.Response) -> dict[str, Any]:
+    if answer.status_code >= 500 or answer.status_code in (408, 425, 429):
+        raise ServerUnavailable(f"{url} cannot take it now: {answer.status_code} {_detail(answer)}")
+    if answer.status_code != 202:
+        raise RejectedEvent(f"{url} refused it: {answer.status_code} {_detail(answer)}")
+    said: dict[str, Any] = answer.json()
+    return said
+
+
+def _detail(answer: httpx.Response) -> str:
+    """Return the sentence of a problem detail, or what stands for it."""
+    with suppress(ValueError):
+        said = answer.json()
+        if isinstance(said, dict) and (told := said.get("detail") or said.get("title")):
+            return str(told)[:500]
+    return answer.reason_phrase
+
+
+def report(server: Server, completion: Mapping[str, Any], spool: Path, sleep: Any = time.sleep) -> dict[str, Any] | None:
+    """Send *completion*, after what waits in *spool*; return the answer, or None where it lies in the spool now.
+
+    Raises:
+        RejectedEvent: the server refused it.
+        OSError: it could be neither sent nor written.
+    """
+    kept = keep(completion, spool)
+    for again in range(TRIES):
+        if again:
+            sleep(PAUSE_SECONDS * 2 ** (again - 1))
+        with suppress(ServerUnavailable):
+            answer = _send(server, kept)
+            send_all(server, spool)
+            return answer
+    return None
+
+
+def keep(completion: Mapping[str, Any], spool: Path) -> Path:
+    """Write *completion* to the spool so that it survives the machine, and return its file."""
+    spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+    half = spool / f".{name}"
+    with half.open("x", encoding="utf-8") as file:
+        json.dump(dict(completion), file)
+        file.flush()
+        os.fsync(file.fileno())
+    whole = half.rename(spool / f"{name}{SUFFIX}")
+    folder = os.open(spool, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return whole
+
+
+def send_all(server: Server, spool: Path) -> int:
+    """Send what waits in *spool*, oldest first, until the server does not answer; return how many were sent."""
+    sent = 0
+    for path in waiting(spool):
+        try:
+            sent += _send(server, path) is not None
+        except RejectedEvent:
+            continue
+        except ServerUnavailable:
+            break
+    return sent
+
+
+def waiting(spool: Path) -> Iterator[Path]:
+    """Yield the files of the spool that wait to be sent, oldest first."""
+    return iter(sorted(path for path in spool.glob(f"*{SUFFIX}") if not path.name.startswith(".")))
+
+
+def _send(server: Server, path: Path) -> dict[str, Any] | None:
+    """Send one file of the spool and remove it; None where another process did so already."""
+    try:
+        if path.stat().st_size > MAX_SPOOL_BYTES:
+            raise ValueError(f"more than {MAX_SPOOL_BYTES} bytes")
+        completion = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(completion, dict):
+            raise ValueError("expected a JSON object")
+    except FileNotFoundError:
+        return None
+    except ValueError as exc:
+        _put_aside(path)
+        raise RejectedEvent(f"{path}: not a completion: {exc}") from exc
+    try:
+        answer = server.report(completion)
+    except RejectedEvent:
+        _put_aside(path)
+        raise
+    path.unlink(missing_ok=True)
+    return answer
+
+
+def _put_aside(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        path.rename(path.with_suffix(REFUSED))
