@@ -88,6 +88,22 @@ class Move:
     entry: HistoryEntry
 
 
+LONG_SECONDS = 3 * LEASE_SECONDS
+"""A lease that ran out so long ago has nobody who frees it."""
+
+
+def contradiction(ingestion: Ingestion, has_version: bool, now: datetime) -> str | None:
+    """Return what about *ingestion* cannot be, None where all is well. *has_version* tells whether it registered one."""
+    runs = ingestion.state is State.RUNNING
+    if (ingestion.owner is not None) != runs or (ingestion.lease_until is not None) != runs:
+        return f"{ingestion.id} is {ingestion.state.value}, its owner is {ingestion.owner}, its lease {ingestion.lease_until}"
+    if has_version != (ingestion.state is State.REGISTERED):
+        return f"{ingestion.id} is {ingestion.state.value} and has {'a' if has_version else 'no'} version"
+    if ingestion.lease_until is not None and ingestion.lease_until + timedelta(seconds=LONG_SECONDS) <= now:
+        return f"{ingestion.id} is {ingestion.owner}'s, whose lease ran out at {ingestion.lease_until}; nothing sweeps"
+    return None
+
+
 def is_end(state: IngestionState) -> bool:
     """Tell whether an ingestion in *state* is over for good."""
     return state in ENDS

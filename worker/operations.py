@@ -77,6 +77,17 @@ def check_ingestions(borders: Borders, repair: bool) -> Check:
     return Check("ingestions", "trouble", f"the process of {_named(lost)} is gone; the next ingest or --repair ends them")
 
 
+def check_promise(borders: Borders) -> Check:
+    """Tell whether everything that was accepted has ended in one way, or is on its way to it."""
+    now = borders.clock.now()
+    wrong = borders.registry.contradictions(now)
+    if wrong:
+        return Check("promise", "trouble", f"{len(wrong)} contradictions; the first: {wrong[0]}")
+    states = borders.registry.queue(now).states
+    told = ", ".join(f"{count} {state.value}" for state, count in sorted(states.items()))
+    return Check("promise", "ok", f"{sum(states.values())} accepted: {told or 'none'}")
+
+
 def check_leftovers(borders: Borders, repair: bool) -> Check:
     """Tell whether the store holds only what a version needs, or somebody is writing."""
     left = unneeded(borders)
@@ -135,6 +146,7 @@ def _is_whole(borders: Borders, open_version: OpenVersion, version: ModelVersion
 def examine(borders: Borders, open_version: OpenVersion, team: str, repair: bool) -> Iterator[Check]:
     """Yield every check of registry and store, in the order in which they are best read."""
     yield check_ingestions(borders, repair)
+    yield check_promise(borders)
     yield check_leftovers(borders, repair)
     versions = borders.registry.versions(VersionQuery(team=team, limit=1_000_000))
     for mode in StoreMode:

@@ -130,6 +130,14 @@ class Registry(Protocol):
         """Return how many ingestions stand in each state, and what waits."""
         ...
 
+    def contradictions(self, now: datetime) -> Sequence[str]:
+        """Return what in the registry contradicts itself, one sentence for each, naming an id; empty where all is well.
+
+        Looked for are: an end without its version, a version without its end, an owner without a run, a run without an owner,
+        a lease that ran out long ago and was not freed.
+        """
+        ...
+
     def is_due(self, now: datetime) -> bool:
         """Tell whether any ingestion may be claimed now."""
         ...

@@ -473,6 +473,16 @@ class RegistryContract:
         assert not registry.is_due(LATER)
         assert registry.is_due(NOON + timedelta(seconds=5))
 
+    def test_a_lease_that_nobody_frees_is_a_contradiction(self, registry: Registry) -> None:
+        register(registry, "1")
+        registry.finish(claimed(registry, "2").id, "me", failed(), LATER)
+        waiting = claimed(registry, "3")
+        registry.wait(waiting.id, "me", PAUSE, LATER)
+        running = claimed(registry, "4", trigger=Trigger.COMPLETION)
+        assert list(registry.contradictions(LEASE_END)) == []
+        [said] = registry.contradictions(LEASE_END + timedelta(minutes=3))
+        assert said.startswith(f"{running.id} is me's, whose lease ran out at ")
+
     def test_ingestions_are_listed_newest_first_page_by_page(self, registry: Registry) -> None:
         ids = [registry.submit(event(f"run-{number}"), NOON)[0].id for number in range(5)]
         registry.submit(event("theirs", team="other"), NOON)

@@ -233,6 +233,12 @@ class MemoryRegistry:
             states = Counter(one.state for one in all_of_them)
             return Queue(states, len(self._due(now)), min(unfinished, default=None))
 
+    def contradictions(self, now: datetime) -> Sequence[str]:
+        with self._lock:
+            registered = set(self._versions)
+            said = [lifecycle.contradiction(one, one.version_id in registered, _utc(now)) for one in self._ingestions.values()]
+            return [sentence for sentence in said if sentence is not None]
+
     def is_due(self, now: datetime) -> bool:
         with self._lock:
             return bool(self._due(now))

@@ -1,8 +1,8 @@
 """The registry in a database: every method one transaction, whole or not at all.
 
 Unique keys decide between processes that do the same at once. Who loses begins again, and then finds what the winner wrote;
-on SQLite writers stand in line and nobody loses. What an ingestion may do is asked of `worker.lifecycle`; what is written
-is in `rows` and `tables`.
+so does whose connection was lost before its commit. On SQLite writers stand in line and nobody loses. What an ingestion may
+do is asked of `worker.lifecycle`; what is written is in `rows` and `tables`.
 
 Laws (each has a test of the same name):
     one event is one ingestion, however many submit it at once;
@@ -17,8 +17,8 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, Table, bindparam, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, Select, Table, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
 from detectors.facts import Finding, Metrics
@@ -44,7 +44,7 @@ from worker.records import (
 )
 from worker.registry import rows
 from worker.registry.endings import check_theirs, first_seen
-from worker.registry.engine import BUSY_SECONDS, READS_ONLY, open_engine, translated
+from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, translated
 from worker.registry.tables import (
     CLAIMABLE,
     ingestion_history,
@@ -94,7 +94,7 @@ class SqlRegistry:
 
     def __init__(self, url: str, new_id: NewId = random_id, busy_seconds: float = BUSY_SECONDS) -> None:
         self.engine = open_engine(url, busy_seconds)
-        self._reading = self.engine.execution_options(**{READS_ONLY: True})
+        self._reading = reading(self.engine)
         self._new_id = new_id
 
     def close(self) -> None:
@@ -204,6 +204,20 @@ class SqlRegistry:
             unfinished = [oldest for state, (_, oldest) in found.items() if not lifecycle.is_end(state)]
             states = {state: count for state, (count, _) in found.items()}
             return Queue(states, connection.execute(due).scalar_one(), min(unfinished, default=None))
+
+        return self._read(work)
+
+    def contradictions(self, now: datetime) -> Sequence[str]:
+        has_version = select(model_versions.c.id).where(model_versions.c.ingestion_id == ingestions.c.id).exists()
+        runs = ingestions.c.state == IngestionState.RUNNING.value
+        is_registered = ingestions.c.state == IngestionState.REGISTERED.value
+        is_odd = or_(runs, ingestions.c.owner.is_not(None), ingestions.c.lease_until.is_not(None), has_version != is_registered)
+        statement = select(ingestions, has_version.label("has_version")).where(is_odd).order_by(ingestions.c.sequence)
+
+        def work(connection: Connection) -> list[str]:
+            found = connection.execute(statement)
+            said = (lifecycle.contradiction(rows.ingestion_of(row), bool(row.has_version), now) for row in found)
+            return [sentence for sentence in said if sentence is not None]
 
         return self._read(work)
 
@@ -320,22 +334,11 @@ class SqlRegistry:
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         """Return what *work* gives in one transaction that writes nothing."""
-        with translated(), self._reading.begin() as connection:
-            return work(connection)
+        return _done(self._reading, work)
 
     def _write(self, work: Callable[[Connection], T]) -> T:
-        """Return what *work* gives in one transaction; begin again where another was first to a unique key."""
-        with translated():
-            for _ in range(MAX_TRIES - 1):
-                try:
-                    return self._write_once(work)
-                except IntegrityError:
-                    continue
-            return self._write_once(work)
-
-    def _write_once(self, work: Callable[[Connection], T]) -> T:
-        with self.engine.begin() as connection:
-            return work(connection)
+        """Return what *work* gives in one transaction."""
+        return _done(self.engine, work)
 
     def _moved(self, ingestion_id: str, step: Callable[[Ingestion], lifecycle.Move | None]) -> Ingestion | None:
         """Take a step of an ingestion and return how it stands then; None, and nothing changed, where it may not be taken."""
@@ -365,6 +368,22 @@ class SqlRegistry:
         return self._read(lambda connection: [record(row) for row in connection.execute(statement)])
 
 
+def _done(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Return what *work* gives in one transaction; begin again where it was taken back and may go well then."""
+    tries = 0
+    with translated():
+        while True:
+            tries, is_committing = tries + 1, False
+            try:
+                with engine.begin() as connection:
+                    answer = work(connection)
+                    is_committing = True
+                return answer
+            except DBAPIError as exc:
+                if tries == MAX_TRIES or not may_begin_again(exc, is_committing):
+                    raise
+
+
 def _known(connection: Connection, event: CompletionEvent) -> Ingestion | None:
     """Return the ingestion of an event that was accepted before, None for a new one.
 
@@ -384,7 +403,7 @@ def _next_turn(connection: Connection, team: str) -> int:
 
     Two that submit at once may get the same turn; then the team is served twice in it, which is fair enough.
     """
-    claimable = ingestions.c.state.in_(CLAIMABLE)
+    claimable = _claimable()
     last = select(func.max(ingestions.c.turn)).where(claimable, ingestions.c.team == team).scalar_subquery()
     now = select(func.min(ingestions.c.turn)).where(claimable).scalar_subquery()
     found_last, found_now = connection.execute(select(last, now)).one()
@@ -393,7 +412,15 @@ def _next_turn(connection: Connection, team: str) -> int:
 
 def _is_due(now: Any) -> tuple[ColumnElement[bool], ...]:
     may_begin = ingestions.c.run_after.is_(None) | (ingestions.c.run_after <= now)
-    return ingestions.c.state.in_(CLAIMABLE), may_begin
+    return _claimable(), may_begin
+
+
+def _claimable() -> ColumnElement[bool]:
+    """Return the condition that a worker may claim from this state.
+
+    The states stand in the statement itself: an index on a part of the table serves only who provably asks for that part.
+    """
+    return ingestions.c.state.in_(bindparam("claimable", CLAIMABLE, expanding=True, literal_execute=True))
 
 
 NEXT = (
