@@ -7,18 +7,24 @@ is answered; a writing transaction takes its lock at its beginning (`BEGIN IMMED
 wants to write fails at once when another wrote in between. Python 3.11's driver begins transactions by itself and too late,
 so it is told not to, and the engine says BEGIN.
 
-Source: SQLAlchemy 2.1, SQLite dialect, "Enabling Non-Legacy SQLite Transactional Modes"; sqlite.org/wal.html, /pragma.html.
+PostgreSQL: a transaction that only reads sees one moment, as on SQLite; one that writes is READ COMMITTED, and what it
+depends on it locks. Nobody waits for ever: not for a lock, not for a worker that was stopped in the middle of a
+transaction, not for a network that went away without a word.
+
+Source: SQLAlchemy 2.1, SQLite dialect, "Enabling Non-Legacy SQLite Transactional Modes"; sqlite.org/wal.html, /pragma.html;
+PostgreSQL 15, 20.11 "Client Connection Defaults", 34.1.2 "Parameter Key Words", appendix A "Error Codes".
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from worker.errors import BadSetting, RegistryUnavailable
@@ -28,6 +34,16 @@ BUSY_SECONDS = 30.0
 
 READS_ONLY = "registry_reads_only"
 """The execution option of a connection that takes no write lock."""
+
+IDLE_SECONDS = 60.0
+"""How long PostgreSQL lets a transaction wait for its next statement before it takes back what that one locked."""
+
+NETWORK = {"connect_timeout": 10, "tcp_user_timeout": 30_000, "keepalives_idle": 30, "keepalives_interval": 10}
+"""How a connection to PostgreSQL finds out that nobody is there any more: seconds, the second one milliseconds. What the URL
+says about them wins."""
+
+BEGIN_AGAIN = ("40001", "40P01")
+"""SQLSTATEs that took a transaction back because of what others did at once: serialization failure, deadlock."""
 
 SETTING = "MODELPORT_DATABASE_URL"
 
@@ -39,17 +55,25 @@ def open_engine(url: str, busy_seconds: float = BUSY_SECONDS) -> Engine:
         BadSetting: the URL is not one, or there is no driver for it.
     """
     parsed = parse_url(url)
-    options: dict[str, Any] = {"pool_pre_ping": True}
-    if parsed.get_backend_name() == "sqlite":
-        options = {"connect_args": {"timeout": busy_seconds}}
+    backend = parsed.get_backend_name()
     try:
-        engine = create_engine(parsed, **options)
+        engine = create_engine(_with_driver(parsed), connect_args=_connect_args(parsed, busy_seconds))
     except (NoSuchModuleError, ModuleNotFoundError) as exc:
-        raise BadSetting(f"{SETTING}={shown(parsed)}: there is no driver for {parsed.drivername} ({exc})") from exc
-    if engine.dialect.name == "sqlite":
+        advice = "; `pip install modelport[postgresql]` brings it" if backend == "postgresql" else ""
+        raise BadSetting(f"{SETTING}={shown(parsed)}: there is no driver for {parsed.drivername} ({exc}){advice}") from exc
+    if backend == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    if backend == "postgresql":
+        event.listen(engine, "connect", partial(_set_up_postgresql, busy_seconds=busy_seconds))
     return engine
+
+
+def reading(engine: Engine) -> Engine:
+    """Return *engine* for transactions that only read: they take no lock, and all their statements see one moment."""
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine.execution_options(**{READS_ONLY: True})
 
 
 def parse_url(url: str) -> URL:
@@ -67,6 +91,39 @@ def parse_url(url: str) -> URL:
 def shown(url: URL) -> str:
     """Return *url* without its password."""
     return url.render_as_string(hide_password=True)
+
+
+def may_begin_again(error: DBAPIError, is_committing: bool) -> bool:
+    """Tell whether a transaction that ended with *error* was taken back for certain, and may go well when it begins again.
+
+    So it is where another was first to a unique key, where the database chose it as the one to give way, and where the
+    connection was lost. Where that happened while it was *committing*, nobody knows whether it was taken back.
+    """
+    if isinstance(error, IntegrityError) or _sqlstate(error) in BEGIN_AGAIN:
+        return True
+    return error.connection_invalidated and not is_committing
+
+
+def _with_driver(url: URL) -> URL:
+    """Return *url* with psycopg 3 where it says PostgreSQL and no driver."""
+    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+
+
+def _connect_args(url: URL, busy_seconds: float) -> dict[str, Any]:
+    """Return what the driver is told that the URL does not say."""
+    if url.get_backend_name() == "sqlite":
+        return {"timeout": busy_seconds}
+    if url.get_backend_name() == "postgresql":
+        # No prepared statements: the plan of one that was prepared on an empty queue reads and sorts a full one.
+        return {"prepare_threshold": None} | {name: value for name, value in NETWORK.items() if name not in url.query}
+    return {}
+
+
+def _set_up_postgresql(connection: Any, record: object, busy_seconds: float) -> None:
+    connection.autocommit = True  # else the first rollback would take the settings back
+    set_ = "SELECT set_config('lock_timeout', %s, false), set_config('idle_in_transaction_session_timeout', %s, false)"
+    connection.execute(set_, [f"{round(seconds * 1000)}ms" for seconds in (busy_seconds, IDLE_SECONDS)])
+    connection.autocommit = False
 
 
 def _set_up_sqlite(connection: Any, record: object) -> None:
@@ -105,4 +162,10 @@ def _sentence(error: DBAPIError) -> str:
 def _lacks_table(error: DBAPIError, said: str) -> bool:
     """Tell whether a table or column is missing: SQLite says it in words, PostgreSQL by SQLSTATE 42P01 and 42703."""
     in_words = ("no such table", "no such column", "has no column named")
-    return any(words in said for words in in_words) or getattr(error.orig, "sqlstate", None) in ("42P01", "42703")
+    return any(words in said for words in in_words) or _sqlstate(error) in ("42P01", "42703")
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    """Return the code that PostgreSQL gave to an error, None where it gave none."""
+    code: str | None = getattr(error.orig, "sqlstate", None)
+    return code

@@ -30,7 +30,8 @@ VERSION_PREFIX, VERSION_CHARS = "mo", 12
 """A version's id is as long as those of the original repository."""
 
 MAX_TRIES = 5
-"""Tries of a transaction that another one beat to a unique key. The second finds the winner's row; more is a bad generator."""
+"""Tries of a transaction that others make begin again. Beaten to a unique key, the second one finds the winner's row, and more
+is a bad generator of ids."""
 
 NewId = Callable[[str, int], str]
 """Takes a prefix and a number of characters, and returns an id that nobody can guess."""
