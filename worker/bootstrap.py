@@ -81,6 +81,7 @@ class Embedded:
             is_dead=partial(liveness.is_dead, folder=_owners(self.settings)),
             quiet_seconds=self._quiet_seconds,
             patience_seconds=self.settings.settle_timeout_seconds,
+            lease_seconds=self.settings.lease_seconds,
             step=step,
             expect=expect,
             progress=progress,
@@ -160,7 +161,7 @@ def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli") ->
     migrate(settings.database)
     owner = f"{role}-{secrets.token_hex(8)}"
     with liveness.working_as(owner, _owners(settings)):
-        registry = SqlRegistry(settings.database)
+        registry = SqlRegistry(settings.database, lease_seconds=settings.lease_seconds)
         try:
             yield Embedded(settings, registry, LocalStore(settings.store_folder), SystemClock(), owner)
         finally:

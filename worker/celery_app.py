@@ -22,7 +22,7 @@ from kombu import Queue
 from worker.bootstrap import embedded
 from worker.doorbell import QUEUE, SWEEP_TASK, TASK, CeleryDoorbell
 from worker.errors import WorkerError
-from worker.runner import SWEEP_SECONDS, Runner
+from worker.runner import Runner
 from worker.settings import Settings, load
 
 SOFT_LIMIT_SECONDS = 3300
@@ -151,7 +151,7 @@ class Sweeper(bootsteps.StartStopStep):
                 while not self._stop.is_set():
                     with suppress(WorkerError):
                         runner.sweep()
-                    self._stop.wait(SWEEP_SECONDS)
+                    self._stop.wait(runner.sweep_seconds)
 
 
 app.steps["worker"].add(Sweeper)

@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePosixPath
 
 from detectors.checks import shard_checks
@@ -26,6 +27,7 @@ from detectors.scan import RULES_VERSION, Scan, scan, with_problems, worst_state
 from detectors.tree import FileEntry, FileTree, readable
 from worker.errors import LeaseLost, NothingThere, NotSettled, RegistryUnavailable, StorageUnavailable
 from worker.heartbeat import BeatingTree, Heartbeat
+from worker.lifecycle import LEASE_SECONDS
 from worker.manifest import Manifest, content_digest, oms_digest, read_once
 from worker.ports import Clock, OpenTree, Registry, Store
 from worker.records import (
@@ -72,6 +74,7 @@ class Borders:
     is_dead: Callable[[str], bool]
     quiet_seconds: Callable[[Location], float]
     patience_seconds: float
+    lease_seconds: float = LEASE_SECONDS
     step: Step = lambda name: None
     expect: Callable[[int], None] = lambda size: None
     progress: Callable[[int], None] = lambda count: None
@@ -185,7 +188,7 @@ def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
     scope = Scope(event.team, event.project, event.experiment, None if event.experiment else location.url)
     registry.located(ingestion.id, location.url, borders.clock.now())
     quiet_seconds = borders.quiet_seconds(location)
-    alive = Heartbeat(lambda now: registry.beat(ingestion.id, borders.owner, now), borders.clock.now)
+    alive = Heartbeat(partial(registry.beat, ingestion.id, borders.owner), borders.clock.now, borders.lease_seconds)
     with _opened(location, ingestion, quiet_seconds, borders) as opened:
         tree = BeatingTree(opened, alive)
         borders.step("settle")

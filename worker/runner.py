@@ -30,8 +30,8 @@ LOOK_SECONDS = 1.0
 IDLE_SECONDS = 1.0
 """How long the loop sleeps where nothing is to be done."""
 
-SWEEP_SECONDS = 10.0
-"""How often what was lost is looked for."""
+SWEEPS_PER_LEASE = 6
+"""How often what was lost is looked for while a lease lasts."""
 
 log = structlog.get_logger("modelport.runner")
 
@@ -75,9 +75,14 @@ class Runner:
             self.more_waits()
         return len(freed)
 
+    @property
+    def sweep_seconds(self) -> float:
+        """How long to wait between two sweeps."""
+        return self.borders.lease_seconds / SWEEPS_PER_LEASE
+
     def run(self, stop: threading.Event) -> None:
         """Work and sweep until *stop* is set; what the database does not answer is tried again."""
-        for is_time_to_sweep in _ticks(stop, self.borders):
+        for is_time_to_sweep in _ticks(stop, self.borders, self.sweep_seconds):
             try:
                 if is_time_to_sweep:
                     self.sweep()
@@ -90,12 +95,12 @@ class Runner:
 _claims = itertools.count(1)
 
 
-def _ticks(stop: threading.Event, borders: Borders) -> Iterator[bool]:
+def _ticks(stop: threading.Event, borders: Borders, sweep_seconds: float) -> Iterator[bool]:
     """Yield now and after each idle pause until *stop* is set: whether it is time to sweep."""
     swept = None
     while not stop.is_set():
         now = borders.clock.now()
-        is_time = swept is None or (now - swept).total_seconds() >= SWEEP_SECONDS
+        is_time = swept is None or (now - swept).total_seconds() >= sweep_seconds
         swept = now if is_time else swept
         yield is_time
         stop.wait(IDLE_SECONDS)

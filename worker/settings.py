@@ -67,6 +67,9 @@ class Settings(BaseModel):
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(
         default=None, description="How long files must have rested; 5, and 60 on network file systems, where it is not set."
     )
+    lease_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
+        default=60, description="How long a worker keeps an ingestion without a sign of life; a sixth is the pace of sweeps."
+    )
     settle_timeout_seconds: Annotated[float, Field(ge=0)] = Field(
         default=3600, description="How long to wait for files to come to rest."
     )

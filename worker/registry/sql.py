@@ -92,7 +92,14 @@ VERSIONS = select(
 class SqlRegistry:
     """`worker.ports.Registry` on SQLite or PostgreSQL. The tables must be there (`migrate`)."""
 
-    def __init__(self, url: str, new_id: NewId = random_id, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        new_id: NewId = random_id,
+        busy_seconds: float = BUSY_SECONDS,
+        lease_seconds: float = lifecycle.LEASE_SECONDS,
+    ) -> None:
+        self._lease_seconds = lease_seconds
         self.engine = open_engine(url, busy_seconds)
         self._reading = reading(self.engine)
         self._new_id = new_id
@@ -112,7 +119,7 @@ class SqlRegistry:
             move = lifecycle.receive(event, ingestion_id, version_id, now, _next_turn(connection, event.team))
             connection.execute(insert(ingestions), rows.ingestion_values(move.ingestion))
             _note(connection, move)
-            claimed = lifecycle.claim(move.ingestion, owner, version_id, now) if owner is not None else None
+            claimed = self._claim(move.ingestion, owner, version_id, now) if owner is not None else None
             _keep(connection, claimed)
             return (claimed or move).ingestion, False
 
@@ -120,14 +127,14 @@ class SqlRegistry:
 
     def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
         version_id = self._new_version_id()
-        return self._moved(ingestion_id, lambda ingestion: lifecycle.claim(ingestion, owner, version_id, now))
+        return self._moved(ingestion_id, lambda ingestion: self._claim(ingestion, owner, version_id, now))
 
     def claim_next(self, owner: str, now: datetime) -> Ingestion | None:
         version_id = self._new_version_id()
 
         def work(connection: Connection) -> Ingestion | None:
             row = connection.execute(NEXT, {"now": now}).one_or_none()
-            move = None if row is None else lifecycle.claim(rows.ingestion_of(row), owner, version_id, now)
+            move = None if row is None else self._claim(rows.ingestion_of(row), owner, version_id, now)
             _keep(connection, move)
             return None if move is None else move.ingestion
 
@@ -135,7 +142,7 @@ class SqlRegistry:
 
     def beat(self, ingestion_id: str, owner: str, now: datetime) -> bool:
         theirs = (ingestions.c.id == ingestion_id, ingestions.c.owner == owner)
-        lease_until = now + timedelta(seconds=lifecycle.LEASE_SECONDS)
+        lease_until = now + timedelta(seconds=self._lease_seconds)
         statement = update(ingestions).where(*theirs).values(lease_until=lease_until)
         return self._write(lambda connection: connection.execute(statement).rowcount == 1)
 
@@ -356,6 +363,9 @@ class SqlRegistry:
     ) -> Ingestion | None:
         return self._moved(ingestion_id, lambda ingestion: step(ingestion) if ingestion.event.team == team else None)
 
+    def _claim(self, ingestion: Ingestion, owner: str, version_id: str, now: datetime) -> lifecycle.Move | None:
+        return lifecycle.claim(ingestion, owner, version_id, now, self._lease_seconds)
+
     def _new_version_id(self) -> str:
         return self._new_id(VERSION_PREFIX, VERSION_CHARS)
 
@@ -461,8 +471,11 @@ def _keep(connection: Connection, move: lifecycle.Move | None) -> None:
     if move is None:
         return
     standing = rows.standing_values(move.ingestion)
-    connection.execute(update(ingestions).where(ingestions.c.id == move.ingestion.id), standing)
+    connection.execute(KEEP, {"moved": move.ingestion.id} | standing)
     _note(connection, move)
+
+
+KEEP = update(ingestions).where(ingestions.c.id == bindparam("moved"))
 
 
 def _note(connection: Connection, move: lifecycle.Move) -> None:

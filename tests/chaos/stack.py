@@ -1,0 +1,168 @@
+"""A whole installation in one folder: database, Redis, workers as process groups that may be killed, and a journal of what
+was accepted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.builders import onnx
+from tests.servers.postgresql import postgres_server
+from tests.servers.redis import RedisServer, redis_server
+from worker.bootstrap import Embedded, embedded
+from worker.operations import check_promise
+from worker.records import CompletionEvent, Ingestion, IngestionState, Trigger
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Stack:
+    """What stands: a service to look through, the servers, and the workers that are alive just now."""
+
+    folder: Path
+    service: Embedded
+    redis: RedisServer
+    environment: Mapping[str, str]
+    journal: dict[str, Path] = field(default_factory=dict)
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def make_models(self, count: int, poison: int = 0) -> list[Path]:
+        """Make *count* runs, each with a small model of its own, of which the last *poison* kill who looks at them."""
+        runs = []
+        for number in range(count):
+            run = self.folder / "runs" / f"r{number:05}"
+            run.mkdir(parents=True)
+            weights = onnx.tensor("w", raw=number.to_bytes(24, "big"))
+            (run / "model.onnx").write_bytes(onnx.model(onnx.small_graph() + onnx.field(5, weights)))
+            if number >= count - poison:
+                (run / "poison").write_bytes(b"")
+            runs.append(run)
+        return runs
+
+    def accept(self, run: Path, id: str | None = None) -> Ingestion:
+        """Accept a completion of *run* and write it into the journal."""
+        event = CompletionEvent("chaos", id or run.name, str(run), experiment=run.name, trigger=Trigger.COMPLETION)
+        ingestion, _ = self.service.registry.submit(event, self.service.clock.now())
+        self.journal[ingestion.id] = run
+        return ingestion
+
+    def start_worker(self, concurrency: int = 2) -> subprocess.Popen[bytes]:
+        """Start a worker in a process group of its own."""
+        command = [sys.executable, "-m", "tests.chaos.poisoned", "worker", "--concurrency", str(concurrency)]
+        log = (self.folder / "workers.log").open("ab")
+        worker = subprocess.Popen(command, cwd=ROOT, env=dict(self.environment), stdout=log, stderr=log, start_new_session=True)
+        log.close()
+        self.workers.append(worker)
+        return worker
+
+    def kill_workers(self) -> None:
+        """Kill every worker and its children at once, as a power cut would."""
+        for worker in self.workers:
+            kill_group(worker)
+        self.workers.clear()
+
+    def unfinished(self) -> int:
+        """Return how many ingestions have not ended."""
+        states = self.service.registry.queue(self.service.clock.now()).states
+        return sum(states.get(IngestionState(state), 0) for state in ("received", "waiting", "running"))
+
+    def wait_until_done(self, seconds: float) -> bool:
+        """Return whether everything ended within *seconds*."""
+        return until(lambda: self.unfinished() == 0, seconds)
+
+    def audit(self) -> Audit:
+        """Compare the journal with the registry, and the registry with the store."""
+        registry, borders = self.service.registry, self.service.borders()
+        ends = {id: registry.ingestion("default", id) for id in self.journal}
+        versions = {
+            id: one.answered_version for id, one in ends.items() if one is not None and one.state is IngestionState.REGISTERED
+        }
+        kept = {version_id for version_id, is_kept in registry.store_keys() if is_kept}
+        held = {version_id for version_id, _ in borders.store.prefixes()}
+        broken = 0
+        for id, version_id in versions.items():
+            files = registry.files(version_id or "")
+            url = next(iter(v.url for v in [registry.version("default", version_id or "")] if v), "")
+            with borders.store.opened(url) as tree:
+                sizes = {entry.path: entry.size for entry in tree.files()}
+            broken += sizes != {file.path: file.size for file in files} or not (self.journal[id] / "model.onnx").exists()
+        return Audit(
+            accepted=len(self.journal),
+            lost=sum(one is None for one in ends.values()),
+            registered=len(versions),
+            failed=sum(one is not None and one.state is IngestionState.FAILED for one in ends.values()),
+            duplicated=len(kept) - len(set(versions.values())),
+            in_flight=self.unfinished(),
+            broken=broken,
+            leftovers=len(held - kept),
+            promise=check_promise(borders).state,
+            most_attempts=max((one.attempts for one in ends.values() if one is not None), default=0),
+        )
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What became of everything that was accepted."""
+
+    accepted: int
+    lost: int
+    registered: int
+    failed: int
+    duplicated: int
+    in_flight: int
+    broken: int
+    leftovers: int
+    promise: str
+    most_attempts: int
+
+
+@contextmanager
+def stack(folder: Path, database: str, more: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """Give a running installation below *folder* on *database*, `sqlite` or `postgresql`; nothing of it is left running."""
+    with ExitStack() as servers:
+        folder.chmod(0o711)  # PostgreSQL runs as a user of its own where we are root
+        for name in ("redis", "postgresql", "home"):
+            (folder / name).mkdir()
+        redis = servers.enter_context(redis_server(folder / "redis"))
+        environment = {
+            "PATH": os.environ["PATH"],
+            "MODELPORT_HOME": str(folder / "home"),
+            "MODELPORT_BROKER_URL": redis.url,
+            "MODELPORT_SETTLE_SECONDS": "0",
+            **(more or {}),
+        }
+        if database == "postgresql":
+            server = servers.enter_context(postgres_server(folder / "postgresql"))
+            environment["MODELPORT_DATABASE_URL"] = server.create_database("modelport")
+        service = servers.enter_context(embedded(environment, folder, role="chaos"))
+        standing = Stack(folder, service, redis, environment)
+        try:
+            yield standing
+        finally:
+            standing.kill_workers()
+
+
+def kill_group(worker: subprocess.Popen[bytes]) -> None:
+    """Kill *worker* and all its children at once, and wait until it is gone."""
+    with suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
+
+
+def until(holds: object, seconds: float) -> bool:
+    """Return whether *holds* became true within *seconds*; it is asked ten times a second."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if holds():  # type: ignore[operator]
+            return True
+        time.sleep(0.1)
+    return bool(holds())  # type: ignore[operator]
