@@ -114,15 +114,20 @@ def _connect_args(url: URL, busy_seconds: float) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"timeout": busy_seconds}
     if url.get_backend_name() == "postgresql":
-        # No prepared statements: the plan of one that was prepared on an empty queue reads and sorts a full one.
-        return {"prepare_threshold": None} | {name: value for name, value in NETWORK.items() if name not in url.query}
+        return {name: value for name, value in NETWORK.items() if name not in url.query}
     return {}
 
 
 def _set_up_postgresql(connection: Any, record: object, busy_seconds: float) -> None:
+    settings = {
+        "lock_timeout": f"{round(busy_seconds * 1000)}ms",
+        "idle_in_transaction_session_timeout": f"{round(IDLE_SECONDS * 1000)}ms",
+        # A plan that was kept from an empty queue reads and sorts a full one, for each claim.
+        "plan_cache_mode": "force_custom_plan",
+    }
     connection.autocommit = True  # else the first rollback would take the settings back
-    set_ = "SELECT set_config('lock_timeout', %s, false), set_config('idle_in_transaction_session_timeout', %s, false)"
-    connection.execute(set_, [f"{round(seconds * 1000)}ms" for seconds in (busy_seconds, IDLE_SECONDS)])
+    for name, value in settings.items():
+        connection.execute("SELECT set_config(%s, %s, false)", [name, value])
     connection.autocommit = False
 
 

@@ -2,6 +2,7 @@
 
     python -m tests.worker.registry.processes same-event DATABASE     prints one [ingestion id, known] of each process
     python -m tests.worker.registry.processes same-content DATABASE   prints one [version id, is_new] of each process
+    python -m tests.worker.registry.processes queue DATABASE          prints the ids that each process submitted and claimed
     python -m tests.worker.registry.processes migrate DATABASE        prints the pending revisions that each process found
     python -m tests.worker.registry.processes killed DATABASE         kills a process before each statement of `register`
 
@@ -27,6 +28,9 @@ from worker.registry.sql import SqlRegistry
 PROCESSES = 6
 """How many work at once."""
 
+EACH = 20
+"""Events that each process submits, one between two claims."""
+
 MOST_STATEMENTS = 20
 """More than one registration has; the kill comes later than its last statement."""
 
@@ -46,6 +50,18 @@ def same_content(database: str) -> list[Any]:
         registration = registry.register(ingestion.id, "me", new_version(ingestion), LATER)
         assert registration is not None
         return registration.version.id, registration.is_new
+
+    return at_once(work)
+
+
+def queue(database: str) -> list[Any]:
+    def work(number: int) -> Any:
+        registry = SqlRegistry(database)
+        submitted, found = [], []
+        for turn in range(EACH):
+            submitted.append(registry.submit(event(f"run-{number}-{turn}"), NOON)[0].id)
+            found.append(registry.claim_next(f"worker-{number}", LATER))
+        return submitted, [ingestion.id for ingestion in found if ingestion is not None]
 
     return at_once(work)
 
@@ -107,5 +123,5 @@ def fork(number: int, work: Callable[[int], Any], start: int, starting: int) -> 
 
 
 if __name__ == "__main__":
-    modes = {"same-event": same_event, "same-content": same_content, "migrate": migrated, "killed": killed}
+    modes = {"same-event": same_event, "same-content": same_content, "queue": queue, "migrate": migrated, "killed": killed}
     print(json.dumps(modes[sys.argv[1]](sys.argv[2])))

@@ -42,6 +42,22 @@ def test_one_of_many_processes_registers_equal_content(database: str) -> None:
     assert [is_new for version_id, is_new in answers].count(True) == 1
 
 
+def test_many_processes_submit_and_claim_at_once(database: str) -> None:
+    check_that_each_is_claimed_once(database)
+
+
+def check_that_each_is_claimed_once(database: str) -> None:
+    """Six processes submit twenty each, and claim after each one: nothing is claimed twice, and nothing left out."""
+    answers = run("queue", database)
+    submitted = [one for ids, _ in answers for one in ids]
+    claimed = [one for _, ids in answers for one in ids]
+    registry = SqlRegistry(database)
+    claimed += [one.id for one in iter(lambda: registry.claim_next("me", LATER), None)]
+    registry.close()
+    assert len(submitted) == len(set(submitted)) == 120
+    assert sorted(claimed) == sorted(submitted)
+
+
 def test_one_of_many_processes_migrates_an_empty_database(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path / 'new.db'}"
     answers = run("migrate", database)

@@ -1,0 +1,442 @@
+"""The registry on PostgreSQL does what every registry does, and what others do at once takes nothing from it.
+
+A migrated database is made once and copied for each test. Where a test needs a conflict, a second connection makes a real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import event as hooks
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from tests.contracts.registry import (
+    LATER,
+    NOON,
+    Build,
+    RegistryContract,
+    claimed,
+    event,
+    in_threads,
+    new_version,
+    register,
+    standing,
+)
+from tests.servers.postgresql import PostgresServer, postgres_server
+from tests.servers.process import free_port, until
+from tests.worker.registry.test_processes import check_that_each_is_claimed_once, register_again, run, state_of
+from worker.errors import RegistryUnavailable
+from worker.records import IngestionState, VersionQuery
+from worker.registry import engine as engines
+from worker.registry.engine import open_engine
+from worker.registry.migrate import REVISIONS, migrate, pending
+from worker.registry.sql import NEXT, SqlRegistry
+from worker.registry.tables import ingestions, metadata
+from worker.registry.words import MAX_TRIES
+
+BuildSql = Callable[..., SqlRegistry]
+
+numbers = count()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: PostgresServer) -> str:
+    """The name of a database with the tables of this code, and no rows."""
+    migrate(postgres.create_database("migrated"))
+    return "migrated"
+
+
+@contextmanager
+def new_database(postgres: PostgresServer, template: str) -> Iterator[str]:
+    name = f"test_{next(numbers)}"
+    try:
+        yield postgres.create_database(name, template)
+    finally:
+        postgres.drop_database(name)
+
+
+@pytest.fixture
+def database(postgres: PostgresServer, template: str) -> Iterator[str]:
+    """The URL of a migrated database of one's own."""
+    with new_database(postgres, template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of a database of one's own without tables."""
+    with new_database(postgres, "template1") as url:
+        yield url
+
+
+@pytest.fixture
+def registry(build: BuildSql) -> SqlRegistry:
+    return build()
+
+
+class TestPostgresRegistry(RegistryContract):
+    @pytest.fixture
+    def build(self, build: Build) -> Build:
+        return build
+
+
+# Several at once
+
+
+def test_each_of_400_rows_is_claimed_once_by_eight_threads(registry: SqlRegistry) -> None:
+    submitted = [registry.submit(event(f"run-{number}"), NOON)[0].id for number in range(400)]
+
+    def claim_all(number: int) -> list[str]:
+        return [one.id for one in iter(lambda: registry.claim_next(f"worker-{number}", LATER), None)]
+
+    claimed_by = in_threads(8, claim_all)
+    assert sorted(one for ids in claimed_by for one in ids) == sorted(submitted)
+    assert all(claimed_by), "each thread got some"
+
+
+def test_a_claim_does_not_wait_for_another(build: BuildSql) -> None:
+    """Who finds the first row taken by a transaction that has not ended gets the next one at once."""
+    holder, other = build(), build(busy_seconds=1.0)
+    first, second = (holder.submit(event(id), NOON)[0].id for id in ("1", "2"))
+    with holder.engine.begin() as connection:
+        assert connection.execute(NEXT, {"now": NOON}).one().id == first
+        found = other.claim_next("other", NOON)
+    assert found is not None
+    assert found.id == second
+
+
+def test_many_processes_submit_and_claim_at_once(database: str) -> None:
+    check_that_each_is_claimed_once(database)
+
+
+def test_one_event_is_one_ingestion_for_many_processes(database: str) -> None:
+    answers = run("same-event", database)
+    assert len({ingestion_id for ingestion_id, known in answers}) == 1
+    assert [known for ingestion_id, known in answers].count(False) == 1
+
+
+def test_one_of_many_processes_registers_equal_content(database: str) -> None:
+    answers = run("same-content", database)
+    assert len({version_id for version_id, is_new in answers}) == 1
+    assert [is_new for version_id, is_new in answers].count(True) == 1
+
+
+def test_a_kill_before_any_statement_leaves_all_or_nothing(database: str, registry: SqlRegistry) -> None:
+    """And what was left as nothing is registered by the next try."""
+    killed = run("killed", database)
+    states = [state_of(registry, *ids) for ids in killed]
+    registered = states.count(IngestionState.REGISTERED)
+    assert 1 <= registered <= 10
+    again = [register_again(registry, ingestion_id) for ingestion_id, version_id in killed]
+    assert again == [True] * (20 - registered) + [False] * registered
+
+
+def test_readers_of_one_transaction_see_one_moment(registry: SqlRegistry) -> None:
+    """The versions and their tags come from two statements."""
+    version = register(registry).version
+    with registry._reading.connect() as reader:
+        before = reader.execute(text("SELECT count(*) FROM version_tags")).scalar_one()
+        registry.tag("default", version.id, ["a"], [])
+        after = reader.execute(text("SELECT count(*) FROM version_tags")).scalar_one()
+    assert (before, after) == (0, 0)
+    assert registry.versions(VersionQuery())[0].tags == ("a",)
+
+
+# The plan of a claim
+
+
+def filled(registry: SqlRegistry) -> None:
+    """Let 10,000 wait, one in ten of them until another day."""
+    registry.submit(event("first"), NOON)
+    columns = [column.name for column in ingestions.columns if column.name != "sequence"]
+    made = dict.fromkeys(columns) | {name: f"'{name}' || number" for name in ("id", "event_key", "version_id")}
+    made |= {"turn": "number + 1", "run_after": "CASE WHEN number % 10 = 0 THEN '2099-01-01T00:00:00.000000Z' END"}
+    values = ", ".join(made[name] or name for name in columns)
+    rows = f"SELECT {values} FROM ingestions, generate_series(1, 10000) AS number"
+    with registry.engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO ingestions ({', '.join(columns)}) {rows}"))
+
+
+def test_a_claim_among_10000_uses_its_index(registry: SqlRegistry) -> None:
+    filled(registry)
+    explained: list[str] = []
+
+    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *rest: object) -> tuple[str, Any]:
+        return f"EXPLAIN {statement}", parameters
+
+    hooks.listen(registry.engine, "before_cursor_execute", explain, retval=True)
+    with registry.engine.connect() as connection:
+        explained = [str(row[0]) for row in connection.execute(NEXT, {"now": NOON})]
+    hooks.remove(registry.engine, "before_cursor_execute", explain)
+    plan = "\n".join(explained)
+    assert "Index Scan using ix_ingestions_claimable" in plan
+    assert "Sort" not in plan
+    assert "Seq Scan" not in plan
+
+
+def test_no_plan_is_kept_from_an_empty_queue(registry: SqlRegistry) -> None:
+    """A plan of an empty table reads and sorts the whole queue; the driver prepares what it was asked five times."""
+    for _ in range(20):
+        assert registry.claim_next("me", NOON) is None
+    filled(registry)
+    for _ in range(20):
+        assert registry.claim_next("me", NOON) is not None
+    with registry.engine.connect() as connection:
+        kept = connection.execute(text("SELECT sum(generic_plans) FROM pg_prepared_statements")).scalar_one()
+    assert kept == 0
+
+
+# What may be done again, and what not
+
+
+def server_says(registry: SqlRegistry, code: str, times: int, before: str = "INSERT") -> Any:
+    """Have the server refuse the first *times* statements that begin with *before*, with SQLSTATE *code*."""
+    refused: list[str] = []
+
+    def refuse(connection: Any, cursor: Any, statement: str, *rest: object) -> None:
+        if statement.startswith(before) and len(refused) < times:
+            refused.append(statement)
+            cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION 'so it is' USING ERRCODE = '{code}'; END $$")
+
+    hooks.listen(registry.engine, "before_cursor_execute", refuse)
+    return refused
+
+
+@pytest.mark.parametrize("code", ["40001", "40P01"])
+def test_what_the_server_took_back_is_done_again(registry: SqlRegistry, code: str) -> None:
+    refused = server_says(registry, code, times=MAX_TRIES - 1)
+    ingestion, known = registry.submit(event(), NOON)
+    assert not known
+    assert len(refused) == MAX_TRIES - 1
+    assert len(registry.history(ingestion.id)) == 1
+
+
+@pytest.mark.parametrize("code", ["40001", "40P01"])
+def test_what_is_taken_back_each_time_is_unavailable(registry: SqlRegistry, code: str) -> None:
+    refused = server_says(registry, code, times=100)
+    with pytest.raises(RegistryUnavailable, match="the registry's database did not answer: so it is"):
+        registry.submit(event(), NOON)
+    assert len(refused) == MAX_TRIES
+
+
+@pytest.mark.parametrize("code", ["53100", "53200", "57014", "25006", "XX000"])
+def test_what_may_not_be_done_again_is_unavailable_at_once(registry: SqlRegistry, code: str) -> None:
+    """A full disk, no memory, a cancelled statement, a database that is read-only, an error inside the server."""
+    refused = server_says(registry, code, times=1)
+    with pytest.raises(RegistryUnavailable, match="the registry's database did not answer: so it is"):
+        registry.submit(event(), NOON)
+    assert len(refused) == 1
+    assert registry.submit(event(), NOON)[1] is False
+
+
+def test_a_real_deadlock_is_done_again(build: BuildSql) -> None:
+    """Another locks the model and then wants the ingestion, while `register` holds the ingestion and wants the model."""
+    registry, other = build(), build()
+    register(registry, "1", "d1")
+    ingestion = claimed(registry, "2")
+    with ThreadPoolExecutor(1) as pool, other.engine.begin() as connection:
+        connection.execute(text("SET LOCAL deadlock_timeout = '60s'"))  # so that it is the other side that gives way
+        connection.execute(text("SELECT 1 FROM registered_models FOR UPDATE"))
+        registering = pool.submit(registry.register, ingestion.id, "me", new_version(ingestion, "d2"), LATER)
+        assert until(lambda: waits_for_a_lock(other), 10)
+        connection.execute(text("SELECT 1 FROM ingestions FOR UPDATE"))
+    registration = registering.result()
+    assert registration is not None
+    assert registration.version.number == 2
+
+
+def waits_for_a_lock(registry: SqlRegistry) -> bool:
+    with registry.engine.connect() as connection:
+        waiting = connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one()
+    return bool(waiting)
+
+
+def terminate(postgres: PostgresServer, database: str) -> None:
+    """End every connection to *database*, as an operator may."""
+    name = database.rpartition("/")[2]
+    ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+    with psycopg.connect(postgres.url(scheme="postgresql"), autocommit=True) as connection:
+        connection.execute(ended, [database.rpartition("/")[2]])
+
+
+def test_a_connection_that_was_lost_while_idle_is_made_anew(
+    postgres: PostgresServer, database: str, registry: SqlRegistry
+) -> None:
+    ingestion, _ = registry.submit(event(), NOON)
+    terminate(postgres, database)
+    assert registry.ingestion("default", ingestion.id) == ingestion
+    terminate(postgres, database)
+    assert registry.claim_next("me", NOON) is not None
+
+
+@pytest.mark.parametrize("statement", [0, 1, 2])
+def test_a_connection_that_is_lost_before_the_commit_is_made_anew(
+    postgres: PostgresServer, database: str, registry: SqlRegistry, statement: int
+) -> None:
+    ingestion, _ = registry.submit(event(), NOON)
+    seen: list[str] = []
+
+    def cut(connection: Any, cursor: Any, said: str, *rest: object) -> None:
+        seen.append(said)
+        if len(seen) == statement + 1:
+            terminate(postgres, database)
+
+    hooks.listen(registry.engine, "before_cursor_execute", cut)
+    running = registry.claim_next("me", NOON)
+    assert running is not None
+    assert (running.id, running.attempts) == (ingestion.id, 1)
+    assert len(registry.history(ingestion.id)) == 2
+    assert len(seen) >= 3 + statement
+
+
+def test_a_connection_that_is_lost_at_the_commit_is_unavailable(
+    postgres: PostgresServer, database: str, registry: SqlRegistry
+) -> None:
+    """Nobody knows whether it was committed; the caller asks again and finds out."""
+
+    def cut(connection: object) -> None:
+        terminate(postgres, database)
+
+    hooks.listen(registry.engine, "commit", cut)
+    with pytest.raises(RegistryUnavailable, match="the registry's database did not answer: "):
+        registry.submit(event(), NOON)
+    hooks.remove(registry.engine, "commit", cut)
+    assert registry.submit(event(), NOON)[1] is False
+
+
+def test_what_is_locked_is_unavailable(build: BuildSql) -> None:
+    holder, waiter = build(), build(busy_seconds=0.05)
+    ingestion, _ = holder.submit(event(), NOON)
+    with holder.engine.begin() as connection:
+        connection.execute(text("SELECT 1 FROM ingestions FOR UPDATE"))
+        with pytest.raises(RegistryUnavailable, match="canceling statement due to lock timeout"):
+            waiter.claim(ingestion.id, "me", NOON)
+
+
+def test_a_transaction_that_stands_still_lets_go(
+    postgres: PostgresServer, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a worker which was stopped in the middle of it."""
+    monkeypatch.setattr(engines, "IDLE_SECONDS", 0.1)
+    stopped, other = SqlRegistry(database), SqlRegistry(database)
+    ingestion, _ = other.submit(event(), NOON)
+    with suppress(DBAPIError), stopped.engine.begin() as connection:
+        connection.execute(text("SELECT 1 FROM ingestions FOR UPDATE"))
+        assert other.claim(ingestion.id, "me", NOON) is not None
+    stopped.close()
+    other.close()
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    registry = SqlRegistry(f"postgresql://nobody:secret@127.0.0.1:{free_port()}/x")
+    with pytest.raises(RegistryUnavailable, match=r"the registry's database did not answer: connection .*refused") as caught:
+        registry.running()
+    assert "secret" not in str(caught.value)
+    registry.close()
+
+
+def test_a_database_that_is_not_there_is_unavailable(postgres: PostgresServer) -> None:
+    registry = SqlRegistry(postgres.url("nowhere"))
+    with pytest.raises(RegistryUnavailable, match='database "nowhere" does not exist'):
+        registry.running()
+    registry.close()
+
+
+def test_a_database_without_tables_says_how_to_make_them(empty: str) -> None:
+    registry = SqlRegistry(empty)
+    with pytest.raises(RegistryUnavailable, match=r"lacks a table or column .* run `modelport migrate`"):
+        registry.submit(event(), NOON)
+    registry.close()
+
+
+def test_what_was_answered_is_there_after_a_kill_of_the_server(server_folder: Path) -> None:
+    """While it is gone the registry is unavailable, and when it is back the same registry goes on."""
+    with postgres_server(server_folder) as server:
+        migrate(server.url())
+        registry = SqlRegistry(server.url())
+        ingestion, _ = registry.submit(event(), NOON)
+        server.kill()
+        with pytest.raises(RegistryUnavailable):
+            registry.claim_next("me", NOON)
+        server.start()
+        assert standing(registry, ingestion) == ingestion
+        registry.close()
+
+
+# URLs
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg"])
+def test_both_schemes_mean_psycopg_3(postgres: PostgresServer, scheme: str) -> None:
+    engine = open_engine(postgres.url(scheme=scheme))
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    assert engine.dialect.driver == "psycopg"
+    engine.dispose()
+
+
+def test_a_unix_socket_is_a_way_too(postgres: PostgresServer) -> None:
+    engine = open_engine(postgres.socket_url())
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT inet_client_addr()")).scalar_one() is None
+    engine.dispose()
+
+
+# Migrations
+
+
+def test_migrating_twice_is_migrating_once(empty: str) -> None:
+    assert migrate(empty) == REVISIONS
+    registry = SqlRegistry(empty)
+    version = register(registry).version
+    assert migrate(empty) == pending(empty) == ()
+    assert registry.version("default", version.id) == version
+    registry.close()
+
+
+def test_one_of_many_processes_migrates_an_empty_database(empty: str) -> None:
+    answers = run("migrate", empty)
+    assert sorted(answers) == [[]] * 5 + [list(REVISIONS)]
+
+
+def test_the_migrations_arrive_at_the_tables(database: str) -> None:
+    engine = open_engine(database)
+    with engine.connect() as connection:
+        assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+def test_a_migration_that_fails_leaves_nothing(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from worker.registry import migrate as migrating
+
+    upgrade = migrating._upgrade
+
+    def fail(connection: object) -> None:
+        upgrade(connection)  # type: ignore[arg-type]
+        raise OperationalError("CREATE TABLE", None, Exception("the disk is full"))
+
+    monkeypatch.setattr(migrating, "_upgrade", fail)
+    with pytest.raises(RegistryUnavailable, match="the disk is full"):
+        migrate(empty)
+    assert pending(empty) == REVISIONS
+
+
+def test_a_migration_waits_for_another_no_longer_than_it_may(empty: str) -> None:
+    engine = open_engine(empty)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": 0x6D6F64656C})
+        with pytest.raises(RegistryUnavailable, match="canceling statement due to lock timeout"):
+            migrate(empty, busy_seconds=0.05)
+    engine.dispose()
+    assert migrate(empty) == REVISIONS
