@@ -20,6 +20,9 @@ from detectors.facts import Detection, Extraction
 from detectors.tree import FileEntry, FileTree
 from detectors.wire import Window
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec"
+"""How a Git LFS pointer begins, which may stand in place of any file. `weights.git_lfs` tells what it is."""
+
 HEAD_BYTES = 4096
 """How much of a file is looked at to tell its format."""
 

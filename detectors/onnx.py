@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Any
 
 from detectors import onnx_external
-from detectors.detection import Contents, Detector, folder_of, may_be_model, suffix
+from detectors.detection import LFS_POINTER, Contents, Detector, folder_of, may_be_model, suffix
 from detectors.errors import ModelError, ModelLimit, TreeChanged, Unreadable
 from detectors.facts import (
     Completeness,
@@ -43,12 +43,10 @@ from detectors.onnx_structure import FIRST_IR_WITH_OPSETS, MAX_IR_VERSION, is_op
 from detectors.onnx_types import dtype_name, tensor_spec
 from detectors.protos import onnx_pb2
 from detectors.tree import FileEntry
+from detectors.weights import ort
 from detectors.wire import Skeleton, layout_of, parse, skeleton, text
 
 SUFFIX = ".onnx"
-LFS_POINTER = b"version https://git-lfs.github.com/spec"
-ORT_MAGIC = b"ORTM"
-"""At bytes 4 to 8 of onnxruntime's own format, a FlatBuffer."""
 
 MAX_INLINE_BYTES = 2**31 - 1
 """The longest message that any protobuf runtime parses."""
@@ -153,7 +151,7 @@ def _is_candidate(contents: Contents, entry: FileEntry) -> bool:
         return False
     head = contents.head(entry)
     unreadable = not head and entry.size > 0
-    return not (unreadable or head.startswith(LFS_POINTER) or head[4:8] == ORT_MAGIC)
+    return not (unreadable or head.startswith(LFS_POINTER) or head[4:8] == ort.MAGIC)
 
 
 def _look(contents: Contents, entry: FileEntry) -> Evidence:

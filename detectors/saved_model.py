@@ -2,8 +2,8 @@
 
 In goes the contents of a tree, out come one detection per folder and its facts. The file is walked without its weights
 (`wire`), so a model of many gigabytes costs a few small reads. A folder with variables and no saved_model file is an export
-that was interrupted: TensorFlow writes that file last. Whether an operator is dangerous is left to `safety`; which of several
-version folders is the one to serve is left to `scan`.
+that was interrupted: TensorFlow writes that file last. Which of several version folders is the one to serve is left to
+`scan`.
 
 What is shown of several graphs in one model is the one tagged {serve}, else the first. All tags are told.
 
@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from detectors.detection import Contents, Detector
+from detectors.detection import LFS_POINTER, Contents, Detector
 from detectors.errors import MalformedModel, ModelError, Unreadable
 from detectors.facts import (
     Completeness,
@@ -86,8 +86,6 @@ MAX_LOADABLE_BYTES = (2 << 30) - 1
 
 SPLIT_SIGNATURE = bytes.fromhex("83af70d10d884a3f")
 """The first bytes of a Riegeli file, at the start of a split SavedModel (github.com/google/riegeli, records file format)."""
-
-LFS_POINTER = b"version https://git-lfs.github.com/spec"
 
 
 def match(contents: Contents) -> Iterator[Detection]:

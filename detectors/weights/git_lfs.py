@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import re
 
-from detectors.detection import suffix
+from detectors.detection import LFS_POINTER, suffix
 from detectors.facts import Completeness, Extraction, ModelFacts, Problem, State
 from detectors.tree import FileEntry
 from detectors.weights.single_file import NAME_NOTE, FileFormat, piece
 from detectors.wire import Window
 
-START = b"version https://git-lfs.github.com/spec/v1\n"
+START = LFS_POINTER + b"/v1\n"
 
 MAX_POINTER_BYTES = 1024
 """Source: the same document, "less than 1024 bytes"."""
