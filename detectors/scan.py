@@ -56,7 +56,8 @@ class Verdict(StrEnum):
     """What a scan says in one word."""
 
     CLEAN = "clean"
-    """Everything was read, and nothing speaks against it."""
+    """All of the models that decides was read, and nothing speaks against it. What a run reported is no part of a model:
+    metrics and metadata that could not be read are told in the coverage."""
     FINDINGS = "findings"
     """Something of severity high or above, or a model that is incomplete or corrupt."""
     INCONCLUSIVE = "inconclusive"

@@ -6,6 +6,7 @@ A wrong value stops the start with the key, the value and what was wanted. docs/
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,9 @@ from worker.locations import FIELDS, Mount, Places
 from worker.records import StoreMode
 
 PREFIX = "MODELPORT_"
+DATABASES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
+"""How the URL of a database may begin."""
+
 FILE_NAME = "modelport.toml"
 """Looked for in the working folder. Keys are the settings without `MODELPORT_`, in lower case."""
 
@@ -47,9 +51,14 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     home: Path = Field(default=Path("~/.modelport"), description="Folder of the embedded database and store.")
-    database_url: str | None = Field(default=None, description="Database; SQLite in HOME where it is not set.")
+    database_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="Database, `sqlite:///FILE` or `postgresql://USER@HOST/NAME`; SQLite in HOME where it is not set.",
+    )
     broker_url: str | None = Field(
         default=None,
+        repr=False,
         description="Where bells are rung for workers, `redis://…` or `amqp://…`; they look for work themselves if not set.",
     )
     store_url: str | None = Field(
@@ -86,9 +95,9 @@ class Settings(BaseModel):
 
     @field_validator("database_url")
     @classmethod
-    def _sqlite(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith("sqlite:///"):
-            raise ValueError("expected sqlite:///FILE; no other database can be used yet")
+    def _known_database(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(DATABASES):
+            raise ValueError("expected sqlite:///FILE or postgresql://USER@HOST/NAME")
         return url
 
     @field_validator("broker_url")
@@ -134,8 +143,10 @@ class Settings(BaseModel):
         return self.database_url or f"sqlite:///{self.home / 'modelport.db'}"
 
     @property
-    def database_folder(self) -> Path:
-        """Return the folder that the database lies in."""
+    def database_folder(self) -> Path | None:
+        """Return the folder that the database lies in, None where it is a server."""
+        if not self.database.startswith("sqlite:///"):
+            return None
         return Path(self.database.removeprefix("sqlite:///")).parent
 
     @property
@@ -196,5 +207,10 @@ def _in_words(exc: ValidationError) -> str:
             if known
             else f"no such setting; known are {', '.join(Settings.model_fields)}"
         )
-        lines.append(f"{key}: {says}, found {error['input']!r}")
+        lines.append(f"{key}: {says}, found {_without_secrets(error['input'])}")
     return "\n".join(lines)
+
+
+def _without_secrets(value: object) -> str:
+    """Return *value* as a message may show it: without the user and the password of a URL."""
+    return re.sub(r"://\S*@", "://***@", repr(value))

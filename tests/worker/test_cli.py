@@ -328,3 +328,16 @@ def states(home: Path) -> list[str]:
             return [state for (state,) in database.execute("SELECT state FROM ingestions")]
     except sqlite3.OperationalError:
         return []
+
+
+HOSTILE = "none\x1b]0;title\x07\r\nregistered \u202e\x9b31m \u2028"
+
+
+@pytest.mark.parametrize("arguments", [["scan", HOSTILE], ["scan", "x", HOSTILE], ["models", "show", "A", HOSTILE], [HOSTILE]])
+def test_what_was_typed_reaches_the_terminal_as_plain_text_on_one_line(
+    arguments: list[str], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) != 0
+    said = capsys.readouterr().err
+    assert all(line.isprintable() for line in said.split("\n")), said
+    assert not any(line.startswith("registered") for line in said.split("\n"))

@@ -307,8 +307,7 @@ def run(arguments: list[str]) -> int:
         click.echo(exc.format_message())
         return USAGE
     except click.ClickException as exc:
-        exc.show(sys.stderr)
-        return USAGE
+        return _complain_of_usage(exc)
     except (click.Abort, KeyboardInterrupt):
         complain("stopped")
         return INTERRUPTED
@@ -317,6 +316,15 @@ def run(arguments: list[str]) -> int:
         return OK
     except Exception as exc:  # noqa: BLE001 - the last resort: told as a bug, never as a traceback
         return _complain_of(exc)
+
+
+def _complain_of_usage(exc: click.ClickException) -> int:
+    """Say how the command is used and what was wrong, on a line that whatever was typed cannot break."""
+    context = exc.ctx if isinstance(exc, click.UsageError) else None
+    if context is not None:
+        click.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n", err=True)
+    click.echo(f"Error: {printable(exc.format_message())}", err=True)
+    return USAGE
 
 
 def _complain_of(exc: Exception) -> int:
@@ -329,7 +337,8 @@ def _complain_of(exc: Exception) -> int:
         return ERROR
     if os.environ.get("MODELPORT_DEBUG"):
         raise exc
-    complain(f"unforeseen {type(exc).__name__}: {exc}\nThis is a bug. MODELPORT_DEBUG=1 shows where it happened.")
+    complain(f"unforeseen {type(exc).__name__}: {exc}")
+    complain("this is a bug; MODELPORT_DEBUG=1 shows where it happened")
     return ERROR
 
 

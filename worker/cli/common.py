@@ -109,5 +109,5 @@ def complain(sentence: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Return *text* with what a terminal must not see escaped."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    """Return *text* as one line, with what a terminal must not see escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
