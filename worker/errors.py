@@ -9,6 +9,7 @@
     ├── LeaseLost              stop: another owns the ingestion now; change nothing
     ├── StorageUnavailable     try again: the store did not take or give the bytes
     ├── ServerUnavailable      keep it and send it again: no server answered
+    ├── InspectorLost          try again, but not for ever: the child that read the files died, hung or talked nonsense
     ├── RegistryUnavailable    try again: the database did not answer
     ├── UnsafeHome             stop the start: the embedded database would not be safe there
     ├── BadSetting             stop the start: a setting has a wrong value
@@ -65,6 +66,17 @@ class StorageUnavailable(WorkerError):
 
 class ServerUnavailable(WorkerError):
     """The server that a completion goes to did not answer; the same request may be answered later."""
+
+
+class InspectorLost(WorkerError):
+    """The child that read the files is lost; other files may do better.
+
+    cause is `memory` or `time` where it reached a limit, which the same files do again, and `crashed` for everything else.
+    """
+
+    def __init__(self, cause: str, reason: str) -> None:
+        super().__init__(f"the inspection was lost ({cause}): {reason}")
+        self.cause = cause
 
 
 class RegistryUnavailable(WorkerError):

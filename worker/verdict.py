@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from detectors.errors import DetectorError, ModelError, TreeChanged, TreeLimit, TreeUnavailable, Unreadable
 from worker.errors import (
+    InspectorLost,
     NothingThere,
     NotSettled,
     RegistryUnavailable,
@@ -44,6 +45,9 @@ Decision = Again | Reject
 
 MAX_TRIES = 4
 """Tries of one step that fails because something outside does not answer."""
+
+MAX_LIMITS = 2
+"""Tries of an inspection that reaches a limit of memory or time: the same files most likely reach it again."""
 
 FIRST_PAUSE_SECONDS = 0.5
 """Pause before the second try; each later one is four times as long: 0.5, 2, 8."""
@@ -82,9 +86,15 @@ def _changed(error: Exception, so_far: SoFar, patience_seconds: float) -> Decisi
     return Again(LOOK_AGAIN_SECONDS, False, "changed", str(error))
 
 
-def _retry(reason: str) -> Rule:
+def _lost(error: Exception, so_far: SoFar, patience_seconds: float) -> Decision:
+    assert isinstance(error, InspectorLost)
+    rule = _retry("inspector-lost", MAX_TRIES if error.cause == "crashed" else MAX_LIMITS)
+    return rule(error, so_far, patience_seconds)
+
+
+def _retry(reason: str, max_tries: int = MAX_TRIES) -> Rule:
     def rule(error: Exception, so_far: SoFar, patience_seconds: float) -> Decision:
-        if so_far.failed >= MAX_TRIES:
+        if so_far.failed >= max_tries:
             return Reject(reason, f"{error} (tried {so_far.failed} times)")
         return Again(FIRST_PAUSE_SECONDS * 4 ** (so_far.failed - 1), True, reason, str(error))
 
@@ -101,6 +111,7 @@ RULES: dict[type[Exception], Rule] = {
     TreeChanged: _changed,
     TreeUnavailable: _retry("source-unavailable"),
     StorageUnavailable: _retry("store-unavailable"),
+    InspectorLost: _lost,
     RegistryUnavailable: _retry("registry-unavailable"),
     RejectedEvent: _reject("rejected-event"),
     RejectedLocation: _reject("rejected-location"),
