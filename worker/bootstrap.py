@@ -1,6 +1,7 @@
 """The composition root: the only place that knows every border. It builds them from settings and hands them inward.
 
-The embedded default is SQLite and a folder below HOME, used by one process at a time or by several.
+The embedded default is SQLite and a folder below HOME, used by one process at a time or by several. With PostgreSQL, several
+machines share one registry.
 """
 
 from __future__ import annotations
@@ -9,11 +10,10 @@ import os
 import secrets
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -23,10 +23,14 @@ from detectors.tree import FileTree, readable
 from worker import filesystems, liveness, operations
 from worker.errors import NothingThere, RegistryUnavailable, RejectedLocation, UnsafeHome, WorkerError
 from worker.ingest import Borders, Step
+from worker.inspector.in_process import InProcessInspector
+from worker.inspector.isolated import STALL_SECONDS, IsolatedInspector, Patience
 from worker.locations import resolve
 from worker.operations import Check
-from worker.ports import OpenSink
+from worker.ports import Inspector, OpenSink
 from worker.records import DEFAULT_TEAM, Location, ModelVersion, StoreMode, Worker
+from worker.registry.clock import RegistryClock
+from worker.registry.engine import parse_url, shown
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
 from worker.settings import Settings, load
@@ -36,21 +40,12 @@ from worker.storage.local import LocalStore
 SEEN_EVERY_SECONDS, LIVING_SECONDS = 5.0, 15.0
 """How often a worker says that it lives, and how old its last word may be."""
 
+STALL_PER_LEASE = 2 / 3
+"""How much of a lease an inspection may take without a word; an attempt whose lease has run out can decide nothing."""
+
 QUIET_SECONDS = 5.0
 QUIET_SECONDS_ON_NETWORK = 60.0
 """How long files must have rested where no setting says so: a network file system shows changes late."""
-
-
-class SystemClock:
-    """The clock of this machine."""
-
-    def now(self) -> datetime:
-        """Return the time in UTC."""
-        return datetime.now(UTC)
-
-    def sleep(self, seconds: float) -> None:
-        """Return after *seconds*."""
-        time.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +55,9 @@ class Embedded:
     settings: Settings
     registry: SqlRegistry
     store: LocalStore
-    clock: SystemClock
+    clock: RegistryClock
     owner: str
+    inspector: Inspector
     team: str = DEFAULT_TEAM
 
     def borders(
@@ -75,10 +71,11 @@ class Embedded:
             registry=self.registry,
             store=self.store,
             open_tree=self.open_location,
+            inspect=self.inspector.inspect,
             resolve=partial(resolve, places=self.settings.places()),
             clock=self.clock,
             owner=self.owner,
-            is_dead=partial(liveness.is_dead, folder=_owners(self.settings)),
+            is_dead=_is_dead(self.settings),
             quiet_seconds=self._quiet_seconds,
             patience_seconds=self.settings.settle_timeout_seconds,
             lease_seconds=self.settings.lease_seconds,
@@ -94,7 +91,7 @@ class Embedded:
             RejectedLocation: as `open_location`; or the folder holds our own database or store, which never come to rest.
         """
         for own in (self.settings.database_folder, self.settings.store_folder):
-            if own.is_relative_to(os.path.realpath(location.path)):
+            if own is not None and own.is_relative_to(os.path.realpath(location.path)):
                 raise RejectedLocation(f"{readable(location.path)} holds modelport's own files in {own}; name the run's folder")
         return open_location(location)
 
@@ -160,12 +157,22 @@ def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli") ->
     prepare_home(settings)
     migrate(settings.database)
     owner = f"{role}-{secrets.token_hex(8)}"
-    with liveness.working_as(owner, _owners(settings)):
+    with _working_as(owner, settings):
         registry = SqlRegistry(settings.database, lease_seconds=settings.lease_seconds)
         try:
-            yield Embedded(settings, registry, LocalStore(settings.store_folder), SystemClock(), owner)
+            with closing(_inspector(role, settings)) as inspector:
+                store, clock = LocalStore(settings.store_folder), RegistryClock(registry.now)
+                yield Embedded(settings, registry, store, clock, owner, inspector)
         finally:
             registry.close()
+
+
+def _inspector(role: str, settings: Settings) -> Inspector:
+    """Return what looks at trees: the files of a person at the command line in this process, those of strangers in a child."""
+    if role == "cli":
+        return InProcessInspector()
+    stall_seconds = min(STALL_SECONDS, settings.lease_seconds * STALL_PER_LEASE)
+    return IsolatedInspector(patience=Patience(stall_seconds=stall_seconds))
 
 
 @contextmanager
@@ -197,7 +204,7 @@ def migrate_database(environment: Mapping[str, str], folder: Path) -> str:
     settings = load(environment, folder)
     prepare_home(settings)
     done = migrate(settings.database)
-    return f"{settings.database}: " + (f"applied {', '.join(done)}" if done else "nothing to do")
+    return f"{_shown(settings)}: " + (f"applied {', '.join(done)}" if done else "nothing to do")
 
 
 def examine(environment: Mapping[str, str], folder: Path, repair: bool) -> Iterator[Check]:
@@ -206,10 +213,9 @@ def examine(environment: Mapping[str, str], folder: Path, repair: bool) -> Itera
         settings = load(environment, folder)
         yield Check("settings", "ok", f"home is {settings.home}")
         prepare_home(settings)
-        kind = filesystems.filesystem_of(settings.database_folder) or "an unknown file system"
-        yield Check("home", "ok", f"the database lies on {kind}")
+        yield Check("home", "ok", _where_database_lies(settings))
         with embedded(environment, folder) as service:
-            yield Check("database", "ok", settings.database)
+            yield Check("database", "ok", _shown(settings))
             yield from operations.examine(service.borders(), service.open_version, service.team, repair)
     except WorkerError as exc:
         yield Check(type(exc).__name__, "trouble", str(exc))
@@ -221,9 +227,9 @@ def prepare_home(settings: Settings) -> None:
     Raises:
         UnsafeHome: it cannot be made or written, or lies on a file system where the database is not safe.
     """
-    for folder in (settings.home, settings.database_folder):
+    for folder in (settings.home, settings.database_folder or settings.home):
         kind = filesystems.filesystem_of(folder)
-        if kind in filesystems.NETWORK:
+        if settings.database_folder is not None and kind in filesystems.NETWORK:
             raise UnsafeHome(
                 f"{folder} lies on {kind}, where SQLite may lose data; set MODELPORT_HOME to a folder on a local disk"
             )
@@ -236,6 +242,32 @@ def prepare_home(settings: Settings) -> None:
             raise UnsafeHome(f"{folder} may not be written; set MODELPORT_HOME to a folder that you may write")
 
 
-def _owners(settings: Settings) -> Path:
-    """Return the folder of the owners' locks: beside the database, so that whoever shares one shares the other."""
-    return settings.database_folder / "owners"
+def _where_database_lies(settings: Settings) -> str:
+    if settings.database_folder is None:
+        return "the database is a server"
+    return f"the database lies on {filesystems.filesystem_of(settings.database_folder) or 'an unknown file system'}"
+
+
+def _shown(settings: Settings) -> str:
+    """Return the URL of the database without its password."""
+    return shown(parse_url(settings.database))
+
+
+def _working_as(owner: str, settings: Settings) -> AbstractContextManager[object]:
+    """Let others know that *owner* lives, where they can: who shares a server may work on another machine."""
+    folder = _owners(settings)
+    return nullcontext() if folder is None else liveness.working_as(owner, folder)
+
+
+def _is_dead(settings: Settings) -> Callable[[str], bool]:
+    """Return what tells that an owner has ended. Of who shares a server nobody knows; there, leases decide."""
+    folder = _owners(settings)
+    return (lambda owner: False) if folder is None else partial(liveness.is_dead, folder=folder)
+
+
+def _owners(settings: Settings) -> Path | None:
+    """Return the folder of the owners' locks: beside the database, so that whoever shares one shares the other.
+
+    None where the database is a server.
+    """
+    return None if settings.database_folder is None else settings.database_folder / "owners"

@@ -39,6 +39,10 @@ class Registry(Protocol):
         RegistryUnavailable: the database did not answer; nothing was changed.
     """
 
+    def now(self) -> datetime:
+        """Return the time in UTC by the clock that all who share this registry share; `registry.clock` carries it on."""
+        ...
+
     def submit(self, event: CompletionEvent, now: datetime, owner: str | None = None) -> tuple[Ingestion, bool]:
         """Return the ingestion of *event*, and whether it was known before. A repeated source and id is the same ingestion.
 

@@ -55,7 +55,8 @@ def test_mounts_are_read_in_both_forms(tmp_path: Path) -> None:
         ("MODELPORT_STORE_URL", "ftp://x", "expected file:///FOLDER"),
         ("MODELPORT_HOME", "", "expected a folder"),
         ("MODELPORT_HOME", "~nobody-has-this-name/x", "expected a folder"),
-        ("MODELPORT_DATABASE_URL", "mysql://x", "expected sqlite:///FILE"),
+        ("MODELPORT_DATABASE_URL", "mysql://x", "expected sqlite:///FILE or postgresql://USER@HOST/NAME"),
+        ("MODELPORT_DATABASE_URL", "postgresql+asyncpg://x", "expected sqlite:///FILE or postgresql://USER@HOST/NAME"),
     ],
 )
 def test_a_wrong_value_names_the_key_and_what_was_wanted(key: str, value: str, says: str, tmp_path: Path) -> None:
@@ -76,3 +77,21 @@ def test_every_setting_is_documented() -> None:
     documented = DOCUMENTED.read_text()
     for name in Settings.model_fields:
         assert f"`MODELPORT_{name.upper()}`" in documented
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg"])
+def test_a_server_has_no_folder(scheme: str, tmp_path: Path) -> None:
+    settings = load({"MODELPORT_DATABASE_URL": f"{scheme}://user@host/name"}, tmp_path)
+    assert settings.database == f"{scheme}://user@host/name"
+    assert settings.database_folder is None
+
+
+@pytest.mark.parametrize("key", ["MODELPORT_DATABASE_URL", "MODELPORT_BROKER_URL"])
+@pytest.mark.parametrize("password", ["hunter2", "hunter2/@hunter2", "hunter2:hunter2"])
+def test_a_password_is_never_shown(key: str, password: str, tmp_path: Path) -> None:
+    """Neither where the URL is wrong, nor where the settings are printed."""
+    with pytest.raises(BadSetting) as caught:
+        load({key: f"mysql://user:{password}@host/name"}, tmp_path)
+    assert "found 'mysql://***@host/name'" in str(caught.value)
+    right = {"MODELPORT_DATABASE_URL": "postgresql://u:hunter2@h/n", "MODELPORT_BROKER_URL": "redis://:hunter2@h/0"}
+    assert "hunter2" not in repr(load(right, tmp_path))

@@ -83,11 +83,10 @@ class _Kept:
     tags: set[str] = field(default_factory=set)
 
     def list_anew(self, version: NewVersion) -> None:
-        """Take the listing of *version*, whose content is equal, and what other rules than before made of it."""
+        """Take the listing of *version*, whose content is equal, and what was seen of it."""
         self.listing_key = version.listing_key
-        if version.rules_version != self.new.rules_version:
-            self.new = replace(self.new, **{name: getattr(version, name) for name in JUDGED})
-            self.metrics = _metrics_of(version)
+        self.new = replace(self.new, **{name: getattr(version, name) for name in JUDGED})
+        self.metrics = _metrics_of(version)
 
     def record(self) -> ModelVersion:
         new = self.new
@@ -137,6 +136,9 @@ class MemoryRegistry:
         self._models: dict[tuple[str, str, str], _Model] = {}
         self._versions: dict[str, _Kept] = {}
         self._workers: dict[str, Worker] = {}
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
 
     def submit(self, event: CompletionEvent, now: datetime, owner: str | None = None) -> tuple[Ingestion, bool]:
         check_event(event)
@@ -219,8 +221,11 @@ class MemoryRegistry:
     def same_listing(self, scope: Scope, listing_key: str) -> ModelVersion | None:
         return self._found(lambda kept: _holds(kept, scope) and kept.listing_key == listing_key)
 
-    def same_content(self, scope: Scope, digest: str) -> ModelVersion | None:
-        return self._found(lambda kept: _holds(kept, scope) and kept.new.digest == digest)
+    def kept_at(self, version_id: str, store: StoreMode, url: str, location: str) -> None:
+        with self._lock:
+            kept = self._versions.get(version_id)
+            if kept is not None:
+                kept.new = replace(kept.new, store=store, url=url, location=location)
 
     def running(self) -> Sequence[Ingestion]:
         with self._lock:
@@ -390,6 +395,9 @@ class MemoryRegistry:
         return kept
 
     def _model_for(self, version: NewVersion) -> _Model:
+        newest = self._newest(lambda kept: _holds(kept, version.scope))
+        if version.is_generated_name and newest is not None:
+            return newest.model
         team, project, name = version.scope.team, version.scope.project, version.model_name
         model = self._models.setdefault((team, project, name), _Model(team, project, name, is_generated=True))
         model.is_generated = model.is_generated and version.is_generated_name

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, Table, bindparam, delete, func, insert, or_, select, update
@@ -108,6 +108,12 @@ class SqlRegistry:
         """Close all connections."""
         self.engine.dispose()
 
+    def now(self) -> datetime:
+        if self.engine.dialect.name == "sqlite":  # all who share a file share a machine
+            return datetime.now(UTC)
+        found: datetime = self._read(lambda connection: connection.execute(SERVER_TIME).scalar_one())
+        return found.astimezone(UTC)
+
     def submit(self, event: CompletionEvent, now: datetime, owner: str | None = None) -> tuple[Ingestion, bool]:
         check_event(event)
 
@@ -194,8 +200,10 @@ class SqlRegistry:
     def same_listing(self, scope: Scope, listing_key: str) -> ModelVersion | None:
         return self._read_version(*_in_scope(scope), model_versions.c.listing_key == listing_key)
 
-    def same_content(self, scope: Scope, digest: str) -> ModelVersion | None:
-        return self._read_version(*_in_scope(scope), model_versions.c.digest == digest)
+    def kept_at(self, version_id: str, store: StoreMode, url: str, location: str) -> None:
+        values = {"store": store.value, "url": url, "location": location}
+        statement = update(model_versions).where(model_versions.c.id == version_id)
+        self._write(lambda connection: connection.execute(statement, values))
 
     def running(self) -> Sequence[Ingestion]:
         where = ingestions.c.state == IngestionState.RUNNING.value
@@ -433,6 +441,9 @@ def _claimable() -> ColumnElement[bool]:
     return ingestions.c.state.in_(bindparam("claimable", CLAIMABLE, expanding=True, literal_execute=True))
 
 
+SERVER_TIME = select(func.clock_timestamp())
+"""The time by PostgreSQL's clock when it answers, not when the transaction began."""
+
 NEXT = (
     select(ingestions)
     .where(*_is_due(bindparam("now", type_=ingestions.c.run_after.type)))
@@ -542,17 +553,14 @@ def _in_order(table: Table, version_id: str) -> Select[Any]:
 
 
 def _list_anew(connection: Connection, same: ModelVersion, version: NewVersion) -> ModelVersion:
-    """Note the listing under which equal content was found, so that the next look need not read it.
-
-    Where it was looked at by other rules than before, what was seen takes the place of what was known.
+    """Note the listing under which equal content was found, so that the next look need not read it, and what was seen:
+    other rules, another declared type or a link beside the files may have changed the judgement.
     """
     changed = update(model_versions).where(model_versions.c.id == same.id)
-    connection.execute(changed, {"listing_key": version.listing_key})
-    anew = changed.where(model_versions.c.rules_version != version.rules_version)
-    if connection.execute(anew, rows.judged_values(version)).rowcount:
-        for table, parts in _judged_parts(version):
-            connection.execute(delete(table).where(table.c.version_id == same.id))
-            _insert_parts(connection, table, same.id, parts)
+    connection.execute(changed, {"listing_key": version.listing_key, **rows.judged_values(version)})
+    for table, parts in _judged_parts(version):
+        connection.execute(delete(table).where(table.c.version_id == same.id))
+        _insert_parts(connection, table, same.id, parts)
     return _version(connection, model_versions.c.id == same.id) or same
 
 
@@ -578,6 +586,11 @@ def _insert_version(connection: Connection, ingestion_id: str, version: NewVersi
 def _model_for(connection: Connection, version: NewVersion, now: datetime) -> int:
     """Return the key of the model that *version* belongs to, made if it is missing; its row stays locked."""
     models = registered_models
+    newest = select(model_versions.c.model).where(*_in_scope(version.scope)).order_by(model_versions.c.sequence.desc())
+    followed = connection.execute(newest.limit(1)).scalar_one_or_none() if version.is_generated_name else None
+    if followed is not None:
+        connection.execute(select(models.c.sequence).where(models.c.sequence == followed).with_for_update())
+        return int(followed)
     same_name = (
         models.c.team == version.scope.team,
         models.c.project == version.scope.project,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from worker.errors import BadSetting
+from worker.registry import engine as engines
 from worker.registry.engine import READS_ONLY, open_engine, parse_url, shown
 
 
@@ -53,6 +56,21 @@ def test_what_is_no_database_url_is_a_bad_setting(url: str) -> None:
 def test_a_database_without_a_driver_is_a_bad_setting(url: str) -> None:
     with pytest.raises(BadSetting, match="there is no driver for"):
         open_engine(url)
+
+
+def test_a_missing_driver_of_postgresql_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(BadSetting, match=r"no driver for postgresql .*`pip install modelport\[postgresql\]`") as caught:
+        open_engine("postgresql://user:hunter2@host/db")
+    assert "MODELPORT_DATABASE_URL=postgresql://user:***@host/db" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql://host/db?connect_timeout=3", "postgresql://host/db"])
+def test_a_url_may_say_how_long_to_wait_for_a_network(url: str) -> None:
+    given = "connect_timeout" in url
+    _, arguments = open_engine(url).dialect.create_connect_args(parse_url(url))
+    assert arguments.get("connect_timeout") == ("3" if given else None)
+    assert engines._connect_args(parse_url(url), 30.0).get("connect_timeout") == (None if given else 10)
 
 
 def test_a_password_is_not_shown() -> None:

@@ -263,7 +263,6 @@ def waits_for_a_lock(registry: SqlRegistry) -> bool:
 
 def terminate(postgres: PostgresServer, database: str) -> None:
     """End every connection to *database*, as an operator may."""
-    name = database.rpartition("/")[2]
     ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
     with psycopg.connect(postgres.url(scheme="postgresql"), autocommit=True) as connection:
         connection.execute(ended, [database.rpartition("/")[2]])
