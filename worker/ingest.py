@@ -23,13 +23,13 @@ from detectors.checks import shard_checks
 from detectors.errors import TreeChanged
 from detectors.facts import State
 from detectors.report import scan_report, to_json
-from detectors.scan import RULES_VERSION, Scan, scan, with_problems, worst_state
+from detectors.scan import RULES_VERSION, Scan, with_problems, worst_state
 from detectors.tree import FileEntry, FileTree, readable
 from worker.errors import LeaseLost, NothingThere, NotSettled, RegistryUnavailable, StorageUnavailable
 from worker.heartbeat import BeatingTree, Heartbeat
 from worker.lifecycle import LEASE_SECONDS
 from worker.manifest import Manifest, content_digest, oms_digest, read_once
-from worker.ports import Clock, OpenTree, Registry, Store
+from worker.ports import Clock, Inspect, OpenTree, Registry, Store
 from worker.records import (
     CompletionEvent,
     End,
@@ -68,6 +68,7 @@ class Borders:
     registry: Registry
     store: Store
     open_tree: OpenTree
+    inspect: Inspect
     resolve: Callable[[CompletionEvent], Location]
     clock: Clock
     owner: str
@@ -198,7 +199,7 @@ def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
             _finish(ingestion, borders, _same_listing(same, event))
             return None
         borders.step("detect")
-        found = scan(tree, event.declared_type, look.entries)
+        found = borders.inspect(tree, event.declared_type, look.entries, event.team)
         if not found.models:
             _finish(ingestion, borders, _nothing(location, look.entries))
             return found

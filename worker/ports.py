@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
-from detectors.facts import Finding, Metrics
+from detectors.facts import Finding, Metrics, ModelType
+from detectors.scan import Scan
 from detectors.tree import FileEntry, FileTree
 from worker.records import (
     CompletionEvent,
@@ -279,6 +280,31 @@ Raises:
     RejectedLocation: there is nothing at the location.
     TreeError: it may not be read, or the storage did not answer.
 """
+
+
+class Inspector(Protocol):
+    """Looks at trees of strangers. Several threads may ask at once."""
+
+    def inspect(self, tree: FileTree, declared_type: ModelType | None, entries: Sequence[FileEntry], team: str) -> Scan:
+        """Return what lies in *tree*, whose listing is *entries*; nothing is read but through *tree*, in this process.
+
+        *declared_type* is what the sender named, None where nothing was. What one team's files do is never felt by another's.
+
+        Raises:
+            TreeChanged: a listed file changed or vanished meanwhile.
+            TreeUnavailable, Unreadable, TreeLimit: as the tree says.
+            InspectorLost: what read the files died, hung or talked nonsense.
+            Exception: whatever else *tree* raises, as it is; and what nobody thought of.
+        """
+        ...
+
+    def close(self) -> None:
+        """End whatever was started; harmless twice."""
+        ...
+
+
+Inspect = Callable[[FileTree, ModelType | None, Sequence[FileEntry], str], Scan]
+"""`Inspector.inspect`, as the use case calls it."""
 
 
 class Clock(Protocol):

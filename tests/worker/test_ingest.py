@@ -20,6 +20,7 @@ from tests.builders import onnx
 from worker.bootstrap import open_location
 from worker.errors import RegistryUnavailable, StorageUnavailable
 from worker.ingest import Borders, Outcome, ingest
+from worker.inspector.in_process import InProcessInspector
 from worker.locations import Mount, Places, resolve
 from worker.ports import Registry, Store
 from worker.records import CompletionEvent, IngestionState, Location, StoreMode, VersionQuery
@@ -69,6 +70,7 @@ def make_borders(registry: Registry, store: Store) -> Borders:
         registry=registry,
         store=store,
         open_tree=open_location,
+        inspect=InProcessInspector().inspect,
         resolve=partial(resolve, places=Places()),
         clock=clock_in_an_hour(),
         owner="test-owner",

@@ -22,6 +22,7 @@ from tests.worker.test_ingest import clock_in_an_hour, event
 from worker import liveness, operations
 from worker.bootstrap import open_location
 from worker.ingest import Borders, ingest
+from worker.inspector.in_process import InProcessInspector
 from worker.locations import Places, resolve
 from worker.records import IngestionState, Location, ModelVersion, StoreMode, VersionQuery
 from worker.registry.migrate import migrate
@@ -79,6 +80,7 @@ def service(home: Path, owner: str, mode: StoreMode) -> Iterator[Borders]:
             registry=registry,
             store=LocalStore(home / "store"),
             open_tree=open_location,
+            inspect=InProcessInspector().inspect,
             resolve=partial(resolve, places=Places(mode=mode)),
             clock=clock_in_an_hour(),
             owner=owner,
