@@ -20,11 +20,11 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from detectors.checks import shard_checks
-from detectors.errors import TreeChanged
+from detectors.errors import TreeChanged, TreeError
 from detectors.facts import State
 from detectors.report import scan_report, to_json
 from detectors.scan import RULES_VERSION, Scan, with_problems, worst_state
-from detectors.tree import FileEntry, FileTree, readable
+from detectors.tree import FileTree, RemarksOnListing, readable
 from worker.errors import LeaseLost, NothingThere, NotSettled, RegistryUnavailable, StorageUnavailable
 from worker.heartbeat import BeatingTree, Heartbeat
 from worker.lifecycle import LEASE_SECONDS
@@ -49,6 +49,9 @@ from worker.records import (
 )
 from worker.settle import Wait, rest_of, settle
 from worker.verdict import LOOK_AGAIN_SECONDS, UNFORESEEN, Again, Decision, Reject, decide
+
+PAUSES_SECONDS = (0.5, 2.0, 8.0)
+"""Pauses between the tries to write down how something ended."""
 
 MAX_NAME_CHARACTERS = 100
 """Length of a name that is made from a path; a longer one is cut."""
@@ -163,7 +166,7 @@ def _carry_out(ingestion: Ingestion, decision: Decision, so_far: SoFar, rest: Re
         _finish(ingestion, borders, End(IngestionState.FAILED, decision.reason, decision.message))
     else:
         pause = Pause(decision.seconds, decision.is_attempt, decision.reason, decision.message, so_far, rest)
-        borders.registry.wait(ingestion.id, borders.owner, pause, borders.clock.now())
+        _insist(lambda: borders.registry.wait(ingestion.id, borders.owner, pause, borders.clock.now()), borders)
 
 
 def _interrupted(ingestion: Ingestion) -> Decision:
@@ -194,18 +197,19 @@ def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
         tree = BeatingTree(opened, alive)
         borders.step("settle")
         look = _settled(tree, ingestion, quiet_seconds, borders)
-        key = listing_key(location, look.entries, event)
-        if not event.is_forced and (same := registry.same_listing(scope, key)):
+        key = listing_key(location, look, event)
+        same = None if event.is_forced else registry.same_listing(scope, key)
+        if same is not None and (location.mode is StoreMode.REFERENCE or _is_kept(same, borders)):
             _finish(ingestion, borders, _same_listing(same, event))
             return None
         borders.step("detect")
         found = borders.inspect(tree, event.declared_type, look.entries, event.team)
         if not found.models:
-            _finish(ingestion, borders, _nothing(location, look.entries))
+            _finish(ingestion, borders, _nothing(location, found, look))
             return found
         _check_whole(event, found, look, quiet_seconds)
         borders.step("store")
-        manifest, found, url = _keep(ingestion, location, tree, look.entries, found, borders)
+        manifest, found, url = _keep(ingestion, location, tree, look, found, borders)
     borders.step("register")
     version = _version(ingestion, location, scope, key, manifest, found, url)
     _register(ingestion, version, borders)
@@ -235,11 +239,16 @@ def _settled(tree: FileTree, ingestion: Ingestion, quiet_seconds: float, borders
     Raises:
         NotSettled: it has not rested for the quiet period yet.
     """
-    look = Look(borders.clock.now().timestamp(), tuple(tree.files()))
+    look = _look(tree, borders.clock.now().timestamp())
     decision = settle(ingestion.rest, look, quiet_seconds, ingestion.event.files)
     if isinstance(decision, Wait):
         raise NotSettled(decision.seconds, decision.reason, decision.since)
     return look
+
+
+def _look(tree: FileTree, at: float) -> Look:
+    entries = tuple(tree.files())
+    return Look(at, entries, tree.passed_over if isinstance(tree, RemarksOnListing) else ())
 
 
 def _check_whole(event: CompletionEvent, found: Scan, look: Look, quiet_seconds: float) -> None:
@@ -251,37 +260,37 @@ def _check_whole(event: CompletionEvent, found: Scan, look: Look, quiet_seconds:
     raise NotSettled(max(quiet_seconds, LOOK_AGAIN_SECONDS), reason, rest_of(look), "incomplete")
 
 
-def listing_key(location: Location, entries: Sequence[FileEntry], event: CompletionEvent) -> str:
-    """Return a digest of all that decides what a look would give: place, files and their versions, type, rules."""
+def listing_key(location: Location, look: Look, event: CompletionEvent) -> str:
+    """Return a digest of all that decides what a look would give: place, files and their versions, links, type, rules."""
+    parts = (RULES_VERSION, location.url, location.mode.value, event.declared_type or "", event.name or "")
     hasher = hashlib.sha256()
-    for part in (RULES_VERSION, location.url, location.mode.value, event.declared_type or "", event.name or ""):
+    for part in (*parts, rest_of(look).digest):
         hasher.update(part.encode("utf-8", "surrogateescape") + b"\0")
-    for entry in entries:
-        hasher.update(f"{entry.path}\0{entry.size}\0{entry.version}\0".encode("utf-8", "surrogateescape"))
     return hasher.hexdigest()
 
 
 def _keep(
-    ingestion: Ingestion, location: Location, tree: FileTree, entries: Sequence[FileEntry], found: Scan, borders: Borders
+    ingestion: Ingestion, location: Location, tree: FileTree, look: Look, found: Scan, borders: Borders
 ) -> tuple[Manifest, Scan, str]:
     """Read every byte once: hash it, check it, and copy it unless it is referenced. Then look again."""
+    entries = look.entries
     checks, size_bytes = shard_checks(tree, entries, found), sum(entry.size for entry in entries)
     borders.expect(size_bytes)
     if location.mode is StoreMode.REFERENCE:
         manifest, problems = read_once(tree, entries, None, checks, borders.progress)
-        _look_again(tree, entries)
+        _look_again(tree, look)
         return manifest, with_problems(found, problems), location.url
     key = _store_key(ingestion)
     with borders.store.writing(key, size_bytes) as open_sink:
         manifest, problems = read_once(tree, entries, open_sink, checks, borders.progress)
-        _look_again(tree, entries)
+        _look_again(tree, look)
         borders.step("copied")
     return manifest, with_problems(found, problems), borders.store.url(key)
 
 
-def _look_again(tree: FileTree, entries: Sequence[FileEntry]) -> None:
+def _look_again(tree: FileTree, look: Look) -> None:
     """Raise TreeChanged where the listing is not what it was: what was kept would be a mixture."""
-    if tuple(tree.files()) != tuple(entries):
+    if _look(tree, look.at) != look:
         raise TreeChanged("", "files were added, removed or changed while they were read")
 
 
@@ -294,9 +303,36 @@ def _register(ingestion: Ingestion, version: NewVersion, borders: Borders) -> No
     borders.step("registered")
     if registration is None or registration.is_new:
         return
+    same = registration.version
     if version.store is StoreMode.COPY:
+        if ingestion.event.is_forced or not _is_kept(same, borders):
+            _keep_anew(same, version, borders)
         borders.store.remove(version.url)
-    _finish(ingestion, borders, _same_content(registration.version, ingestion.event))
+    elif same.store is StoreMode.REFERENCE and same.location != version.location:
+        borders.registry.kept_at(same.id, StoreMode.REFERENCE, version.url, version.location)
+    _finish(ingestion, borders, _same_content(same, ingestion.event))
+
+
+def _is_kept(version: ModelVersion, borders: Borders) -> bool:
+    """Tell whether the store holds a version's own copy, whole by the names and sizes of its files."""
+    if version.store is StoreMode.REFERENCE:
+        return False
+    expected = {(file.path, file.size) for file in borders.registry.files(version.id)}
+    try:
+        with borders.store.opened(version.url) as tree:
+            return {(entry.path, entry.size) for entry in tree.files()} == expected
+    except (StorageUnavailable, TreeError):
+        return False
+
+
+def _keep_anew(same: ModelVersion, new: NewVersion, borders: Borders) -> None:
+    """Give the version *same* a copy of the files of *new*, whose content is equal: its own were damaged, or elsewhere."""
+    key = StoreKey(same.team, same.project, same.experiment, same.id)
+    with borders.store.opened(new.url) as tree, borders.store.writing(key, new.size_bytes) as open_sink:
+        manifest, _ = read_once(tree, tuple(tree.files()), open_sink, lambda entry: None, borders.progress)
+        if content_digest(manifest) != same.digest:
+            raise StorageUnavailable(f"{new.url}: what was just written there is read back as something else")
+    borders.registry.kept_at(same.id, StoreMode.COPY, borders.store.url(key), new.location)
 
 
 def _forget_leftover(ingestion: Ingestion, borders: Borders) -> None:
@@ -309,7 +345,7 @@ def _forget_leftover(ingestion: Ingestion, borders: Borders) -> None:
 def _version(
     ingestion: Ingestion, location: Location, scope: Scope, key: str, manifest: Manifest, found: Scan, url: str
 ) -> NewVersion:
-    event, primary = ingestion.event, found.models[0]
+    event, primary = ingestion.event, next(model for model in found.models if model.primary)
     return NewVersion(
         id=ingestion.version_id,
         scope=scope,
@@ -345,7 +381,19 @@ def _name_of_place(location: Location) -> str:
 
 
 def _finish(ingestion: Ingestion, borders: Borders, end: End) -> None:
-    borders.registry.finish(ingestion.id, borders.owner, end, borders.clock.now())
+    _insist(lambda: borders.registry.finish(ingestion.id, borders.owner, end, borders.clock.now()), borders)
+
+
+def _insist(write: Callable[[], object], borders: Borders) -> None:
+    """Call *write*, which says how something ended, and call it again where the registry does not answer for a moment."""
+    for pause in PAUSES_SECONDS:
+        try:
+            write()
+        except RegistryUnavailable:
+            borders.clock.sleep(pause)
+        else:
+            return
+    write()
 
 
 def _same_listing(same: ModelVersion, event: CompletionEvent) -> End:
@@ -366,9 +414,15 @@ def _name_not_given(same: ModelVersion, event: CompletionEvent) -> str:
     return f"; it keeps its name, {event.name} was not given to it" if event.name not in (None, same.model_name) else ""
 
 
-def _nothing(location: Location, entries: Sequence[FileEntry]) -> End:
-    count = f"{len(entries)} files" if entries else "no files"
-    return End(IngestionState.NOTHING_FOUND, "nothing-found", f"no model among {count} below {location.path}")
+def _nothing(location: Location, found: Scan, look: Look) -> End:
+    """Return the end of what holds no model; a failure where a part could not be looked at, and so may hold one."""
+    count = f"{len(look.entries)} files" if look.entries else "no files"
+    message = f"no model among {count} below {location.path}"
+    unread = found.coverage.inconclusive
+    if unread:
+        first = f"{readable(unread[0].path)}: {unread[0].reason}"
+        return End(IngestionState.FAILED, "unreadable", f"{message}, and {len(unread)} could not be looked at: {first}")
+    return End(IngestionState.NOTHING_FOUND, "nothing-found", message)
 
 
 def _store_key(ingestion: Ingestion) -> StoreKey:

@@ -26,6 +26,7 @@ from worker.records import (
     Registration,
     Scope,
     StoreKey,
+    StoreMode,
     VersionQuery,
     Worker,
 )
@@ -110,8 +111,10 @@ class Registry(Protocol):
         """Write the version, its files, metrics and findings, and end the ingestion, all or nothing.
 
         Where the scope holds equal content already, that version is the answer: it takes over the new listing key, and what
-        other rules than before made of the content. The ingestion stays its owner's, who removes what was copied in vain and
-        then finishes it. None, and nothing changed, where *owner* does not own the ingestion any more.
+        the new look made of the content. The ingestion stays its owner's, who removes what was copied in vain and then
+        finishes it. A generated name is that of the scope's newest version, which somebody may have given another one.
+
+        None, and nothing changed, where *owner* does not own the ingestion any more.
 
         Raises:
             RejectedEvent: a name, a path or a size in *version* cannot be kept.
@@ -119,12 +122,12 @@ class Registry(Protocol):
         """
         ...
 
-    def same_listing(self, scope: Scope, listing_key: str) -> ModelVersion | None:
-        """Return the living version of this scope whose listing key this is, or None."""
+    def kept_at(self, version_id: str, store: StoreMode, url: str, location: str) -> None:
+        """Note where a version's files are kept from now on, and where they came from; its content stays what it is."""
         ...
 
-    def same_content(self, scope: Scope, digest: str) -> ModelVersion | None:
-        """Return the living version of this scope with this content digest, or None."""
+    def same_listing(self, scope: Scope, listing_key: str) -> ModelVersion | None:
+        """Return the living version of this scope whose listing key this is, or None."""
         ...
 
     def running(self) -> Sequence[Ingestion]:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from detectors.facts import Finding, Metric, ModelType
-from detectors.tree import FileEntry
+from detectors.tree import FileEntry, PassedOver
 
 DEFAULT_TEAM = "default"
 DEFAULT_PROJECT = "default"
@@ -142,10 +142,11 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One listing, and when it was made (seconds since 1970, the worker's clock)."""
+    """One listing, what it passed over, and when it was made (seconds since 1970, the worker's clock)."""
 
     at: float
     entries: tuple[FileEntry, ...]
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

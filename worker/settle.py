@@ -58,6 +58,8 @@ def rest_of(look: Look) -> Rest:
     hasher = hashlib.sha256()
     for entry in look.entries:
         hasher.update(f"{entry.path}\0{entry.size}\0{entry.version}\0".encode("utf-8", "surrogateescape"))
+    for passed in look.passed_over:
+        hasher.update(f"{passed.path}\0{passed.why}\0{passed.reason}\0".encode("utf-8", "surrogateescape"))
     return Rest(look.at, hasher.hexdigest(), len(look.entries), sum(entry.size for entry in look.entries))
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from detectors.errors import TreeUnavailable
 from detectors.facts import ModelType
-from detectors.tree import FileTree
+from detectors.tree import FileEntry, FileTree, Passed, PassedOver
 from detectors.wrapped_tree import FlakyTree
 from tests.builders import onnx
 from worker.bootstrap import open_location
@@ -434,3 +434,128 @@ def test_a_name_that_was_not_given_is_said(borders: Borders, run: Path) -> None:
     again = ingest(event(run, 2, name="other"), borders)
     assert again.ingestion.message is not None
     assert again.ingestion.message.endswith("; it keeps its name, other was not given to it")
+
+
+def test_a_link_that_appears_beside_the_files_is_told_and_stays_told(borders: Borders, run: Path) -> None:
+    assert ingest(event(run, 1), borders).ingestion.state is IngestionState.REGISTERED
+    (run / "secret").symlink_to("/etc/passwd")
+    for number in (2, 3):
+        outcome = ingest(event(run, number), borders)
+        assert outcome.version is not None
+        assert (outcome.ingestion.state, outcome.version.verdict) == (IngestionState.UNCHANGED, "findings")
+
+
+def test_what_a_declared_type_shows_is_kept_with_the_version(borders: Borders, run: Path) -> None:
+    ingest(event(run, 1), borders)
+    for number in (2, 3):
+        version = ingest(event(run, number, declared_type=ModelType.TENSORFLOW), borders).version
+        assert version is not None
+        assert "type-mismatch" in version.report
+
+
+def copy_of(borders: Borders, outcome: Outcome) -> list[str]:
+    assert outcome.version is not None
+    with borders.store.opened(outcome.version.url) as tree:
+        return [entry.path for entry in tree.files()]
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_a_copy_that_lost_a_file_is_whole_again_after_the_next_ingest(borders: Borders, run: Path, touched: bool) -> None:
+    first = ingest(event(run, 1), borders)
+    whole = copy_of(borders, first)
+    assert first.version is not None
+    borders.store.remove(first.version.url)
+    if touched:
+        (run / "model.onnx").touch()
+    again = ingest(event(run, 2), borders)
+    assert again.version is not None
+    assert (again.version.id, again.ingestion.state) == (first.version.id, IngestionState.UNCHANGED)
+    assert copy_of(borders, again) == whole
+    assert [id for id, _ in borders.store.prefixes()] == [first.version.id]
+
+
+def test_a_reference_becomes_a_copy_where_copies_are_wanted(borders: Borders, run: Path) -> None:
+    def by(mode: StoreMode) -> Borders:
+        return replace(borders, resolve=partial(resolve, places=Places(mode=mode)))
+
+    first = ingest(event(run, 1), by(StoreMode.REFERENCE)).version
+    again = ingest(event(run, 2), by(StoreMode.COPY))
+    assert first is not None
+    assert again.version is not None
+    assert (first.store, again.version.store, again.version.id) == (StoreMode.REFERENCE, StoreMode.COPY, first.id)
+    assert copy_of(borders, again) == [entry.path for entry in borders.registry.files(first.id)]
+
+
+def test_a_reference_follows_its_files_to_where_they_moved(borders: Borders, run: Path) -> None:
+    referring = replace(borders, resolve=partial(resolve, places=Places(mode=StoreMode.REFERENCE)))
+    first = ingest(event(run, 1, experiment="x"), referring).version
+    moved = run.rename(run.parent / "moved")
+    again = ingest(event(moved, 2, experiment="x"), referring).version
+    assert first is not None
+    assert again is not None
+    assert (again.id, again.location) == (first.id, moved.as_uri())
+
+
+def test_a_place_that_could_not_be_looked_at_may_hold_a_model(borders: Borders, tmp_path: Path) -> None:
+    closed = tmp_path / "run" / "closed"
+    closed.mkdir(parents=True)
+
+    @contextmanager
+    def with_a_closed_folder(location: Location) -> Iterator[FileTree]:
+        with open_location(location) as tree:
+            yield HidesFolder(tree)
+
+    outcome = ingest(event(tmp_path / "run"), replace(borders, open_tree=with_a_closed_folder))
+    assert end_of(outcome) == (IngestionState.FAILED, "unreadable")
+    assert "no model among no files" in (outcome.ingestion.message or "")
+    assert "1 could not be looked at: closed: " in (outcome.ingestion.message or "")
+
+
+class HidesFolder:
+    """A tree with a folder that may not be listed: root may list everything, so a test by root needs to be told."""
+
+    def __init__(self, tree: FileTree) -> None:
+        self._tree = tree
+
+    @property
+    def passed_over(self) -> tuple[PassedOver, ...]:
+        return (PassedOver("closed", Passed.UNREADABLE, "may not be listed (Permission denied)"),)
+
+    def files(self) -> Iterator[FileEntry]:
+        return self._tree.files()
+
+    def read(self, path: str, start: int, stop: int) -> bytes:
+        return self._tree.read(path, start, stop)
+
+
+def test_an_end_is_written_down_again_where_the_registry_does_not_answer_for_a_moment(borders: Borders, tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    class Hesitates:
+        def __getattr__(self, name: str) -> object:
+            return getattr(borders.registry, name)
+
+        def finish(self, *arguments: object) -> bool:
+            calls.append("finish")
+            if len(calls) == 1:
+                raise RegistryUnavailable("away")
+            return borders.registry.finish(*arguments)  # type: ignore[arg-type]
+
+    outcome = ingest(event(tmp_path / "nowhere"), replace(borders, registry=Hesitates()))
+    assert end_of(outcome) == (IngestionState.FAILED, "nothing-there")
+    assert len(calls) == 2
+
+
+def test_a_registration_whose_answer_was_lost_keeps_its_copy_whatever_comes_after(borders: Borders, run: Path) -> None:
+    class LosesTheAnswer:
+        def __getattr__(self, name: str) -> object:
+            return getattr(borders.registry, name)
+
+        def register(self, *arguments: object) -> object:
+            borders.registry.register(*arguments)  # type: ignore[arg-type]
+            (run / "late.txt").write_text("late")
+            raise RegistryUnavailable("the connection was lost")
+
+    outcome = ingest(event(run), replace(borders, registry=LosesTheAnswer()))
+    assert outcome.ingestion.state is IngestionState.REGISTERED
+    assert copy_of(borders, outcome) == ["model.onnx", "notes.txt"]

@@ -26,7 +26,6 @@ from worker.cli.common import (
     FOUND,
     INTERRUPTED,
     MODEL,
-    NOTHING,
     OK,
     OUTPUT,
     PATH,
@@ -352,4 +351,4 @@ def _status_of(report: dict[str, Any], allow_skipped: bool) -> int:
 def _status_of_ingestion(report: dict[str, Any], allow_skipped: bool) -> int:
     if report["version"] is not None:
         return _status_of(report, allow_skipped)
-    return NOTHING if report["ingestion"]["state"] == "nothing_found" else ERROR
+    return _status_of(report, allow_skipped) if report["ingestion"]["state"] == "nothing_found" else ERROR

@@ -60,7 +60,7 @@ ingestions = Table(
     #   running        written by claim, owner and lease_until set; its owner makes it waiting or an end, beat renews the
     #                  lease, free takes it away when it has run out
     #   registered     end, written by register with its version; answered_version is version_id
-    #   unchanged      end, written by register or finish; answered_version is the version of equal content
+    #   unchanged      end, written by finish; answered_version is the version of equal content
     #   nothing_found  end, written by finish
     #   failed         end, written by finish and free, with the reason that a person reads; retry makes it received
     #   discarded      end, written by discard
@@ -171,7 +171,8 @@ model_versions = Table(
     Column("model_type", Text, nullable=False),
     Column("format", AnyText, nullable=False),
     Column("location", AnyText, nullable=False),
-    # The only thing about a version that an ingestion changes: equal content, listed anew, needs no reading next time.
+    # What an ingestion of equal content changes, and nothing else: the listing, so that it needs no reading next time; the
+    # judgement (type, format, verdict, report, metrics, findings); where the files are kept. The content never changes.
     Column("listing_key", AnyText, nullable=False),
     Column("rules_version", AnyText, nullable=False),
     Column("digest", AnyText, nullable=False),

@@ -190,7 +190,6 @@ class Alike(RuleBasedStateMachine):
     @rule(team=teams, project=projects, experiment=experiments, digest=digests, listing=st.integers(0, 2))
     def same(self, team: str, project: str, experiment: str | None, digest: str, listing: int) -> None:
         scope: Scope = scope_of(replace(event(), team=team, project=project, experiment=experiment))
-        self.both(lambda registry: registry.same_content(scope, digest))
         self.both(lambda registry: registry.same_listing(scope, f"listing {listing}"))
 
     @rule(team=teams, name=names, number=maybe(st.integers(0, 3)))
