@@ -90,7 +90,7 @@ def test_a_run_of_tests_leaves_no_process_and_no_file(server_folder: Path) -> No
     tests = server_folder / "test_both.py"
     tests.write_text(TESTS_THAT_USE_BOTH)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), str(tests)]
-    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     done = subprocess.run(command, cwd=server_folder, env=environment, capture_output=True, text=True, timeout=120)
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
     assert list(temporary.iterdir()) == []
