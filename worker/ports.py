@@ -22,11 +22,15 @@ from worker.records import (
     ModelVersion,
     NewVersion,
     Pause,
+    Project,
     Queue,
     Registration,
     Scope,
     StoreKey,
     StoreMode,
+    Team,
+    Token,
+    TokenScope,
     VersionQuery,
     Worker,
 )
@@ -45,12 +49,17 @@ class Registry(Protocol):
         """Return the time in UTC by the clock that all who share this registry share; `registry.clock` carries it on."""
         ...
 
-    def submit(self, event: CompletionEvent, now: datetime, owner: str | None = None) -> tuple[Ingestion, bool]:
+    def submit(
+        self, event: CompletionEvent, now: datetime, owner: str | None = None, end: End | None = None
+    ) -> tuple[Ingestion, bool]:
         """Return the ingestion of *event*, and whether it was known before. A repeated source and id is the same ingestion.
 
         A new one is claimed for *owner* in the same transaction, where one is given: who works on it at once leaves no
         moment in which it is nobody's. It gets the turn after its team's last, and no earlier one than whose turn it is
         now: so a team that sends ten waits behind ten of another's ten thousand.
+
+        Where *end* is given, a new one ends so at once: it is recorded, and nobody ever works on it. A project that is not
+        known yet is from now on.
 
         Raises:
             RejectedEvent: a name in the event is empty, too long, or holds what cannot be printed.
@@ -134,8 +143,8 @@ class Registry(Protocol):
         """Return the ingestions that somebody owns."""
         ...
 
-    def queue(self, now: datetime) -> Queue:
-        """Return how many ingestions stand in each state, and what waits."""
+    def queue(self, now: datetime, team: str | None = None) -> Queue:
+        """Return how many ingestions stand in each state, and what waits: the team's, or everybody's for None."""
         ...
 
     def contradictions(self, now: datetime) -> Sequence[str]:
@@ -225,6 +234,59 @@ class Registry(Protocol):
 
     def delete(self, team: str, version_id: str, now: datetime) -> ModelVersion | None:
         """Mark the version as deleted and return it; None where there is no such living version."""
+        ...
+
+    def create_team(self, name: str, now: datetime) -> Team | None:
+        """Make a team and return it; None, and nothing changed, where one has that name in any case of its letters.
+
+        The team `default` is there from the beginning.
+
+        Raises:
+            RejectedEvent: the name cannot be kept.
+        """
+        ...
+
+    def teams(self) -> Sequence[Team]:
+        """Return all teams by name."""
+        ...
+
+    def projects(self, team: str) -> Sequence[Project]:
+        """Return the team's projects by name."""
+        ...
+
+    def create_token(
+        self,
+        team: str,
+        name: str,
+        digest: str,
+        scopes: frozenset[TokenScope],
+        now: datetime,
+        expires: datetime | None = None,
+    ) -> Token | None:
+        """Keep what is to be kept of a new token, and return it; None, and nothing changed, where there is no such team.
+
+        Raises:
+            RejectedEvent: the name cannot be kept.
+        """
+        ...
+
+    def token_by_digest(self, digest: str, now: datetime) -> Token | None:
+        """Return the token with this digest, whether it is valid or not; None where there is none.
+
+        That a valid one is used at *now* is noted, at most once a minute; where the note cannot be written, it is left out.
+        """
+        ...
+
+    def tokens(self, team: str) -> Sequence[Token]:
+        """Return the team's tokens, newest first, revoked and expired ones too."""
+        ...
+
+    def has_tokens(self) -> bool:
+        """Tell whether any team has a token, or ever had one."""
+        ...
+
+    def revoke_token(self, team: str, token_id: str, now: datetime) -> Token | None:
+        """Take a token of the team back, and return it; None where there is none. One that was revoked before stays as it is."""
         ...
 
     def store_keys(self) -> Iterable[tuple[str, bool]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -103,7 +103,7 @@ class CompletionEvent:
     """A run that finished, or a person who wants a path looked at.
 
     source and id together name the event: the same pair again is the same event. model_path is where the model is said to
-    lie; None where the default of kind and cluster counts. declared_type is what the sender says the model is, None where it
+    lie, empty where the default of kind and cluster counts. declared_type is what the sender says the model is, None where it
     does not say. name is the wanted name of the registered model, None for a generated one. files are all that the model
     has, as far as the sender says: once they are there nothing more is waited for. is_forced asks for a look even where
     nothing changed.
@@ -385,3 +385,54 @@ class Worker:
     pid: int
     started: datetime
     seen: datetime
+
+
+class TokenScope(StrEnum):
+    """What the holder of a token may do within its team."""
+
+    COMPLETION_WRITE = "completion:write"
+    """Report that an experiment finished, and look at what became of it."""
+    MODEL_READ = "model:read"
+    """Look at models, versions and ingestions."""
+    MODEL_WRITE = "model:write"
+    """Add, rename, tag and delete models; ask for another look at a path."""
+    OPERATE = "operate"
+    """Steer the queue: retry, discard."""
+    ADMIN = "admin"
+    """Everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """Who owns projects, models and tokens. Nothing of one team is shown or told to another."""
+
+    name: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A team's project; it is known from the first event that names it."""
+
+    team: str
+    name: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What is kept of a token: whom it speaks for, what it allows, and the SHA-256 of its text in lower-case hex.
+
+    expires is when its time is over, revoked when it was taken back, last_used when it was used, to the minute; None for
+    never.
+    """
+
+    id: str
+    team: str
+    name: str
+    digest: str = field(repr=False)
+    scopes: frozenset[TokenScope]
+    created: datetime
+    expires: datetime | None = None
+    revoked: datetime | None = None
+    last_used: datetime | None = None

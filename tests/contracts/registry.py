@@ -33,12 +33,14 @@ from worker.records import (
     NamedFile,
     NewVersion,
     Pause,
+    Project,
     Queue,
     Registration,
     Rest,
     Scope,
     SoFar,
     StoreMode,
+    TokenScope,
     Trigger,
     VersionQuery,
     Worker,
@@ -50,6 +52,8 @@ LATER = NOON + timedelta(seconds=1)
 
 LEASE_END = NOON + timedelta(seconds=LEASE_SECONDS)
 PAUSE = Pause(5.0, False, "not-settled", "two files grew", SoFar(1, 2, 3.5), Rest(7.25, "ab", 3, 4))
+
+READER = frozenset({TokenScope.MODEL_READ})
 
 Build = Callable[..., Registry]
 """Makes an empty registry; takes `new_id`, which makes its ids."""
@@ -984,6 +988,117 @@ class RegistryContract:
         ingestion = claimed(registry, "3")
         registry.register(ingestion.id, "me", new_version(ingestion, "d3", store=StoreMode.REFERENCE), LATER)
         assert dict(registry.store_keys()) == {copied.id: True, deleted.id: False, ingestion.version_id: False}
+
+    # Teams and tokens
+
+    def test_the_team_default_is_there_from_the_beginning(self, registry: Registry) -> None:
+        assert [team.name for team in registry.teams()] == ["default"]
+
+    def test_a_team_is_made_once_whatever_the_case_of_its_letters(self, registry: Registry) -> None:
+        made = registry.create_team("Red", NOON)
+        assert made is not None
+        assert (made.name, made.created) == ("Red", NOON)
+        assert registry.create_team("red", LATER) is None
+        assert registry.create_team("blue", LATER) is not None
+        assert [team.name for team in registry.teams()] == ["Red", "blue", "default"]
+
+    def test_one_of_many_threads_makes_a_team(self, registry: Registry) -> None:
+        made = in_threads(8, lambda number: registry.create_team("red", NOON))
+        assert len([team for team in made if team is not None]) == 1
+
+    @pytest.mark.parametrize("name", ["", "zero \0", "\udcff", "n" * 10_000])
+    def test_a_name_of_a_team_or_token_that_cannot_be_kept_is_refused(self, registry: Registry, name: str) -> None:
+        with pytest.raises(RejectedEvent, match="the team "):
+            registry.create_team(name, NOON)
+        with pytest.raises(RejectedEvent, match="the name "):
+            registry.create_token("default", name, "d", READER, NOON)
+
+    def test_a_project_is_known_from_the_first_event_that_names_it(self, registry: Registry) -> None:
+        registry.submit(event("1", project="digits"), NOON)
+        registry.submit(event("2", project="digits"), LATER)
+        registry.submit(event("3", project="digits", team="other"), LATER)
+        assert registry.projects("default") == [Project("default", "digits", NOON)]
+        assert registry.projects("other") == [Project("other", "digits", LATER)]
+
+    def test_a_new_event_can_end_at_once(self, registry: Registry) -> None:
+        end = End(IngestionState.IGNORED, "experiment-failed", "it failed")
+        ingestion, known = registry.submit(event(), NOON, end=end)
+        assert (ingestion.state, ingestion.reason, ingestion.message, known) == (
+            IngestionState.IGNORED,
+            "experiment-failed",
+            "it failed",
+            False,
+        )
+        assert standing(registry, ingestion) == ingestion
+        assert [entry.state for entry in registry.history(ingestion.id)] == [IngestionState.RECEIVED, IngestionState.IGNORED]
+        assert registry.claim_next("me", LATER) is None
+        assert registry.submit(event(), LATER, end=end) == (ingestion, True)
+
+    def test_the_queue_of_a_team_counts_its_own(self, registry: Registry) -> None:
+        registry.submit(event("1", team="red"), LATER)
+        registry.submit(event("2", team="blue"), NOON)
+        assert registry.queue(LATER, "red") == Queue({IngestionState.RECEIVED: 1}, 1, LATER)
+        assert registry.queue(LATER) == Queue({IngestionState.RECEIVED: 2}, 2, NOON)
+        assert registry.queue(LATER, "green") == Queue({}, 0, None)
+
+    def test_what_is_kept_of_a_token_comes_back(self, registry: Registry) -> None:
+        token = registry.create_token("default", "ci", "digest", READER, NOON, LATER)
+        assert token is not None
+        assert (token.team, token.name, token.digest, token.scopes) == ("default", "ci", "digest", READER)
+        assert (token.created, token.expires, token.revoked, token.last_used) == (NOON, LATER, None, None)
+        assert (token.id[:2], len(token.id)) == ("tk", 14)
+        assert registry.tokens("default") == [token]
+        assert registry.token_by_digest("other digest", NOON) is None
+
+    def test_a_token_of_no_team_is_not_kept(self, registry: Registry) -> None:
+        assert registry.create_token("nobody", "ci", "digest", READER, NOON) is None
+        assert registry.tokens("nobody") == []
+        assert not registry.has_tokens()
+
+    def test_the_use_of_a_token_is_noted_once_a_minute(self, registry: Registry) -> None:
+        registry.create_token("default", "ci", "digest", READER, NOON)
+        used = []
+        for seconds in (0, 59, 60, 119, 120):
+            token = registry.token_by_digest("digest", NOON + timedelta(seconds=seconds))
+            assert token is not None
+            assert token.last_used is not None
+            used.append((token.last_used - NOON).total_seconds())
+        assert used == [0, 0, 60, 60, 120]
+        assert registry.tokens("default")[0].last_used == NOON + timedelta(seconds=120)
+
+    def test_the_use_of_a_token_that_is_over_is_not_noted(self, registry: Registry) -> None:
+        registry.create_token("default", "ci", "digest", READER, NOON, expires=LATER)
+        token = registry.token_by_digest("digest", LATER)
+        assert token is not None
+        assert token.last_used is None
+
+    def test_many_threads_may_use_one_token(self, registry: Registry) -> None:
+        registry.create_token("default", "ci", "digest", READER, NOON)
+        found = in_threads(8, lambda number: registry.token_by_digest("digest", NOON))
+        assert [token.last_used for token in found if token] == [NOON] * 8
+
+    def test_tokens_are_listed_newest_first_for_their_team(self, registry: Registry) -> None:
+        registry.create_team("red", NOON)
+        for number, team in enumerate(["default", "red", "default"]):
+            registry.create_token(team, f"token {number}", f"digest {number}", READER, NOON)
+        assert [token.name for token in registry.tokens("default")] == ["token 2", "token 0"]
+
+    def test_a_token_is_revoked_once_by_its_team(self, registry: Registry) -> None:
+        registry.create_team("red", NOON)
+        token = registry.create_token("default", "ci", "digest", READER, NOON)
+        assert token is not None
+        assert registry.revoke_token("red", token.id, NOON) is None
+        assert registry.revoke_token("default", "tk?", NOON) is None
+        assert registry.revoke_token("default", token.id, NOON) == replace(token, revoked=NOON)
+        assert registry.revoke_token("default", token.id, LATER) == replace(token, revoked=NOON)
+        assert registry.token_by_digest("digest", LATER) == replace(token, revoked=NOON)
+
+    def test_that_there_was_a_token_is_not_forgotten(self, registry: Registry) -> None:
+        assert not registry.has_tokens()
+        token = registry.create_token("default", "ci", "digest", READER, NOON)
+        assert token is not None
+        registry.revoke_token("default", token.id, NOON)
+        assert registry.has_tokens()
 
     def test_random_ids_differ(self) -> None:
         assert len({random_id("mo", 12) for _ in range(1000)}) == 1000

@@ -17,6 +17,7 @@ from detectors.facts import Finding, Metrics
 from worker import lifecycle
 from worker.errors import ConflictingEvent, RegistryUnavailable, RejectedEvent
 from worker.records import (
+    DEFAULT_TEAM,
     CompletionEvent,
     End,
     FileDigest,
@@ -27,10 +28,14 @@ from worker.records import (
     ModelVersion,
     NewVersion,
     Pause,
+    Project,
     Queue,
     Registration,
     Scope,
     StoreMode,
+    Team,
+    Token,
+    TokenScope,
     VersionQuery,
     Worker,
 )
@@ -40,6 +45,8 @@ from worker.registry.words import (
     INGESTION_CHARS,
     INGESTION_PREFIX,
     MAX_TRIES,
+    TOKEN_CHARS,
+    TOKEN_PREFIX,
     VERSION_CHARS,
     VERSION_PREFIX,
     NewId,
@@ -53,6 +60,10 @@ from worker.registry.words import (
     rows_wanted,
     scope_key,
 )
+from worker.tokens import is_worth_noting
+
+FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+"""When the team `default` is said to have begun."""
 
 CLAIMABLE = (IngestionState.RECEIVED, IngestionState.WAITING)
 
@@ -136,11 +147,16 @@ class MemoryRegistry:
         self._models: dict[tuple[str, str, str], _Model] = {}
         self._versions: dict[str, _Kept] = {}
         self._workers: dict[str, Worker] = {}
+        self._teams = {folded(DEFAULT_TEAM): Team(DEFAULT_TEAM, FIRST_DAY)}
+        self._projects: dict[tuple[str, str], Project] = {}
+        self._tokens: dict[str, Token] = {}
 
     def now(self) -> datetime:
         return datetime.now(UTC)
 
-    def submit(self, event: CompletionEvent, now: datetime, owner: str | None = None) -> tuple[Ingestion, bool]:
+    def submit(
+        self, event: CompletionEvent, now: datetime, owner: str | None = None, end: End | None = None
+    ) -> tuple[Ingestion, bool]:
         check_event(event)
         with self._lock:
             known = self._by_event.get(event_key(event))
@@ -150,10 +166,13 @@ class MemoryRegistry:
             move = lifecycle.receive(event, ingestion_id, version_id, _utc(now), self._next_turn(event.team))
             self._by_event[event_key(event)] = move.ingestion.id
             self._keep(move)
-            claimed = lifecycle.claim(move.ingestion, owner, version_id, _utc(now)) if owner is not None else None
-            if claimed is not None:
-                self._keep(claimed)
-            return (claimed or move).ingestion, False
+            self._projects.setdefault((event.team, event.project), Project(event.team, event.project, _utc(now)))
+            if end is not None:
+                further = lifecycle.end(move.ingestion, owner or "", end, _utc(now))
+            else:
+                further = lifecycle.claim(move.ingestion, owner, version_id, _utc(now)) if owner is not None else None
+            self._keep(further)
+            return (further or move).ingestion, False
 
     def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
         version_id = self._new_id(VERSION_PREFIX, VERSION_CHARS)
@@ -231,12 +250,13 @@ class MemoryRegistry:
         with self._lock:
             return [one for one in self._ingestions.values() if one.state is IngestionState.RUNNING]
 
-    def queue(self, now: datetime) -> Queue:
+    def queue(self, now: datetime, team: str | None = None) -> Queue:
         with self._lock:
-            all_of_them = list(self._ingestions.values())
+            all_of_them = [one for one in self._ingestions.values() if team in (None, one.event.team)]
+            due = [one for one in self._due(now) if team in (None, one.event.team)]
             unfinished = [one.created for one in all_of_them if not lifecycle.is_end(one.state)]
             states = Counter(one.state for one in all_of_them)
-            return Queue(states, len(self._due(now)), min(unfinished, default=None))
+            return Queue(states, len(due), min(unfinished, default=None))
 
     def contradictions(self, now: datetime) -> Sequence[str]:
         with self._lock:
@@ -335,6 +355,64 @@ class MemoryRegistry:
                 return None
             kept.deleted = _utc(now)
             return kept.record()
+
+    def create_team(self, name: str, now: datetime) -> Team | None:
+        check_name("team", name)
+        with self._lock:
+            if folded(name) in self._teams:
+                return None
+            self._teams[folded(name)] = Team(name, _utc(now))
+            return self._teams[folded(name)]
+
+    def teams(self) -> Sequence[Team]:
+        with self._lock:
+            return sorted(self._teams.values(), key=lambda team: team.name)
+
+    def projects(self, team: str) -> Sequence[Project]:
+        with self._lock:
+            theirs = [project for project in self._projects.values() if project.team == team]
+            return sorted(theirs, key=lambda project: project.name)
+
+    def create_token(
+        self,
+        team: str,
+        name: str,
+        digest: str,
+        scopes: frozenset[TokenScope],
+        now: datetime,
+        expires: datetime | None = None,
+    ) -> Token | None:
+        check_name("name", name)
+        ends = None if expires is None else _utc(expires)
+        token = Token(self._new_id(TOKEN_PREFIX, TOKEN_CHARS), team, name, digest, scopes, _utc(now), ends)
+        with self._lock:
+            if all(known.name != team for known in self._teams.values()):
+                return None
+            self._tokens[token.id] = token
+            return token
+
+    def token_by_digest(self, digest: str, now: datetime) -> Token | None:
+        with self._lock:
+            token = next((one for one in self._tokens.values() if one.digest == digest), None)
+            if token is not None and is_worth_noting(token, _utc(now)):
+                token = self._tokens[token.id] = replace(token, last_used=_utc(now))
+            return token
+
+    def tokens(self, team: str) -> Sequence[Token]:
+        with self._lock:
+            return [token for token in reversed(self._tokens.values()) if token.team == team]
+
+    def has_tokens(self) -> bool:
+        with self._lock:
+            return bool(self._tokens)
+
+    def revoke_token(self, team: str, token_id: str, now: datetime) -> Token | None:
+        with self._lock:
+            token = self._tokens.get(token_id)
+            if token is None or token.team != team:
+                return None
+            self._tokens[token_id] = replace(token, revoked=token.revoked or _utc(now))
+            return self._tokens[token_id]
 
     def store_keys(self) -> Iterable[tuple[str, bool]]:
         with self._lock:

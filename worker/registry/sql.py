@@ -13,6 +13,7 @@ Laws (each has a test of the same name):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from detectors.facts import Finding, Metrics
 from worker import lifecycle
-from worker.errors import ConflictingEvent, RejectedEvent
+from worker.errors import ConflictingEvent, RegistryUnavailable, RejectedEvent
 from worker.records import (
     CompletionEvent,
     End,
@@ -35,14 +36,18 @@ from worker.records import (
     ModelVersion,
     NewVersion,
     Pause,
+    Project,
     Queue,
     Registration,
     Scope,
     StoreMode,
+    Team,
+    Token,
+    TokenScope,
     VersionQuery,
     Worker,
 )
-from worker.registry import rows
+from worker.registry import access, rows
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, translated
 from worker.registry.tables import (
@@ -61,6 +66,8 @@ from worker.registry.words import (
     INGESTION_CHARS,
     INGESTION_PREFIX,
     MAX_TRIES,
+    TOKEN_CHARS,
+    TOKEN_PREFIX,
     VERSION_CHARS,
     VERSION_PREFIX,
     NewId,
@@ -75,6 +82,7 @@ from worker.registry.words import (
     rows_wanted,
     scope_key,
 )
+from worker.tokens import is_worth_noting
 
 T = TypeVar("T")
 
@@ -114,7 +122,9 @@ class SqlRegistry:
         found: datetime = self._read(lambda connection: connection.execute(SERVER_TIME).scalar_one())
         return found.astimezone(UTC)
 
-    def submit(self, event: CompletionEvent, now: datetime, owner: str | None = None) -> tuple[Ingestion, bool]:
+    def submit(
+        self, event: CompletionEvent, now: datetime, owner: str | None = None, end: End | None = None
+    ) -> tuple[Ingestion, bool]:
         check_event(event)
 
         def work(connection: Connection) -> tuple[Ingestion, bool]:
@@ -125,9 +135,13 @@ class SqlRegistry:
             move = lifecycle.receive(event, ingestion_id, version_id, now, _next_turn(connection, event.team))
             connection.execute(insert(ingestions), rows.ingestion_values(move.ingestion))
             _note(connection, move)
-            claimed = self._claim(move.ingestion, owner, version_id, now) if owner is not None else None
-            _keep(connection, claimed)
-            return (claimed or move).ingestion, False
+            access.know_project(connection, event.team, event.project, now)
+            if end is not None:
+                further = lifecycle.end(move.ingestion, owner or "", end, now)
+            else:
+                further = self._claim(move.ingestion, owner, version_id, now) if owner is not None else None
+            _keep(connection, further)
+            return (further or move).ingestion, False
 
         return self._write(work)
 
@@ -210,9 +224,11 @@ class SqlRegistry:
         statement = select(ingestions).where(where).order_by(ingestions.c.sequence)
         return self._read(lambda connection: [rows.ingestion_of(row) for row in connection.execute(statement)])
 
-    def queue(self, now: datetime) -> Queue:
-        counted = select(ingestions.c.state, func.count(), func.min(ingestions.c.created)).group_by(ingestions.c.state)
-        due = select(func.count()).where(*_is_due(now))
+    def queue(self, now: datetime, team: str | None = None) -> Queue:
+        theirs = () if team is None else (ingestions.c.team == team,)
+        columns = select(ingestions.c.state, func.count(), func.min(ingestions.c.created))
+        counted = columns.where(*theirs).group_by(ingestions.c.state)
+        due = select(func.count()).where(*_is_due(now), *theirs)
 
         def work(connection: Connection) -> Queue:
             found = {IngestionState(state): (count, oldest) for state, count, oldest in connection.execute(counted)}
@@ -340,6 +356,50 @@ class SqlRegistry:
             return _version(connection, model_versions.c.id == version_id)
 
         return self._write(work)
+
+    def create_team(self, name: str, now: datetime) -> Team | None:
+        check_name("team", name)
+        return self._write(lambda connection: access.create_team(connection, name, now))
+
+    def teams(self) -> Sequence[Team]:
+        return self._read(access.all_teams)
+
+    def projects(self, team: str) -> Sequence[Project]:
+        return self._read(lambda connection: access.projects_of(connection, team))
+
+    def create_token(
+        self,
+        team: str,
+        name: str,
+        digest: str,
+        scopes: frozenset[TokenScope],
+        now: datetime,
+        expires: datetime | None = None,
+    ) -> Token | None:
+        check_name("name", name)
+
+        def work(connection: Connection) -> Token | None:
+            token_id = self._new_id(TOKEN_PREFIX, TOKEN_CHARS)
+            return access.create_token(connection, Token(token_id, team, name, digest, scopes, now, expires))
+
+        return self._write(work)
+
+    def token_by_digest(self, digest: str, now: datetime) -> Token | None:
+        token = self._read(lambda connection: access.token_by_digest(connection, digest))
+        if token is None or not is_worth_noting(token, now):
+            return token
+        with suppress(RegistryUnavailable):
+            return self._write(lambda connection: access.touch(connection, token, now))
+        return token
+
+    def tokens(self, team: str) -> Sequence[Token]:
+        return self._read(lambda connection: access.tokens_of(connection, team))
+
+    def has_tokens(self) -> bool:
+        return self._read(access.has_tokens)
+
+    def revoke_token(self, team: str, token_id: str, now: datetime) -> Token | None:
+        return self._write(lambda connection: access.revoke_token(connection, team, token_id, now))
 
     def store_keys(self) -> Iterable[tuple[str, bool]]:
         columns = select(model_versions.c.id, model_versions.c.store, model_versions.c.deleted)

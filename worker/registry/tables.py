@@ -138,6 +138,45 @@ workers = Table(
     Column("seen", Moment, nullable=False),
 )
 
+teams = Table(
+    "teams",
+    metadata,
+    # `default` is written by the migration; every other one by create_team. Never renamed or removed: the name is part of
+    # paths and of events that were accepted.
+    Column("name", AnyText, primary_key=True),
+    # Two teams whose names differ only in case would share a folder on some file systems.
+    Column("name_folded", Text, nullable=False, unique=True),
+    Column("created", Moment, nullable=False),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    # Written by submit when an event names one for the first time.
+    Column("team", AnyText, primary_key=True),
+    Column("name", AnyText, primary_key=True),
+    Column("created", Moment, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    _sequence(),
+    Column("id", AnyText, nullable=False, unique=True),
+    Column("team", ForeignKey("teams.name"), nullable=False, index=True),
+    Column("name", AnyText, nullable=False),
+    # The SHA-256 of the token in hex. The token itself stands nowhere.
+    Column("digest", Text, nullable=False, unique=True),
+    # A JSON list of words of records.TokenScope.
+    Column("scopes", Json, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment),
+    # Null while the token is good; revoke_token sets it, nothing takes it back.
+    Column("revoked", Moment),
+    # Written by token_by_digest, at most once a minute.
+    Column("last_used", Moment),
+)
+
 registered_models = Table(
     "registered_models",
     metadata,

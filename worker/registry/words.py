@@ -26,6 +26,7 @@ MAX_BYTES = 2**63 - 1
 """The largest size that a database's integer holds."""
 
 INGESTION_PREFIX, INGESTION_CHARS = "in", 20
+TOKEN_PREFIX, TOKEN_CHARS = "tk", 12
 VERSION_PREFIX, VERSION_CHARS = "mo", 12
 """A version's id is as long as those of the original repository."""
 

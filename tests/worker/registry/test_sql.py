@@ -16,6 +16,7 @@ from tests.contracts.registry import (
     LEASE_END,
     NOON,
     PAUSE,
+    READER,
     Build,
     RegistryContract,
     claimed,
@@ -72,6 +73,8 @@ def everything(registry: SqlRegistry) -> list[str]:
         return list(connection.connection.iterdump())  # type: ignore[attr-defined]
 
 
+IGNORED = End(IngestionState.IGNORED, "experiment-failed", "it failed")
+
 Work = Callable[[SqlRegistry], object]
 
 WRITES: dict[str, Work] = {
@@ -89,6 +92,10 @@ WRITES: dict[str, Work] = {
     "rename": lambda registry: registry.rename("default", old(registry), "other", LATER),
     "tag": lambda registry: registry.tag("default", old(registry), ["a"], ["b"]),
     "delete": lambda registry: registry.delete("default", old(registry), LATER),
+    "submit and end": lambda registry: registry.submit(event("ignored"), LATER, end=IGNORED),
+    "create team": lambda registry: registry.create_team("red", LATER),
+    "create token": lambda registry: registry.create_token("default", "ci", "new digest", READER, LATER),
+    "revoke token": lambda registry: registry.revoke_token("default", registry.tokens("default")[0].id, LATER),
 }
 
 
@@ -105,6 +112,7 @@ def test_a_statement_that_fails_leaves_nothing_half_written(registry: SqlRegistr
     """Each statement of each writing method fails once, BEGIN and COMMIT too; then the method succeeds."""
     version = register(registry, "1", "old").version
     registry.tag("default", version.id, ["b"], [])
+    registry.create_token("default", "old", "old digest", READER, NOON)
     registry.submit(event("waiting"), NOON)
     claimed(registry, "2")
     before = everything(registry)

@@ -13,6 +13,9 @@ depends_on = None
 MOMENT = sa.String(27)
 """ISO 8601 in UTC with microseconds."""
 
+FIRST_DAY = "2026-01-01T00:00:00.000000Z"
+"""When the team `default` is said to have begun: it was there before anybody wrote it down."""
+
 CLAIMABLE = sa.text("state IN ('received', 'waiting')")
 
 
@@ -41,3 +44,43 @@ def upgrade() -> None:
         sa.Column("seen", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_workers")),
     )
+    _create_teams()
+
+
+def _create_teams() -> None:
+    """Make the tables of teams, projects and tokens, with the team `default` and the projects that are in use."""
+    teams = op.create_table(
+        "teams",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name_folded", sa.Text(), nullable=False),
+        sa.Column("created", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_teams")),
+        sa.UniqueConstraint("name_folded", name=op.f("uq_teams_name_folded")),
+    )
+    op.create_table(
+        "projects",
+        sa.Column("team", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("created", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("team", "name", name=op.f("pk_projects")),
+    )
+    op.create_table(
+        "tokens",
+        sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("team", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("scopes", sa.Text(), nullable=False),
+        sa.Column("created", MOMENT, nullable=False),
+        sa.Column("expires", MOMENT),
+        sa.Column("revoked", MOMENT),
+        sa.Column("last_used", MOMENT),
+        sa.ForeignKeyConstraint(["team"], ["teams.name"], name=op.f("fk_tokens_team")),
+        sa.PrimaryKeyConstraint("sequence", name=op.f("pk_tokens")),
+        sa.UniqueConstraint("id", name=op.f("uq_tokens_id")),
+        sa.UniqueConstraint("digest", name=op.f("uq_tokens_digest")),
+    )
+    op.create_index(op.f("ix_tokens_team"), "tokens", ["team"])
+    op.bulk_insert(teams, [{"name": "default", "name_folded": "default", "created": FIRST_DAY}])
+    op.execute("INSERT INTO projects (team, name, created) SELECT team, project, min(created) FROM ingestions GROUP BY 1, 2")
