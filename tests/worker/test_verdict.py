@@ -9,7 +9,7 @@ import pytest
 import detectors.errors
 import worker.errors
 from detectors.errors import TreeChanged, TreeLimit, TreeUnavailable, Unreadable
-from worker.errors import NotSettled, RegistryUnavailable, RejectedEvent, RejectedLocation, StorageUnavailable
+from worker.errors import InspectorLost, NotSettled, RegistryUnavailable, RejectedEvent, RejectedLocation, StorageUnavailable
 from worker.records import SoFar
 from worker.verdict import RULES, Again, Reject, decide
 
@@ -65,6 +65,16 @@ def test_what_does_not_answer_is_tried_four_times_with_growing_pauses(error: Exc
         (8.0, True),
     ]
     assert decide(error, SoFar(failed=4), 60.0) == Reject(reason, f"{error} (tried 4 times)")
+
+
+@pytest.mark.parametrize(("cause", "tries"), [("memory", 2), ("time", 2), ("crashed", 4)])
+def test_a_lost_inspection_is_tried_again_but_only_once_where_it_reached_a_limit(cause: str, tries: int) -> None:
+    error = InspectorLost(cause, "it was ended")
+    last_but_one = decide(error, SoFar(failed=tries - 1), 60.0)
+    assert isinstance(last_but_one, Again)
+    assert (last_but_one.is_attempt, last_but_one.reason) == (True, "inspector-lost")
+    words = f"the inspection was lost ({cause}): it was ended (tried {tries} times)"
+    assert decide(error, SoFar(failed=tries), 60.0) == Reject("inspector-lost", words)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from google.protobuf.message import DecodeError
 
 from detectors.errors import TreeError, TreeLimit
 from detectors.scan import Scan, scan
-from detectors.tree import MAX_FILES, FileEntry, MemoryTree, PassedOver, check_range
+from detectors.tree import MAX_FILES, FileEntry, FileTree, MemoryTree, PassedOver, check_range
 from worker.inspector.coding import decoded, encoded
 from worker.inspector.confine import CONVERSATION, Limits, confine
 from worker.inspector.frames import Channel, Gone, Late
@@ -52,8 +52,8 @@ from worker.inspector.questions import (
 FORK, KILL = b"F", b"K"
 NUMBER = struct.Struct("<q")
 
-READ_SECONDS = 120.0
-"""How long a child waits for bytes. A worker whose storage hangs for longer has lost its lease, and needs no child."""
+GAVE_UP = 3
+"""Exit status of a child that waited in vain for bytes, so that none is left behind where the worker's storage hangs."""
 
 MAX_TRACEBACK_CHARACTERS = 8_000
 
@@ -177,26 +177,31 @@ def _live(conversation: int, server: int, limits: Limits) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGXCPU, signal.SIG_DFL)
         confine(conversation, server, limits)
-        _inspect_all(Channel(socket.socket(fileno=CONVERSATION)))
+        inspect_all(Channel(socket.socket(fileno=CONVERSATION)), limits.wait_seconds)
+    except Gone:
         status = 0
+    except Late:
+        status = GAVE_UP
     finally:
         os._exit(status)
 
 
-def _inspect_all(channel: Channel) -> None:
-    """Inspect what is asked, one after the other, until the worker hangs up."""
+def inspect_all(channel: Channel, wait_seconds: float) -> NoReturn:
+    """Inspect what is asked, one after the other.
+
+    Raises:
+        Gone: the worker has hung up.
+        Late: it did not give the bytes that were asked for within *wait_seconds*.
+    """
     while True:
-        try:
-            _, question = channel.receive(TO_CHILD_FIRST)
-            _inspect(channel, decoded(question, Question, MAX_QUESTION_NODES))
-        except (Gone, Late):
-            return
+        _, question = channel.receive(TO_CHILD_FIRST)
+        _inspect(channel, decoded(question, Question, MAX_QUESTION_NODES), wait_seconds)
 
 
-def _inspect(channel: Channel, question: Question) -> None:
+def _inspect(channel: Channel, question: Question, wait_seconds: float) -> None:
     """Inspect, and say how it went."""
     try:
-        channel.send(*_answer(channel, question))
+        channel.send(*_answer(RemoteTree(channel, question, wait_seconds), question))
     except (Gone, Late):
         raise
     except MemoryError:
@@ -205,10 +210,10 @@ def _inspect(channel: Channel, question: Question) -> None:
         channel.send(BUG, traceback.format_exc()[-MAX_TRACEBACK_CHARACTERS:].encode("utf-8", "backslashreplace"))
 
 
-def _answer(channel: Channel, question: Question) -> tuple[bytes, bytes]:
+def _answer(tree: FileTree, question: Question) -> tuple[bytes, bytes]:
     """Return the letter and the body of the answer."""
     try:
-        found = encoded(scan(RemoteTree(channel, question), question.declared_type, question.entries), Scan)
+        found = encoded(scan(tree, question.declared_type, question.entries), Scan)
         if len(found) > MAX_ANSWER_BYTES:
             raise TreeLimit("", f"what was found takes {len(found)} bytes (limit MAX_ANSWER_BYTES)")
     except TreeError as exc:
@@ -219,10 +224,10 @@ def _answer(channel: Channel, question: Question) -> tuple[bytes, bytes]:
 class RemoteTree:
     """A tree whose bytes another process reads."""
 
-    def __init__(self, channel: Channel, question: Question, read_seconds: float = READ_SECONDS) -> None:
+    def __init__(self, channel: Channel, question: Question, wait_seconds: float) -> None:
         self._channel = channel
         self._question = question
-        self._read_seconds = read_seconds
+        self._wait_seconds = wait_seconds
 
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:
@@ -247,7 +252,7 @@ class RemoteTree:
 
     def _ask(self, path: str, start: int, stop: int) -> bytes:
         self._channel.send(READ, encoded(Range(path, start, stop), Range))
-        kind, body = self._channel.receive(TO_CHILD, self._read_seconds)
+        kind, body = self._channel.receive(TO_CHILD, self._wait_seconds)
         if kind == ERROR:
             error: TreeError | None = decoded(body, Trouble).error()
             assert error is not None, body

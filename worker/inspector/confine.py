@@ -26,11 +26,15 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a child may use in its life: bytes of address space, seconds of processor time, open descriptors."""
+    """What a child may use in its life: bytes of address space, seconds of processor time, open descriptors.
+
+    wait_seconds is how long it waits for bytes that it asked for. A worker whose storage hangs for longer has lost its lease.
+    """
 
     memory_bytes: int = 2 << 30
     cpu_seconds: int = 1200
     descriptors: int = 32
+    wait_seconds: float = 120.0
 
 
 def confine(conversation: int, parent: int, limits: Limits) -> None:

@@ -32,7 +32,7 @@ from detectors.scan import Read, Scan, judge
 from detectors.tree import FileEntry, FileTree, RemarksOnListing
 from detectors.wrapped_tree import CountingTree
 from worker.errors import InspectorLost
-from worker.inspector.child import FORK, KILL, NUMBER
+from worker.inspector.child import FORK, GAVE_UP, KILL, NUMBER
 from worker.inspector.coding import BadText, decoded, encoded
 from worker.inspector.confine import Limits
 from worker.inspector.frames import BadFrame, Channel, Gone, Late
@@ -306,6 +306,8 @@ def _in_words(status: int | None) -> InspectorLost:
     """Return what the wait status of a child means; None where nobody could tell."""
     if status is None:
         return InspectorLost("crashed", "it is gone, and its server does not say how")
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == GAVE_UP:
+        return InspectorLost("crashed", "it gave up waiting for bytes; the storage answers too slowly")
     if not os.WIFSIGNALED(status):
         return InspectorLost("crashed", f"it ended with exit status {os.waitstatus_to_exitcode(status)}")
     number = os.WTERMSIG(status)
