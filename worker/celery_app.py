@@ -10,8 +10,8 @@ never noticed.
 from __future__ import annotations
 
 import os
-import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from kombu import Queue
 
 from worker.bootstrap import embedded
 from worker.doorbell import QUEUE, SWEEP_TASK, TASK, CeleryDoorbell
-from worker.errors import WorkerError
 from worker.runner import Runner
 from worker.settings import Settings, load
+from worker.sweeper import sweep_for
 
 SOFT_LIMIT_SECONDS = 3300
 HARD_LIMIT_SECONDS = 3600
@@ -130,28 +130,24 @@ def _close(**_: Any) -> None:
 
 
 class Sweeper(bootsteps.StartStopStep):
-    """Sweeps in the worker's own process for as long as it runs, whether its children work or hang."""
+    """Sweeps beside the worker for as long as it runs, whether its children work or hang.
+
+    In a process of its own: the worker forks its children again and again, and a thread that just then holds a lock would
+    leave it locked in them for ever.
+    """
 
     def __init__(self, parent: Any, **options: Any) -> None:
-        self._stop = threading.Event()
+        self._process = get_context("spawn").Process(target=sweep_for, args=(os.getpid(),), name="sweeper", daemon=True)
         super().__init__(parent, **options)
 
     def start(self, parent: Any) -> None:
         """Begin to sweep."""
-        threading.Thread(target=self._run, name="sweeper", daemon=True).start()
+        self._process.start()
 
     def stop(self, parent: Any) -> None:
-        """Stop before the next sweep."""
-        self._stop.set()
-
-    def _run(self) -> None:
-        with embedded(os.environ, Path.cwd(), role="sweep") as service:
-            runner = Runner(service.borders(), service.owner, CeleryDoorbell(app, service.living_workers).ring)
-            with service.seen_as_worker():
-                while not self._stop.is_set():
-                    with suppress(WorkerError):
-                        runner.sweep()
-                    self._stop.wait(runner.sweep_seconds)
+        """Stop sweeping."""
+        self._process.terminate()
+        self._process.join()
 
 
 app.steps["worker"].add(Sweeper)

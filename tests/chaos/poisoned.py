@@ -1,4 +1,4 @@
-"""A worker in which a file named `poison` kills the process that looks at it: what a bug in a parser would do.
+"""A worker in which a file named `poison` kills the process that is about to store it: what a bug of ours would do.
 
 `python -m tests.chaos.poisoned ARGUMENTS` is `modelport ARGUMENTS` otherwise.
 """
@@ -8,24 +8,22 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
 from typing import Any
 
-from detectors.scan import Scan
-from detectors.tree import FileEntry, FileTree
 from worker import ingest
 from worker.cli import main
+from worker.records import Look
 
-healthy_scan = ingest.scan
+healthy_keep = ingest._keep
 
 
-def scan(tree: FileTree, declared: Any, entries: Sequence[FileEntry]) -> Scan:
-    if any(entry.path == "poison" for entry in entries):
+def keep(ingestion: Any, location: Any, tree: Any, look: Look, *more: Any) -> Any:
+    if any(entry.path == "poison" for entry in look.entries):
         os.kill(os.getpid(), signal.SIGKILL)
-    return healthy_scan(tree, declared, entries)
+    return healthy_keep(ingestion, location, tree, look, *more)
 
 
 if __name__ == "__main__":
-    ingest.scan = scan
+    ingest._keep = keep
     sys.argv[0] = "modelport"
     main()

@@ -64,6 +64,10 @@ class Stack:
         self.workers.append(worker)
         return worker
 
+    def log(self) -> str:
+        """Return the end of what the workers said."""
+        return (self.folder / "workers.log").read_text(errors="replace")[-3000:]
+
     def kill_workers(self) -> None:
         """Kill every worker and its children at once, as a power cut would."""
         for worker in self.workers:
