@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import islice
 
 from detectors import checkpoint, custom, graph_def, onnx, saved_model, weights
 from detectors.detection import Contents, Detector, detect
@@ -115,6 +116,9 @@ class Scan:
         return self.models[0] if self.models else None
 
 
+MAX_PROBES = 10_000
+"""Files of models, not read otherwise, that are tried; a second on a local disk. A model has some thousands at the most."""
+
 UNSEEN = Scan((), Metrics(), Metadata(), (), Coverage(0, (), ()), Read(0, 0, 0.0), Verdict.INCONCLUSIVE)
 """The scan of a path that was never looked at."""
 
@@ -139,9 +143,9 @@ def scan(
     counting = CountingTree(tree)
     contents = Contents(counting, tree.files() if entries is None else entries)
     passed_over = tree.passed_over if isinstance(tree, RemarksOnListing) else ()
-    models = _with_primary(
-        [_look(detector, contents, found) for detector, found in detect(contents, _table(declared))], declared
-    )
+    looked_at = [_look(detector, contents, found) for detector, found in detect(contents, _table(declared))]
+    models = _with_primary([_without_the_unknown(model, passed_over) for model in looked_at], declared)
+    _probe(contents, counting, models)
     metadata = read_metadata(contents, declared, _detected_type(models))
     metrics = read_metrics(contents, metadata)
     findings = (
@@ -209,6 +213,27 @@ def _look(detector: Detector, contents: Contents, detection: Detection) -> Model
     except (ModelLimit, Unreadable) as exc:
         extraction = replace(_unextracted(contents, detection, Completeness()), unread=((exc.path, exc.reason),))
     return Model(detection, extraction, primary=False)
+
+
+def _probe(contents: Contents, counting: CountingTree, models: Iterable[Model]) -> None:
+    """Read one byte of each model's files of which nothing was read, so that one that may not be read is not taken for read."""
+    unread = (path for model in models for path in model.detection.files if not counting.was_read(path))
+    for path in islice(unread, MAX_PROBES):
+        try:
+            counting.read(path, 0, 1)
+        except Unreadable as exc:
+            contents.unread[path] = exc.reason
+
+
+def _without_the_unknown(model: Model, passed_over: Iterable[PassedOver]) -> Model:
+    """Return *model* without what is called missing only because its folder may not be listed: that is not known."""
+    closed = tuple(f"{one.path}/" for one in passed_over if one.why is Passed.UNREADABLE)
+    completeness = model.extraction.completeness
+    if not closed or completeness.state is not State.INCOMPLETE:
+        return model
+    known = tuple(problem for problem in completeness.problems if not f"{problem.path}/".startswith(closed))
+    what_is_known = Completeness(State.INCOMPLETE, known) if known else Completeness()
+    return replace(model, extraction=replace(model.extraction, completeness=what_is_known))
 
 
 def _unextracted(contents: Contents, detection: Detection, completeness: Completeness) -> Extraction:

@@ -30,6 +30,10 @@ class CountingTree:
         """How many different files were read, in whole or in part."""
         return len(self._touched)
 
+    def was_read(self, path: str) -> bool:
+        """Tell whether any of the file *path* was read."""
+        return path in self._touched
+
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:
         """What the tree inside passed over; nothing where it cannot say."""

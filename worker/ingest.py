@@ -20,11 +20,11 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from detectors.checks import shard_checks
-from detectors.errors import TreeChanged, TreeError
+from detectors.errors import TreeChanged, TreeError, Unreadable
 from detectors.facts import State
 from detectors.report import scan_report, to_json
 from detectors.scan import RULES_VERSION, Scan, with_problems, worst_state
-from detectors.tree import FileTree, RemarksOnListing, readable
+from detectors.tree import FileTree, Passed, RemarksOnListing, readable
 from worker.errors import LeaseLost, NothingThere, NotSettled, RegistryUnavailable, StorageUnavailable
 from worker.heartbeat import BeatingTree, Heartbeat
 from worker.lifecycle import LEASE_SECONDS
@@ -238,11 +238,15 @@ def _settled(tree: FileTree, ingestion: Ingestion, quiet_seconds: float, borders
 
     Raises:
         NotSettled: it has not rested for the quiet period yet.
+        Unreadable: a folder may not be listed, so nobody knows what would be kept.
     """
     look = _look(tree, borders.clock.now().timestamp())
     decision = settle(ingestion.rest, look, quiet_seconds, ingestion.event.files)
     if isinstance(decision, Wait):
         raise NotSettled(decision.seconds, decision.reason, decision.since)
+    closed = next((one for one in look.passed_over if one.why is Passed.UNREADABLE), None)
+    if closed is not None:
+        raise Unreadable(closed.path, closed.reason)
     return look
 
 

@@ -96,6 +96,8 @@ def show_outcome(console: Console, ingestion: Mapping[str, Any], version: Mappin
     word = "registered" if answer == "created" else "unchanged"
     line = Text.assemble((word, "green"), " ", (f"{clean(version['name'])}@{version['number']}", "bold"), "  ")
     console.print(line.append(version["id"], "cyan").append(f"  {size(version['sizeBytes'])}"))
+    if answer == "unchanged":
+        console.print(Text(clean(ingestion["message"]), "dim"))
     if version.get("duplicateOf"):
         console.print(Text(f"equal to {version['duplicateOf']} of another experiment", "dim"))
 
@@ -356,7 +358,8 @@ def _coverage(report: Mapping[str, Any]) -> RenderableType:
     lines += [
         Text(clean(f"not read  {note['path']}: {note['reason']}"), "yellow") for note in coverage["inconclusive"][:MOST_FILES]
     ]
-    cost = f"looked at {size(read['bytes'])} of {read['files']} files in {duration(read['seconds'])}"
+    files = f"{read['files']} file{'' if read['files'] == 1 else 's'}"
+    cost = f"read {size(read['bytes'])} of {files} in {duration(read['seconds'])}"
     return Group(*lines, Text(cost, "dim"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from detectors.errors import DetectorError, TreeChanged, TreeError, TreeUnavaila
 from detectors.facts import ModelType, Problem, State
 from detectors.local_tree import LocalTree
 from detectors.scan import Scan, Verdict, scan, with_problems, worst_state
-from detectors.tree import MemoryTree, Passed, PassedOver
+from detectors.tree import FileEntry, MemoryTree, Passed, PassedOver
 from detectors.wrapped_tree import FlakyTree
 from tests.builders import onnx
 
@@ -226,3 +227,42 @@ def test_any_bytes_give_a_scan(files: dict[str, bytes]) -> None:
     except DetectorError as exc:
         raise AssertionError(f"a memory tree has no trouble of its own, found {exc!r}") from exc
     assert found.verdict in Verdict
+
+
+class Closed:
+    """A tree some files of which may not be read and one folder of which may not be listed, as for a user who is not root."""
+
+    def __init__(self, files: dict[str, bytes], unreadable: str = "", unlisted: str = "") -> None:
+        self._tree = MemoryTree({path: data for path, data in files.items() if not unlisted or not path.startswith(unlisted)})
+        self._unreadable = unreadable
+        self._unlisted = unlisted
+
+    @property
+    def passed_over(self) -> tuple[PassedOver, ...]:
+        return (PassedOver(self._unlisted, Passed.UNREADABLE, "may not be listed"),) if self._unlisted else ()
+
+    def files(self) -> Iterator[FileEntry]:
+        return self._tree.files()
+
+    def read(self, path: str, start: int, stop: int) -> bytes:
+        if path == self._unreadable:
+            raise Unreadable(path, "may not be read")
+        return self._tree.read(path, start, stop)
+
+
+EXPORT = EXAMPLE / "1767261900"
+FILES = {path.relative_to(EXPORT).as_posix(): path.read_bytes() for path in EXPORT.rglob("*") if path.is_file()}
+
+
+def test_what_was_not_read_is_never_clean() -> None:
+    for path in FILES:
+        found = scan(Closed(FILES, unreadable=path))
+        assert found.verdict is not Verdict.CLEAN, path
+        assert path in {note.path for note in found.coverage.inconclusive}, path
+
+
+def test_what_lies_in_a_folder_that_may_not_be_listed_is_not_known_to_be_missing() -> None:
+    found = scan(Closed(FILES, unlisted="variables"))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert [model.extraction.completeness.problems for model in found.models] == [()]
+    assert [note.path for note in found.coverage.inconclusive] == ["variables"]
