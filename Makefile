@@ -6,7 +6,7 @@ MARK := .venv/.made
 EXAMPLE := examples/digits
 MODELSCAN := .venv-modelscan
 
-.PHONY: demo test test-all lint bench protos reference clean
+.PHONY: demo test test-all lint bench chaos protos reference clean
 
 demo: $(MARK)/base            ## set up, ingest the example run, and show what was registered
 	$(BIN)/modelport ingest $(EXAMPLE) --project examples --experiment digits
@@ -26,6 +26,9 @@ lint: $(MARK)/test            ## style, types, and who may import whom
 
 bench: $(MARK)/test $(MODELSCAN)/.made    ## ratios against the tools of today, into benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
+
+chaos: $(MARK)/test           ## faults at full length, told in figures; SCALE=0.1 for a tenth
+	$(BIN)/python -m tests.chaos --scale $(or $(SCALE),1)
 
 protos: $(MARK)/test          ## generate the modules of detectors/protos again
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. detectors/protos/*.proto

@@ -10,6 +10,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ class Embedded:
             quiet_seconds=self._quiet_seconds,
             patience_seconds=self.settings.settle_timeout_seconds,
             lease_seconds=self.settings.lease_seconds,
+            file_time=time.time,
             step=step,
             expect=expect,
             progress=progress,

@@ -64,8 +64,9 @@ Step = Callable[[str], None]
 class Borders:
     """Everything outside that the use case touches, and the plain values that steer it.
 
-    is_dead tells whether the owner of an ingestion is known to have ended; its lease need not be waited for. expect is told
-    how many bytes will be read for good, progress how many were.
+    file_time is the clock by which this machine's files change, None where it is the registry's. is_dead tells whether the
+    owner of an ingestion is known to have ended; its lease need not be waited for. expect is told how many bytes will be
+    read for good, progress how many were.
     """
 
     registry: Registry
@@ -79,6 +80,7 @@ class Borders:
     quiet_seconds: Callable[[Location], float]
     patience_seconds: float
     lease_seconds: float = LEASE_SECONDS
+    file_time: Callable[[], float] | None = None
     step: Step = lambda name: None
     expect: Callable[[int], None] = lambda size: None
     progress: Callable[[int], None] = lambda count: None
@@ -240,7 +242,8 @@ def _settled(tree: FileTree, ingestion: Ingestion, quiet_seconds: float, borders
         NotSettled: it has not rested for the quiet period yet.
         Unreadable: a folder may not be listed, so nobody knows what would be kept.
     """
-    look = _look(tree, borders.clock.now().timestamp())
+    at = borders.clock.now().timestamp() if borders.file_time is None else borders.file_time()
+    look = _look(tree, at)
     decision = settle(ingestion.rest, look, quiet_seconds, ingestion.event.files)
     if isinstance(decision, Wait):
         raise NotSettled(decision.seconds, decision.reason, decision.since)
