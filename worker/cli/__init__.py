@@ -34,9 +34,11 @@ from worker.cli.common import (
     TYPE,
     USAGE,
     complain,
+    emit,
     printable,
     progress_bar,
     say,
+    tell,
     terminal,
     write,
 )
@@ -50,11 +52,14 @@ def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -
     if wanted:
         from importlib.metadata import version
 
-        click.echo(f"modelport {version('modelport')}")
+        say(f"modelport {version('modelport')}")
         context.exit(OK)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+HELP_OPTIONS = {"-h", "--help"}
+
+
+@click.group(context_settings={"help_option_names": sorted(HELP_OPTIONS, key=len)})
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version and exit."
 )
@@ -303,16 +308,17 @@ def run(arguments: list[str]) -> int:
         result = app(arguments, prog_name="modelport", standalone_mode=False)
         return result if isinstance(result, int) else OK
     except click.exceptions.NoArgsIsHelpError as exc:
-        click.echo(exc.format_message())
+        emit(exc.format_message() + "\n")
         return USAGE
     except click.ClickException as exc:
         return _complain_of_usage(exc)
     except (click.Abort, KeyboardInterrupt):
         complain("stopped")
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+    except SystemExit:  # click's answer where nobody reads the help text, which it writes by itself
+        if HELP_OPTIONS & set(arguments):
+            return OK
+        raise
     except Exception as exc:  # noqa: BLE001 - the last resort: told as a bug, never as a traceback
         return _complain_of(exc)
 
@@ -321,8 +327,8 @@ def _complain_of_usage(exc: click.ClickException) -> int:
     """Say how the command is used and what was wrong, on a line that whatever was typed cannot break."""
     context = exc.ctx if isinstance(exc, click.UsageError) else None
     if context is not None:
-        click.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n", err=True)
-    click.echo(f"Error: {printable(exc.format_message())}", err=True)
+        tell(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n\n")
+    tell(f"Error: {printable(exc.format_message())}\n")
     return USAGE
 
 

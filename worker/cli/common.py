@@ -1,16 +1,18 @@
 """What all commands share: their options, and how a result is written.
 
 JSON goes to stdout alone; text is tables for people, without colours where nobody looks; progress and errors go to stderr.
+What is written is flushed at once, so that a reader who went away or a full disk is met here, and not at the exit.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -28,6 +30,28 @@ def _given(context: click.Context, parameter: click.Parameter, value: str) -> st
     return value
 
 
+def _writable(context: click.Context, parameter: click.Parameter, output: Path | None) -> Path | None:
+    """Return *output* where the result can go there, so that no work is done in vain.
+
+    Raises:
+        BadParameter: no file can be written there.
+        OSError: no file is named, and stdout is closed.
+    """
+    if output is None:
+        _open_stdout()
+    elif not output.name:
+        raise click.BadParameter("expected a file, found nothing")
+    elif not output.exists() and not output.parent.is_dir():
+        raise click.BadParameter(f"{output.parent} is no folder; make it first, or name another file")
+    elif not output.exists() and not _may_be_written(output.parent):
+        raise click.BadParameter(f"no file can be made in {output.parent}; name another one")
+    return output
+
+
+def _may_be_written(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
 PATH = click.argument("path", callback=_given)
 MODEL = click.argument("model")
 TYPE = click.option("--type", "declared", type=TYPES, help="What the model is said to be.")
@@ -37,7 +61,12 @@ SKIPPED = click.option("--allow-skipped", is_flag=True, help="Exit 0 although a 
 FORMAT = click.option(
     "--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to write it."
 )
-OUTPUT = click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to this file.")
+OUTPUT = click.option(
+    "--output",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=_writable,
+    help="Write the result to this file.",
+)
 
 
 WIDE = 160
@@ -45,20 +74,82 @@ WIDE = 160
 
 
 def write(value: dict[str, Any], format: str, output: Path | None, show: Callable[[Console], None]) -> None:
-    """Write a result as JSON, or as *show* shows it, to stdout or to the file *output*."""
+    """Write a result as JSON, or as *show* shows it, to stdout or to the file *output*.
+
+    Raises:
+        OSError: it could not be written. What was to go to a file stands on stderr, so that no work is lost.
+    """
     if format == "json":
         text = json.dumps(value, indent=2, allow_nan=False) + "\n"
-    elif output is None and sys.stdout.isatty():
+    elif output is None and _open_stdout().isatty():
         from rich.console import Console
 
         return show(Console(highlight=False))
     else:
         text = _as_text(show)
     if output is None:
-        sys.stdout.write(text)
-    else:
-        output.write_text(text, encoding="utf-8")
+        return emit(text)
+    try:
+        _write_file(output, text)
+    except OSError as exc:
+        tell(text)
+        raise OSError(f"{output} could not be written: {exc.strerror or exc}; the result stands above") from exc
     return None
+
+
+def emit(text: str) -> None:
+    """Write *text* to stdout, all of it. Whoever closed the pipe has read enough, and the status stays the command's own.
+
+    Raises:
+        OSError: stdout is closed, or what is behind it takes no more.
+    """
+    stdout = _open_stdout()
+    try:
+        stdout.write(text)
+        stdout.flush()
+    except BrokenPipeError:
+        discard_rest(stdout)
+    except OSError as exc:
+        discard_rest(stdout)
+        raise OSError(f"the result could not be written: {exc.strerror or exc}") from exc
+
+
+def discard_rest(stream: TextIO) -> None:
+    """Let *stream* lead to nowhere: what its buffer still holds would fail once more at the exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _open_stdout() -> TextIO:
+    """Return stdout, which is None in a process that was started without one.
+
+    Raises:
+        OSError: it is closed.
+    """
+    stdout: TextIO | None = sys.stdout
+    if stdout is None:
+        raise OSError("standard output is closed; there is nowhere to write the result")
+    return stdout
+
+
+def _write_file(output: Path, text: str) -> None:
+    """Put *text* in the place of *output* at once, so that nobody reads half of it. A pipe or a device stays what it is."""
+    from secrets import token_hex
+    from shutil import copymode
+
+    target = Path(os.path.realpath(output))
+    if (output.exists() and not output.is_file()) or not _may_be_written(target.parent):
+        output.write_text(text, encoding="utf-8", errors="backslashreplace")
+        return
+    incoming = target.with_name(f".modelport-{token_hex(8)}.part")
+    try:
+        incoming.write_text(text, encoding="utf-8", errors="backslashreplace")
+        if target.exists():
+            copymode(target, incoming)
+        incoming.replace(target)
+    finally:
+        incoming.unlink(missing_ok=True)
 
 
 def _as_text(show: Callable[[Console], None]) -> str:
@@ -75,7 +166,7 @@ def _as_text(show: Callable[[Console], None]) -> str:
 @contextmanager
 def progress_bar() -> Iterator[tuple[Callable[[str], None], Callable[[int], None], Callable[[int], None]]]:
     """Give (step, expected bytes, bytes read) that draw a progress bar on stderr where that is a terminal, or do nothing."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield (lambda name: None), (lambda size: None), (lambda count: None)
         return
     from rich.console import Console
@@ -99,13 +190,25 @@ def terminal() -> Any:
 
 
 def say(sentence: str) -> None:
-    """Write *sentence* to stdout."""
-    print(printable(sentence))
+    """Write *sentence* to stdout, as `emit` does."""
+    emit(printable(sentence) + "\n")
 
 
 def complain(sentence: str) -> None:
     """Write *sentence* to stderr."""
-    print(f"modelport: {printable(sentence)}", file=sys.stderr)
+    tell(f"modelport: {printable(sentence)}\n")
+
+
+def tell(text: str) -> None:
+    """Write *text* to stderr; where nobody reads that, there is nobody to tell it to."""
+    stderr: TextIO | None = sys.stderr
+    if stderr is not None:
+        try:
+            stderr.write(text)
+            stderr.flush()
+        except OSError:
+            with suppress(OSError):
+                discard_rest(stderr)
 
 
 def printable(text: str) -> str:
