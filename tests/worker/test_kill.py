@@ -159,7 +159,7 @@ def audit_after_next_run(home: Path, run: Path, calls: int, mode: StoreMode) -> 
         (version,) = borders.registry.versions(VersionQuery(limit=10))
         assert version == outcome.version
         assert unended(home) == [], calls
-        assert [check.state for check in checks_of(borders)] == ["ok"] * 4, calls
+        assert {check.state for check in checks_of(borders)} == {"ok"}, calls
         expected = {
             str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in run.rglob("*")
