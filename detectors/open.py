@@ -1,7 +1,8 @@
 """Opening a path that a person named: a folder is its tree, a file is the model that it belongs to.
 
 A lone file is looked at by itself. Only when it names other files (the shards of an index, external data) is its folder
-listed, and of that only the files of the same model are shown. The path itself may be a link; below it none is followed.
+listed, and of that only the files of the same model are shown, with the links in its own folders. The path itself may be a
+link; below it none is followed.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from detectors.detection import Contents, detect
+from detectors.detection import Contents, detect, folder_of
 from detectors.errors import TreeLimit, TreeUnavailable
-from detectors.facts import ModelType, State
+from detectors.facts import Detection, ModelType, State
 from detectors.local_tree import LocalTree
 from detectors.scan import DETECTORS, Scan, scan, worst_state
 from detectors.tree import FileTree, readable
@@ -33,13 +34,14 @@ def open_path(path: str | os.PathLike[str]) -> Iterator[FileTree]:
         with LocalTree(path) as tree:
             yield tree
         return
-    folder, name = os.path.split(os.path.realpath(path))
-    with LocalTree.of_file(os.path.realpath(path)) as alone:
+    file = os.path.realpath(path)
+    folder, name = os.path.split(file)
+    with LocalTree.of_file(file) as alone:
         if _is_whole(scan(alone)):
             yield alone
             return
     with LocalTree(folder) as around:
-        yield SubTree(around, _model_of(around, name))
+        yield _model_of(around, name)
 
 
 def scan_path(path: str | os.PathLike[str], declared: ModelType | None = None) -> Scan:
@@ -58,14 +60,22 @@ def scan_path(path: str | os.PathLike[str], declared: ModelType | None = None) -
 
 
 def _is_whole(found: Scan) -> bool:
-    return bool(found.models) and worst_state(found) is State.COMPLETE
+    """Tell whether the scan of a lone file shows all of its model: it is complete, and not a folder with more in it."""
+    return bool(found.models) and worst_state(found) is State.COMPLETE and all(model.detection.root for model in found.models)
 
 
-def _model_of(around: FileTree, name: str) -> frozenset[str]:
-    """Return the files of the model that the file *name* belongs to; the file alone where it belongs to none."""
+def _model_of(around: FileTree, name: str) -> SubTree:
+    """Return the tree of the model that the file *name* belongs to; of the file alone where it belongs to none."""
     try:
         found = detect(Contents(around, around.files()), DETECTORS)
     except TreeLimit:
-        return frozenset({name})
-    files = (detection.files for _, detection in found if name in detection.files)
-    return frozenset(next(files, (name,)))
+        return SubTree(around, {name})
+    model = next((detection for _, detection in found if name in detection.files), None)
+    return SubTree(around, {name}) if model is None else SubTree(around, model.files, _own_folders(model))
+
+
+def _own_folders(model: Detection) -> frozenset[str]:
+    """Return the folders of *model*: the whole tree where it is one itself, else those below the top that it has files in."""
+    if not model.root:
+        return frozenset({""})
+    return frozenset(folder_of(path) for path in model.files) - {""}

@@ -83,11 +83,21 @@ class FlakyTree:
 
 
 class SubTree:
-    """Only the files *paths* of another tree; the rest is neither listed nor read. Links and the like are not told."""
+    """Only the files *paths* of another tree; the rest is neither listed nor read.
 
-    def __init__(self, tree: FileTree, paths: Iterable[str]) -> None:
+    Links and the like are told where they lie in one of *folders* or below it ("" is the whole tree), as far as the tree
+    inside tells them; what else was passed over is not this tree's.
+    """
+
+    def __init__(self, tree: FileTree, paths: Iterable[str], folders: Iterable[str] = ()) -> None:
         self._tree = tree
         self._paths = frozenset(paths)
+        self._beginnings = tuple(folder and folder + "/" for folder in folders)
+
+    @property
+    def passed_over(self) -> tuple[PassedOver, ...]:
+        """What the tree inside passed over in the chosen folders."""
+        return tuple(one for one in _passed_over(self._tree) if one.path.startswith(self._beginnings))
 
     def files(self) -> Iterator[FileEntry]:
         """Yield the chosen files, as far as the tree inside lists them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,8 @@ from detectors.errors import TreeUnavailable, Unreadable
 from detectors.facts import ModelType
 from detectors.local_tree import LocalTree
 from detectors.open import open_path, scan_path
-from detectors.scan import scan
-from tests.builders import onnx
+from detectors.scan import Verdict, scan
+from tests.builders import onnx, saved_model
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 
@@ -66,8 +67,6 @@ def test_a_file_of_no_model_is_itself(tmp_path: Path) -> None:
 def test_nothing_and_nonfiles_are_told(tmp_path: Path) -> None:
     with pytest.raises(TreeUnavailable, match="there is nothing at this path"), open_path(tmp_path / "missing"):
         pass
-    import os
-
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(Unreadable), open_path(tmp_path / "fifo"):
         pass
@@ -101,3 +100,34 @@ def test_the_folder_of_a_lone_file_is_not_listed(tmp_path: Path, monkeypatch: py
     shutil.copy(EXAMPLE / "digits.onnx", tmp_path / "digits.onnx")
     monkeypatch.chdir(tmp_path)
     assert names(Path("digits.onnx")) == ["digits.onnx"]
+
+
+def outside_links(path: Path) -> list[str]:
+    return [finding.path for finding in scan_path(path).findings if finding.rule == "link-outside"]
+
+
+@pytest.mark.parametrize("link", ["link", "variables/link", "assets/deep/link"])
+def test_a_saved_model_shows_the_same_links_by_its_file_and_by_its_folder(link: str, tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    shutil.copytree(EXAMPLE / "1767261900", model)
+    (model / link).parent.mkdir(parents=True, exist_ok=True)
+    (model / link).symlink_to("/etc/passwd")
+    assert outside_links(model) == outside_links(model / "saved_model.pb") == [link]
+    assert scan_path(model / "saved_model.pb").verdict is scan_path(model).verdict is Verdict.FINDINGS
+
+
+def test_a_saved_model_that_is_whole_without_its_folder_is_looked_at_with_it(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(saved_model.saved_model(saved_model.meta_graph()))
+    (tmp_path / "variables").symlink_to("/etc")
+    assert outside_links(tmp_path) == outside_links(tmp_path / "saved_model.pb") == ["variables"]
+
+
+def test_links_beside_a_model_of_several_files_are_not_its_own_and_those_in_its_folders_are(tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "w.bin").write_bytes(bytes(24))
+    for place in ("", "weights/", "other/"):
+        (tmp_path / place).mkdir(exist_ok=True)
+        (tmp_path / f"{place}link").symlink_to("/etc/passwd")
+    initializer = onnx.external_tensor(location="weights/w.bin", offset="0", length="24")
+    (tmp_path / "m.onnx").write_bytes(onnx.model(onnx.small_graph(initializers=[initializer])))
+    assert outside_links(tmp_path / "m.onnx") == ["weights/link"]
