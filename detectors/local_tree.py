@@ -25,7 +25,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Self
 
-from detectors.beneath import FILE_FLAGS, FOLDER_FLAGS, open_beneath
+from detectors.beneath import FILE_FLAGS, FOLDER_FLAGS, PASSAGE_FLAGS, open_beneath
 from detectors.errors import TreeChanged, TreeError, TreeLimit, TreeUnavailable, Unreadable
 from detectors.tree import MAX_FILES, FileEntry, Passed, PassedOver, check_range, readable
 
@@ -47,6 +47,9 @@ MAX_OPEN_FILES = 16
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ESRCH})
 """ESRCH: a file of /proc whose process has ended."""
 
+SWAPPED = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EXDEV})
+"""What the opening of a folder without following links says where something else has taken its place."""
+
 REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENODEV, errno.EINVAL})
 """ENXIO and ENODEV: a socket or a device that nobody serves has taken the place of the file. EINVAL: a file of /proc or /sys
 that is none to be read like this."""
@@ -55,17 +58,20 @@ that is none to be read like this."""
 class LocalTree:
     """The regular files below a folder of this machine, seen through one handle that is opened once.
 
-    *root* itself may be reached through links; below it none is followed. Use it as a context manager, or `close` it.
+    *root* itself may be reached through links; below it none is followed. Where it is to lie *beneath* a folder, which then
+    may be reached through links, none is followed on the way from there either; both are absolute names without links, as
+    `os.path.realpath` gives them. Use it as a context manager, or `close` it.
 
     Raises:
-        Unreadable: *root* is not a folder, or may not be listed.
+        Unreadable: *root* is not a folder, may not be listed, or does not lie where it is to.
+        TreeChanged: a folder on the way from *beneath* was swapped for a link.
         TreeUnavailable: there is nothing at *root*, or the storage did not answer.
     """
 
-    def __init__(self, root: str | os.PathLike[str], max_files: int = MAX_FILES) -> None:
+    def __init__(self, root: str | os.PathLike[str], max_files: int = MAX_FILES, beneath: str | None = None) -> None:
         self._handle = -1
         self._name = os.fspath(root)
-        self._handle = _open_root(self._name)
+        self._handle = _open_root(self._name) if beneath is None else _open_root_beneath(beneath, self._name)
         self._max_files = max_files
         self._only: str | None = None
         self._listed: dict[str, FileEntry] = {}
@@ -73,10 +79,10 @@ class LocalTree:
         self._open = _OpenFiles()
 
     @classmethod
-    def of_file(cls, path: str | os.PathLike[str]) -> Self:
+    def of_file(cls, path: str | os.PathLike[str], beneath: str | None = None) -> Self:
         """Return the tree that holds the one file at *path*, under its own name; its neighbours are not listed."""
         folder, name = os.path.split(os.fspath(path))
-        tree = cls(folder or ".")
+        tree = cls(folder or ".", beneath=beneath)
         tree._only = name
         return tree
 
@@ -175,6 +181,25 @@ def _open_root(name: str) -> int:
     except PermissionError as exc:
         raise Unreadable("", f"{readable(name)} may not be listed: {exc.strerror}") from exc
     except OSError as exc:
+        raise TreeUnavailable("", f"{readable(name)} could not be opened: {exc.strerror}") from exc
+
+
+def _open_root_beneath(base: str, name: str) -> int:
+    """Return a handle of the folder *name*, reached from the folder *base* without following a link."""
+    way = os.path.relpath(name, base)
+    if way.split("/")[0] == "..":
+        raise Unreadable("", f"{readable(name)} lies outside {readable(base)}")
+    try:
+        handle = os.open(base, PASSAGE_FLAGS)
+        try:
+            return open_beneath(handle, way, os.O_RDONLY | FOLDER_FLAGS)
+        finally:
+            os.close(handle)
+    except OSError as exc:
+        if exc.errno in SWAPPED:
+            raise TreeChanged("", f"{readable(name)} or a folder above it was swapped for a link or a file") from exc
+        if exc.errno in REFUSED:
+            raise Unreadable("", f"{readable(name)} may not be listed: {exc.strerror}") from exc
         raise TreeUnavailable("", f"{readable(name)} could not be opened: {exc.strerror}") from exc
 
 

@@ -21,26 +21,30 @@ from detectors.wrapped_tree import SubTree
 
 
 @contextmanager
-def open_path(path: str | os.PathLike[str]) -> Iterator[FileTree]:
+def open_path(path: str | os.PathLike[str], beneath: str | None = None) -> Iterator[FileTree]:
     """Give the tree at *path* and close it afterwards.
+
+    *beneath* is a folder that it must lie in, whatever is swapped for a link meanwhile; both are then absolute names without
+    links, as `os.path.realpath` gives them.
 
     Raises:
         TreeUnavailable: there is nothing at *path*, or the storage did not answer.
-        Unreadable: it may not be read, or is neither a folder nor a regular file.
+        TreeChanged: a folder on the way from *beneath* was swapped for a link.
+        Unreadable: it may not be read, is neither a folder nor a regular file, or does not lie in *beneath*.
     """
     if not os.path.exists(path):
         raise TreeUnavailable("", f"{readable(os.fspath(path))}: there is nothing at this path")
     if not os.path.isfile(path):
-        with LocalTree(path) as tree:
+        with LocalTree(path, beneath=beneath) as tree:
             yield tree
         return
     file = os.path.realpath(path)
     folder, name = os.path.split(file)
-    with LocalTree.of_file(file) as alone:
+    with LocalTree.of_file(file, beneath) as alone:
         if _is_whole(scan(alone)):
             yield alone
             return
-    with LocalTree(folder) as around:
+    with LocalTree(folder, beneath=beneath) as around:
         yield _model_of(around, name)
 
 

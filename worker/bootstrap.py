@@ -93,7 +93,7 @@ class Embedded:
             RejectedLocation: as `open_location`; or the folder holds our own database or store, which never come to rest.
         """
         for own in (self.settings.database_folder, self.settings.store_folder):
-            if own is not None and own.is_relative_to(os.path.realpath(location.path)):
+            if own is not None and Path(os.path.realpath(own)).is_relative_to(os.path.realpath(location.path)):
                 raise RejectedLocation(f"{readable(location.path)} holds modelport's own files in {own}; name the run's folder")
         return open_location(location)
 
@@ -181,6 +181,9 @@ def _inspector(role: str, settings: Settings) -> Inspector:
 def open_location(location: Location) -> Iterator[FileTree]:
     """Open the files at *location*.
 
+    Where it has a root, they are opened from there without following a link, so that nothing outside is even listed,
+    whatever is swapped for a link meanwhile.
+
     Raises:
         NothingThere: there is nothing there.
         RejectedLocation: a link leads out of the allowed root.
@@ -188,17 +191,21 @@ def open_location(location: Location) -> Iterator[FileTree]:
     """
     if not os.path.lexists(location.path):
         raise NothingThere(f"{readable(location.path)}: there is nothing at this path")
-    _check_links(location)
-    with open_path(location.path) as tree:
+    if location.root is None:
+        opened = open_path(location.path)
+    else:
+        root = os.path.realpath(location.root)
+        opened = open_path(_without_links(location, root), beneath=root)
+    with opened as tree:
         yield tree
 
 
-def _check_links(location: Location) -> None:
-    """Raise where a link on the way to *location* leads out of the root that it must lie in."""
+def _without_links(location: Location, root: str) -> str:
+    """Return where *location* really is; raise where that is outside the folder *root*."""
     real = os.path.realpath(location.path)
-    root = os.path.realpath(location.root) if location.root is not None else "/"
     if real != root and not real.startswith(root.rstrip("/") + "/"):
         raise RejectedLocation(f"{readable(location.path)} leads to {readable(real)}, outside the allowed root {location.root}")
+    return real
 
 
 def migrate_database(environment: Mapping[str, str], folder: Path) -> str:

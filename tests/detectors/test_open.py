@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.errors import TreeUnavailable, Unreadable
+from detectors.errors import TreeChanged, TreeUnavailable, Unreadable
 from detectors.facts import ModelType
 from detectors.local_tree import LocalTree
 from detectors.open import open_path, scan_path
@@ -131,3 +131,41 @@ def test_links_beside_a_model_of_several_files_are_not_its_own_and_those_in_its_
     initializer = onnx.external_tensor(location="weights/w.bin", offset="0", length="24")
     (tmp_path / "m.onnx").write_bytes(onnx.model(onnx.small_graph(initializers=[initializer])))
     assert outside_links(tmp_path / "m.onnx") == ["weights/link"]
+
+
+@pytest.mark.parametrize("name", ["m", "m/model.onnx", "m/part.onnx", "."])
+def test_a_path_beneath_a_folder_is_opened_as_without_one(name: str, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "w.bin").write_bytes(bytes(24))
+    (tmp_path / "m" / "model.onnx").write_bytes(onnx.model())
+    initializer = onnx.external_tensor(location="w.bin", offset="0", length="24")
+    (tmp_path / "m" / "part.onnx").write_bytes(onnx.model(onnx.small_graph(initializers=[initializer])))
+    with open_path(tmp_path / name, beneath=str(tmp_path)) as tree:
+        assert [entry.path for entry in tree.files()] == names(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["m", "m/model.onnx", "m/deep", "m/deep/model.onnx"])
+def test_a_path_beneath_a_folder_is_not_reached_through_a_link(name: str, tmp_path: Path) -> None:
+    """Whoever opens has resolved the links before; one that is there now was put there in between."""
+    (tmp_path / "outside" / "deep").mkdir(parents=True)
+    for place in ("outside", "outside/deep"):
+        (tmp_path / place / "model.onnx").write_bytes(onnx.model())
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "m").symlink_to("../outside")
+    with pytest.raises((TreeChanged, Unreadable)), open_path(tmp_path / "root" / name, beneath=str(tmp_path / "root")):
+        pass
+
+
+def test_a_path_that_does_not_lie_beneath_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    with pytest.raises(Unreadable, match="lies outside"), open_path(tmp_path, beneath=str(tmp_path / "root")):
+        pass
+
+
+def test_a_folder_that_cannot_be_opened_beneath_another_leaves_no_handle(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for name in ("missing", "file/x"):
+        (tmp_path / "file").write_text("")
+        with pytest.raises((TreeUnavailable, TreeChanged)):
+            LocalTree(tmp_path / name, beneath=str(tmp_path))
+    assert len(os.listdir("/proc/self/fd")) == before

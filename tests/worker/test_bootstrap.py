@@ -1,23 +1,27 @@
-"""The composition root with PostgreSQL: the same service, and leases decide where nobody can tell who lives."""
+"""The composition root: how locations are opened; and with PostgreSQL the same service, where leases decide who lives."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from detectors.errors import TreeChanged, Unreadable
+from detectors.open import open_path
+from detectors.tree import FileTree
 from tests.builders import onnx
 from tests.contracts.registry import event
 from tests.servers.postgresql import PostgresServer
-from worker import filesystems
-from worker.bootstrap import embedded, examine, migrate_database
-from worker.errors import UnsafeHome
+from worker import bootstrap, filesystems
+from worker.bootstrap import embedded, examine, migrate_database, open_location
+from worker.errors import RejectedLocation, UnsafeHome
 from worker.ingest import ingest
 from worker.lifecycle import LEASE_SECONDS
-from worker.records import IngestionState, VersionQuery
+from worker.records import IngestionState, Location, StoreMode, VersionQuery
 
 
 @pytest.fixture
@@ -78,3 +82,58 @@ def test_no_command_shows_the_password(environment: Mapping[str, str], tmp_path:
     assert "postgres:***@127.0.0.1" in said[0]
     assert "home: the database is a server" in said
     assert "hunter2" not in "\n".join(said)
+
+
+def listed(location: Location) -> list[str]:
+    with open_location(location) as tree:
+        return [entry.path for entry in tree.files()]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An allowed root with a model, reached by a link, and a secret beside it."""
+    (tmp_path / "disk" / "m").mkdir(parents=True)
+    (tmp_path / "disk" / "m" / "model.onnx").write_bytes(onnx.model())
+    (tmp_path / "root").symlink_to("disk")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "model.onnx").write_bytes(onnx.model())
+    (tmp_path / "outside" / "secret").write_text("secret")
+    return tmp_path / "root"
+
+
+@pytest.mark.parametrize(("name", "files"), [("m", ["model.onnx"]), ("m/model.onnx", ["model.onnx"]), ("", ["m/model.onnx"])])
+def test_a_location_inside_its_root_is_opened(root: Path, name: str, files: list[str]) -> None:
+    assert listed(Location("file:///", str(root / name), StoreMode.COPY, str(root))) == files
+
+
+def test_a_link_inside_the_root_is_followed_and_one_that_leads_out_is_not(root: Path) -> None:
+    (root / "inside").symlink_to("m")
+    (root / "out").symlink_to("../outside")
+    assert listed(Location("file:///", str(root / "inside"), StoreMode.COPY, str(root))) == ["model.onnx"]
+    with pytest.raises(RejectedLocation, match="outside the allowed root"):
+        listed(Location("file:///", str(root / "out"), StoreMode.COPY, str(root)))
+
+
+@pytest.mark.parametrize("name", ["m", "m/model.onnx"])
+def test_a_folder_swapped_for_a_link_after_the_look_lists_nothing_from_outside(
+    root: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swap_and_open(path: str, *more: str, **named: str) -> AbstractContextManager[FileTree]:
+        (root / "m").rename(root / "moved")
+        (root / "m").symlink_to("../outside")
+        return open_path(path, *more, **named)
+
+    monkeypatch.setattr(bootstrap, "open_path", swap_and_open)
+    with pytest.raises((TreeChanged, Unreadable)):
+        listed(Location("file:///", str(root / name), StoreMode.COPY, str(root)))
+
+
+@pytest.mark.parametrize("way", ["real", "link"])
+def test_a_path_that_holds_a_home_reached_by_a_link_is_refused(way: str, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    for home in ("real/home", "link/home"):
+        with embedded({"MODELPORT_HOME": str(tmp_path / home)}, tmp_path) as service:
+            location = Location("file:///", str(tmp_path / way), StoreMode.COPY)
+            with pytest.raises(RejectedLocation, match="holds modelport's own files"), service.open_location(location):
+                pass
