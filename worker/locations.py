@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from worker.errors import RejectedLocation
-from worker.records import CompletionEvent, Location, StoreMode
+from worker.records import Cluster, CompletionEvent, Kind, Location, StoreMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,13 @@ class Mount:
 PERSISTENT_PATHS = ("/storage", "/shared")
 """What outlives an experiment on the original platform: referenced where it is, unless a setting says otherwise."""
 
-FIELDS = frozenset({"team", "project_id", "experiment_id"})
+SINGLE_NODE_PATH = "/artifacts"
+MULTI_NODE_PATH = "/storage/models/{experiment_id}"
+PRIVATE_PATH = "/shared/models/{experiment_id}"
+"""Where the model of an experiment lies that named no path. On a private cluster the kind does not matter; what runs on several
+machines, tuning too, leaves it where all of them can write."""
+
+FIELDS = frozenset({"team", "project_id", "experiment_id", "cluster"})
 """Names that a mount or a root may hold in braces."""
 
 
@@ -51,7 +57,7 @@ def resolve(event: CompletionEvent, places: Places) -> Location:
     Raises:
         RejectedLocation: the path is relative, of an unknown kind, leaves its mount, or lies outside the allowed roots.
     """
-    declared = event.model_path
+    declared = event.model_path or default_path(event)
     if re.match(r"^[a-z][a-z0-9+.-]*://", declared):
         raise RejectedLocation(f"{declared}: expected a path on disk, found a URL; object storage cannot be read yet")
     if not declared.startswith("/"):
@@ -66,6 +72,17 @@ def resolve(event: CompletionEvent, places: Places) -> Location:
     if root is None and mount is not None:
         root = _normal(_filled(mount.at, event))
     return Location(url, path, _mode(mount, declared, places), root)
+
+
+def default_path(event: CompletionEvent) -> str:
+    """Return where the model of an experiment lies that named no path.
+
+    Raises:
+        RejectedLocation: the experiment has no name, or one that is no step of a path.
+    """
+    if event.cluster is Cluster.PRIVATE:
+        return _filled(PRIVATE_PATH, event)
+    return SINGLE_NODE_PATH if event.kind in (None, Kind.SINGLE_NODE) else _filled(MULTI_NODE_PATH, event)
 
 
 def _normal(path: str) -> str:
@@ -98,7 +115,7 @@ def _filled(template: str, event: CompletionEvent) -> str:
 
 
 def _fields(event: CompletionEvent) -> Mapping[str, str | None]:
-    return {"team": event.team, "project_id": event.project, "experiment_id": event.experiment}
+    return {"team": event.team, "project_id": event.project, "experiment_id": event.experiment, "cluster": event.cluster.value}
 
 
 def _root_of(path: str, event: CompletionEvent, roots: tuple[str, ...] | None) -> str | None:

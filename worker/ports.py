@@ -286,7 +286,7 @@ class Registry(Protocol):
         ...
 
     def revoke_token(self, team: str, token_id: str, now: datetime) -> Token | None:
-        """Take a token of the team back, and return it; None where there is none. One that was revoked before stays as it is."""
+        """Take a token of the team back, and return it; None where there is none. One taken back before stays as it is."""
         ...
 
     def store_keys(self) -> Iterable[tuple[str, bool]]:

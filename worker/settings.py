@@ -11,17 +11,22 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from detectors.tree import readable
 from worker.errors import BadSetting
 from worker.locations import FIELDS, Mount, Places
 from worker.records import StoreMode
 
 PREFIX = "MODELPORT_"
-DATABASES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
+SQLITE = "sqlite:///"
+DATABASES = (SQLITE, "postgresql://", "postgresql+psycopg://")
 """How the URL of a database may begin."""
+
+NO_FILES = (":memory:", "file:")
+"""How names begin that SQLite does not take for a file's."""
 
 FILE_NAME = "modelport.toml"
 """Looked for in the working folder. Keys are the settings without `MODELPORT_`, in lower case."""
@@ -82,12 +87,17 @@ class Settings(BaseModel):
     settle_timeout_seconds: Annotated[float, Field(ge=0)] = Field(
         default=3600, description="How long to wait for files to come to rest."
     )
+    scan_failed: bool = Field(
+        default=False, description="Whether what failed or cancelled experiments left behind is looked at; else it is recorded."
+    )
 
     @field_validator("home", mode="before")
     @classmethod
     def _expanded(cls, home: Any) -> Any:
         if not str(home):
             raise ValueError("expected a folder")
+        if not readable(str(home)) == str(home):
+            raise ValueError("expected a path in UTF-8; the URL of the database can hold no other")
         try:
             return Path(home).expanduser().absolute()
         except RuntimeError as exc:
@@ -98,6 +108,10 @@ class Settings(BaseModel):
     def _known_database(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(DATABASES):
             raise ValueError("expected sqlite:///FILE or postgresql://USER@HOST/NAME")
+        if url is not None and url.startswith(SQLITE) and _sqlite_file(url).startswith(NO_FILES):
+            raise ValueError("expected sqlite:///FILE; a database in memory ends with each command, and a URI is not a file")
+        if url is not None and url.startswith(SQLITE) and not _sqlite_file(url):
+            raise ValueError("expected sqlite:///FILE, found no file")
         return url
 
     @field_validator("broker_url")
@@ -140,14 +154,12 @@ class Settings(BaseModel):
     @property
     def database(self) -> str:
         """Return the database to use."""
-        return self.database_url or f"sqlite:///{self.home / 'modelport.db'}"
+        return self.database_url or SQLITE + quote(str(self.home / "modelport.db"))
 
     @property
     def database_folder(self) -> Path | None:
         """Return the folder that the database lies in, None where it is a server."""
-        if not self.database.startswith("sqlite:///"):
-            return None
-        return Path(self.database.removeprefix("sqlite:///")).parent
+        return Path(_sqlite_file(self.database)).parent if self.database.startswith(SQLITE) else None
 
     @property
     def store_folder(self) -> Path:
@@ -184,6 +196,11 @@ def _from_file(path: Path) -> dict[str, Any]:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
         raise BadSetting(f"{path}: {exc}") from exc
+
+
+def _sqlite_file(url: str) -> str:
+    """Return the path in the URL of an SQLite database, as SQLAlchemy takes it: percent escapes undone, no query."""
+    return unquote(url.removeprefix(SQLITE).partition("?")[0])
 
 
 def _check_template(path: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from worker.errors import RejectedLocation
 from worker.locations import Mount, Places, resolve
-from worker.records import CompletionEvent, StoreMode
+from worker.records import Cluster, CompletionEvent, Kind, StoreMode
 
 
 def event(path: str, team: str = "red", experiment: str | None = "e1") -> CompletionEvent:
@@ -58,12 +59,46 @@ def test_a_mount_matches_whole_names_only() -> None:
         ("s3://bucket/prefix", "object storage"),
         ("http://host/x", "found a URL"),
         ("/a\0b", "zero byte"),
-        ("", "expected an absolute path"),
     ],
 )
 def test_what_is_not_a_path_here_is_rejected_in_words(path: str, says: str) -> None:
     with pytest.raises(RejectedLocation, match=says):
         resolve(event(path), Places())
+
+
+@pytest.mark.parametrize(
+    ("kind", "cluster", "path"),
+    [
+        (None, Cluster.PUBLIC, "/artifacts"),
+        (Kind.SINGLE_NODE, Cluster.PUBLIC, "/artifacts"),
+        (Kind.MULTI_NODE, Cluster.PUBLIC, "/storage/models/e1"),
+        (Kind.TUNING, Cluster.PUBLIC, "/storage/models/e1"),
+        (None, Cluster.PRIVATE, "/shared/models/e1"),
+        (Kind.SINGLE_NODE, Cluster.PRIVATE, "/shared/models/e1"),
+        (Kind.MULTI_NODE, Cluster.PRIVATE, "/shared/models/e1"),
+    ],
+)
+def test_no_path_means_the_one_of_kind_and_cluster(kind: Kind | None, cluster: Cluster, path: str) -> None:
+    silent = replace(event(""), kind=kind, cluster=cluster)
+    assert resolve(silent, Places()).path == path
+
+
+def test_a_default_path_goes_through_its_mount() -> None:
+    multi = replace(event(""), kind=Kind.MULTI_NODE)
+    location = resolve(multi, Places((STORAGE,), roots=("/mnt/{team}",)))
+    assert (location.path, location.mode) == ("/mnt/red/storage/models/e1", StoreMode.REFERENCE)
+
+
+@pytest.mark.parametrize("experiment", [None, "..", "a/../..", ""])
+def test_an_experiment_that_is_no_step_of_a_path_has_no_default(experiment: str | None) -> None:
+    silent = replace(event("", experiment=experiment), kind=Kind.MULTI_NODE)
+    with pytest.raises(RejectedLocation, match="no usable experiment_id"):
+        resolve(silent, Places())
+
+
+def test_a_mount_may_tell_clusters_apart() -> None:
+    mount = Mount("/artifacts", "/mnt/{cluster}/{experiment_id}")
+    assert resolve(replace(event("/artifacts"), cluster=Cluster.PRIVATE), Places((mount,))).path == "/mnt/private/e1"
 
 
 def test_a_field_that_the_event_lacks_is_named() -> None:

@@ -59,7 +59,7 @@ def test_days_are_bounded(registry: MemoryRegistry, days: float) -> None:
 
 
 def test_a_token_has_a_name_and_a_team(registry: MemoryRegistry) -> None:
-    with pytest.raises(RejectedEvent, match="^name: expected"):
+    with pytest.raises(RejectedEvent, match=r"^name: expected"):
         new_token(registry, " ")
     with pytest.raises(NotFound, match="there is no team red"):
         create_token(registry, "red", "ci", ["admin"], NOON, bytes)
