@@ -27,11 +27,11 @@ def new_folder(path: Path) -> Iterator[OpenSink]:
     """Give the way to write files into a folder that stands at *path* when the context ends without an error.
 
     Raises:
-        RejectedLocation: something is at *path* already, and it is not an empty folder.
+        RejectedLocation: something is at *path* already, and it is not an empty folder, or one that cannot be replaced.
         StorageUnavailable: the folder cannot be written.
     """
-    if os.path.lexists(path) and not (path.is_dir() and not path.is_symlink() and not any(path.iterdir())):
-        raise RejectedLocation(f"{path}: there is something already; name a folder that does not exist yet")
+    path = path if path.name not in ("", "..") else path.resolve()
+    _check_free(path)
     incoming = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
     try:
         incoming.mkdir(parents=True)
@@ -42,6 +42,18 @@ def new_folder(path: Path) -> Iterator[OpenSink]:
         raise StorageUnavailable(f"{path}: {exc.strerror or exc}") from exc
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
+
+
+def _check_free(path: Path) -> None:
+    """Raise unless a folder can be put at *path*: where nothing is, or an empty folder that nobody holds on to."""
+    if not os.path.lexists(path):
+        return
+    if path.is_symlink() or not path.is_dir() or any(path.iterdir()):
+        raise RejectedLocation(f"{path}: there is something already; name a folder that does not exist yet")
+    if path.samefile(Path.cwd()):
+        raise RejectedLocation(f"{path}: is the folder that you are in; name one that does not exist yet")
+    if path.is_mount():
+        raise RejectedLocation(f"{path}: a disk is mounted there; name a folder on it that does not exist yet")
 
 
 @contextmanager
