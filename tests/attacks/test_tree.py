@@ -18,8 +18,7 @@ from detectors import beneath
 from detectors.errors import DetectorError, TreeChanged, TreeLimit, Unreadable
 from detectors.local_tree import LocalTree
 from detectors.tree import Passed
-from worker.storage.download import opened_folder
-from worker.storage.folders import remove_folder
+from worker.storage.folders import opened_folder, remove_folder
 
 MARKER = b"this lies outside the tree"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from detectors.tree import FileEntry
 from worker.errors import RejectedLocation, StorageUnavailable
 from worker.ports import OpenSink, Sink
-from worker.storage.folders import made, opened
+from worker.storage.folders import made, opened, opened_folder
 from worker.storage.layout import file_parts
 
 FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -54,16 +54,6 @@ def _check_free(path: Path) -> None:
         raise RejectedLocation(f"{path}: is the folder that you are in; name one that does not exist yet")
     if path.is_mount():
         raise RejectedLocation(f"{path}: a disk is mounted there; name a folder on it that does not exist yet")
-
-
-@contextmanager
-def opened_folder(path: Path) -> Iterator[int]:
-    """Give the handle of the folder at *path*."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Folders by their handles: open, make, empty and sync them, with no link followed and no path too long.
 
-In go the handle of a folder and names below it. What is swapped for a link meanwhile is refused, and a tree of any depth
-works, without recursion. Errors come as they are (`OSError`); `local` says what they mean.
+In go the handle of a folder (`opened_folder` gives the first one) and names below it. What is swapped for a link meanwhile
+is refused, and a tree of any depth works, without recursion. Errors come as they are (`OSError`); `local` says what they mean.
 """
 
 from __future__ import annotations
@@ -10,11 +10,22 @@ import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from detectors.beneath import FOLDER_FLAGS, open_beneath
 
 CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP})
 """What some network file systems answer when a folder is to be synced. They make its names durable by themselves."""
+
+
+@contextmanager
+def opened_folder(path: Path) -> Iterator[int]:
+    """Give the handle of the folder at *path*, which may be reached through links."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 @contextmanager

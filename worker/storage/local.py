@@ -18,6 +18,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 
 from detectors.errors import TreeError
@@ -26,7 +27,7 @@ from detectors.tree import FileEntry, readable
 from worker.errors import StorageUnavailable
 from worker.ports import OpenSink, Sink
 from worker.records import StoreKey
-from worker.storage.folders import empty, folder_names, made, opened, remove_folder, sync
+from worker.storage.folders import empty, folder_names, made, opened, opened_folder, remove_folder, sync
 from worker.storage.layout import MODEL, PREFIX_PARTS, Parts, file_parts, is_part, parts_of, prefix_parts, url_of
 
 INCOMING = ".incoming"
@@ -127,8 +128,7 @@ class LocalStore:
         """Begin the version at *parts* anew; what an error leaves of it is removed."""
         with ExitStack() as handles:
             with _translated(self._path(parts)):
-                if not os.path.isdir(self._root):
-                    os.makedirs(self._root, exist_ok=True)
+                self._make_root()
                 root = handles.enter_context(self._opened_root())
                 version = _enter_version(handles, root, parts)
                 for depth in range(PREFIX_PARTS):
@@ -143,14 +143,27 @@ class LocalStore:
                 incoming.discard()
                 raise
 
+    def _make_root(self) -> None:
+        """Make the root where it is not there. Before the first version is in it, see that its own name is durable.
+
+        So are the names of the folders above it on the same file system; the process that made them may have been killed.
+        Those that may not be opened are not ours.
+        """
+        if not os.path.isdir(self._root):
+            os.makedirs(self._root, exist_ok=True)
+        root = os.path.realpath(self._root)
+        if os.listdir(root):
+            return
+        disk = os.stat(root).st_dev
+        for folder in takewhile(lambda above: os.stat(above).st_dev == disk, Path(root).parents):
+            with suppress(PermissionError), opened_folder(folder) as handle:
+                sync(handle)
+
     @contextmanager
     def _opened_root(self) -> Iterator[int]:
         """Give the handle of the root, which, unlike anything below it, may be a link."""
-        handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with opened_folder(Path(self._root)) as handle:
             yield handle
-        finally:
-            os.close(handle)
 
     def _check_room(self, size_bytes: int) -> None:
         """Raise where the disk has less room than a version of *size_bytes* takes; a sparse terabyte is one too."""

@@ -326,8 +326,34 @@ def test_all_is_synced_before_it_is_shown(store: LocalStore, tmp_path: Path, mon
     version = "/team/project/run-7/mo1a2b3c4d5e6f"
     last_rename = len(log) - 1 - log[::-1].index("rename")
     incoming = {f"{version}/.incoming{path}" for path in ("", "/a", "/a/b", "/a/b/f", "/g")}
-    assert set(log[:last_rename]) - {"rename"} == {"", "/team", "/team/project", "/team/project/run-7"} | incoming
+    own = {path for path in log[:last_rename] if not str(tmp_path).startswith(path) or not path}
+    assert own - {"rename"} == {"", "/team", "/team/project", "/team/project/run-7"} | incoming
     assert log[last_rename:] == ["rename", version]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_the_folders_above_a_new_store_are_synced_before_anything_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """Also where a process that was killed had made them: until the first version, nobody knows that they were synced."""
+    synced: list[str] = []
+    real_fsync = os.fsync
+
+    def fsync(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        real_fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    root = tmp_path / "new" / "home" / "store"
+    if is_there:
+        root.mkdir(parents=True)
+    store = LocalStore(root)
+    write(store, KEY, FILES)
+    above = [str(tmp_path / "new" / "home"), str(tmp_path / "new"), str(tmp_path)]
+    assert synced[:3] == above
+    synced.clear()
+    write(store, OTHER, FILES)
+    assert not set(above) & set(synced)
 
 
 # --- killed
