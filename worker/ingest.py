@@ -27,7 +27,7 @@ from detectors.scan import RULES_VERSION, Scan, with_problems, worst_state
 from detectors.tree import FileTree, Passed, RemarksOnListing, readable
 from worker.errors import LeaseLost, NothingThere, NotSettled, RegistryUnavailable, StorageUnavailable
 from worker.heartbeat import BeatingTree, Heartbeat
-from worker.lifecycle import LEASE_SECONDS
+from worker.lifecycle import LEASE_SECONDS, is_end
 from worker.manifest import Manifest, content_digest, oms_digest, read_once
 from worker.ports import Clock, Inspect, OpenTree, Registry, Store
 from worker.records import (
@@ -108,22 +108,35 @@ def ingest(event: CompletionEvent, borders: Borders) -> Outcome:
 def _until_the_end(ingestion: Ingestion, borders: Borders) -> Scan | None:
     """Work on *ingestion*, wait as long as it must, and work on it again; nothing where it is another's or has ended."""
     scanned = None
-    mine = ingestion if ingestion.owner == borders.owner else claim_again(ingestion, borders)
+    mine = ingestion if ingestion.owner == borders.owner else _claimed_again(ingestion, borders)
     while mine is not None:
         scanned = work(mine, borders)
-        mine = claim_again(mine, borders)
+        mine = _claimed_again(mine, borders)
     return scanned
 
 
-def claim_again(ingestion: Ingestion, borders: Borders) -> Ingestion | None:
+def _claimed_again(ingestion: Ingestion, borders: Borders) -> Ingestion | None:
     """Return *ingestion*, claimed after the pause that it is to make; None where it has ended or another works on it."""
-    now = borders.clock.now()
     standing = borders.registry.ingestion(ingestion.event.team, ingestion.id)
-    if standing is not None and standing.run_after is not None and standing.run_after > now:
-        seconds = (standing.run_after - now).total_seconds()
-        borders.step(f"again in {seconds:.1f} s: {standing.message}")
-        borders.clock.sleep(seconds)
+    if standing is None or is_end(standing.state):
+        return None
+    try:
+        _pause(standing, borders)
+    except (KeyboardInterrupt, SystemExit):
+        mine = borders.registry.claim(ingestion.id, borders.owner, borders.clock.now())
+        if mine is not None:
+            _carry_out(mine, _interrupted(mine), mine.so_far, mine.rest, borders)
+        raise
     return borders.registry.claim(ingestion.id, borders.owner, borders.clock.now())
+
+
+def _pause(ingestion: Ingestion, borders: Borders) -> None:
+    """Sleep until *ingestion* may be claimed again, and say so."""
+    now = borders.clock.now()
+    if ingestion.run_after is not None and ingestion.run_after > now:
+        seconds = (ingestion.run_after - now).total_seconds()
+        borders.step(f"again in {seconds:.1f} s: {ingestion.message}")
+        borders.clock.sleep(seconds)
 
 
 def recover(borders: Borders) -> Sequence[Ingestion]:

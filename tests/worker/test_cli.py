@@ -313,14 +313,13 @@ def test_a_narrow_terminal_shows_fewer_columns_and_breaks_no_word() -> None:
         console.file.close()
 
 
-@pytest.mark.xfail(strict=True, reason="stopped while it waits for files to settle, it stays waiting, and nobody may be left")
 def test_a_stopped_ingest_is_ended_and_leaves_nothing(tmp_path: Path, home: Path, model: Path) -> None:
     """SIGTERM while the files have not settled: the ingestion ends, and doctor finds nothing to do."""
     environment = os.environ | {"MODELPORT_SETTLE_SECONDS": "600"}
     call = [sys.executable, "-c", "from worker.cli import main; main()"]
     with subprocess.Popen([*call, "ingest", str(model)], env=environment, stderr=subprocess.PIPE) as child:
         deadline = time.monotonic() + 30
-        while states(home) != ["running"] and time.monotonic() < deadline:
+        while states(home) != ["waiting"] and time.monotonic() < deadline:
             time.sleep(0.05)
         child.terminate()
     assert child.returncode == 143
