@@ -96,7 +96,7 @@ class Settings(BaseModel):
     def _expanded(cls, home: Any) -> Any:
         if not str(home):
             raise ValueError("expected a folder")
-        if not readable(str(home)) == str(home):
+        if readable(str(home)) != str(home):
             raise ValueError("expected a path in UTF-8; the URL of the database can hold no other")
         try:
             return Path(home).expanduser().absolute()
@@ -108,10 +108,8 @@ class Settings(BaseModel):
     def _known_database(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(DATABASES):
             raise ValueError("expected sqlite:///FILE or postgresql://USER@HOST/NAME")
-        if url is not None and url.startswith(SQLITE) and _sqlite_file(url).startswith(NO_FILES):
-            raise ValueError("expected sqlite:///FILE; a database in memory ends with each command, and a URI is not a file")
-        if url is not None and url.startswith(SQLITE) and not _sqlite_file(url):
-            raise ValueError("expected sqlite:///FILE, found no file")
+        if url is not None and url.startswith(SQLITE):
+            _check_file(_sqlite_file(url))
         return url
 
     @field_validator("broker_url")
@@ -201,6 +199,14 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _sqlite_file(url: str) -> str:
     """Return the path in the URL of an SQLite database, as SQLAlchemy takes it: percent escapes undone, no query."""
     return unquote(url.removeprefix(SQLITE).partition("?")[0])
+
+
+def _check_file(name: str) -> None:
+    """Raise unless SQLite takes *name* for that of a file."""
+    if not name:
+        raise ValueError("expected sqlite:///FILE, found no file")
+    if name.startswith(NO_FILES):
+        raise ValueError("expected sqlite:///FILE; a database in memory ends with each command, and a URI is not a file")
 
 
 def _check_template(path: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from worker.errors import BadSetting
 from worker.locations import Mount
 from worker.records import StoreMode
+from worker.registry.migrate import migrate
 from worker.settings import Settings, load
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
@@ -56,6 +57,12 @@ def test_mounts_are_read_in_both_forms(tmp_path: Path) -> None:
         ("MODELPORT_HOME", "", "expected a folder"),
         ("MODELPORT_HOME", "~nobody-has-this-name/x", "expected a folder"),
         ("MODELPORT_DATABASE_URL", "mysql://x", "expected sqlite:///FILE or postgresql://USER@HOST/NAME"),
+        ("MODELPORT_DATABASE_URL", "sqlite:///:memory:", "a database in memory ends with each command"),
+        ("MODELPORT_DATABASE_URL", "sqlite:///%3Amemory%3A?cache=shared", "a database in memory ends with each command"),
+        ("MODELPORT_DATABASE_URL", "sqlite:///file:x?mode=memory&uri=true", "a URI is not a file"),
+        ("MODELPORT_DATABASE_URL", "sqlite:///", "found no file"),
+        ("MODELPORT_DATABASE_URL", "sqlite:///?timeout=5", "found no file"),
+        ("MODELPORT_HOME", "/tmp/\udcff", "expected a path in UTF-8"),
         ("MODELPORT_DATABASE_URL", "postgresql+asyncpg://x", "expected sqlite:///FILE or postgresql://USER@HOST/NAME"),
     ],
 )
@@ -77,6 +84,32 @@ def test_every_setting_is_documented() -> None:
     documented = DOCUMENTED.read_text()
     for name in Settings.model_fields:
         assert f"`MODELPORT_{name.upper()}`" in documented
+
+
+ODD_NAMES = ["ho?me", "100%41", "a#b", "u@h:p", "a b+ü", "x;y&z=1", "line\nbreak"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_the_database_lies_in_home_whatever_its_name(name: str, tmp_path: Path) -> None:
+    home = tmp_path / name
+    settings = load({"MODELPORT_HOME": str(home)}, tmp_path)
+    assert settings.database_folder == home
+    home.mkdir()
+    assert migrate(settings.database)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name]
+    assert (home / "modelport.db").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("sqlite:////data/x.db", "/data"),
+        ("sqlite:////data/a%3Fb/x.db?timeout=5", "/data/a?b"),
+        ("sqlite:///x.db", "."),
+    ],
+)
+def test_the_folder_of_a_database_is_the_one_that_its_url_names(url: str, folder: str, tmp_path: Path) -> None:
+    assert load({"MODELPORT_DATABASE_URL": url}, tmp_path).database_folder == Path(folder)
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg"])
