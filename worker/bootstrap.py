@@ -216,7 +216,15 @@ def migrate_database(environment: Mapping[str, str], folder: Path) -> str:
     return f"{_shown(settings)}: " + (f"applied {', '.join(done)}" if done else "nothing to do")
 
 
-def examine(environment: Mapping[str, str], folder: Path, repair: bool) -> Iterator[Check]:
+def examine(
+    environment: Mapping[str, str],
+    folder: Path,
+    repair: bool,
+    with_digests: bool = False,
+    step: Step = lambda name: None,
+    expect: Callable[[int], None] = lambda size: None,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Iterator[Check]:
     """Yield every check of `doctor`; a check that cannot be made is trouble, and ends the examination."""
     try:
         settings = load(environment, folder)
@@ -225,7 +233,8 @@ def examine(environment: Mapping[str, str], folder: Path, repair: bool) -> Itera
         yield Check("home", "ok", _where_database_lies(settings))
         with embedded(environment, folder) as service:
             yield Check("database", "ok", _shown(settings))
-            yield from operations.examine(service.borders(), service.open_version, service.team, repair)
+            borders = service.borders(step, expect, progress)
+            yield from operations.examine(borders, service.open_version, service.team, repair, with_digests)
     except WorkerError as exc:
         yield Check(type(exc).__name__, "trouble", str(exc))
 

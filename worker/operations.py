@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NoReturn
 
 from detectors.errors import TreeError
 from detectors.tree import FileTree
-from worker.errors import NotFound, RejectedLocation, StorageUnavailable
+from worker import lifecycle
+from worker.errors import NotFound, RejectedEvent, RejectedLocation, StorageUnavailable, WrongState
 from worker.ingest import Borders, recover
+from worker.lifecycle import Mover
+from worker.manifest import read_once
 from worker.ports import Registry
-from worker.records import Ingestion, ModelVersion, StoreMode, VersionQuery
+from worker.records import Ingestion, IngestionQuery, IngestionState, ModelVersion, StoreMode, VersionQuery
 
 OpenVersion = Callable[[ModelVersion], AbstractContextManager[FileTree]]
 """Opens the files of a version, wherever they are kept."""
@@ -43,7 +46,8 @@ def retry(registry: Registry, team: str, ingestion_id: str, who: str, now: datet
     """Let a failed ingestion of the team be tried again, and return it.
 
     Raises:
-        NotFound: there is no such ingestion, or it has not failed.
+        NotFound: there is no such ingestion.
+        WrongState: it has not failed.
     """
     again = registry.retry(team, ingestion_id, who, now)
     return again or _refuse(registry, team, ingestion_id, "only a failed one can be tried again")
@@ -53,7 +57,8 @@ def discard(registry: Registry, team: str, ingestion_id: str, who: str, now: dat
     """End an ingestion of the team that has not ended well, and return it.
 
     Raises:
-        NotFound: there is no such ingestion, or it has ended well.
+        NotFound: there is no such ingestion.
+        WrongState: it has ended well.
     """
     gone = registry.discard(team, ingestion_id, who, now)
     return gone or _refuse(registry, team, ingestion_id, "it has ended, and there is nothing to discard")
@@ -63,7 +68,54 @@ def _refuse(registry: Registry, team: str, ingestion_id: str, why: str) -> NoRet
     found = registry.ingestion(team, ingestion_id)
     if found is None:
         raise NotFound(f"there is no ingestion {ingestion_id}")
-    raise NotFound(f"{ingestion_id} is {found.state.value}: {why}")
+    raise WrongState(f"{ingestion_id} is {found.state.value}: {why}")
+
+
+MOST_AT_ONCE = 1000
+"""Ingestions that one call moves; each is a transaction of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The ids of what was moved. more_are_left tells whether the call is to be made again for the rest."""
+
+    ids: tuple[str, ...]
+    more_are_left: bool
+
+
+def retry_all(registry: Registry, query: IngestionQuery, who: str, now: datetime) -> Moved:
+    """Let the failed ingestions that *query* finds be tried again, newest first, at most `MOST_AT_ONCE`.
+
+    Raises:
+        RejectedEvent: the query asks for another state.
+    """
+    return _move_all(registry, query, IngestionState.RECEIVED, registry.retry, who, now)
+
+
+def discard_all(registry: Registry, query: IngestionQuery, who: str, now: datetime) -> Moved:
+    """End the ingestions that *query* finds and that have not ended well, newest first, at most `MOST_AT_ONCE`.
+
+    Raises:
+        RejectedEvent: the query asks for those in a state that nothing leaves.
+    """
+    return _move_all(registry, query, IngestionState.DISCARDED, registry.discard, who, now)
+
+
+MoveOne = Callable[[str, str, str, datetime], Ingestion | None]
+
+
+def _move_all(registry: Registry, query: IngestionQuery, to: IngestionState, move: MoveOne, who: str, now: datetime) -> Moved:
+    movable = lifecycle.movable(to, Mover.PERSON)
+    if query.state is not None and query.state not in movable:
+        expected = ", ".join(state.value for state in movable)
+        raise RejectedEvent(f"state: expected one of {expected}, found {query.state.value}")
+    found: list[Ingestion] = []
+    for state in movable:
+        if query.state in (None, state):
+            found += registry.ingestions(replace(query, state=state, limit=MOST_AT_ONCE + 1 - len(found)))
+    ids = [one.id for one in found[:MOST_AT_ONCE]]
+    moved = tuple(one for one in ids if move(query.team, one, who, now) is not None)
+    return Moved(moved, len(found) > MOST_AT_ONCE)
 
 
 def check_ingestions(borders: Borders, repair: bool) -> Check:
@@ -134,6 +186,29 @@ def check_files(borders: Borders, open_version: OpenVersion, versions: Sequence[
     return Check(name, "ok", f"{len(kept)} of them have their files, by name and size")
 
 
+def check_digests(borders: Borders, open_version: OpenVersion, versions: Sequence[ModelVersion], mode: StoreMode) -> Check:
+    """Tell whether every version that is kept by *mode* has the bytes that were registered. Reads each of them once."""
+    kept = [version for version in versions if version.store is mode]
+    name, advice = ADVICE[mode]
+    broken = [version.id for version in kept if not _has_its_bytes(borders, open_version, version)]
+    if broken:
+        return Check(f"digests of {name}", "trouble", f"bytes of {_named(broken)} are not those that were registered; {advice}")
+    return Check(f"digests of {name}", "ok", f"{len(kept)} of them have their files, byte for byte")
+
+
+def _has_its_bytes(borders: Borders, open_version: OpenVersion, version: ModelVersion) -> bool:
+    expected = borders.registry.files(version.id)
+    paths = {file.path for file in expected}
+    borders.step(f"read {version.id}")
+    try:
+        with open_version(version) as tree:
+            entries = [entry for entry in tree.files() if entry.path in paths]
+            manifest, _ = read_once(tree, entries, None, lambda entry: None, borders.progress)
+    except (StorageUnavailable, RejectedLocation, TreeError):
+        return False
+    return set(manifest.files) == set(expected)
+
+
 def _is_whole(borders: Borders, open_version: OpenVersion, version: ModelVersion) -> bool:
     expected = {(file.path, file.size) for file in borders.registry.files(version.id)}
     try:
@@ -143,14 +218,23 @@ def _is_whole(borders: Borders, open_version: OpenVersion, version: ModelVersion
         return False
 
 
-def examine(borders: Borders, open_version: OpenVersion, team: str, repair: bool) -> Iterator[Check]:
-    """Yield every check of registry and store, in the order in which they are best read."""
+def examine(
+    borders: Borders, open_version: OpenVersion, team: str, repair: bool, with_digests: bool = False
+) -> Iterator[Check]:
+    """Yield every check of registry and store, in the order in which they are best read.
+
+    The bytes are read only *with_digests*; whoever watches is told how many there are and how many were read.
+    """
     yield check_ingestions(borders, repair)
     yield check_promise(borders)
     yield check_leftovers(borders, repair)
     versions = borders.registry.versions(VersionQuery(team=team, limit=1_000_000))
     for mode in StoreMode:
         yield check_files(borders, open_version, versions, mode)
+    if with_digests:
+        borders.expect(sum(version.size_bytes for version in versions))
+        for mode in StoreMode:
+            yield check_digests(borders, open_version, versions, mode)
 
 
 def _named(ids: Sequence[str]) -> str:

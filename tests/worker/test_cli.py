@@ -11,14 +11,16 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.builders import onnx
+from worker import bootstrap
 from worker.cli import run
 
 ROOT = Path(__file__).parents[2]
@@ -469,3 +471,51 @@ def test_an_output_that_is_a_device_stays_one(model: Path) -> None:
         [*MODELPORT, "scan", str(model), "--format", "json", "--output", "/dev/stdout"], stdout=subprocess.PIPE, check=True
     )
     assert json.loads(done.stdout)["verdict"] == "clean"
+
+
+def test_doctor_reads_every_byte_only_when_asked(home: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    version = json_of(capsys, "ingest", model)["version"]
+    (kept,) = (home / "store").rglob("model.onnx")
+    kept.chmod(0o644)
+    kept.write_bytes(onnx.model().replace(b"hand", b"HAND"))
+    assert {check["state"] for check in json_of(capsys, "doctor")["checks"]} == {"ok"}
+    checks = {check["name"]: check for check in json_of(capsys, "doctor", "--digests", status=1)["checks"]}
+    assert checks["digests of references"]["state"] == "ok"
+    assert checks["digests of copies"]["state"] == "trouble"
+    assert f"bytes of {version['id']} are not those that were registered" in checks["digests of copies"]["says"]
+
+
+def test_doctor_confirms_the_bytes_of_copies_and_references(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    json_of(capsys, "ingest", model, "--name", "copied")
+    monkeypatch.setenv("MODELPORT_STORE_MODE", "reference")
+    json_of(capsys, "ingest", EXAMPLE, "--name", "referenced")
+    told: list[int] = []
+
+    @contextmanager
+    def watched() -> Iterator[tuple[Callable[[str], None], Callable[[int], None], Callable[[int], None]]]:
+        yield (lambda name: None), (lambda size: told.append(-size)), told.append
+
+    monkeypatch.setattr("worker.cli.progress_bar", watched)
+    checks = {check["name"]: check["says"] for check in json_of(capsys, "doctor", "--digests")["checks"]}
+    assert checks["digests of copies"] == checks["digests of references"] == "1 of them have their files, byte for byte"
+    assert sum(told) == 0
+    assert -told[0] > 100_000
+
+
+def test_lists_show_one_team_only(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    json_of(capsys, "ingest", model)
+    assert len(json_of(capsys, "models", "list")["models"]) == 1
+    assert len(json_of(capsys, "ingestions", "list")["ingestions"]) == 1
+    ours = bootstrap.embedded
+
+    @contextmanager
+    def of_another_team(*arguments: Any, **named: Any) -> Iterator[bootstrap.Embedded]:
+        with ours(*arguments, **named) as service:
+            yield replace(service, team="others")
+
+    monkeypatch.setattr(bootstrap, "embedded", of_another_team)
+    assert json_of(capsys, "models", "list")["models"] == []
+    assert "No models yet" in text_of(capsys, "models", "list")
+    assert json_of(capsys, "ingestions", "list")["ingestions"] == []

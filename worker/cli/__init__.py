@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -163,10 +164,11 @@ def models_list(
     from worker.views import version_json
 
     kind = model_type(declared)
-    wanted = VersionQuery(project=project, experiment=experiment, model_type=kind, tag=tag, text=query, limit=limit)
     with embedded(os.environ, Path.cwd()) as service:
+        everything = VersionQuery(team=service.team, limit=limit)
+        wanted = replace(everything, project=project, experiment=experiment, model_type=kind, tag=tag, text=query)
         rows = [version_json(version) for version in service.registry.versions(wanted)]
-    is_filtered = wanted != VersionQuery(limit=limit)
+    is_filtered = wanted != everything
     write({"models": rows}, format, output, lambda console: terminal().show_versions(console, rows, is_filtered))
 
 
@@ -273,13 +275,15 @@ def migrate() -> None:
 
 @app.command(epilog="Example: modelport doctor --repair")
 @click.option("--repair", is_flag=True, help="Put right what can be put right safely.")
+@click.option("--digests", is_flag=True, help="Also read every file of every version and compare it with its digest.")
 @FORMAT
 @OUTPUT
-def doctor(repair: bool, format: str, output: Path | None) -> int:
+def doctor(repair: bool, digests: bool, format: str, output: Path | None) -> int:
     """Check home, database and store against each other, and say what is wrong and what to do."""
     from worker.bootstrap import examine
 
-    checks = [check.as_json() for check in examine(os.environ, Path.cwd(), repair)]
+    with progress_bar() as shown:
+        checks = [check.as_json() for check in examine(os.environ, Path.cwd(), repair, digests, *shown)]
     write({"checks": checks}, format, output, lambda console: terminal().show_checks(console, checks))
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
 

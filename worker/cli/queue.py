@@ -78,11 +78,10 @@ def ingestions_list(
     from worker.records import IngestionQuery, IngestionState
     from worker.views import ingestion_row
 
-    wanted = IngestionQuery(
-        state=None if state is None else IngestionState(state), experiment=experiment, reason=reason, limit=limit
-    )
+    wanted = None if state is None else IngestionState(state)
     with embedded(os.environ, Path.cwd()) as service:
-        rows = [ingestion_row(one) for one in service.registry.ingestions(wanted)]
+        query = IngestionQuery(team=service.team, state=wanted, experiment=experiment, reason=reason, limit=limit)
+        rows = [ingestion_row(one) for one in service.registry.ingestions(query)]
     write({"ingestions": rows}, format, output, lambda console: terminal().show_ingestions(console, rows))
 
 
