@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from detectors.errors import TreeUnavailable
+from detectors.errors import TreeUnavailable, Unreadable
 from detectors.facts import ModelType
+from detectors.scan import Verdict, scan
 from detectors.tree import FileEntry, FileTree, Passed, PassedOver
 from detectors.wrapped_tree import FlakyTree
 from tests.builders import onnx
@@ -558,3 +559,38 @@ def test_a_registration_whose_answer_was_lost_keeps_its_copy_whatever_comes_afte
     outcome = ingest(event(run), replace(borders, registry=LosesTheAnswer()))
     assert outcome.ingestion.state is IngestionState.REGISTERED
     assert copy_of(borders, outcome) == ["model.onnx", "notes.txt"]
+
+
+class HidesNotes:
+    """The same tree, in which notes.txt may not be read."""
+
+    def __init__(self, tree: FileTree) -> None:
+        self._tree = tree
+
+    def files(self) -> Iterator[FileEntry]:
+        return self._tree.files()
+
+    def read(self, path: str, start: int, stop: int) -> bytes:
+        if path == "notes.txt":
+            raise Unreadable(path, "may not be read (Permission denied)")
+        return self._tree.read(path, start, stop)
+
+
+@pytest.mark.parametrize("mode", list(StoreMode))
+def test_a_file_beside_a_model_that_may_not_be_read_leaves_nothing_registered(
+    borders: Borders, run: Path, mode: StoreMode
+) -> None:
+    """A copy needs every file, and so do the digests of a reference; a scan needs only the files of the model."""
+
+    @contextmanager
+    def with_hidden_notes(location: Location) -> Iterator[FileTree]:
+        with open_location(location) as tree:
+            yield HidesNotes(tree)
+
+    keeping = replace(borders, open_tree=with_hidden_notes, resolve=partial(resolve, places=Places(mode=mode)))
+    outcome = ingest(event(run), keeping)
+    assert end_of(outcome) == (IngestionState.FAILED, "unreadable")
+    assert outcome.ingestion.message == "notes.txt: may not be read (Permission denied)"
+    assert list(borders.store.prefixes()) == []
+    with open_location(Location("", str(run), mode)) as tree:
+        assert scan(HidesNotes(tree)).verdict is Verdict.CLEAN
