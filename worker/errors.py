@@ -13,6 +13,7 @@
     ├── RegistryUnavailable    try again: the database did not answer
     ├── UnsafeHome             stop the start: the embedded database would not be safe there
     ├── BadSetting             stop the start: a setting has a wrong value
+    ├── WrongState             tell the user: it is there, and as it stands what they want cannot be done
     └── NotFound               tell the user: no such model, version or ingestion
 
 `worker.verdict` holds the table from exception to decision, and a test proves it complete.
@@ -89,6 +90,10 @@ class UnsafeHome(WorkerError):
 
 class BadSetting(WorkerError):
     """A setting has a value that cannot be used; the message names the key, the value and what was wanted."""
+
+
+class WrongState(WorkerError):
+    """As the ingestion stands now, what somebody wants cannot be done with it."""
 
 
 class NotFound(WorkerError):

@@ -109,6 +109,11 @@ def is_end(state: IngestionState) -> bool:
     return state in ENDS
 
 
+def movable(to: IngestionState, mover: Mover) -> tuple[IngestionState, ...]:
+    """Return the states that *mover* may move an ingestion from, to the state *to*."""
+    return tuple(state for state, moves in MOVES.items() if mover in moves.get(to, frozenset()))
+
+
 def may_move(ingestion: Ingestion, to: IngestionState, who: str) -> bool:
     """Tell whether the worker *who* may move *ingestion* to the state *to*."""
     movers = MOVES[ingestion.state].get(to, frozenset())

@@ -1,0 +1,84 @@
+"""The API as a whole: no route without a policy, and a description that holds."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from tests.worker.api.client import Client
+from tests.worker.api.conftest import Door
+from worker.api.app import check_policies, make_app
+from worker.api.auth import PUBLIC, Policy, Public, policy_of
+from worker.registry.memory import MemoryRegistry
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    return make_app(Door(MemoryRegistry()).service)
+
+
+def test_no_route_is_without_a_policy(app: FastAPI) -> None:
+    declared = {}
+    for route in app.routes:
+        assert isinstance(route, APIRoute)
+        policy = policy_of(route)
+        for method in route.methods or ():
+            scopes = sorted(policy.scopes) if isinstance(policy, Policy) else isinstance(policy, Public)
+            declared[f"{method} {route.path}"] = scopes
+    reading = ["model:read", "operate"]
+    assert declared == {
+        "POST /v1/completions": ["completion:write"],
+        "POST /v1/rescans": ["model:write"],
+        "GET /v1/ingestions": reading,
+        "GET /v1/ingestions/{ingestion_id}": ["completion:write", *reading],
+        "POST /v1/ingestions/retry": ["operate"],
+        "POST /v1/ingestions/discard": ["operate"],
+        "POST /v1/ingestions/{ingestion_id}/retry": ["operate"],
+        "POST /v1/ingestions/{ingestion_id}/discard": ["operate"],
+        "GET /v1/queue": reading,
+        "GET /livez": True,
+        "GET /readyz": True,
+        "GET /openapi.json": True,
+    }
+
+
+def test_a_route_without_a_policy_stops_the_start(app: FastAPI) -> None:
+    app.add_api_route("/open", lambda: None)
+    with pytest.raises(TypeError, match="/open: expected a route with a policy"):
+        check_policies(app)
+
+
+def test_a_route_of_another_kind_stops_the_start(app: FastAPI) -> None:
+    app.mount("/files", FastAPI())
+    with pytest.raises(TypeError, match="/files: expected a route with a policy"):
+        check_policies(app)
+
+
+def test_a_public_route_may_be_declared(app: FastAPI) -> None:
+    app.add_api_route("/public", lambda: None, dependencies=[PUBLIC])
+    check_policies(app)
+
+
+def test_the_description_names_every_route_its_scopes_and_its_problems(app: FastAPI) -> None:
+    described = Client(app).get("/openapi.json").json()
+    assert set(described["paths"]) == {
+        "/v1/completions",
+        "/v1/rescans",
+        "/v1/ingestions",
+        "/v1/ingestions/{ingestion_id}",
+        "/v1/ingestions/retry",
+        "/v1/ingestions/discard",
+        "/v1/ingestions/{ingestion_id}/retry",
+        "/v1/ingestions/{ingestion_id}/discard",
+        "/v1/queue",
+        "/livez",
+        "/readyz",
+    }
+    report = described["paths"]["/v1/completions"]["post"]
+    assert sorted(report["responses"]) == ["202", "400", "401", "403", "409", "413", "415", "422", "503"]
+    assert list(report["responses"]["409"]["content"]) == ["application/problem+json"]
+    assert sorted(report["requestBody"]["content"]) == ["application/cloudevents+json", "application/json"]
+    assert "Needs the scope `completion:write`." in report["description"]
+    assert report["security"] == [{"bearer": []}, {"apiKey": []}]
+    assert "security" not in described["paths"]["/livez"]["get"]

@@ -1,0 +1,237 @@
+"""The door that work comes in by."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.worker.api.client import Client
+from tests.worker.api.conftest import NOON, Door
+from worker.api.schemas import Accepted
+from worker.errors import RegistryUnavailable
+from worker.records import CompletionEvent, End, Ingestion, IngestionState, Trigger
+from worker.registry.memory import MemoryRegistry
+
+COMPLETION = {"id": "run-1", "source": "ci", "experimentId": "mnist-7", "projectId": "digits"}
+CLOUDEVENT = {
+    "specversion": "1.0",
+    "type": "experiment.completed",
+    "source": "ci",
+    "id": "run-1",
+    "data": {"experimentId": "mnist-7", "projectId": "digits"},
+}
+BINARY = {"ce-specversion": "1.0", "ce-type": "experiment.completed", "ce-source": "ci", "ce-id": "run-1"}
+STRUCTURED = {"Content-Type": "application/cloudevents+json; charset=utf-8"}
+
+
+def stored(door: Door, id: str) -> Ingestion:
+    found = door.registry.ingestion("default", id)
+    assert found is not None
+    return found
+
+
+def test_a_completion_is_accepted_after_the_commit_and_before_the_bell(door: Door, admin: Client) -> None:
+    answer = admin.post("/v1/completions", COMPLETION)
+    assert answer.status_code == 202
+    said = Accepted.model_validate(answer.json())
+    assert (said.state, said.known) == (IngestionState.RECEIVED, False)
+    assert stored(door, said.id).event == CompletionEvent(
+        source="ci",
+        id="run-1",
+        model_path="",
+        team="default",
+        project="digits",
+        experiment="mnist-7",
+        trigger=Trigger.COMPLETION,
+    )
+    assert door.rung == [1]
+    assert [project.name for project in door.registry.projects("default")] == ["digits"]
+
+
+def test_a_repeated_completion_is_the_same_ingestion(door: Door, admin: Client) -> None:
+    first = admin.post("/v1/completions", COMPLETION).json()
+    again = admin.post("/v1/completions", COMPLETION)
+    assert (again.status_code, again.json()) == (202, first | {"known": True})
+
+
+def test_three_ways_to_say_it_are_one_event(admin: Client) -> None:
+    answers = [
+        admin.post("/v1/completions", COMPLETION),
+        admin.post("/v1/completions", content=json.dumps(CLOUDEVENT), headers=STRUCTURED),
+        admin.post("/v1/completions", CLOUDEVENT["data"], headers=BINARY),
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202, 202]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert [answer.json()["known"] for answer in answers] == [False, True, True]
+
+
+def test_headers_of_a_cloudevent_are_percent_decoded(door: Door, admin: Client) -> None:
+    headers = BINARY | {"ce-source": "%2Fci%2F%C3%A9", "ce-id": '"a b"'}
+    event = stored(door, admin.post("/v1/completions", CLOUDEVENT["data"], headers=headers).json()["id"]).event
+    assert (event.source, event.id) == ("/ci/é", "a b")
+
+
+@pytest.mark.parametrize(
+    ("headers", "detail"),
+    [
+        ({"ce-id": "1"}, "specversion: expected 1.0, found nothing"),
+        (BINARY | {"ce-type": "other"}, "type: expected experiment.completed, found 'other'"),
+        (BINARY | {"ce-source": ""}, "source: expected text, found none in it"),
+    ],
+)
+def test_a_half_cloudevent_in_headers_is_refused(admin: Client, headers: dict[str, str], detail: str) -> None:
+    answer = admin.post("/v1/completions", COMPLETION, headers=headers)
+    assert (answer.status_code, answer.json()["detail"]) == (422, detail)
+
+
+def test_an_event_that_said_something_else_before_is_409(door: Door, admin: Client, capfd: pytest.CaptureFixture[str]) -> None:
+    first = admin.post("/v1/completions", COMPLETION).json()["id"]
+    answer = admin.post("/v1/completions", COMPLETION | {"modelPath": "/elsewhere"})
+    assert answer.status_code == 409
+    assert answer.json() == {
+        "type": "urn:modelport:problem:conflicting-event",
+        "title": "Conflict",
+        "status": 409,
+        "detail": f"the event run-1 of ci was accepted as {first} and said something else then",
+    }
+    assert "said something else" in capfd.readouterr().out
+    assert door.rung == [1]
+
+
+def test_what_failed_is_recorded_and_ignored(door: Door, admin: Client) -> None:
+    answer = admin.post("/v1/completions", COMPLETION | {"state": 7})
+    assert (answer.status_code, answer.json()["state"]) == (202, "ignored")
+    assert door.rung == []
+
+
+def test_what_failed_is_looked_at_where_that_is_wanted(door: Door) -> None:
+    door.is_failed_scanned = True
+    assert door.admin().post("/v1/completions", COMPLETION | {"state": "failed"}).json()["state"] == "received"
+
+
+def test_a_wrong_field_is_422_and_named(admin: Client) -> None:
+    answer = admin.post("/v1/completions", COMPLETION | {"modelPath": 3})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json() == {
+        "type": "urn:modelport:problem:rejected",
+        "title": "Unprocessable Content",
+        "status": 422,
+        "detail": "modelPath: expected text, found 3",
+    }
+
+
+def test_a_name_that_no_database_index_holds_is_422(admin: Client) -> None:
+    answer = admin.post("/v1/completions", COMPLETION | {"projectId": "🦆" * 200})
+    assert (answer.status_code, "at most 512 are kept" in answer.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize("id", ["\ud800", "a\0b", "escaped:x", "🦆", "' OR 1=1 --", "x" * 1024])
+def test_any_id_is_answered(admin: Client, id: str) -> None:
+    body = json.dumps(COMPLETION | {"id": id, "modelPath": "/r/" + id})
+    for known in (False, True):
+        answer = admin.post(
+            "/v1/completions", content=body.replace("\\u0000", ""), headers={"Content-Type": "application/json"}
+        )
+        assert (answer.status_code, answer.json()["known"]) == (202, known)
+    assert admin.get(f"/v1/ingestions/{answer.json()['id']}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", "the body is no JSON"),
+        (b"{", "the body is no JSON"),
+        (b"\xff", "expected UTF-8"),
+        (b"[" * 100_000, "nests deeper than 200"),
+        (b"{" + b'"a":{' * 100_000, "nests deeper than 200"),
+    ],
+)
+def test_what_is_no_json_is_400(admin: Client, body: bytes, detail: str) -> None:
+    answer = admin.post("/v1/completions", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:modelport:problem:malformed")
+    assert detail in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("announced", ["", "text/plain", "application/xml", "application/cloudevents-batch+json"])
+def test_what_is_not_announced_as_json_is_415(admin: Client, announced: str) -> None:
+    answer = admin.post("/v1/completions", content=json.dumps(COMPLETION), headers={"Content-Type": announced})
+    assert answer.status_code == 415
+    assert "expected application/json or application/cloudevents+json, found" in answer.json()["detail"]
+
+
+def test_another_encoding_than_utf8_is_415(admin: Client) -> None:
+    headers = {"Content-Type": "application/json; charset=utf-16"}
+    answer = admin.post("/v1/completions", content=json.dumps(COMPLETION).encode("utf-16"), headers=headers)
+    assert (answer.status_code, answer.json()["detail"]) == (415, "content-type: expected UTF-8, found 'utf-16'")
+
+
+def padded(size: int) -> bytes:
+    body = json.dumps(COMPLETION).encode()
+    return body + b" " * (size - len(body))
+
+
+def test_a_body_of_a_mebibyte_is_taken_and_one_more_byte_is_413(admin: Client) -> None:
+    headers = {"Content-Type": "application/json"}
+    assert admin.post("/v1/completions", content=padded(1 << 20), headers=headers).status_code == 202
+    answer = admin.post("/v1/completions", content=padded((1 << 20) + 1), headers=headers)
+    assert (answer.status_code, answer.json()["detail"]) == (413, "the body is longer than 1048576 bytes")
+
+
+def test_a_body_that_hides_its_length_is_cut_off_too(admin: Client) -> None:
+    async def endless() -> Any:
+        while True:
+            yield b" " * 65_536
+
+    answer = admin.post("/v1/completions", content=endless(), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+
+
+class Away(MemoryRegistry):
+    """A registry whose database went away after the token was read."""
+
+    def submit(
+        self, event: CompletionEvent, now: datetime, owner: str | None = None, end: End | None = None
+    ) -> tuple[Ingestion, bool]:
+        raise RegistryUnavailable("connection to 10.0.0.7 refused, password hunter2")
+
+
+def test_a_registry_that_does_not_answer_is_503_and_tells_no_insides() -> None:
+    door = Door(Away())
+    answer = door.admin().post("/v1/completions", COMPLETION)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert answer.json()["detail"] == "the registry does not answer; nothing was changed, try again"
+    assert door.rung == []
+
+
+def test_a_path_is_scanned_again(door: Door, admin: Client) -> None:
+    answer = admin.post("/v1/rescans", {"path": "/runs/x", "force": True})
+    assert (answer.status_code, Accepted.model_validate(answer.json()).known) == (202, False)
+    event = stored(door, answer.json()["id"]).event
+    assert (event.source, event.id, event.model_path, event.trigger, event.is_forced) == (
+        "rescan",
+        "new-1",
+        "/runs/x",
+        Trigger.RESCAN,
+        True,
+    )
+    assert door.rung == [1]
+    assert admin.post("/v1/rescans", {"path": "/runs/x"}).json()["id"] != answer.json()["id"]
+
+
+def test_a_rescan_of_a_relative_path_is_422(admin: Client) -> None:
+    answer = admin.post("/v1/rescans", {"path": "runs"})
+    assert (answer.status_code, answer.json()["detail"]) == (422, "path: expected an absolute path or a URL, found 'runs'")
+
+
+def test_a_hundred_threads_with_one_completion_get_one_ingestion(door: Door, admin: Client) -> None:
+    with ThreadPoolExecutor(100) as pool:
+        answers = list(pool.map(lambda number: admin.post("/v1/completions", COMPLETION), range(100)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert [answer.json()["known"] for answer in answers].count(False) == 1
+    assert door.registry.queue(NOON).states == {IngestionState.RECEIVED: 1}

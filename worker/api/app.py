@@ -1,0 +1,72 @@
+"""The API put together: routes with their policies, problems for every error, one description of it all.
+
+Endpoints are plain functions and run in threads, because the registry blocks; each opens one transaction at a time.
+
+Law (with a test of the same name):
+    no route is without a policy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from worker.api import completions, health, ingestions
+from worker.api.auth import Policy, policy_of
+from worker.api.problems import MEDIA_TYPE, add_handlers
+from worker.api.service import Service
+
+VERSION = "1"
+
+SECURITY = {"bearer": {"type": "http", "scheme": "bearer"}, "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+
+
+def make_app(service: Service) -> FastAPI:
+    """Return the API for *service*.
+
+    Raises:
+        TypeError: a route declares no policy.
+    """
+    app = FastAPI(title="modelport", version=VERSION, openapi_url=None, redirect_slashes=False)
+    app.state.service = service
+    # Routes are put in one by one, not router by router: so a walk over them sees every one.
+    for router in (completions.router, ingestions.router, health.router):
+        app.router.routes.extend(router.routes)
+    check_policies(app)
+    add_handlers(app)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    return app
+
+
+def check_policies(app: FastAPI) -> None:
+    """Raise TypeError where *app* has a route that declares no policy: it would be open to everybody."""
+    for route in app.routes:
+        if not isinstance(route, APIRoute) or policy_of(route) is None:
+            raise TypeError(f"{getattr(route, 'path', route)}: expected a route with a policy")
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI description, made once: errors are problems, and each operation says which scope it needs."""
+    if app.openapi_schema is None:
+        described = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        described.setdefault("components", {})["securitySchemes"] = SECURITY
+        for route in app.routes:
+            if isinstance(route, APIRoute) and route.include_in_schema:
+                for method in route.methods or ():
+                    _complete(described["paths"][route.path][method.lower()], route)
+        app.openapi_schema = described
+    return app.openapi_schema
+
+
+def _complete(operation: dict[str, Any], route: APIRoute) -> None:
+    for status, answer in operation["responses"].items():
+        if int(status) >= 400:
+            answer["content"] = {MEDIA_TYPE: answer["content"]["application/json"]}
+    policy = policy_of(route)
+    if isinstance(policy, Policy):
+        operation["security"] = [{name: []} for name in SECURITY]
+        scopes = " or ".join(f"`{scope.value}`" for scope in sorted(policy.scopes))
+        operation["description"] = f"{operation.get('description', '')}\n\nNeeds the scope {scopes}.".strip()

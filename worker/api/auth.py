@@ -1,0 +1,153 @@
+"""Who calls, and whether they may: each route declares a `Policy`, and `app` does not start with one that has none.
+
+A token comes as `Authorization: Bearer` or `X-API-Key`, never in an address. It speaks for one team, and every look into the
+registry is for that team, so that what another team has is not there: the same 404, byte for byte, as for what nobody has.
+
+Without any token the door stands open to this machine alone, if it listens to no other. A page that a browser shows can send
+requests to this machine too, so whoever brings no token must come by a name of this machine, from no foreign page, and through
+no proxy (docs/decisions/0008).
+
+Source: RFC 6750 for the header and its answers; RFC 6454 for `Origin`; W3C Fetch Metadata for `Sec-Fetch-Site`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from worker import tokens
+from worker.api.problems import Problem
+from worker.api.service import Service, is_loopback, service_of
+from worker.records import DEFAULT_TEAM, Token, TokenScope
+
+PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+"""Who comes with one of these came from somewhere else first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a request speaks for: its team, what it may do there, and how histories name it."""
+
+    team: str
+    scopes: frozenset[TokenScope]
+    name: str
+
+
+ANYBODY_HERE = Caller(DEFAULT_TEAM, tokens.ALL_SCOPES, "somebody at this machine")
+"""Who calls an embedded server that nobody made a token for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a route asks of who calls it: one of *scopes*. Used as a dependency it gives the caller."""
+
+    scopes: frozenset[TokenScope]
+
+    def __call__(self, request: Request, service: Annotated[Service, Depends(service_of)]) -> Caller:
+        caller = caller_of(request.headers, service)
+        if not tokens.allows(caller.scopes, self.scopes):
+            wanted = sorted(scope.value for scope in self.scopes)
+            challenge = f'Bearer realm="modelport", error="insufficient_scope", scope="{" ".join(wanted)}"'
+            detail = f"the token lacks the scope {' or '.join(wanted)}"
+            raise Problem(403, "insufficient-scope", detail, {"WWW-Authenticate": challenge})
+        return caller
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """The policy of a route that asks nobody who they are: it tells nothing of any team."""
+
+    async def __call__(self) -> None:
+        return None
+
+
+PUBLIC = Depends(Public())
+
+Reporter = Annotated[Caller, Depends(Policy(frozenset({TokenScope.COMPLETION_WRITE})))]
+Writer = Annotated[Caller, Depends(Policy(frozenset({TokenScope.MODEL_WRITE})))]
+Operator = Annotated[Caller, Depends(Policy(frozenset({TokenScope.OPERATE})))]
+Reader = Annotated[Caller, Depends(Policy(frozenset({TokenScope.MODEL_READ, TokenScope.OPERATE})))]
+Asker = Annotated[Caller, Depends(Policy(frozenset({TokenScope.MODEL_READ, TokenScope.OPERATE, TokenScope.COMPLETION_WRITE})))]
+"""Callers, by what they must be allowed to do. An asker may also be who reported a completion and wants to know its end."""
+
+
+def policy_of(route: APIRoute) -> Policy | Public | None:
+    """Return the policy that *route* declares, None where it forgot to."""
+    return _policy_in(route.dependant)
+
+
+def _policy_in(dependant: Dependant) -> Policy | Public | None:
+    for one in dependant.dependencies:
+        found = one.call if isinstance(one.call, (Policy, Public)) else _policy_in(one)
+        if found is not None:
+            return found
+    return None
+
+
+def caller_of(headers: Mapping[str, str], service: Service) -> Caller:
+    """Return whom a request with these headers speaks for.
+
+    Raises:
+        Problem: it brings no token where one is needed, or one that opens nothing.
+    """
+    secret = _secret(headers)
+    if secret is not None:
+        return _caller_with(secret, service)
+    if not service.is_loopback or service.registry.has_tokens():
+        raise _unauthorized("a token is needed, as Authorization: Bearer or X-API-Key")
+    if not _is_from_here(headers):
+        raise _unauthorized("without a token only programs of this machine are served; make one with `modelport token create`")
+    return ANYBODY_HERE
+
+
+def _secret(headers: Mapping[str, str]) -> str | None:
+    """Return the token that a request brings, None where it brings none."""
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
+    return headers.get("x-api-key")
+
+
+def _caller_with(secret: str, service: Service) -> Caller:
+    if not tokens.is_whole(secret):
+        raise _unauthorized("this is no token: a character is wrong, or part of it is missing", "invalid_token")
+    now = service.clock.now()
+    kept = service.registry.token_by_digest(tokens.digest(secret), now)
+    if kept is None or not tokens.opens(secret, kept):
+        raise _unauthorized("nobody knows this token", "invalid_token")
+    if kept.revoked is not None:
+        raise _unauthorized("this token was revoked", "invalid_token")
+    if tokens.is_expired(kept, now):
+        raise _unauthorized("the time of this token is over", "invalid_token")
+    return Caller(kept.team, kept.scopes, _called(kept))
+
+
+def _called(token: Token) -> str:
+    return f"the token {token.name} ({token.id})"
+
+
+def _unauthorized(detail: str, error: str | None = None) -> Problem:
+    challenge = 'Bearer realm="modelport"' + (f', error="{error}"' if error else "")
+    return Problem(401, "unauthorized", detail, {"WWW-Authenticate": challenge})
+
+
+def _is_from_here(headers: Mapping[str, str]) -> bool:
+    """Tell whether a program of this machine made the request by itself, not for a page from elsewhere or through a proxy."""
+    if any(name in headers for name in PROXY_HEADERS):
+        return False
+    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return False
+    return _is_here("//" + headers.get("host", "")) and _is_here(headers.get("origin", "//localhost"))
+
+
+def _is_here(address: str) -> bool:
+    try:
+        return is_loopback(urlsplit(address).hostname or "")
+    except ValueError:
+        return False

@@ -1,0 +1,74 @@
+"""Bodies of requests: bounded before they are read, read before they are decoded, decoded before they mean anything.
+
+Only JSON is taken, and only where it is announced as such: a page from elsewhere cannot do so without asking for leave first.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from starlette.datastructures import Headers
+
+from detectors.errors import ModelError
+from detectors.json_text import parse_json
+from worker.api.problems import Problem
+
+MAX_BODY_BYTES = 1 << 20
+"""Size of a body: a completion that names 8,000 files with their digests, for example."""
+
+JSON = "application/json"
+
+
+async def _bounded(request: Request) -> bytes:
+    """Return the body of *request*; stops reading where it gets too long."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isascii() and announced.isdigit() and int(announced[:20]) > MAX_BODY_BYTES:
+        raise _too_long()
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_long()
+    return bytes(body)
+
+
+def _too_long() -> Problem:
+    return Problem(413, "too-long", f"the body is longer than {MAX_BODY_BYTES} bytes", {"Connection": "close"})
+
+
+Body = Annotated[bytes, Depends(_bounded)]
+
+
+def media_type(headers: Headers) -> str:
+    """Return the type of the body without its parameters, in lower case; empty where none is announced.
+
+    Raises:
+        Problem: the text is not in UTF-8.
+    """
+    announced, *parameters = headers.get("content-type", "").lower().split(";")
+    for parameter in parameters:
+        name, _, value = parameter.strip().partition("=")
+        if name == "charset" and value.strip('"') not in ("utf-8", "utf8", "us-ascii"):
+            raise Problem(415, "unsupported-media-type", f"content-type: expected UTF-8, found {value[:40]!a}")
+    return announced.strip()
+
+
+def expect(announced: str, *wanted: str) -> None:
+    """Raise Problem unless the body is announced as one of the types *wanted*."""
+    if announced not in wanted:
+        found = ascii(announced[:80]) if announced else "nothing"
+        raise Problem(415, "unsupported-media-type", f"content-type: expected {' or '.join(wanted)}, found {found}")
+
+
+def json_of(body: bytes) -> Any:
+    """Return the JSON value in *body*.
+
+    Raises:
+        Problem: it is no JSON, or nests too deep.
+    """
+    try:
+        value, _ = parse_json(body)
+    except ModelError as exc:
+        raise Problem(400, "malformed", f"the body is no JSON: {exc}") from exc
+    return value

@@ -1,0 +1,90 @@
+"""The door that work comes in by: completions and re-scans. 202 is said after the commit, and never before.
+
+A completion is a plain object, or a CloudEvent in structured mode (the body holds it whole) or in binary mode (its attributes
+are headers, its data is the body).
+
+Source: CloudEvents 1.0.2, HTTP Protocol Binding, 3.1 "Binary Content Mode", 3.1.3.2 "HTTP header values", 3.2 "Structured
+Content Mode".
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+import structlog
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.datastructures import Headers
+
+from worker.api.auth import Reporter, Writer
+from worker.api.bodies import JSON, Body, expect, json_of, media_type
+from worker.api.problems import reply
+from worker.api.schemas import COMPLETION_BODY, RESCAN_BODY, Accepted, answers
+from worker.api.service import Service, service_of
+from worker.errors import ConflictingEvent
+from worker.events import completion_from_cloudevent, completion_from_json, rescan_from_json
+from worker.records import CompletionEvent
+from worker.submission import submit
+
+STRUCTURED = "application/cloudevents+json"
+PREFIX = "ce-"
+
+router = APIRouter(prefix="/v1", tags=["completions"])
+log = structlog.get_logger("modelport.api")
+
+
+@router.post(
+    "/completions",
+    status_code=202,
+    responses=answers(Accepted, 400, 401, 403, 409, 413, 415, 422, 503, status=202),
+    openapi_extra={"requestBody": COMPLETION_BODY},
+)
+def report_completion(
+    request: Request, caller: Reporter, body: Body, service: Annotated[Service, Depends(service_of)]
+) -> Response:
+    """Report that an experiment finished. A repeated event is the same ingestion, with `known: true`."""
+    return _accept(_completion(request.headers, body, caller.team), service)
+
+
+@router.post(
+    "/rescans",
+    status_code=202,
+    responses=answers(Accepted, 400, 401, 403, 409, 413, 415, 422, 503, status=202),
+    openapi_extra={"requestBody": RESCAN_BODY},
+)
+def ask_for_rescan(request: Request, caller: Writer, body: Body, service: Annotated[Service, Depends(service_of)]) -> Response:
+    """Have a path looked at again; `force` even where nothing changed."""
+    expect(media_type(request.headers), JSON)
+    return _accept(rescan_from_json(json_of(body), caller.team, service.new_id()), service)
+
+
+def _accept(event: CompletionEvent, service: Service) -> Response:
+    try:
+        ingestion, known = submit(event, service.registry, service.clock.now(), service.ring, service.is_failed_scanned)
+    except ConflictingEvent as exc:
+        log.warning("refused", team=event.team, why=str(exc))
+        raise
+    if not known:
+        log.info("accepted", ingestion=ingestion.id, team=event.team, trigger=event.trigger.value, state=ingestion.state.value)
+    return reply({"id": ingestion.id, "state": ingestion.state.value, "known": known}, 202)
+
+
+def _completion(headers: Headers, body: bytes, team: str) -> CompletionEvent:
+    """Return the event in a request.
+
+    Raises:
+        Problem, RejectedEvent: it holds none.
+    """
+    announced = media_type(headers)
+    expect(announced, JSON, STRUCTURED)
+    value = json_of(body)
+    if announced == STRUCTURED:
+        return completion_from_cloudevent(value, team)
+    attributes = _attributes(headers)
+    return completion_from_cloudevent(attributes | {"data": value}, team) if attributes else completion_from_json(value, team)
+
+
+def _attributes(headers: Headers) -> dict[str, Any]:
+    """Return the attributes of a CloudEvent in binary mode; empty where the request is none."""
+    given = {name.removeprefix(PREFIX): value for name, value in headers.items() if name.startswith(PREFIX)}
+    return {name: unquote(value.strip('"')) for name, value in given.items()}

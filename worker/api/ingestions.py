@@ -1,0 +1,155 @@
+"""Looking at ingestions and at the queue, and steering them; all of one team."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+import structlog
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from worker import operations
+from worker.api.auth import Asker, Caller, Operator, Reader
+from worker.api.bodies import JSON, Body, expect, json_of, media_type
+from worker.api.problems import reply
+from worker.api.schemas import (
+    FILTER_BODY,
+    IngestionPage,
+    IngestionRow,
+    IngestionWithHistory,
+    MovedIngestions,
+    QueueState,
+    answers,
+)
+from worker.api.service import Service, service_of
+from worker.errors import NotFound, RejectedEvent
+from worker.events import MAX_ID_CHARACTERS
+from worker.fields import object_of, text, word
+from worker.operations import Moved
+from worker.records import IngestionQuery, IngestionState
+from worker.views import history_json, ingestion_row, timestamp
+
+MAX_PAGE = 1000
+FILTERS = {"state", "experimentId", "reason"}
+
+STATES = {state.value.replace("_", ""): state for state in IngestionState}
+
+router = APIRouter(prefix="/v1", tags=["ingestions"])
+log = structlog.get_logger("modelport.api")
+
+Inside = Annotated[Service, Depends(service_of)]
+Text = Annotated[str | None, Query(max_length=MAX_ID_CHARACTERS)]
+
+
+@router.get("/ingestions", responses=answers(IngestionPage, 401, 403, 422, 503))
+def list_ingestions(
+    request: Request,
+    caller: Reader,
+    service: Inside,
+    state: IngestionState | None = None,
+    experiment: Annotated[str | None, Query(alias="experimentId", max_length=MAX_ID_CHARACTERS)] = None,
+    reason: Text = None,
+    after: Text = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+) -> Response:
+    """List ingestions, newest first. `next` is the address of the next page, null on the last."""
+    if after is not None and service.registry.ingestion(caller.team, after) is None:
+        raise RejectedEvent(f"after: there is no ingestion {after[:80]!a}")
+    found = service.registry.ingestions(IngestionQuery(caller.team, state, experiment, reason, after, limit + 1))
+    page = found[:limit]
+    following = _next(request, page[-1].id, limit) if len(found) > limit else None
+    headers = None if following is None else {"Link": f'<{following}>; rel="next"'}
+    return reply({"ingestions": [ingestion_row(one) for one in page], "next": following}, headers=headers)
+
+
+def _next(request: Request, last: str, limit: int) -> str:
+    """Return the address of the page after the ingestion *last*, with the same filters."""
+    kept = {name: value for name, value in request.query_params.items() if name in FILTERS}
+    return f"{request.url.path}?{urlencode(kept | {'after': last, 'limit': str(limit)})}"
+
+
+@router.get("/ingestions/{ingestion_id}", responses=answers(IngestionWithHistory, 401, 403, 404, 422, 503))
+def show_ingestion(ingestion_id: str, caller: Asker, service: Inside) -> Response:
+    """Show one ingestion and every step it took."""
+    found = service.registry.ingestion(caller.team, ingestion_id)
+    if found is None:
+        raise NotFound(f"there is no ingestion {ingestion_id}")
+    return reply(ingestion_row(found) | {"history": [history_json(entry) for entry in service.registry.history(found.id)]})
+
+
+@router.post(
+    "/ingestions/retry",
+    responses=answers(MovedIngestions, 400, 401, 403, 413, 415, 422, 503),
+    openapi_extra={"requestBody": FILTER_BODY},
+)
+def retry_many(request: Request, caller: Operator, body: Body, service: Inside) -> Response:
+    """Let the failed ingestions that a filter finds be tried again from the beginning."""
+    query = _query(request, body, caller)
+    moved = operations.retry_all(service.registry, query, caller.name, service.clock.now())
+    if moved.ids:
+        service.ring()
+    return _moved(moved, "retried", caller)
+
+
+@router.post(
+    "/ingestions/discard",
+    responses=answers(MovedIngestions, 400, 401, 403, 413, 415, 422, 503),
+    openapi_extra={"requestBody": FILTER_BODY},
+)
+def discard_many(request: Request, caller: Operator, body: Body, service: Inside) -> Response:
+    """End the ingestions that a filter finds and that have not ended well."""
+    query = _query(request, body, caller)
+    return _moved(operations.discard_all(service.registry, query, caller.name, service.clock.now()), "discarded", caller)
+
+
+@router.post("/ingestions/{ingestion_id}/retry", responses=answers(IngestionRow, 401, 403, 404, 409, 422, 503))
+def retry(ingestion_id: str, caller: Operator, service: Inside) -> Response:
+    """Let a failed ingestion be tried again from the beginning."""
+    again = operations.retry(service.registry, caller.team, ingestion_id, caller.name, service.clock.now())
+    service.ring()
+    log.info("retried", ingestion=again.id, team=caller.team, who=caller.name)
+    return reply(ingestion_row(again))
+
+
+@router.post("/ingestions/{ingestion_id}/discard", responses=answers(IngestionRow, 401, 403, 404, 409, 422, 503))
+def discard(ingestion_id: str, caller: Operator, service: Inside) -> Response:
+    """End an ingestion that has not ended well. Whoever works on it registers nothing any more."""
+    gone = operations.discard(service.registry, caller.team, ingestion_id, caller.name, service.clock.now())
+    log.info("discarded", ingestion=gone.id, team=caller.team, who=caller.name)
+    return reply(ingestion_row(gone))
+
+
+@router.get("/queue", responses=answers(QueueState, 401, 403, 422, 503))
+def show_queue(caller: Reader, service: Inside) -> Response:
+    """Show how many of the team's ingestions stand in each state, what may be worked on now, and how many workers live."""
+    queue = service.registry.queue(service.clock.now(), caller.team)
+    return reply(
+        {
+            "states": {state.value: queue.states.get(state, 0) for state in IngestionState},
+            "due": queue.due,
+            "oldest": None if queue.oldest is None else timestamp(queue.oldest),
+            "workers": service.living_workers(),
+        }
+    )
+
+
+def _query(request: Request, body: bytes, caller: Caller) -> IngestionQuery:
+    """Return which ingestions the filter in *body* means. An empty one, and one with a word that nobody knows, would mean more
+    than its sender thought.
+
+    Raises:
+        Problem, RejectedEvent: there is no such filter.
+    """
+    expect(media_type(request.headers), JSON)
+    fields = object_of("the body", json_of(body))
+    given = {key for key, value in fields.items() if value is not None}
+    if not given or not given <= FILTERS:
+        found = ", ".join(sorted(given - FILTERS))[:80]
+        raise RejectedEvent(f"the body: expected {', '.join(sorted(FILTERS))}, at least one, found {found or 'nothing'}")
+    experiment, reason = (text(fields, key, MAX_ID_CHARACTERS) for key in ("experimentId", "reason"))
+    return IngestionQuery(caller.team, word(fields, "state", STATES), experiment, reason)
+
+
+def _moved(moved: Moved, what: str, caller: Caller) -> Response:
+    log.info(what, count=len(moved.ids), team=caller.team, who=caller.name)
+    return reply({"ids": list(moved.ids), "more": moved.more_are_left})

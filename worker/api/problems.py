@@ -1,0 +1,176 @@
+"""Whatever goes wrong, said in one shape: problem details, with a status, a code, and a sentence that shows no insides.
+
+The code stands in `type`; a program decides by it, a person reads `detail`. What nobody thought of is logged under a reference,
+and only the reference is told.
+
+Source: RFC 9457.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from http import HTTPStatus
+from traceback import format_exception
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worker.errors import (
+    ConflictingEvent,
+    NotFound,
+    RegistryUnavailable,
+    RejectedEvent,
+    RejectedLocation,
+    WorkerError,
+    WrongState,
+)
+from worker.fields import shown
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:modelport:problem:"
+
+RETRY_SECONDS = 5
+"""When a sender may come again whom the registry did not answer."""
+
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""Names of statuses as RFC 9110 gives them, where Pythons differ."""
+
+HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+"""What every answer says: it is one team's alone, and nothing else than its type says."""
+
+log = structlog.get_logger("modelport.api")
+
+
+class Problem(Exception):
+    """An answer that is not what was wished for."""
+
+    def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail, self.headers = status, code, detail, dict(headers or {})
+
+
+MEANINGS: tuple[tuple[type[WorkerError], int, str], ...] = (
+    (ConflictingEvent, 409, "conflicting-event"),
+    (RejectedEvent, 422, "rejected"),
+    (RejectedLocation, 422, "rejected-location"),
+    (WrongState, 409, "wrong-state"),
+    (NotFound, 404, "not-found"),
+)
+"""What an exception of ours is to a sender, the most special first. Any other is not theirs to know."""
+
+
+def reply(
+    value: Any, status: int = 200, headers: Mapping[str, str] | None = None, media_type: str = "application/json"
+) -> Response:
+    """Return *value* as JSON. ASCII, because text from outside may hold half a surrogate pair, which no encoding takes."""
+    return Response(json.dumps(value, ensure_ascii=True, allow_nan=False), status, headers, media_type)
+
+
+def problem_reply(problem: Problem, **more: str) -> Response:
+    """Return *problem* as an answer, with *more* members."""
+    body = {
+        "type": TYPE_PREFIX + problem.code,
+        "title": TITLES.get(problem.status) or HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    return reply(body | more, problem.status, problem.headers, MEDIA_TYPE)
+
+
+def meaning(error: WorkerError) -> Problem | None:
+    """Return what *error* is to a sender, None where it is none of theirs."""
+    if isinstance(error, RegistryUnavailable):
+        headers = {"Retry-After": str(RETRY_SECONDS)}
+        return Problem(503, "registry-unavailable", "the registry does not answer; nothing was changed, try again", headers)
+    found = next(((status, code) for kind, status, code in MEANINGS if isinstance(error, kind)), None)
+    return None if found is None else Problem(*found, str(error))
+
+
+def unforeseen(error: BaseException, method: str, path: str) -> Response:
+    """Log what nobody thought of, and return the answer that names the line in the log.
+
+    The traceback is made here: those that loggers make may show the values of variables, and one of them may be a token.
+    """
+    reference = secrets.token_hex(8)
+    log.error("unforeseen", reference=reference, method=method, path=path, traceback="".join(format_exception(error)))
+    detail = f"something went wrong that nobody foresaw; the log of the server tells more under {reference}"
+    return problem_reply(Problem(500, "unforeseen", detail), reference=reference)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Let *app* answer every error as a problem."""
+    app.add_exception_handler(Problem, _of_problem)
+    app.add_exception_handler(WorkerError, _of_worker_error)
+    app.add_exception_handler(RequestValidationError, _of_validation)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_middleware(LastResort)
+
+
+async def _of_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return problem_reply(error)
+
+
+async def _of_worker_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, WorkerError)
+    if isinstance(error, RegistryUnavailable):
+        log.error("the registry does not answer", why=str(error))
+    problem = meaning(error)
+    return unforeseen(error, request.method, request.url.path) if problem is None else problem_reply(problem)
+
+
+async def _of_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    said = (f"{one['loc'][-1]}: {_lower(one['msg'])}, found {shown(one.get('input'))}" for one in error.errors())
+    return problem_reply(Problem(422, "rejected", "; ".join(said)))
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
+DETAILS = {
+    404: ("not-found", "there is nothing at this address"),
+    405: ("method-not-allowed", "this address does not take this method"),
+}
+
+
+async def _of_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code, detail = DETAILS.get(error.status_code, ("refused", str(error.detail)))
+    return problem_reply(Problem(error.status_code, code, detail, error.headers))
+
+
+class LastResort:
+    """Answers where everything else failed, and gives every answer `HEADERS`. A sender who went away gets nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        has_begun = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                message["headers"] = [*message.get("headers", ()), *HEADERS]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_on)
+        except ClientDisconnect:
+            return None
+        except Exception as exc:
+            if has_begun:
+                raise
+            await unforeseen(exc, scope["method"], scope["path"])(scope, receive, send_on)

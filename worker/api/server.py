@@ -1,0 +1,50 @@
+"""The API as a process: uvicorn in front of `make_app`, and a thread that rings for the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import uvicorn
+
+from worker.api.app import make_app
+from worker.api.service import Service, is_loopback
+from worker.bootstrap import Embedded
+from worker.doorbell import Ringer
+
+GRACE_SECONDS = 10
+"""How long requests may go on when the server is told to stop."""
+
+
+def run_server(embedded: Embedded, ring: Callable[[], None], host: str, port: int) -> None:
+    """Serve until this process is told to stop. *ring* may wait for a broker; no request waits for it."""
+    ringer = Ringer(ring)
+    try:
+        uvicorn.Server(configuration(service_of_embedded(embedded, ringer, host), host, port)).run()
+    finally:
+        ringer.close()
+
+
+def service_of_embedded(embedded: Embedded, ring: Callable[[], None], host: str) -> Service:
+    """Return what the API needs of *embedded* where it listens at *host*."""
+    return Service(
+        registry=embedded.registry,
+        clock=embedded.clock,
+        ring=ring,
+        new_id=embedded.new_id,
+        living_workers=embedded.living_workers,
+        is_failed_scanned=embedded.settings.scan_failed,
+        is_loopback=is_loopback(host),
+    )
+
+
+def configuration(service: Service, host: str, port: int) -> uvicorn.Config:
+    """Return how uvicorn serves *service*. It writes no line for each request: what happened is logged where it happens."""
+    return uvicorn.Config(
+        make_app(service),
+        host=host,
+        port=port,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )

@@ -1,0 +1,44 @@
+"""What the door for programs needs from inside, as plain borders; a test hands in its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from fastapi import Request
+
+from worker.ports import Clock, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """ring is called after each commit that left work for somebody. living_workers tells how many work off the queue.
+
+    is_loopback tells whether only this machine can reach the door: then it stands open as long as nobody made a token.
+    """
+
+    registry: Registry
+    clock: Clock
+    ring: Callable[[], None]
+    new_id: Callable[[], str]
+    living_workers: Callable[[], int] = lambda: 0
+    is_failed_scanned: bool = False
+    is_loopback: bool = False
+
+
+async def service_of(request: Request) -> Service:
+    """Return the service that the app was made for. Not a plain function: those run in a thread, which this is not worth."""
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether *host*, a name or an address without a port, is this machine and can be reached from nowhere else."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
