@@ -21,6 +21,7 @@ from itertools import islice
 from typing import Any
 
 from detectors import onnx_external
+from detectors.bounds import MAX_NAMES, MAX_RANK, MAX_SPECS, check_count
 from detectors.detection import LFS_POINTER, Contents, Detector, folder_of, may_be_model, suffix
 from detectors.errors import ModelError, ModelLimit, TreeChanged, Unreadable
 from detectors.facts import (
@@ -40,7 +41,7 @@ from detectors.facts import (
 )
 from detectors.onnx_inventory import Inventory, Operator, Role, contradictions, elements_of, functions_of, take_inventory
 from detectors.onnx_structure import FIRST_IR_WITH_OPSETS, MAX_IR_VERSION, is_op_type, read_structure
-from detectors.onnx_types import dtype_name, tensor_spec
+from detectors.onnx_types import dtype_name, rank_of, tensor_spec
 from detectors.protos import onnx_pb2
 from detectors.tree import FileEntry
 from detectors.weights import ort
@@ -133,6 +134,7 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
         raise TreeChanged(detection.main, "is not in this tree")
     found = skeleton(contents.window(entry), LAYOUT)
     model = parse(found, onnx_pb2.ModelProto())
+    _check_counts(entry.path, model)
     inventory = take_inventory(model, entry.path)
     if len(inventory.operators) > MAX_OPERATOR_TYPES:
         raise ModelLimit(entry.path, None, "MAX_OPERATOR_TYPES", f"more than {MAX_OPERATOR_TYPES} types of operators")
@@ -143,6 +145,15 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
         completeness=_completeness(corrupt, external.missing),
         findings=(*_findings(entry, found, inventory), *external.findings),
     )
+
+
+def _check_counts(path: str, model: onnx_pb2.ModelProto) -> None:
+    """Raise ModelLimit where the model lists more than any real one."""
+    given = (*model.graph.input, *model.graph.output)
+    check_count(path, "inputs and outputs", len(given), MAX_SPECS, "MAX_SPECS")
+    axes = max((rank_of(value.type) for value in given), default=0)
+    check_count(path, "axes on one tensor", axes, MAX_RANK, "MAX_RANK")
+    check_count(path, "opset imports", len(model.opset_import), MAX_NAMES, "MAX_NAMES")
 
 
 def _is_candidate(contents: Contents, entry: FileEntry) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from detectors.bounds import MAX_RANK
 from detectors.errors import ModelLimit
 from detectors.onnx_types import dtype_name, raw_bytes_of
 from detectors.protos import onnx_pb2
@@ -163,7 +164,10 @@ def functions_of(model: onnx_pb2.ModelProto) -> set[Operator]:
 
 
 def elements_of(tensor: onnx_pb2.TensorProto) -> int | None:
-    """Return the product of the dimensions, None where one is negative or the product is beyond `MAX_ELEMENTS`."""
+    """Return the product of the dimensions, None where one is negative, there are more than `MAX_RANK`, or the product is
+    beyond `MAX_ELEMENTS`."""
+    if len(tensor.dims) > MAX_RANK:
+        return None
     dims = list(tensor.dims)
     if 0 in dims:
         return 0

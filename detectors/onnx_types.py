@@ -110,6 +110,15 @@ def _shape(kind: onnx_pb2.TypeProto) -> Shape:
     return tuple(_dimension(dim) for dim in tensor.shape.dim) if tensor.HasField("shape") else None
 
 
+def rank_of(kind: onnx_pb2.TypeProto) -> int:
+    """Return how many axes a type lists, 0 where it has no shape. Builds nothing."""
+    while kind.WhichOneof("value") == "optional_type":
+        kind = kind.optional_type.elem_type
+    if kind.WhichOneof("value") == "sparse_tensor_type":
+        return len(kind.sparse_tensor_type.shape.dim)
+    return len(kind.tensor_type.shape.dim)
+
+
 def _dimension(dim: onnx_pb2.TensorShapeProto.Dimension) -> Dimension:
     """Return a size or a symbolic name; None for an empty dimension and for the -1 that some exporters write for "any"."""
     if dim.WhichOneof("value") == "dim_value":

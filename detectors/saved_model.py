@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from detectors.bounds import MAX_GRAPHS, MAX_NAMES, check_count
 from detectors.detection import LFS_POINTER, Contents, Detector
 from detectors.errors import MalformedModel, ModelError, Unreadable
 from detectors.facts import (
@@ -171,9 +172,20 @@ def _read(contents: Contents, main: FileEntry) -> tuple[SavedModel, tuple[Findin
     else:
         found = skeleton(contents.window(main), LAYOUT)
         model, findings = parse(found, SavedModel()), tuple(_oddities(main, found))
+    _check_counts(main.path, model)
     if not any(meta.HasField("graph_def") for meta in model.meta_graphs):
         raise MalformedModel(main.path, None, f"expected a MetaGraphDef with a graph, found {_instead(contents, main)}")
     return model, findings
+
+
+def _check_counts(path: str, model: SavedModel) -> None:
+    """Raise ModelLimit where the model lists more than any real one."""
+    check_count(path, "meta graphs", len(model.meta_graphs), MAX_GRAPHS, "MAX_GRAPHS")
+    for meta in model.meta_graphs:
+        objects = (node.user_object.identifier for node in meta.object_graph_def.nodes)
+        check_count(path, "assets", len(meta.asset_file_def), MAX_NAMES, "MAX_NAMES")
+        check_count(path, "collections", len(meta.collection_def), MAX_NAMES, "MAX_NAMES")
+        check_count(path, "kinds of objects", len(set(objects)), MAX_NAMES, "MAX_NAMES")
 
 
 def _oddities(main: FileEntry, found: Skeleton) -> Iterator[Finding]:
@@ -196,13 +208,14 @@ def _instead(contents: Contents, main: FileEntry) -> str:
 def _whole(contents: Contents, detection: Detection, model: SavedModel, findings: tuple[Finding, ...]) -> Extraction:
     meta = shown_graph(model)
     operators = count_operators(meta.graph_def)
+    check_count(detection.main, "types of operators", len(operators), MAX_NAMES, "MAX_NAMES")
     if "" in operators:
         raise MalformedModel(detection.main, None, "a node of the graph has no operator")
     variables = read_variables(contents, detection.root, uses_variables(operators))
     fingerprint, contradictions = fingerprint_of(contents, detection.root)
     version = text(meta.meta_info_def.tensorflow_version)
     facts = ModelFacts(
-        signatures=signatures_of(meta),
+        signatures=signatures_of(detection.main, meta),
         parameters=parameters_of(meta, variables.stored),
         size_bytes=_size(contents, detection),
         framework=Framework("tensorflow", version or None),

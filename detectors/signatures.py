@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from detectors.bounds import MAX_RANK, MAX_SIGNATURES, MAX_SPECS, check_count
 from detectors.facts import Shape, Signature, TensorSpec
 from detectors.protos.tensorflow_pb2 import MetaGraphDef, TensorInfo, TensorInfoEntry, TensorShapeProto
 from detectors.tf_dtypes import dtype_name
@@ -20,13 +21,27 @@ MAX_COMPOSITE_DEPTH = 8
 """Composite tensors inside each other; ragged and sparse ones have one level."""
 
 
-def signatures_of(meta: MetaGraphDef) -> tuple[Signature, ...]:
-    """Return the signatures that users may call, sorted by name; of two under one key the later counts, as in a map."""
+def signatures_of(path: str, meta: MetaGraphDef) -> tuple[Signature, ...]:
+    """Return the signatures that users may call, sorted by name; of two under one key the later counts, as in a map.
+
+    Raises:
+        ModelLimit: there are too many, or too many inputs and outputs, or too many axes on one. *path* is that of the file.
+    """
+    check_count(path, "signatures", len(meta.signature_def), MAX_SIGNATURES, "MAX_SIGNATURES")
+    specs = sum(len(entry.value.inputs) + len(entry.value.outputs) for entry in meta.signature_def)
+    check_count(path, "inputs and outputs", specs, MAX_SPECS, "MAX_SPECS")
+    check_count(path, "axes on one tensor", max(_ranks(meta), default=0), MAX_RANK, "MAX_RANK")
     entries = {entry.key: entry.value for entry in meta.signature_def if not entry.key.startswith(INTERNAL_PREFIX)}
     return tuple(
         Signature(text(name), text(entry.method_name), _tensors(entry.inputs), _tensors(entry.outputs))
         for name, entry in sorted(entries.items())
     )
+
+
+def _ranks(meta: MetaGraphDef) -> Iterable[int]:
+    for signature in meta.signature_def:
+        for entry in (*signature.value.inputs, *signature.value.outputs):
+            yield len(entry.value.tensor_shape.dim)
 
 
 def shape_of(shape: TensorShapeProto) -> Shape:

@@ -1,0 +1,71 @@
+"""Small files that would become large facts: each is told as too large, in little time, and never as clean."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from detectors.scan import Verdict, scan
+from detectors.tree import MemoryTree
+from tests.builders import onnx
+from tests.builders.onnx import field, number
+
+META = field(1, field(4, b"serve") + field(5, b"2"))
+GRAPH = field(2, field(1, field(1, b"a") + field(2, b"NoOp")))
+
+
+def saved_model(*graphs: bytes) -> dict[str, bytes]:
+    return {"saved_model.pb": number(1, 1) + b"".join(field(2, graph) for graph in graphs)}
+
+
+def of_onnx(more: bytes = b"", opsets: bytes = b"") -> dict[str, bytes]:
+    return {"m.onnx": onnx.model(onnx.small_graph() + more) + opsets}
+
+
+def repeated(count: int, each: bytes) -> bytes:
+    return each * count
+
+
+MANY = 200_000
+
+BOMBS = {
+    "onnx inputs": lambda: of_onnx(repeated(MANY, field(11, field(1, b"a")))),
+    "onnx outputs": lambda: of_onnx(repeated(MANY, field(12, field(1, b"a")))),
+    "onnx axes": lambda: of_onnx(field(11, field(1, b"x") + field(2, field(1, number(1, 1) + field(2, field(1, b"") * MANY))))),
+    "onnx opsets": lambda: of_onnx(opsets=b"".join(field(8, field(1, b"%x" % one) + number(2, 1)) for one in range(MANY // 2))),
+    "onnx initializer axes": lambda: of_onnx(
+        field(5, field(1, b"\x01" * MANY) + number(2, 1) + field(8, b"w") + field(9, bytes(4)))
+    ),
+    "graphs": lambda: saved_model(META + GRAPH, *[b""] * MANY),
+    "signatures": lambda: saved_model(
+        META + GRAPH + b"".join(field(5, field(1, b"%x" % one) + field(2, b"")) for one in range(MANY))
+    ),
+    "signature inputs": lambda: saved_model(
+        META
+        + GRAPH
+        + field(5, field(1, b"s") + field(2, b"".join(field(1, field(1, b"%x" % one) + field(2, b"")) for one in range(MANY))))
+    ),
+    "signature axes": lambda: saved_model(
+        META + GRAPH + field(5, field(1, b"s") + field(2, field(1, field(1, b"x") + field(2, field(3, field(2, b"") * MANY)))))
+    ),
+    "operators": lambda: saved_model(
+        META + field(2, b"".join(field(1, field(1, b"n") + field(2, b"Op%x" % one)) for one in range(MANY // 2)))
+    ),
+    "collections": lambda: saved_model(
+        META + GRAPH + b"".join(field(4, field(1, b"%x" % one) + field(2, b"")) for one in range(MANY))
+    ),
+    "assets": lambda: saved_model(META + GRAPH + b"".join(field(6, field(2, b"%x" % one)) for one in range(MANY))),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_lists_more_than_any_real_model_is_not_clean_and_soon_told(name: str) -> None:
+    files = BOMBS[name]()
+    began = time.process_time()
+    found = scan(MemoryTree(files))
+    assert time.process_time() - began < 5
+    assert found.verdict is not Verdict.CLEAN
+    told = [note.reason for note in found.coverage.inconclusive]
+    told += [problem.problem for model in found.models for problem in model.extraction.completeness.problems]
+    assert told, found
