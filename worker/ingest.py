@@ -101,11 +101,11 @@ def ingest(event: CompletionEvent, borders: Borders) -> Outcome:
     recover(borders)
     ingestion, known = borders.registry.submit(event, borders.clock.now(), borders.owner)
     borders.step("submitted")
-    scanned = _until_the_end(ingestion, borders)
+    scanned = until_the_end(ingestion, borders)
     return _outcome(ingestion, scanned, known, borders)
 
 
-def _until_the_end(ingestion: Ingestion, borders: Borders) -> Scan | None:
+def until_the_end(ingestion: Ingestion, borders: Borders) -> Scan | None:
     """Work on *ingestion*, wait as long as it must, and work on it again; nothing where it is another's or has ended."""
     scanned = None
     mine = ingestion if ingestion.owner == borders.owner else _claimed_again(ingestion, borders)

@@ -66,6 +66,8 @@ class Settings(BaseModel):
         repr=False,
         description="Where bells are rung for workers, `redis://…` or `amqp://…`; they look for work themselves if not set.",
     )
+    api_url: str | None = Field(default=None, description="Server that completions are reported to; none: they are done here.")
+    token: str | None = Field(default=None, repr=False, description="Token that opens the server.")
     store_url: str | None = Field(
         default=None, description="Where copies are kept, `file:///folder`; `HOME/store` where not set."
     )

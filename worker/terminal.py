@@ -167,6 +167,17 @@ def show_ingestions(console: Console, ingestions: Sequence[Mapping[str, Any]]) -
     console.print(table)
 
 
+def show_records(console: Console, records: Sequence[Mapping[str, Any]], otherwise: str) -> None:
+    """Show records of one kind as a table, a column for each field; *otherwise* where there is none."""
+    if not records:
+        console.print(otherwise)
+        return
+    table = _table(*records[0])
+    for record in records:
+        table.add_row(*(Text(clean("–" if value is None else str(value))) for value in record.values()))
+    console.print(table)
+
+
 STATE_STYLES = {"failed": "red", "running": "cyan", "waiting": "yellow", "registered": "green"}
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from worker.cli import access, queue, reports
 from worker.cli.common import (
     ERROR,
     EXPERIMENT,
@@ -43,7 +44,6 @@ from worker.cli.common import (
     terminal,
     write,
 )
-from worker.cli.queue import COMMANDS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -288,7 +288,7 @@ def doctor(repair: bool, digests: bool, format: str, output: Path | None) -> int
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
 
 
-for command in COMMANDS:
+for command in (*queue.COMMANDS, *reports.COMMANDS, *access.COMMANDS):
     app.add_command(command)
 
 

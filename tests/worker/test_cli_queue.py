@@ -1,0 +1,133 @@
+"""The commands of the queue and of a server, with real processes where there are any."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers.process import free_port, until
+from worker.cli import run
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
+CALL = [sys.executable, "-c", "from worker.cli import main; main()"]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for key in [key for key in os.environ if key.startswith("MODELPORT_")]:
+        monkeypatch.delenv(key)
+    monkeypatch.setenv("MODELPORT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MODELPORT_SETTLE_SECONDS", "0")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(EXAMPLE, tmp_path / "run"))
+
+
+def json_of(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> dict[str, object]:
+    capsys.readouterr()
+    assert run([*arguments, "--format", "json"]) == status
+    said: dict[str, object] = json.loads(capsys.readouterr().out)
+    return said
+
+
+def test_without_server_and_worker_a_completion_is_done_before_the_command_ends(
+    home: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = json_of(capsys, "complete", "mnist-7", "--model-path", str(model))
+    assert (said["state"], said["experimentId"], said["trigger"]) == ("registered", "mnist-7", "completion")
+    assert json_of(capsys, "complete", "mnist-7", "--model-path", str(model))["id"] == said["id"]
+
+
+def test_an_experiment_that_failed_is_recorded_and_not_looked_at(
+    home: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = json_of(capsys, "complete", "mnist-7", "--model-path", str(model), "--state", "failed")
+    assert (said["state"], said["reason"]) == ("ignored", "experiment-failed")
+
+
+def test_a_rescan_reads_again_only_when_it_is_forced(home: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert json_of(capsys, "rescan", str(model))["state"] == "registered"
+    assert json_of(capsys, "rescan", str(model))["reason"] == "same-listing"
+    assert json_of(capsys, "rescan", str(model), "--force", "--wait")["reason"] == "same-content"
+
+
+def test_a_path_that_is_not_there_fails_in_words(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = json_of(capsys, "complete", "x", "--model-path", str(tmp_path / "nowhere"), status=2)
+    assert (said["state"], said["reason"]) == ("failed", "nothing-there")
+
+
+def test_failed_ingestions_are_listed_shown_tried_again_and_discarded(
+    home: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = json_of(capsys, "complete", "x", "--model-path", str(tmp_path / "late"), status=2)["id"]
+    assert [one["id"] for one in json_of(capsys, "ingestions", "list", "--state", "failed")["ingestions"]] == [failed]  # type: ignore[index,attr-defined]
+    history = json_of(capsys, "ingestions", "show", str(failed))["history"]
+    assert [step["state"] for step in history][-1] == "failed"  # type: ignore[index,attr-defined]
+    model.rename(tmp_path / "late")
+    assert run(["ingestions", "retry", str(failed)]) == 0
+    assert json_of(capsys, "ingestions", "show", str(failed))["state"] == "received"
+    assert run(["ingestions", "discard", str(failed)]) == 0
+    assert run(["ingestions", "discard", str(failed)]) == 2
+    assert "it has ended" in capsys.readouterr().err
+
+
+def test_teams_and_tokens_are_made_listed_and_revoked(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["team", "create", "vision"]) == 0
+    capsys.readouterr()
+    assert run(["token", "create", "training", "--team", "vision", "--scope", "completion:write"]) == 0
+    secret = capsys.readouterr().out.strip()
+    listed = json_of(capsys, "token", "list", "--team", "vision")
+    [row] = listed["tokens"]  # type: ignore[misc]
+    assert secret.startswith("mp_")
+    assert secret not in json.dumps(listed)
+    assert run(["token", "revoke", row["id"], "--team", "vision"]) == 0  # type: ignore[index]
+    [row] = json_of(capsys, "token", "list", "--team", "vision")["tokens"]  # type: ignore[misc]
+    assert row["dtRevoked"] is not None  # type: ignore[index]
+
+
+def test_a_completion_goes_over_a_real_server_to_a_real_worker(
+    home: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Reported while no server is there, spooled, sent with the next one, and worked off by a worker without a broker."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    reporting = dict(os.environ) | {"MODELPORT_API_URL": url, "MODELPORT_HOME": str(home.parent / "client")}
+    report = [*CALL, "complete", "--model-path", str(model)]
+    spooled = subprocess.run([*report, "first"], env=reporting, capture_output=True, text=True, check=True)
+    assert "does not answer; kept in" in spooled.stderr
+    processes = [subprocess.Popen([*CALL, "api", "--port", str(port)]), subprocess.Popen([*CALL, "worker"])]
+    try:
+        assert until(lambda: answers(url), 30)
+        sent = subprocess.run([*report, "second"], env=reporting, capture_output=True, text=True, check=True)
+        assert sent.stdout.endswith(": received\n")
+        assert until(lambda: states(url) == ["registered", "registered"], 30), states(url)
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(20)
+    assert list((home.parent / "client" / "spool").iterdir()) == []
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").status_code == 200
+    except httpx.HTTPError:
+        time.sleep(0.1)
+        return False
+
+
+def states(url: str) -> list[str]:
+    rows = httpx.get(f"{url}/v1/ingestions").json()
+    return [row["state"] for row in rows["ingestions"]]

@@ -1,0 +1,148 @@
+"""The commands that ask for work: a completion and a rescan, sent to a server, queued for workers, or done on the spot."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker.cli.common import ERROR, EXPERIMENT, FORMAT, NOTHING, OK, OUTPUT, PATH, PROJECT, TYPE, complain, terminal, write
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from worker.bootstrap import Embedded
+    from worker.records import CompletionEvent, Ingestion
+    from worker.settings import Settings
+
+KINDS = click.Choice(["singlenode", "multinode", "hyperparameter"])
+CLUSTERS = click.Choice(["public", "private"])
+STATES = click.Choice(["stopped", "failed", "error", "canceled"])
+
+
+@click.command(epilog="Example: modelport complete mnist-7 --project digits --model-path /mnt/runs/mnist-7")
+@click.argument("experiment")
+@PROJECT
+@click.option("--kind", type=KINDS, help="What the experiment ran on; decides where its model lies if no path is given.")
+@click.option("--cluster", type=CLUSTERS, help="Whose machines it ran on.")
+@click.option("--model-path", help="Where its model lies.")
+@TYPE
+@click.option("--state", type=STATES, default="stopped", show_default=True, help="How it ended.")
+@click.option("--id", "event_id", help="The id of this report; the same id again is the same report.")
+@FORMAT
+@OUTPUT
+def complete(
+    experiment: str,
+    project: str | None,
+    kind: str | None,
+    cluster: str | None,
+    model_path: str | None,
+    declared: str | None,
+    state: str,
+    event_id: str | None,
+    format: str,
+    output: Path | None,
+) -> int:
+    """Report that EXPERIMENT has finished, so that its model is ingested."""
+    said = {
+        "experimentId": experiment,
+        "projectId": project,
+        "kind": kind,
+        "cluster": cluster,
+        "modelPath": model_path,
+        "modelType": declared,
+        "state": state,
+        "id": event_id,
+    }
+    return _report({key: value for key, value in said.items() if value is not None}, format, output)
+
+
+@click.command(epilog="Example: modelport rescan /mnt/runs/mnist-7 --wait")
+@PATH
+@PROJECT
+@EXPERIMENT
+@TYPE
+@click.option("--force", is_flag=True, help="Look at every byte again, even where nothing changed.")
+@click.option("--wait", is_flag=True, help="Return when it has ended.")
+@FORMAT
+@OUTPUT
+def rescan(
+    path: str,
+    project: str | None,
+    experiment: str | None,
+    declared: str | None,
+    force: bool,
+    wait: bool,
+    format: str,
+    output: Path | None,
+) -> int:
+    """Queue another look at PATH."""
+    from dataclasses import replace
+
+    from worker.bootstrap import embedded
+    from worker.events import event_of_path, model_type
+    from worker.records import Trigger
+
+    with embedded(os.environ, Path.cwd()) as service:
+        event = event_of_path(path, service.new_id(), os.getcwd(), project, experiment, None, model_type(declared))
+        asked = replace(event, source="rescan", trigger=Trigger.RESCAN, is_forced=force)
+        return _accept(asked, service, wait, format, output)
+
+
+def _report(completion: dict[str, Any], format: str, output: Path | None) -> int:
+    from worker.settings import load
+
+    settings = load(os.environ, Path.cwd())
+    if settings.api_url is not None:
+        return _send(completion, settings, format, output)
+    from worker.bootstrap import embedded
+    from worker.events import completion_from_json
+
+    with embedded(os.environ, Path.cwd()) as service:
+        return _accept(completion_from_json(completion, service.team), service, False, format, output)
+
+
+def _send(completion: dict[str, Any], settings: Settings, format: str, output: Path | None) -> int:
+    """Send *completion* to the server, or leave it in the spool for the next command that sends."""
+    from worker.client import Server, report
+
+    answer = report(Server(settings.api_url or "", settings.token), completion, settings.home / "spool")
+    if answer is None:
+        complain(f"{settings.api_url} does not answer; kept in {settings.home / 'spool'}, sent with the next report")
+        return OK
+    write(answer, format, output, lambda console: console.print(f"{answer['id']}: {answer['state']}"))
+    return OK
+
+
+def _accept(event: CompletionEvent, service: Embedded, wait: bool, format: str, output: Path | None) -> int:
+    """Accept *event* here. Where no worker lives, or somebody waits, see it through before returning."""
+    from worker.ingest import until_the_end
+    from worker.lifecycle import is_end
+    from worker.loop import doorbell
+    from worker.submission import submit
+    from worker.views import ingestion_row
+
+    settings = service.settings
+    accepted, _ = submit(event, service.registry, service.clock.now(), doorbell(service).ring, settings.scan_failed)
+    if not service.living_workers():
+        until_the_end(accepted, service.borders())
+    standing = _standing(accepted, service)
+    while wait and not is_end(standing.state):
+        service.clock.sleep(0.5)
+        standing = _standing(accepted, service)
+    row = ingestion_row(standing)
+
+    def show(console: Console) -> None:
+        terminal().show_ingestions(console, [row])
+
+    write(row, format, output, show)
+    return {"failed": ERROR, "nothing_found": NOTHING}.get(standing.state.value, OK)
+
+
+def _standing(ingestion: Ingestion, service: Embedded) -> Ingestion:
+    return service.registry.ingestion(ingestion.event.team, ingestion.id) or ingestion
+
+
+COMMANDS: tuple[click.Command, ...] = (complete, rescan)
