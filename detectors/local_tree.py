@@ -6,7 +6,7 @@ come to rest is for the caller to find out by listing it twice. A tree may be re
 
 Laws (each has a test of the same name):
     no byte from outside the root is ever read, whatever is swapped for a link in the meantime;
-    reading never waits for anything but the disk (a FIFO or a device is not opened for its content);
+    reading never waits for anything but the disk;
     a tree keeps at most `MAX_OPEN_FILES` files open, and none after `close`.
 
 A change that leaves size, inode and both times as they were cannot be seen; on older kernels a second write within the

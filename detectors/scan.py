@@ -5,7 +5,7 @@ was not looked at. Nothing is loaded, imported or executed, and nothing is writt
 
 Laws (each has a test of the same name):
     the order of listing never matters;
-    any bytes give a scan, or a `TreeError` about the tree itself;
+    any bytes give a scan;
     what was not read is never "clean".
 """
 

@@ -5,7 +5,8 @@ means is left to `bundle` and `checkpoint`. Nothing is believed before its check
 
 Laws (each has a test of the same name):
     any bytes give entries or a `ModelError`;
-    a table that lost its end, or any bit of a block, is never read as whole.
+    every truncation is refused;
+    every flipped bit of a block is refused.
 
 Layout (LevelDB, doc/table_format.md; TensorFlow's tsl/lib/io/table_builder.cc writes the same):
 

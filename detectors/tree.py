@@ -4,8 +4,10 @@ Two methods are enough for disk, memory and object storage alike, so every detec
 and every tree passes the one contract suite in `tests/contracts/tree.py`.
 
 Laws (each has a test of the same name):
-    the listing is sorted by path and names each file once;
-    a range is half-open, and a read is shorter than asked only at the end of the file;
+    the listing is sorted by path;
+    the listing names each file once;
+    a range is half-open;
+    a read is short only at the end of the file;
     a file that changed since it was listed is `TreeChanged`, never other bytes.
 """
 

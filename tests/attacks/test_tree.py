@@ -122,7 +122,7 @@ def test_a_fifo_is_passed_over_and_never_waited_for(root: Path, tree: LocalTree)
 
 
 def test_a_file_that_becomes_a_fifo_after_listing_is_never_waited_for(root: Path, tree: LocalTree) -> None:
-    """The opening of a FIFO without a writer waits for ever, unless it is told not to."""
+    """Reading never waits for anything but the disk. The opening of a FIFO without a writer does, unless told not to."""
     listed(tree)
     (root / "honest").unlink()
     os.mkfifo(root / "honest")
@@ -238,7 +238,10 @@ def test_a_hard_link_to_another_file_in_place_of_the_listed_one_is_tree_changed(
 
 
 def test_no_byte_from_outside_the_root_is_ever_read(root: Path, tree: LocalTree) -> None:
-    """One thread swaps a file and a folder 10,000 times for links to a secret; another lists and reads them."""
+    """No byte from outside the root is ever read, whatever is swapped for a link in the meantime.
+
+    One thread swaps a file and a folder 10,000 times for links to a secret; another lists and reads them.
+    """
     (root / "folder/secret").write_bytes(b"inside")
     swapper = threading.Thread(target=swap, args=(root, 5_000), daemon=True)
     swapper.start()

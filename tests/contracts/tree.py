@@ -115,6 +115,7 @@ class ChangingTreeContract:
     def test_a_file_that_changed_since_it_was_listed_is_tree_changed(
         self, changing: FileTree, change: Change, content: bytes
     ) -> None:
+        """A file that changed since it was listed is TreeChanged, never other bytes."""
         change("file", content)
         with pytest.raises(TreeChanged):
             changing.read("file", 0, 10)

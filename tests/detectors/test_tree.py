@@ -399,7 +399,7 @@ class TestReading:
 
 
 class TestDescriptors:
-    def test_a_tree_keeps_few_files_open_and_none_after_close(self, on_disk: Build) -> None:
+    def test_a_tree_keeps_at_most_max_open_files_files_open_and_none_after_close(self, on_disk: Build) -> None:
         before = open_descriptors()
         tree = on_disk({f"{n}": b"x" for n in range(40)})
         for entry in list(tree.files()):

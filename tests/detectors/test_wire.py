@@ -99,6 +99,7 @@ class TestLaws:
     @settings(max_examples=120, deadline=None)
     @given(models())
     def test_parsing_the_skeleton_gives_what_parsing_the_whole_message_gives(self, data: bytes) -> None:
+        """Parsing the skeleton gives what parsing the whole message gives, but for the leaves that were left out."""
         assume(runtime_takes(data))
         found = read(data)
         found.DiscardUnknownFields()

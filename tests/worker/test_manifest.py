@@ -86,6 +86,7 @@ def test_a_renamed_file_is_another_content(files: list[FileDigest], path: str) -
 def test_two_manifests_have_the_same_content_digest_only_if_they_are_equal(
     one: list[FileDigest], other: list[FileDigest]
 ) -> None:
+    """Two manifests have the same content digest only if they are equal, whatever their file names hold."""
     first, second = Manifest(tuple(one)), Manifest(tuple(other))
     assert (content_digest(first) == content_digest(second)) == (first == second)
 

@@ -4,7 +4,9 @@ In goes a way to ask the registry for its time; out comes `worker.ports.Clock`. 
 and frees as everybody else does, because its clock is never asked.
 
 Law (with a test of the same name):
-    it is never ahead of the registry's time: who lags lets its own leases end early, and takes nobody else's.
+    it is never ahead of the registry's time.
+
+Who lags lets its own leases end early, and takes nobody else's.
 """
 
 from __future__ import annotations

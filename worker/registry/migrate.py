@@ -4,8 +4,9 @@ In goes a URL; out come the names of revisions. Alembic is imported only where t
 more than the rest of a start. Its environment is the package `worker.registry.migrations`; no file of settings is needed.
 
 Laws (each has a test of the same name):
-    migrating twice is migrating once, also for two processes at the same time;
-    the migrations arrive at the tables of `tables`.
+    migrating twice is migrating once;
+    one of many processes migrates an empty database;
+    the migrations arrive at the tables.
 """
 
 from __future__ import annotations

@@ -5,15 +5,15 @@ so does whose connection was lost before its commit. On SQLite writers stand in 
 do is asked of `worker.lifecycle`; what is written is in `rows` and `tables`.
 
 Laws (each has a test of the same name):
-    one event is one ingestion, however many submit it at once;
-    a scope has one living version of one content;
+    one event is one ingestion for many processes;
+    one of many processes registers equal content;
     a statement that fails leaves nothing half-written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -62,6 +62,7 @@ from worker.registry.tables import (
     version_tags,
     workers,
 )
+from worker.registry.turns import Turns
 from worker.registry.words import (
     INGESTION_CHARS,
     INGESTION_PREFIX,
@@ -110,6 +111,7 @@ class SqlRegistry:
         self._lease_seconds = lease_seconds
         self.engine = open_engine(url, busy_seconds)
         self._reading = reading(self.engine)
+        self._turns = Turns(busy_seconds) if self.engine.dialect.name == "sqlite" else None
         self._new_id = new_id
 
     def close(self) -> None:
@@ -413,7 +415,8 @@ class SqlRegistry:
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         """Return what *work* gives in one transaction."""
-        return _done(self.engine, work)
+        with nullcontext() if self._turns is None else self._turns.taken():
+            return _done(self.engine, work)
 
     def _moved(self, ingestion_id: str, step: Callable[[Ingestion], lifecycle.Move | None]) -> Ingestion | None:
         """Take a step of an ingestion and return how it stands then; None, and nothing changed, where it may not be taken."""

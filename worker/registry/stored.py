@@ -1,7 +1,8 @@
 """The plain text in which values are stored that databases do not agree on; pure.
 
 Laws (each has a test of the same name):
-    any text comes back as it was, and no two texts are stored alike;
+    any text comes back as it was;
+    no two texts are stored alike;
     moments sort as their stored text does.
 """
 

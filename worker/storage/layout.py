@@ -6,7 +6,8 @@ back from a name: the registry knows the URL of every version.
 Laws (each has a test of the same name):
     no two names become the same part;
     a part is a plain file name of at most `MAX_PART_BYTES`, whatever the name holds;
-    a URL leads back to its parts, and no other text does.
+    a URL leads back to its parts;
+    no other text leads to parts.
 """
 
 from __future__ import annotations

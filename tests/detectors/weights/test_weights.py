@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.detection import Contents, detect
-from detectors.errors import DetectorError
+from detectors.errors import DetectorError, MalformedModel
 from detectors.facts import ModelType
 from detectors.tree import MemoryTree
 from detectors.weights import DETECTORS
@@ -65,6 +65,15 @@ def test_any_bytes_give_facts_or_a_detector_error(path: str, place: int, change:
     data[place : place + len(change)] = change
     look_or_refuse({path: bytes(data)})
     look_or_refuse({path: bytes(data[: cut % (len(data) + 1)])})
+
+
+@pytest.mark.parametrize("path", sorted(WHOLE))
+def test_a_file_that_was_cut_off_is_never_complete_where_its_end_can_be_proven(path: str) -> None:
+    for stop in range(len(WHOLE[path])):
+        with contextlib.suppress(MalformedModel):
+            for _, extraction in look({path: WHOLE[path][:stop]}):
+                is_proven = extraction.facts.details.get("completeness_checked", True)
+                assert not (is_proven and extraction.completeness.state == "complete"), stop
 
 
 @settings(max_examples=300, deadline=None)

@@ -356,6 +356,36 @@ def test_the_folders_above_a_new_store_are_synced_before_anything_is_in_it(
     assert not set(above) & set(synced)
 
 
+# --- what is not the version's own
+
+
+@pytest.mark.parametrize("name", ["plain", "deep/er/file", "../../../../escape", "..", "/etc/escape", "a/../../b", "nul\0"])
+def test_nothing_is_written_or_removed_outside_the_versions_own_folder(store: LocalStore, tmp_path: Path, name: str) -> None:
+    """Whatever the files are called, and whether it is written, written again, given up or removed."""
+    write(store, OTHER, FILES)
+    version = tmp_path / "the store/team/project/run-7/mo1a2b3c4d5e6f"
+    version.mkdir(parents=True)
+    (version.parent / "beside").write_text("keep")
+    (tmp_path / "outside").write_text("keep")
+
+    def others() -> dict[Path, tuple[int, int]]:
+        found = [path for path in tmp_path.rglob("*") if not path.is_relative_to(version) and not path.is_dir()]
+        return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
+
+    before = others()
+    assert len(before) == len(FILES) + 2
+    for _ in range(2):
+        with suppress(StorageUnavailable, ValueError):
+            write(store, KEY, {"first": b"1", name: b"2"})
+        assert others() == before
+    with suppress(StorageUnavailable, ValueError, RuntimeError), store.writing(KEY) as open_sink, open_sink(entry(name)):
+        raise RuntimeError
+    assert others() == before
+    store.remove(store.url(KEY))
+    assert others() == before
+    assert not version.exists()
+
+
 # --- killed
 
 
