@@ -5,7 +5,7 @@ registry is for that team, so that what another team has is not there: the same 
 
 Without any token the door stands open to this machine alone, if it listens to no other. A page that a browser shows can send
 requests to this machine too, so whoever brings no token must come by a name of this machine, from no foreign page, and through
-no proxy (docs/decisions/0008).
+no proxy (docs/decisions/0009).
 
 Source: RFC 6750 for the header and its answers; RFC 6454 for `Origin`; W3C Fetch Metadata for `Sec-Fetch-Site`.
 """
