@@ -194,3 +194,10 @@ def take(ingestion: Ingestion, step: str, who: str, state: IngestionState, now: 
     if step == "end":
         return lifecycle.end(ingestion, who, End(state, "why", "so"), now)
     return None
+
+
+def test_a_person_may_try_failed_ones_again_and_discard_what_has_not_ended_well() -> None:
+    states = IngestionState
+    assert lifecycle.movable(states.RECEIVED, Mover.PERSON) == (states.FAILED,)
+    open_ones = {states.RECEIVED, states.WAITING, states.RUNNING, states.FAILED}
+    assert set(lifecycle.movable(states.DISCARDED, Mover.PERSON)) == open_ones
