@@ -35,7 +35,8 @@ from detectors.protos.tensorflow_pb2 import BundleEntryProto, BundleHeaderProto,
 from detectors.range_checks import Check
 from detectors.range_checks import RangeChecks as RangeChecks
 from detectors.sstable import read_table
-from detectors.tf_dtypes import STRING, base_of, dtype_name, element_bytes, is_number
+from detectors.tensor_sums import CRC_BYTES
+from detectors.tf_dtypes import STRING, VARIANT, base_of, dtype_name, element_bytes, is_number
 from detectors.tree import FileEntry
 from detectors.wire import text
 
@@ -50,6 +51,9 @@ MAX_ENTRY_BYTES = 1 << 20
 
 MAX_SHARDS = 100_000
 """Data files of one bundle: what the five digits of their names can number."""
+
+MAX_VARIANTS = 200_000
+"""Elements of type variant in one index. Each has a checksum of its own and takes some 3 µs of a pass over the data."""
 
 MAX_RANK = 254
 """Axes of a tensor (tensorflow/core/framework/tensor_shape.h, MaxDimensions)."""
@@ -167,6 +171,8 @@ def read_bundle(contents: Contents, index: FileEntry) -> Bundle:
     header = _header(path, table)
     entries = tuple(_entries(path, table, header.num_shards))
     _check_slices(path, entries)
+    if sum(entry.elements for entry, _ in entries if base_of(entry.dtype) == VARIANT) > MAX_VARIANTS:
+        raise ModelLimit(path, None, "MAX_VARIANTS", f"more than {MAX_VARIANTS} variants")
     if sum(entry.elements for entry, _ in entries) >= MAX_COUNT:
         raise MalformedModel(path, None, "has more elements than can be counted in 64 bits")
     return Bundle(path.removesuffix(".index"), header.num_shards, header.endianness == 1, tuple(entry for entry, _ in entries))
@@ -298,10 +304,12 @@ def _entry(path: str, key: bytes, proto: BundleEntryProto) -> BundleEntry:
 
 
 def _check_size(path: str, entry: BundleEntry) -> None:
-    """Raise unless the bytes of *entry* can hold its elements: exactly, or a length each and a checksum for strings."""
+    """Raise unless the bytes of *entry* can hold its elements: exactly, or a length each and the checksums of `tensor_sums`."""
     width = element_bytes(entry.dtype)
     if base_of(entry.dtype) == STRING:
-        fits = entry.size >= entry.elements + 4
+        fits = entry.size >= entry.elements + CRC_BYTES
+    elif base_of(entry.dtype) == VARIANT:
+        fits = entry.size >= entry.elements * (1 + CRC_BYTES)
     else:
         fits = width is None or entry.size == entry.elements * width
     if not fits:

@@ -100,6 +100,17 @@ def string_bytes(strings: Iterable[bytes], order: str = "<") -> tuple[bytes, int
     return b"".join(varint(len(one)) for one in strings) + checksum + body, masked(checksum + body, crc)
 
 
+def variant_bytes(variants: Iterable[bytes], order: str = "<") -> tuple[bytes, int]:
+    """The bytes of a tensor of serialized variants, and their masked crc."""
+    body, crc = b"", 0
+    for one in variants:
+        crc = google_crc32c.extend(crc, struct.pack(order + "Q", len(one)) + one)
+        checksum = struct.pack(order + "I", masked(b"", crc))
+        crc = google_crc32c.extend(crc, checksum)
+        body += varint(len(one)) + one + checksum
+    return body, masked(b"", crc)
+
+
 def shape_proto(shape: Iterable[int]) -> bytes:
     return b"".join(length_delimited(2, whole_number(1, size) if size else b"") for size in shape)
 

@@ -38,12 +38,13 @@ def tf():
 def generated(tf, tmp_path_factory):
     """Checkpoints by TensorFlow itself, by what is special about each: name -> path prefix."""
     folder = tmp_path_factory.mktemp("checkpoints")
-    for kind in ("objects", "partitioned", "raw", "merged", "many"):
+    for kind in ("objects", "partitioned", "raw", "variants", "merged", "many"):
         (folder / kind).mkdir()
     return {
         "objects": _objects(tf, str(folder / "objects" / "ckpt")),
         "partitioned": _partitioned(tf, str(folder / "partitioned" / "model.ckpt")),
         "raw": _raw(tf, str(folder / "raw" / "model.ckpt")),
+        "variants": _variants(tf, str(folder / "variants" / "model.ckpt")),
         "merged": _merged(tf, folder / "merged"),
         "many": _many(tf, str(folder / "many" / "model.ckpt")),
     }
@@ -88,6 +89,16 @@ def _raw(tf, prefix):
     tensors = [tf.cast(tf.ones(shape), dtype) for dtype, shape in VALUES.values()]
     tensors += [tf.constant([], tf.string), tf.constant([["é", ""], ["z" * 1000, "\0"]])]
     tf.raw_ops.SaveV2(prefix=prefix, tensor_names=names, shape_and_slices=[""] * len(names), tensors=tensors)
+    return prefix
+
+
+def _variants(tf, prefix):
+    """Lists of tensors, which are stored as variants: one alone, and two of different length in a tensor."""
+    raw = tf.raw_ops
+    empty = raw.EmptyTensorList(element_shape=tf.constant([2]), max_num_elements=5, element_dtype=tf.float32)
+    one = raw.TensorListPushBack(input_handle=empty, tensor=tf.constant([1.0, 2.0]))
+    two = raw.TensorListPushBack(input_handle=one, tensor=tf.constant([3.0, 4.0]))
+    raw.SaveV2(prefix=prefix, tensor_names=["one", "pair"], shape_and_slices=["", ""], tensors=[one, tf.stack([one, two])])
     return prefix
 
 
@@ -154,7 +165,7 @@ def can_read_all(tf, prefix):
     return True
 
 
-@pytest.mark.parametrize("kind", ["objects", "partitioned", "raw", "merged", "many"])
+@pytest.mark.parametrize("kind", ["objects", "partitioned", "raw", "variants", "merged", "many"])
 def test_a_generated_checkpoint_is_read_as_tensorflow_reads_it(tf, generated, kind):
     contents = listed(generated[kind])
     found = read(generated[kind], contents)

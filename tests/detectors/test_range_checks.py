@@ -101,13 +101,6 @@ def test_many_problems_are_counted():
     assert told[-1] == "and 50 more tensors"
 
 
-def test_a_variant_is_named_as_unchecked():
-    checks = RangeChecks("d", [Check(0, 5, 1, "v", build.VARIANT, 1), plain(DATA, 5, 10)])
-    checks.update(DATA)
-    assert checks.unchecked == ("v",)
-    assert checks.problems() == ()
-
-
 def text(values, order="<"):
     body, crc = build.string_bytes(values, order)
     return body, Check(0, len(body), crc, "s", build.STRING, len(values))
@@ -170,7 +163,7 @@ def test_strings_that_share_bytes_are_told_as_not_verified():
     """Their lengths are read in plain Python; sixteen tensors on the same bytes would cost that sixteen times."""
     body, check = text([b"abc"])
     other = Check(check.start, check.stop, check.crc32c, "t", check.dtype, check.elements)
-    assert problems(body, [check, other]) == ["tensor t: not verified, another tensor of strings shares its bytes"]
+    assert problems(body, [check, other]) == ["tensor t: not verified, another tensor of strings or variants shares its bytes"]
 
 
 def test_strings_one_after_the_other_share_no_bytes():
