@@ -34,8 +34,7 @@ from detectors.facts import Completeness, Parameters, Problem, State
 from detectors.protos.tensorflow_pb2 import BundleEntryProto, BundleHeaderProto, TensorShapeProto
 from detectors.range_checks import Check
 from detectors.range_checks import RangeChecks as RangeChecks
-from detectors.sstable import read_table
-from detectors.tensor_sums import CRC_BYTES
+from detectors.sstable import CRC_BYTES, read_table
 from detectors.tf_dtypes import STRING, VARIANT, base_of, dtype_name, element_bytes, is_number
 from detectors.tree import FileEntry
 from detectors.wire import text
@@ -248,14 +247,15 @@ def elements_in(sizes: Sequence[int]) -> int | None:
     return elements if elements < MAX_COUNT else None
 
 
-def checks_for(bundle: Bundle, shard: int) -> RangeChecks:
-    """Return the checks that the data file *shard* must pass, to be fed with its bytes."""
-    checks = (
-        Check(entry.offset, entry.offset + entry.size, entry.crc32c, entry.name, entry.dtype, entry.elements)
-        for entry in bundle.entries
-        if entry.shard == shard and not entry.has_slices
-    )
-    return RangeChecks(shard_name(bundle.prefix, shard, bundle.num_shards), checks, bundle.big_endian)
+def checks_by_shard(bundle: Bundle) -> list[RangeChecks]:
+    """Return, for each data file in order, the checks that it must pass, to be fed with its bytes."""
+    checks: list[list[Check]] = [[] for _ in range(bundle.num_shards)]
+    for entry in bundle.entries:
+        if not entry.has_slices:
+            stop = entry.offset + entry.size
+            checks[entry.shard].append(Check(entry.offset, stop, entry.crc32c, entry.name, entry.dtype, entry.elements))
+    names = (shard_name(bundle.prefix, shard, bundle.num_shards) for shard in range(bundle.num_shards))
+    return [RangeChecks(name, of_shard, bundle.big_endian) for name, of_shard in zip(names, checks, strict=True)]
 
 
 def _header(path: str, table: Iterator[tuple[bytes, bytes]]) -> BundleHeaderProto:

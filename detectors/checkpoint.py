@@ -103,6 +103,11 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
     return _with_graph(contents, detection, replace(extraction, facts=facts), stored)
 
 
+def single_files(detection: Detection) -> list[str]:
+    """Return the paths of *detection* that are, or claim to be by their names, files of the first format."""
+    return [path for path in detection.files if path != f"{detection.root}.meta" and prefix_of(path) == detection.root]
+
+
 DETECTOR = Detector(FORMAT, match, extract)
 
 
@@ -238,7 +243,7 @@ def _read_bundle(contents: Contents, index: FileEntry) -> tuple[Extraction, Stor
 
 def _read_single_files(contents: Contents, detection: Detection) -> tuple[Extraction, Stored]:
     """Return what a V1 checkpoint lists. Whether two of its tensors are equal is not known without reading them."""
-    paths = [path for path in detection.files if path != f"{detection.root}.meta" and prefix_of(path) == detection.root]
+    paths = single_files(detection)
     by_name = {tensor.name: tensor for path in paths for tensor in read_tensors(contents, _entry(contents, path))}
     tensors = tuple(by_name.values())
     count = sum(tensor.elements for tensor in tensors if tensor.is_number)

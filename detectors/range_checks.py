@@ -43,10 +43,10 @@ class Check:
 
 
 class RangeChecks:
-    """The checks of one file, fed with its bytes in order."""
+    """The checks of the file at *path*, fed with its bytes in order."""
 
     def __init__(self, path: str, checks: Iterable[Check], big_endian: bool = False) -> None:
-        self._path = path
+        self.path = path
         self._order: ByteOrder = "big" if big_endian else "little"
         self._waiting = sorted(checks, key=lambda check: (check.start, check.stop, check.name))
         self._next = 0
@@ -81,7 +81,7 @@ class RangeChecks:
                 told.append(reason)
         more = len(told) - MAX_PROBLEMS + self._untold
         told = told[:MAX_PROBLEMS] + ([f"and {more} more tensors"] if more > 0 else [])
-        return tuple(Problem(self._path, problem) for problem in told)
+        return tuple(Problem(self.path, problem) for problem in told)
 
     def _open(self, check: Check) -> None:
         is_framed = base_of(check.dtype) in FRAMED

@@ -33,7 +33,8 @@ from detectors.wire import Window
 
 MAGIC = bytes.fromhex("57fb808b247547db")
 FOOTER_BYTES = 48
-TRAILER_BYTES = 5
+CRC_BYTES = 4
+TRAILER_BYTES = 1 + CRC_BYTES
 RAW, SNAPPY = 0, 1
 
 MAX_BLOCK_BYTES = 64 << 20
@@ -102,6 +103,15 @@ def read_first(window: Window) -> tuple[bytes, bytes]:
         for entry in entries(block, window.path, offset):
             return entry
     raise MalformedModel(window.path, None, "expected at least one entry, found an empty table")
+
+
+def read_handles(window: Window) -> Iterator[Handle]:
+    """Yield where the data blocks lie, in order and none before the end of another. Reads the footer and the index block.
+
+    Raises:
+        MalformedModel, ModelLimit: as in `read_table`.
+    """
+    return _Blocks(window).handles()
 
 
 def read_footer(window: Window) -> Handle:
@@ -187,10 +197,19 @@ class _Blocks:
     def data_blocks(self) -> Iterator[tuple[bytes, int]]:
         """Yield (uncompressed bytes, offset) of every data block.
 
+        Raises:
+            ModelLimit: a limit of this module was reached.
+        """
+        for handle in self.handles():
+            yield self._read(handle), handle.offset
+
+    def handles(self) -> Iterator[Handle]:
+        """Yield where every data block lies.
+
         Data blocks come one after the other: without that rule a few bytes of index could ask for the same block for ever.
 
         Raises:
-            ModelLimit: there are more than `MAX_BLOCKS`, or another limit of this module was reached.
+            ModelLimit: there are more than `MAX_BLOCKS`.
         """
         path = self._window.path
         index = read_footer(self._window)
@@ -202,7 +221,9 @@ class _Blocks:
             if handle.offset < end:
                 raise MalformedModel(path, index.offset, f"expected a block at or after byte {end}, found {handle.offset}")
             end = handle.offset + handle.size + TRAILER_BYTES
-            yield self._read(handle), handle.offset
+            if end > self._window.size - FOOTER_BYTES:
+                raise MalformedModel(path, handle.offset, f"a block wants bytes up to {end}, the file has {self._window.size}")
+            yield handle
 
     def _read(self, handle: Handle) -> bytes:
         window = self._window

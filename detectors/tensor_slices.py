@@ -1,7 +1,8 @@
 """TensorFlow's first checkpoint format ("V1"): one table that holds both the names and the bytes of the tensors.
 
-In goes a file, out come the tensors it lists. Only the first entry is read, the list under the empty key; the tensors behind it
-stay where they are. TensorFlow writes the newer format (`bundle`) since 1.0, and still reads this one.
+In goes a file, out come the tensors it lists, and the checks for whoever reads all its bytes. Only the first entry is read,
+the list under the empty key; the tensors behind it stay where they are. TensorFlow writes the newer format (`bundle`) since
+1.0, and still reads this one.
 
 Layout (tensorflow/core/util/saved_tensor_slice.proto): the first value is
 
@@ -21,11 +22,12 @@ from itertools import islice
 
 from google.protobuf.message import DecodeError
 
+from detectors.block_checks import BlockChecks
 from detectors.bundle import MAX_PROBLEMS, StoredTensor, shape_of
 from detectors.detection import Contents
 from detectors.errors import MalformedModel, ModelLimit
 from detectors.protos.tensorflow_pb2 import TensorShapeProto
-from detectors.sstable import read_first, value_of_empty_key
+from detectors.sstable import read_first, read_handles, value_of_empty_key
 from detectors.tf_dtypes import dtype_name, is_number
 from detectors.tree import FileEntry, MemoryTree
 from detectors.wire import LEN, Window, hop, text
@@ -86,6 +88,15 @@ def read_tensors(contents: Contents, file: FileEntry) -> tuple[StoredTensor, ...
         for first, last in _messages(window, LIST, 0, len(value))
         for start, stop in _messages(window, TENSOR, first, last)
     )
+
+
+def checks_of(contents: Contents, file: FileEntry) -> BlockChecks:
+    """Return the checks that *file* must pass, to be fed with its bytes. Reads the end of the table.
+
+    Raises:
+        MalformedModel, ModelLimit: as in `sstable.read_handles`.
+    """
+    return BlockChecks(file.path, read_handles(contents.window(file)))
 
 
 def _messages(window: Window, number: int, start: int, stop: int) -> Iterator[tuple[int, int]]:

@@ -23,7 +23,7 @@ from typing import Literal, Protocol
 
 import google_crc32c
 
-from detectors.sstable import mask, unmask
+from detectors.sstable import CRC_BYTES, mask, unmask
 from detectors.tf_dtypes import STRING, VARIANT, base_of
 
 SHORT_LENGTHS = re.compile(rb"[\x00-\x7f]+")
@@ -31,9 +31,6 @@ SHORT_LENGTHS = re.compile(rb"[\x00-\x7f]+")
 
 TOO_LONG = 1 << 63
 """Stands for a length that no tensor has, or that is written with more bytes than it needs."""
-
-CRC_BYTES = 4
-"""Width of the checksums between the bytes."""
 
 ByteOrder = Literal["little", "big"]
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
 
-from detectors.checks import shard_checks
+from detectors.checks import tensor_checks
 from detectors.errors import TreeChanged, TreeError, Unreadable
 from detectors.facts import State
 from detectors.report import scan_report, to_json
@@ -294,7 +294,7 @@ def _keep(
 ) -> tuple[Manifest, Scan, str]:
     """Read every byte once: hash it, check it, and copy it unless it is referenced. Then look again."""
     entries = look.entries
-    checks, size_bytes = shard_checks(tree, entries, found), sum(entry.size for entry in entries)
+    checks, size_bytes = tensor_checks(tree, entries, found), sum(entry.size for entry in entries)
     borders.expect(size_bytes)
     if location.mode is StoreMode.REFERENCE:
         manifest, problems = read_once(tree, entries, None, checks, borders.progress)

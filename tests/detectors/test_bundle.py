@@ -237,7 +237,7 @@ def test_the_data_files_pass_their_checks():
     tensors = [KERNEL, BIAS, build.strings("s", [b"a", b""], shard=1), *partitioned("w", bytes(range(16)))]
     files = Bundle(tensors, num_shards=2).files("m")
     for shard in range(2):
-        checks = bundle.checks_for(read(files), shard)
+        checks = bundle.checks_by_shard(read(files))[shard]
         checks.update(files[bundle.shard_name("m", shard, 2)])
         assert checks.problems() == ()
 
@@ -249,7 +249,7 @@ def test_every_flipped_bit_of_the_data_is_a_problem_in_its_file():
         for bit in range(8):
             flipped = bytearray(files[path])
             flipped[position] ^= 1 << bit
-            checks = bundle.checks_for(found, 0)
+            checks = bundle.checks_by_shard(found)[0]
             checks.update(bytes(flipped))
             assert [problem.path for problem in checks.problems()] == [path]
 
@@ -327,7 +327,7 @@ def test_any_bytes_give_a_bundle_or_a_detector_error(header, value, key):
             continue
         bundle.completeness_of(contents(files), found)
         bundle.stored_tensors(found)
-        bundle.checks_for(found, 0).problems()
+        bundle.checks_by_shard(found)[0].problems()
 
 
 @given(st.data())

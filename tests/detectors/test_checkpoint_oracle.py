@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detectors import bundle, checkpoint
+from detectors import bundle, checkpoint, tensor_slices
 from detectors.detection import Contents, detect
 from detectors.errors import MalformedModel
 from detectors.facts import State
+from detectors.sstable import read_handles
 from detectors.tree import MemoryTree
 from tests.builders import bundle as build
 
@@ -133,7 +134,7 @@ def read(prefix, contents=None):
 def problems_of(contents, found):
     problems = []
     for shard in range(found.num_shards):
-        checks = bundle.checks_for(found, shard)
+        checks = bundle.checks_by_shard(found)[shard]
         path = bundle.shard_name(found.prefix, shard, found.num_shards)
         data = contents.tree.read(path, 0, contents.find(path).size)
         for at in range(0, len(data), 777):
@@ -275,6 +276,23 @@ def test_a_v1_checkpoint_is_read_as_tensorflow_reads_it(tf, single_file):
     assert facts.dtypes == {"float32": 1, "int64": 1}
     assert (facts.parameters.stored, facts.parameters.trainable) == (120_010, 120_000)
     assert as_tensorflow_sees_it(tf, single_file / detection.main) == {"w": ("float32", (300, 400)), "n": ("int64", (10,))}
+
+
+def test_a_flipped_bit_of_a_v1_checkpoint_is_told_wherever_its_tensors_lie(single_file):
+    """The bytes that TensorFlow wrote pass; half of the flips hit the 480,000 bytes of the large tensor."""
+    contents = listed(single_file / "x")
+    ((_, detection),) = detect(contents, [checkpoint.DETECTOR])
+    file = contents.find(detection.main)
+    data = contents.tree.read(file.path, 0, file.size)
+    handles = list(read_handles(contents.window(file)))
+    chance = random.Random(1)
+    for flip in [None, *(chance.randrange(handles[-1].offset + handles[-1].size) for _ in range(50))]:
+        changed = bytearray(data)
+        if flip is not None:
+            changed[flip] ^= 1 << chance.randrange(8)
+        checks = tensor_slices.checks_of(contents, file)
+        checks.update(bytes(changed))
+        assert len(checks.problems()) == (flip is not None)
 
 
 @pytest.mark.skipif(CORPUS is None, reason="MODELPORT_CORPUS names no folder of real models")

@@ -17,6 +17,7 @@ from detectors.facts import ModelType
 from detectors.scan import Verdict, scan
 from detectors.tree import FileEntry, FileTree, Passed, PassedOver
 from detectors.wrapped_tree import FlakyTree
+from tests.builders import bundle as build
 from tests.builders import onnx
 from worker.bootstrap import open_location
 from worker.errors import RegistryUnavailable, StorageUnavailable
@@ -410,6 +411,16 @@ def test_a_flipped_bit_in_the_variables_is_corrupt_by_its_checksum(borders: Bord
     assert version.completeness == "corrupt"
     assert version.verdict == "findings"
     assert "1767261900/variables/variables.data-00000-of-00001" in version.report
+
+
+def test_a_flipped_bit_in_a_checkpoint_of_the_first_format_is_corrupt_by_its_checksum(borders: Borders, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    whole = build.single_file([("w", build.FLOAT, (1,)), ("n", build.INT64, ())])
+    (tmp_path / "run" / "model.ckpt").write_bytes(whole.replace(b"data", b"dat@", 1))
+    version = ingest(event(tmp_path / "run"), borders).version
+    assert version is not None
+    assert version.completeness == "corrupt"
+    assert "the checksum of the block at byte" in version.report
 
 
 def test_a_link_on_the_way_never_leads_out_of_the_allowed_root(borders: Borders, run: Path, tmp_path: Path) -> None:
