@@ -42,7 +42,7 @@ from detectors.facts import (
     Problem,
     State,
 )
-from detectors.meta_graph import may_be_meta_graph, read_meta_graph
+from detectors.meta_graph import lacking, may_be_meta_graph, read_meta_graph
 from detectors.protos.tensorflow_pb2 import MetaGraphDef
 from detectors.slots import optimizer_variables
 from detectors.sstable import MAGIC, has_magic, mask, value_of_empty_key
@@ -295,7 +295,11 @@ def _with_graph(contents: Contents, detection: Detection, extraction: Extraction
         return replace(extraction, completeness=completeness)
     except (ModelLimit, Unreadable) as exc:
         return replace(extraction, unread=((path, exc.reason),))
-    return replace(extraction, facts=_facts_with_graph(extraction.facts, meta, stored))
+    told = replace(extraction, facts=_facts_with_graph(extraction.facts, meta, stored))
+    if (lack := lacking(meta)) is None:
+        return told
+    problem = Problem(path, f"{lack}: its save has not finished, or it was cut off")
+    return replace(told, completeness=told.completeness.and_also(State.INCOMPLETE, problem))
 
 
 def _facts_with_graph(facts: ModelFacts, meta: MetaGraphDef, stored: Stored | None) -> ModelFacts:

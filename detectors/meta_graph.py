@@ -1,7 +1,8 @@
 """The graph beside a TF1 checkpoint: `X.meta`, a MetaGraphDef in a file of its own.
 
-In goes the file, out comes the message without its constants: who wrote it, which operators it is made of, and its
-collections. What its parameters are is left to `tf_parameters`, the numbers themselves to `bundle`.
+In goes the file, out comes the message without its constants: who wrote it, which operators it is made of, its collections,
+and what it lacks that a Saver always writes. What its parameters are is left to `tf_parameters`, the numbers themselves to
+`bundle`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from __future__ import annotations
 from detectors.detection import Contents
 from detectors.errors import MalformedModel
 from detectors.protos.tensorflow_pb2 import MetaGraphDef
+from detectors.tf_operators import count_operators, uses_variables
 from detectors.tree import FileEntry
 from detectors.wire import Layout, layout_of, parse, skeleton
 
 META_INFO_DEF, GRAPH_DEF, COLLECTION_DEF, LAST_FIELD = 1, 2, 4, 7
 """Field numbers of MetaGraphDef (tensorflow/core/protobuf/meta_graph.proto)."""
+
+VARIABLES = b"variables"
+"""The collection of what a Saver saves (tensorflow/python/framework/ops.py, GraphKeys.GLOBAL_VARIABLES)."""
 
 WEIGHTS = frozenset({"TensorProto.tensor_content", "TensorProto.string_val"})
 
@@ -38,6 +43,21 @@ def read_meta_graph(contents: Contents, file: FileEntry) -> MetaGraphDef:
     if foreign or META_INFO_DEF not in found.counts:
         raise MalformedModel(file.path, None, f"expected the fields of a MetaGraphDef, found {sorted(found.counts)[:8]}")
     return parse(found, MetaGraphDef())
+
+
+def lacking(meta: MetaGraphDef) -> str | None:
+    """Return what *meta* lacks though every Saver writes it, None where it lacks nothing: the file was cut between two fields.
+
+    A Saver writes the graph with the versions behind its nodes, then the collections; a graph with variables has one of them.
+    A cut between two collections, behind that one, cannot be told from a graph that never had the others.
+    """
+    if not meta.HasField("graph_def"):
+        return "holds no graph"
+    if not meta.graph_def.HasField("versions"):
+        return "holds a graph without the versions that end it"
+    if uses_variables(count_operators(meta.graph_def)) and not any(entry.key == VARIABLES for entry in meta.collection_def):
+        return "holds variables and no collection of them"
+    return None
 
 
 def _layout() -> Layout:

@@ -205,13 +205,16 @@ def single_file(tensors: Iterable[tuple[str, int, tuple[int, ...]]], compress: b
 def meta_graph(
     version: str = "1.15.0", trainable: Iterable[str] | None = None, ops: Iterable[str] = ("Const",), producer: int = 134
 ) -> bytes:
-    """A MetaGraphDef as a Saver writes it; *trainable* names variables, None for no such collection."""
+    """A MetaGraphDef as a Saver writes it; *trainable* names its variables, None for no collections."""
     nodes = b"".join(length_delimited(1, length_delimited(1, op.encode()) + length_delimited(2, op.encode())) for op in ops)
     graph = nodes + length_delimited(4, whole_number(1, producer))
     out = length_delimited(1, length_delimited(5, version.encode())) + length_delimited(2, graph)
-    if trainable is not None:
-        values = b"".join(length_delimited(1, length_delimited(1, f"{name}:0".encode())) for name in trainable)
-        out += length_delimited(
-            4, length_delimited(1, b"trainable_variables") + length_delimited(2, length_delimited(2, values))
-        )
+    for name in ("trainable_variables", "variables") if trainable is not None else ():
+        out += variables_collection(name, trainable or ())
     return out
+
+
+def variables_collection(name: str, variables: Iterable[str]) -> bytes:
+    """The collection *name* of a MetaGraphDef, of *variables*."""
+    values = b"".join(length_delimited(1, length_delimited(1, f"{variable}:0".encode())) for variable in variables)
+    return length_delimited(4, length_delimited(1, name.encode()) + length_delimited(2, length_delimited(2, values)))

@@ -276,13 +276,28 @@ def test_a_foreign_meta_is_left_alone():
     assert extraction.completeness.state is State.COMPLETE
 
 
-def test_a_truncated_graph_is_corrupt_and_the_other_facts_stay():
-    meta = build.meta_graph(trainable=["dense/kernel"])
+def test_a_truncated_graph_is_never_complete_and_the_other_facts_stay():
+    """Cut inside a field it is corrupt, cut between two fields incomplete."""
+    meta = build.meta_graph(trainable=["dense/kernel"], ops=["VariableV2"])
     for length in range(1, len(meta)):
         extraction = only({**FILES, "run/m.meta": meta[:length]})[1]
         assert extraction.facts.parameters.stored == 9
-        whole_fields = length in ends_of_fields(meta)
-        assert extraction.completeness.state is (State.COMPLETE if whole_fields else State.CORRUPT)
+        assert extraction.completeness.state is (State.INCOMPLETE if length in ends_of_fields(meta) else State.CORRUPT)
+    assert only({**FILES, "run/m.meta": meta})[1].completeness.state is State.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("meta", "problem"),
+    [
+        (build.length_delimited(1, b""), "holds no graph"),
+        (build.length_delimited(1, b"") + build.length_delimited(2, b""), "holds a graph without the versions that end it"),
+        (build.meta_graph(ops=["VarHandleOp"]), "holds variables and no collection of them"),
+    ],
+)
+def test_a_graph_that_lacks_what_every_saver_writes_is_incomplete(meta, problem):
+    completeness = only({**FILES, "run/m.meta": meta})[1].completeness
+    assert completeness.state is State.INCOMPLETE
+    assert completeness.problems == (Problem("run/m.meta", f"{problem}: its save has not finished, or it was cut off"),)
 
 
 def test_an_empty_graph_beside_a_checkpoint_is_an_unfinished_save_of_it():

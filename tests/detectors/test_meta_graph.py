@@ -24,7 +24,7 @@ def test_who_wrote_it_its_operators_and_its_collections_are_read():
     assert meta.meta_info_def.tensorflow_version == b"1.15.0"
     assert [node.op for node in meta.graph_def.node] == [b"Const", b"MatMul"]
     assert meta.graph_def.versions.producer == 134
-    assert [entry.key for entry in meta.collection_def] == [b"trainable_variables"]
+    assert [entry.key for entry in meta.collection_def] == [b"trainable_variables", b"variables"]
 
 
 def test_a_constant_of_a_hundred_megabytes_is_not_read():
