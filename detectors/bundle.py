@@ -42,8 +42,8 @@ from detectors.wire import text
 MAX_INDEX_BYTES = 256 << 20
 """Bytes of an index. A model of ten thousand variables takes about 1 MiB."""
 
-MAX_ENTRIES = 500_000
-"""Tensors and slices of one index. Each takes about 14 µs and 400 bytes."""
+MAX_ENTRIES = 150_000
+"""Tensors and slices of one index. Each takes 15 to 30 µs, and 400 bytes; the largest public models have some thousands."""
 
 MAX_ENTRY_BYTES = 1 << 20
 """Bytes of one entry; only a list of many thousand slices comes near."""

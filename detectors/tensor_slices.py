@@ -35,6 +35,9 @@ from detectors.wire import LEN, Window, hop, text
 MAX_LIST_BYTES = 4 << 20
 """Bytes of the list of tensors. A hundred bytes per tensor is usual."""
 
+MAX_TENSORS = 100_000
+"""Tensors of one list. Each takes 20 to 40 µs."""
+
 LIST, TENSOR, NAME, SHAPE, DTYPE = 1, 1, 1, 2, 3
 """Field numbers of the three messages above."""
 
@@ -75,7 +78,7 @@ def read_tensors(contents: Contents, file: FileEntry) -> tuple[StoredTensor, ...
 
     Raises:
         MalformedModel: it is no table, its first key is not empty, or the list does not parse.
-        ModelLimit: `MAX_LIST_BYTES` or a limit of `sstable` was reached.
+        ModelLimit: `MAX_LIST_BYTES`, `MAX_TENSORS` or a limit of `sstable` was reached.
     """
     key, value = read_first(contents.window(file))
     if key != b"":
@@ -83,11 +86,12 @@ def read_tensors(contents: Contents, file: FileEntry) -> tuple[StoredTensor, ...
     if len(value) > MAX_LIST_BYTES:
         raise ModelLimit(file.path, None, "MAX_LIST_BYTES", f"the list of tensors has {len(value)} bytes")
     window = Window(MemoryTree({file.path: value}), file.path, len(value))
-    return tuple(
-        _tensor(window, start, stop)
-        for first, last in _messages(window, LIST, 0, len(value))
-        for start, stop in _messages(window, TENSOR, first, last)
-    )
+    places = [
+        place for first, last in _messages(window, LIST, 0, len(value)) for place in _messages(window, TENSOR, first, last)
+    ]
+    if len(places) > MAX_TENSORS:
+        raise ModelLimit(file.path, None, "MAX_TENSORS", f"the list names {len(places)} tensors")
+    return tuple(_tensor(window, start, stop) for start, stop in places)
 
 
 def checks_of(contents: Contents, file: FileEntry) -> BlockChecks:

@@ -65,11 +65,12 @@ def test_a_list_that_does_not_parse_is_refused(data):
         read(data)
 
 
-def test_the_limit_stops_the_reading_by_its_name(monkeypatch):
-    monkeypatch.setattr(tensor_slices, "MAX_LIST_BYTES", 10)
+@pytest.mark.parametrize(("limit", "value"), [("MAX_LIST_BYTES", 10), ("MAX_TENSORS", 2)])
+def test_a_limit_stops_the_reading_by_its_name(monkeypatch, limit, value):
+    monkeypatch.setattr(tensor_slices, limit, value)
     with pytest.raises(ModelLimit) as caught:
         read(build.single_file(TENSORS))
-    assert caught.value.limit == "MAX_LIST_BYTES"
+    assert caught.value.limit == limit
 
 
 @pytest.mark.parametrize(("path", "prefix"), [("a/m", "a/m"), ("a/m-00001-of-00002", "a/m"), ("a/m-1-of-2", "a/m-1-of-2")])
