@@ -233,7 +233,7 @@ def _in_words(exc: ValidationError) -> str:
             else f"no such setting; known are {', '.join(Settings.model_fields)}"
         )
         lines.append(f"{key}: {says}, found {_without_secrets(error['input'])}")
-    return "\n".join(lines)
+    return "; ".join(lines)
 
 
 def _without_secrets(value: object) -> str:

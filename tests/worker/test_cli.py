@@ -203,6 +203,18 @@ def test_a_wrong_setting_stops_the_start(monkeypatch: pytest.MonkeyPatch, capsys
     assert "MODELPORT_SETTLE_SECONDS" in capsys.readouterr().err
 
 
+def test_several_wrong_settings_are_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELPORT_SETTLE_SECONDS", "4000")
+    monkeypatch.setenv("MODELPORT_STORE_URL", "ftp://x")
+    assert run(["models", "list"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("modelport: MODELPORT_STORE_URL: expected ")
+    assert "found 'ftp://x'; MODELPORT_SETTLE_SECONDS: " in said
+    assert "\\n" not in said
+
+
 def test_a_home_that_cannot_be_made_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
