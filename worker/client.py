@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -40,6 +40,19 @@ REFUSED = ".refused"
 """Files of the spool that wait to be sent, and those that a server refused: a person looks at these."""
 
 
+class Receiver(Protocol):
+    """Takes completions for good: a server, or the database of this machine."""
+
+    def report(self, completion: Mapping[str, Any]) -> dict[str, Any]:
+        """Take *completion* and return the answer: `id`, `state`, `known`.
+
+        Raises:
+            RejectedEvent: it was refused; another try would be refused too.
+            ServerUnavailable: it could not be taken just now.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """A server of modelport: its address, and the token that opens it."""
@@ -49,12 +62,6 @@ class Server:
     transport: httpx.BaseTransport | None = None
 
     def report(self, completion: Mapping[str, Any]) -> dict[str, Any]:
-        """Send *completion* and return the server's answer: `id`, `state`, `known`.
-
-        Raises:
-            RejectedEvent: the server refused it; another try would be refused too.
-            ServerUnavailable: no server answered, or it could not work just now.
-        """
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
             with httpx.Client(timeout=TIMEOUT_SECONDS, transport=self.transport) as client:
@@ -89,7 +96,16 @@ def report(server: Server, completion: Mapping[str, Any], spool: Path, sleep: An
         RejectedEvent: the server refused it.
         OSError: it could be neither sent nor written.
     """
-    kept = keep(completion, spool)
+    return deliver(server, keep(completion, spool), spool, sleep)
+
+
+def deliver(server: Receiver, kept: Path, spool: Path, sleep: Any = time.sleep) -> dict[str, Any] | None:
+    """Send the file *kept* of *spool*, then what else waits there; return the answer to *kept*, None where it still lies there.
+
+    Raises:
+        RejectedEvent: the server refused it.
+        OSError: the spool cannot be read.
+    """
     for again in range(TRIES):
         if again:
             sleep(PAUSE_SECONDS * 2 ** (again - 1))
@@ -118,7 +134,7 @@ def keep(completion: Mapping[str, Any], spool: Path) -> Path:
     return whole
 
 
-def send_all(server: Server, spool: Path) -> int:
+def send_all(server: Receiver, spool: Path) -> int:
     """Send what waits in *spool*, oldest first, until the server does not answer; return how many were sent."""
     sent = 0
     for path in waiting(spool):
@@ -136,7 +152,7 @@ def waiting(spool: Path) -> Iterator[Path]:
     return iter(sorted(path for path in spool.glob(f"*{SUFFIX}") if not path.name.startswith(".")))
 
 
-def _send(server: Server, path: Path) -> dict[str, Any] | None:
+def _send(server: Receiver, path: Path) -> dict[str, Any] | None:
     """Send one file of the spool and remove it; None where another process did so already."""
     try:
         if path.stat().st_size > MAX_SPOOL_BYTES:

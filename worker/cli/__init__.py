@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from worker.cli import access, queue, reports
+from worker.cli import access, queue, reports, wrapping
 from worker.cli.common import (
     ERROR,
     EXPERIMENT,
@@ -36,6 +36,7 @@ from worker.cli.common import (
     TYPE,
     USAGE,
     complain,
+    complain_of,
     emit,
     printable,
     progress_bar,
@@ -288,7 +289,7 @@ def doctor(repair: bool, digests: bool, format: str, output: Path | None) -> int
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
 
 
-for command in (*queue.COMMANDS, *reports.COMMANDS, *access.COMMANDS):
+for command in (*queue.COMMANDS, *reports.COMMANDS, *access.COMMANDS, *wrapping.COMMANDS):
     app.add_command(command)
 
 
@@ -324,7 +325,7 @@ def run(arguments: list[str]) -> int:
             return OK
         raise
     except Exception as exc:  # noqa: BLE001 - the last resort: told as a bug, never as a traceback
-        return _complain_of(exc)
+        return complain_of(exc)
 
 
 def _complain_of_usage(exc: click.ClickException) -> int:
@@ -334,21 +335,6 @@ def _complain_of_usage(exc: click.ClickException) -> int:
         tell(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n\n")
     tell(f"Error: {printable(exc.format_message())}\n")
     return USAGE
-
-
-def _complain_of(exc: Exception) -> int:
-    """Say what *exc* is, as a sentence where it is one of ours, and return the status. Anything else is a bug, and told so."""
-    from detectors.errors import DetectorError
-    from worker.errors import WorkerError
-
-    if isinstance(exc, (DetectorError, WorkerError, OSError)):
-        complain(str(exc))
-        return ERROR
-    if os.environ.get("MODELPORT_DEBUG"):
-        raise exc
-    complain(f"unforeseen {type(exc).__name__}: {exc}")
-    complain("this is a bug; MODELPORT_DEBUG=1 shows where it happened")
-    return ERROR
 
 
 def _status_of(report: dict[str, Any], allow_skipped: bool) -> int:

@@ -199,6 +199,21 @@ def complain(sentence: str) -> None:
     tell(f"modelport: {printable(sentence)}\n")
 
 
+def complain_of(exc: Exception) -> int:
+    """Say what *exc* is, as a sentence where it is one of ours, and return the status. Anything else is a bug, and told so."""
+    from detectors.errors import DetectorError
+    from worker.errors import WorkerError
+
+    if isinstance(exc, (DetectorError, WorkerError, OSError)):
+        complain(str(exc))
+        return ERROR
+    if os.environ.get("MODELPORT_DEBUG"):
+        raise exc
+    complain(f"unforeseen {type(exc).__name__}: {exc}")
+    complain("this is a bug; MODELPORT_DEBUG=1 shows where it happened")
+    return ERROR
+
+
 def tell(text: str) -> None:
     """Write *text* to stderr; where nobody reads that, there is nobody to tell it to."""
     stderr: TextIO | None = sys.stderr

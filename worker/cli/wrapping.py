@@ -1,0 +1,192 @@
+"""`modelport run`: a training command with a place for its model, and the word of its end to whoever ingests models.
+
+The exit status and the output are the command's own; we speak on stderr only. The completion is in the spool before anything
+else can happen to us, and from there it goes to the server, or into the database of this machine and through to its end.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker.cli.common import EXPERIMENT, PROJECT, TYPE, complain, complain_of
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Embedded
+    from worker.records import Ingestion
+    from worker.settings import Settings
+
+SOURCE = "modelport run"
+"""Who says so, in the events."""
+
+MODEL_PATH_VARIABLE = "PS_MODEL_PATH"
+"""Where training code looks for the folder of its model. Source: the original platform."""
+
+
+@click.command(
+    context_settings={"allow_interspersed_args": False},
+    epilog="Example: modelport run --experiment mnist-7 -- python train.py --epochs 3",
+)
+@PROJECT
+@EXPERIMENT
+@click.option("--name", help="Name of the registered model.")
+@click.option(
+    "--model-path",
+    "--path",
+    "model_path",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the command leaves its model; HOME/runs/EXPERIMENT if not given.",
+)
+@TYPE
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(
+    project: str | None,
+    experiment: str | None,
+    name: str | None,
+    model_path: Path | None,
+    declared: str | None,
+    command: tuple[str, ...],
+) -> int:
+    """Run COMMAND with PS_MODEL_PATH set, then report its completion, however it ended.
+
+    The exit status is the command's own, 128 and more where a signal ended it. A command that fails is reported as failed.
+    """
+    from worker.settings import load
+
+    settings = load(os.environ, Path.cwd())
+    said = {"projectId": project, "experimentId": experiment, "name": name, "modelType": declared}
+    planned = _planned({key: value for key, value in said.items() if value is not None}, model_path, settings)
+    try:
+        Path(planned["modelPath"]).mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise OSError(f"{planned['modelPath']} cannot be made: {exc.strerror}; name another folder with --model-path") from exc
+    return _run_and_report(command, planned, settings)
+
+
+def _planned(said: dict[str, Any], model_path: Path | None, settings: Settings) -> dict[str, Any]:
+    """Return the completion as far as it is known before the run, checked, so that no run is made in vain.
+
+    Raises:
+        RejectedEvent: a name in it cannot be kept.
+        BadParameter: no folder can be named after the experiment.
+    """
+    from worker.events import completion_from_json
+    from worker.records import DEFAULT_TEAM
+
+    experiment = said.setdefault("experimentId", f"run-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}")
+    folder = model_path or _folder_of(experiment, settings.home)
+    planned = said | {"source": SOURCE, "id": secrets.token_hex(16), "modelPath": os.path.abspath(folder)}
+    completion_from_json(planned, DEFAULT_TEAM)
+    return planned
+
+
+def _folder_of(experiment: str, home: Path) -> Path:
+    if "/" in experiment or experiment in (".", ".."):
+        raise click.BadParameter(
+            f"no folder can be called {experiment!r}; name one with --model-path", param_hint="--experiment"
+        )
+    return home / "runs" / experiment
+
+
+def _run_and_report(command: tuple[str, ...], planned: dict[str, Any], settings: Settings) -> int:
+    """Run *command*, deliver its completion, and return its status, whatever becomes of the completion."""
+    from worker.client import keep
+    from worker.wrapped_command import run_command, status_without_start
+
+    spool = settings.home / "spool"
+    kept: list[Path] = []
+
+    def ended(status: int) -> None:
+        try:
+            kept.append(keep(planned | {"state": "failed" if status else "stopped"}, spool))
+        except OSError as exc:
+            complain(f"the completion of {planned['experimentId']} is lost, {spool} does not take it: {exc.strerror or exc}")
+
+    try:
+        status = run_command(command, os.environ | {MODEL_PATH_VARIABLE: planned["modelPath"]}, ended)
+    except OSError as exc:
+        complain(f"{command[0]} could not be started: {exc.strerror}; nothing is reported, because nothing ran")
+        return status_without_start(exc)
+    for path in kept:
+        _deliver(path, settings)
+    return status
+
+
+def _deliver(kept: Path, settings: Settings) -> None:
+    """Deliver the completion *kept* and say what became of it; nothing that happens here changes the status of the command."""
+    from worker.errors import RegistryUnavailable
+
+    try:
+        told = _to_server(kept, settings) if settings.api_url else _to_here(kept, settings)
+        complain(told or f"nobody takes the completion now; it is kept in {kept.parent}, and sent with the next report")
+    except RegistryUnavailable as exc:
+        complain(f"{exc}; the completion is kept in {kept.parent}, and done with the next run")
+    except (KeyboardInterrupt, SystemExit):
+        complain("stopped; the completion waits, in the spool or in the queue")
+    except Exception as exc:  # noqa: BLE001 - the status is the command's own, whatever goes wrong here
+        complain_of(exc)
+
+
+def _to_server(kept: Path, settings: Settings) -> str | None:
+    """Send *kept* to the server; return what it said, None where it did not answer."""
+    from worker.client import Server, deliver
+
+    answer = deliver(Server(settings.api_url or "", settings.token), kept, kept.parent)
+    return None if answer is None else f"{answer['id']}: {answer['state']}"
+
+
+def _to_here(kept: Path, settings: Settings) -> str | None:
+    """Put *kept* and what else the spool holds into the queue of this machine; where no worker lives, see it through.
+
+    Returns how that of *kept* stands, None where the database did not answer.
+    """
+    from worker.bootstrap import embedded
+    from worker.client import deliver
+    from worker.ingest import until_the_end
+
+    with embedded(os.environ, Path.cwd()) as service:
+        here = _Here(service)
+        answer = deliver(here, kept, kept.parent)
+        if not service.living_workers():
+            for ingestion in here.accepted:
+                until_the_end(ingestion, service.borders())
+        return None if answer is None else _told(service, answer["id"])
+
+
+def _told(service: Embedded, ingestion_id: str) -> str:
+    standing = service.registry.ingestion(service.team, ingestion_id)
+    assert standing is not None, "an ingestion is never removed"
+    return f"{standing.id}: {standing.state.value}" + (f" ({standing.message})" if standing.message else "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """Takes completions into the queue of this machine, and remembers which."""
+
+    service: Embedded
+    accepted: list[Ingestion] = field(default_factory=list)
+
+    def report(self, completion: Mapping[str, Any]) -> dict[str, Any]:
+        from worker.errors import RegistryUnavailable, ServerUnavailable
+        from worker.events import completion_from_json
+        from worker.loop import doorbell
+        from worker.submission import submit
+
+        event, service = completion_from_json(completion, self.service.team), self.service
+        try:
+            now, ring = service.clock.now(), doorbell(service).ring
+            ingestion, known = submit(event, service.registry, now, ring, service.settings.scan_failed)
+        except RegistryUnavailable as exc:
+            raise ServerUnavailable(str(exc)) from exc
+        self.accepted.append(ingestion)
+        return {"id": ingestion.id, "state": ingestion.state.value, "known": known}
+
+
+COMMANDS: tuple[click.Command, ...] = (run,)
