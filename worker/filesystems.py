@@ -18,6 +18,10 @@ NETWORK = frozenset(
 )
 """File systems whose bytes lie on another machine."""
 
+ANNOUNCING = frozenset("bcachefs btrfs ext2 ext3 ext4 f2fs jfs ramfs reiserfs tmpfs xfs zfs".split())
+"""File systems on which the kernel sees every change, and so inotify tells of it. On a network others change what lies there;
+in overlayfs somebody may change the lower layer; with FUSE nobody can tell."""
+
 
 def filesystem_of(path: Path, mounts: str | None = None) -> str | None:
     """Return the type of the file system that *path* lies on, or would lie on once it is made; None where nobody says.
@@ -41,6 +45,11 @@ def filesystem_of(path: Path, mounts: str | None = None) -> str | None:
 def is_network(path: Path) -> bool:
     """Tell whether *path* lies on a file system whose bytes are on another machine."""
     return filesystem_of(path) in NETWORK
+
+
+def announces_changes(kind: str | None) -> bool:
+    """Tell whether inotify sees what anybody changes on a file system of this type; None is an unknown one."""
+    return kind in ANNOUNCING
 
 
 def _unescaped(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worker.filesystems import filesystem_of, is_network
+from worker.filesystems import NETWORK, announces_changes, filesystem_of, is_network
 
 MOUNTS = """\
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -28,3 +28,8 @@ def test_a_name_that_only_begins_alike_is_another() -> None:
 def test_a_temporary_folder_is_on_this_machine(tmp_path: Path) -> None:
     assert filesystem_of(tmp_path)
     assert not is_network(tmp_path)
+
+
+def test_only_known_file_systems_of_this_machine_announce_every_change() -> None:
+    assert all(announces_changes(kind) for kind in ("ext4", "xfs", "btrfs", "tmpfs"))
+    assert not any(announces_changes(kind) for kind in (None, "overlay", "fuse.unheard_of", *NETWORK))
