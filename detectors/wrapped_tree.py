@@ -37,7 +37,7 @@ class CountingTree:
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:
         """What the tree inside passed over; nothing where it cannot say."""
-        return _passed_over(self._tree)
+        return passed_over_by(self._tree)
 
     def files(self) -> Iterator[FileEntry]:
         """Yield what the tree inside yields."""
@@ -64,7 +64,7 @@ class FlakyTree:
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:
         """What the tree inside passed over; nothing where it cannot say."""
-        return _passed_over(self._tree)
+        return passed_over_by(self._tree)
 
     def files(self) -> Iterator[FileEntry]:
         """Yield what the tree inside yields, or fail."""
@@ -97,7 +97,7 @@ class SubTree:
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:
         """What the tree inside passed over in the chosen folders."""
-        return tuple(one for one in _passed_over(self._tree) if one.path.startswith(self._beginnings))
+        return tuple(one for one in passed_over_by(self._tree) if one.path.startswith(self._beginnings))
 
     def files(self) -> Iterator[FileEntry]:
         """Yield the chosen files, as far as the tree inside lists them."""
@@ -115,6 +115,7 @@ class SubTree:
         return self._tree.read(path, start, stop)
 
 
-def _passed_over(tree: FileTree) -> tuple[PassedOver, ...]:
+def passed_over_by(tree: FileTree) -> tuple[PassedOver, ...]:
+    """Return what *tree* passed over; nothing where it cannot say."""
     found: tuple[PassedOver, ...] = getattr(tree, "passed_over", ())
     return found

@@ -1,4 +1,4 @@
-"""The door of Celery: an app, three tasks, and the settings under which a broker may lose whatever it likes.
+"""The door of Celery: an app, two tasks, and the settings under which a broker may lose whatever it likes.
 
 A message is a bell: the worker that hears it works off what the registry says is next. Settings are those measured to come
 back by themselves from killed servers and silently cut connections.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from detectors.tree import FileEntry, FileTree, PassedOver
+from detectors.wrapped_tree import passed_over_by
 from worker.errors import LeaseLost, RegistryUnavailable
 from worker.lifecycle import LEASE_SECONDS
 
@@ -58,8 +59,7 @@ class BeatingTree:
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:
         """What the tree inside passed over; nothing where it cannot say."""
-        found: tuple[PassedOver, ...] = getattr(self._tree, "passed_over", ())
-        return found
+        return passed_over_by(self._tree)
 
     def files(self) -> Iterator[FileEntry]:
         """Yield what the tree inside yields."""

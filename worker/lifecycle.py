@@ -52,6 +52,9 @@ ENDS = frozenset(
 )
 """The states that nothing leaves."""
 
+CLAIMABLE = (IngestionState.RECEIVED, IngestionState.WAITING)
+"""The states that a worker may claim from."""
+
 MAX_ATTEMPTS = 5
 """Attempts after which an ingestion whose worker dies each time ends as failed: it may be what kills them."""
 

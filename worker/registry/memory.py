@@ -15,7 +15,7 @@ from threading import RLock
 
 from detectors.facts import Finding, Metrics
 from worker import lifecycle
-from worker.errors import ConflictingEvent, RegistryUnavailable, RejectedEvent
+from worker.errors import RegistryUnavailable, RejectedEvent
 from worker.records import (
     DEFAULT_TEAM,
     CompletionEvent,
@@ -53,6 +53,7 @@ from worker.registry.words import (
     check_event,
     check_name,
     check_version,
+    conflict,
     event_digest,
     event_key,
     folded,
@@ -64,8 +65,6 @@ from worker.tokens import is_worth_noting
 
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 """When the team `default` is said to have begun."""
-
-CLAIMABLE = (IngestionState.RECEIVED, IngestionState.WAITING)
 
 
 @dataclass(slots=True)
@@ -433,18 +432,16 @@ class MemoryRegistry:
     def _same_event(self, known: str, event: CompletionEvent) -> Ingestion:
         ingestion = self._ingestions[known]
         if event_digest(ingestion.event) != event_digest(event):
-            raise ConflictingEvent(
-                f"the event {event.id} of {event.source} was accepted as {known} and said something else then"
-            )
+            raise conflict(event, known)
         return ingestion
 
     def _next_turn(self, team: str) -> int:
-        claimable = [one for one in self._ingestions.values() if one.state in CLAIMABLE]
+        claimable = [one for one in self._ingestions.values() if one.state in lifecycle.CLAIMABLE]
         last = max((one.turn for one in claimable if one.event.team == team), default=0)
         return max(last + 1, min((one.turn for one in claimable), default=1))
 
     def _due(self, now: datetime) -> list[Ingestion]:
-        claimable = (one for one in self._ingestions.values() if one.state in CLAIMABLE)
+        claimable = (one for one in self._ingestions.values() if one.state in lifecycle.CLAIMABLE)
         return [one for one in claimable if one.run_after is None or one.run_after <= _utc(now)]
 
     def _moved(self, ingestion_id: str, step: Callable[[Ingestion], lifecycle.Move | None]) -> Ingestion | None:

@@ -24,7 +24,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from detectors.facts import Finding, Metrics
 from worker import lifecycle
-from worker.errors import ConflictingEvent, RegistryUnavailable, RejectedEvent
+from worker.errors import RegistryUnavailable, RejectedEvent
 from worker.records import (
     CompletionEvent,
     End,
@@ -75,6 +75,7 @@ from worker.registry.words import (
     check_event,
     check_name,
     check_version,
+    conflict,
     event_digest,
     event_key,
     folded,
@@ -475,7 +476,7 @@ def _known(connection: Connection, event: CompletionEvent) -> Ingestion | None:
     if row is None:
         return None
     if row.event_digest not in (None, event_digest(event)):
-        raise ConflictingEvent(f"the event {event.id} of {event.source} was accepted as {row.id} and said something else then")
+        raise conflict(event, row.id)
     return rows.ingestion_of(row)
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from worker import lifecycle
 from worker.registry.columns import AnyText, Json, Moment
 
 metadata = MetaData(
@@ -96,8 +97,7 @@ ingestions = Table(
     Index("ix_ingestions_state", "state", "team"),
 )
 
-CLAIMABLE = ("received", "waiting")
-"""The states that a worker may claim from."""
+CLAIMABLE = tuple(state.value for state in lifecycle.CLAIMABLE)
 
 Index(
     "ix_ingestions_claimable",

@@ -12,7 +12,7 @@ import string
 from collections.abc import Callable
 from dataclasses import fields
 
-from worker.errors import RejectedEvent
+from worker.errors import ConflictingEvent, RejectedEvent
 from worker.records import CompletionEvent, NewVersion, Scope
 from worker.registry.stored import is_storable
 
@@ -54,6 +54,13 @@ def event_digest(event: CompletionEvent) -> str:
     is new in a later release changes nothing for messages without it."""
     said = ((one.name, getattr(event, one.name)) for one in fields(event) if getattr(event, one.name) != one.default)
     return _digest(*(f"{name}={value!r}" for name, value in said))
+
+
+def conflict(event: CompletionEvent, accepted_as: str) -> ConflictingEvent:
+    """Return the error for an *event* whose source and id were *accepted_as* an ingestion with other words."""
+    return ConflictingEvent(
+        f"the event {event.id} of {event.source} was accepted as {accepted_as} and said something else then"
+    )
 
 
 def scope_key(scope: Scope) -> str:
