@@ -5,13 +5,16 @@ In go the plain values that the JSON output holds too, out come Rich renderables
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+from worker.layout import ITEMS, NOTHING, WORDS, Line, print_rows, table
 
 FORMAT_WORDS = {
     "tensorflow_savedmodel": "TensorFlow SavedModel",
@@ -40,9 +43,6 @@ VERDICT_SIGNS = {
     "nothing": ("– nothing recognisable", "dim"),
 }
 SEVERITY_STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim", "info": "dim"}
-KEEP_WHOLE = ("ID", "TYPE", "STATE", ">SIZE", "CREATED", ">VALUE", ">STEP", "SHA-256")
-"""Columns whose cells are never broken over lines."""
-
 MOST_OPERATORS = 8
 MOST_METRICS = 12
 MOST_FILES = 20
@@ -51,17 +51,19 @@ MOST_PROBLEMS = 5
 MOST_MODELS = 20
 
 
-def show_report(console: Console, report: Mapping[str, Any]) -> None:
-    """Print a scan report: the verdict first, then the findings, the primary model, the others, and the metrics."""
-    sign, style = VERDICT_SIGNS[report["verdict"]]
-    console.print(Text.assemble((clean(report["path"]), "bold"), "  ", (sign, style)))
+def show_report(console: Console, report: Mapping[str, Any], is_earlier: bool = False) -> None:
+    """Print a scan report: the verdict first, then the findings, the primary model, the others, and the metrics.
+
+    *is_earlier* says that it was made at an earlier time, and nothing was read for it now.
+    """
+    console.print(Line(Text.assemble(_verdict(report), "  ", (clean(report["path"]), "bold"))))
     parts = (
         _findings(report["findings"]),
         *(_model(model) for model in report["models"] if model["primary"]),
         _others([model for model in report["models"] if not model["primary"]]),
         _metrics(report["metrics"]),
         _metadata(report["metadata"]),
-        _coverage(report),
+        _coverage(report, is_earlier),
     )
     for part in parts:
         if part is not None:
@@ -69,19 +71,37 @@ def show_report(console: Console, report: Mapping[str, Any]) -> None:
             console.print(part)
 
 
+def _verdict(report: Mapping[str, Any]) -> Text:
+    """Return the verdict in words that the rest of the report bears out: how many findings there are, and how bad they are."""
+    sign, style = VERDICT_SIGNS[report["verdict"]]
+    findings = report["findings"]
+    if report["verdict"] == "findings" and not findings:
+        return Text(*STATE_SIGNS[_worst_state(report)])
+    if not findings:
+        return Text(sign, style)
+    worst = findings[0]["severity"]
+    told = f"1 finding, {worst}" if len(findings) == 1 else f"{len(findings)} findings, {worst} at worst"
+    return Text(f"▲ {told}" if report["verdict"] == "findings" else f"{sign}, {told}", style)
+
+
+def _worst_state(report: Mapping[str, Any]) -> str:
+    states: list[str] = [model["completeness"]["state"] for model in report["models"]]
+    return max(states, key=list(STATE_SIGNS).index)
+
+
 def show_version(console: Console, version: Mapping[str, Any]) -> None:
     """Print what the registry knows of one version, above its report."""
     title = Text.assemble((f"{clean(version['name'])}@{version['number']}", "bold"), "  ", (version["id"], "cyan"))
-    console.print(title)
+    console.print(Line(title))
     console.print(_pairs(_version_pairs(version)))
 
 
 def show_files(console: Console, files: Sequence[Mapping[str, Any]]) -> None:
     """Print the files of a version with their sizes and the beginning of their digests."""
-    table = _table("FILE", ">SIZE", "SHA-256")
+    shown = table("FILE", ">SIZE", "SHA-256")
     for file in files[:MOST_FILES]:
-        table.add_row(Text(clean(file["path"])), size(file["size"]), Text(file["sha256"][:12] + "…", "dim"))
-    console.print(table)
+        shown.add_row(Line(Text(clean(file["path"]))), size(file["size"]), Text(file["sha256"][:12] + "…", "dim"))
+    console.print(shown)
     if len(files) > MOST_FILES:
         console.print(Text(f"and {len(files) - MOST_FILES} more", "dim"))
 
@@ -110,40 +130,23 @@ def show_versions(console: Console, versions: Sequence[Mapping[str, Any]], is_fi
     if not versions:
         console.print("No model matches. `modelport models list` without options shows all." if is_filtered else NONE_YET)
         return
-    columns = [name for name, least in LIST_COLUMNS.items() if console.width >= least]
-    table = _table(*columns)
-    for version in versions:
-        row = _row(version)
-        table.add_row(*(row[name] for name in columns))
-    console.print(table)
+    print_rows(console, [_row(version) for version in versions], head=("ID", "MODEL", "STATE", ">SIZE", "TYPE"))
 
 
-LIST_COLUMNS = {"ID": 0, "MODEL": 0, "STATE": 0, ">SIZE": 60, "TYPE": 75, "CREATED": 90, "PROJECT": 105, "EXPERIMENT": 120}
-"""Columns of a list of versions, and the least width of a terminal that shows them: nothing is squeezed to two letters."""
-
-
-def _row(version: Mapping[str, Any]) -> dict[str, RenderableType]:
+def _row(version: Mapping[str, Any]) -> dict[str, Text]:
     whole = version["completeness"] == "complete"
     state = VERDICT_SIGNS[version["verdict"]] if whole else STATE_SIGNS[version["completeness"]]
     return {
         "ID": Text(version["id"], "cyan"),
         "MODEL": Text(f"{clean(version['name'])}@{version['number']}"),
         "STATE": Text(*state),
-        ">SIZE": size(version["sizeBytes"]),
-        "TYPE": version["modelType"],
-        "CREATED": version["dtCreated"][:16].replace("T", " "),
+        ">SIZE": Text(size(version["sizeBytes"])),
+        "TYPE": Text(version["modelType"]),
+        "CREATED": Text(minute(version["dtCreated"])),
         "PROJECT": Text(clean(version["projectId"])),
-        "EXPERIMENT": Text(clean(version["experimentId"] or "–")),
+        "EXPERIMENT": Text(clean(version["experimentId"] or NOTHING)),
+        "TAGS": Text(clean(", ".join(version["tags"])) or NOTHING),
     }
-
-
-def _table(*columns: str) -> Table:
-    """Return an empty table without lines; a column whose name begins with `>` holds numbers."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in columns:
-        justify: Literal["left", "right"] = "right" if name.startswith(">") else "left"
-        table.add_column(name.removeprefix(">"), justify=justify, overflow="fold", no_wrap=name in KEEP_WHOLE)
-    return table
 
 
 def show_ingestions(console: Console, ingestions: Sequence[Mapping[str, Any]]) -> None:
@@ -151,31 +154,28 @@ def show_ingestions(console: Console, ingestions: Sequence[Mapping[str, Any]]) -
     if not ingestions:
         console.print("no ingestions")
         return
-    table = _table("ingestion", "state", "experiment", "path", "tries", "accepted", "why")
-    for one in ingestions:
-        style = STATE_STYLES.get(one["state"], "")
-        cells = (
-            Text(one["id"]),
-            Text(one["state"], style=style),
-            Text(clean(one["experimentId"] or "")),
-            Text(clean(one["modelPath"])),
-            Text(str(one["attempts"])),
-            Text(one["dtCreated"][:19].replace("T", " ")),
-            Text(clean(one["reason"] or "")),
-        )
-        table.add_row(*cells)
-    console.print(table)
+    print_rows(console, [_ingestion_row(one) for one in ingestions], head=("ID", "STATE", "REASON"))
+
+
+def _ingestion_row(ingestion: Mapping[str, Any]) -> dict[str, Text]:
+    return {
+        "ID": Text(ingestion["id"], "cyan"),
+        "STATE": Text(ingestion["state"], STATE_STYLES.get(ingestion["state"], "")),
+        "REASON": Text(clean(ingestion["reason"] or NOTHING)),
+        "ACCEPTED": Text(moment(ingestion["dtCreated"])),
+        ">TRIES": Text(str(ingestion["attempts"])),
+        "EXPERIMENT": Text(clean(ingestion["experimentId"] or NOTHING)),
+        "PATH": Text(clean(ingestion["modelPath"])),
+    }
 
 
 def show_records(console: Console, records: Sequence[Mapping[str, Any]], otherwise: str) -> None:
-    """Show records of one kind as a table, a column for each field; *otherwise* where there is none."""
+    """Show records of one kind, a column for each field, the first is what they are called; *otherwise* where there is none."""
     if not records:
         console.print(otherwise)
         return
-    table = _table(*records[0])
-    for record in records:
-        table.add_row(*(Text(clean("–" if value is None else str(value))) for value in record.values()))
-    console.print(table)
+    rows = [{name: Text(clean(NOTHING if value is None else str(value))) for name, value in one.items()} for one in records]
+    print_rows(console, rows, head=tuple(records[0])[:1])
 
 
 STATE_STYLES = {"failed": "red", "running": "cyan", "waiting": "yellow", "registered": "green"}
@@ -196,12 +196,11 @@ def show_ingestion(console: Console, ingestion: Mapping[str, Any]) -> None:
         "versionId",
     )
     console.print(_pairs([(name, clean(str(ingestion[name]))) for name in told if ingestion[name] not in (None, "")]))
-    table = _table("at", "state", "why", "")
+    steps = table("AT", "STATE", "REASON", "")
     for step in ingestion["history"]:
-        at = step["at"][:19].replace("T", " ")
-        table.add_row(at, step["state"], clean(step["reason"] or ""), clean(step["message"] or ""))
+        steps.add_row(moment(step["at"]), step["state"], clean(step["reason"] or ""), Line(Text(clean(step["message"] or ""))))
     console.print()
-    console.print(table)
+    console.print(steps)
 
 
 def show_checks(console: Console, checks: Sequence[Mapping[str, Any]]) -> None:
@@ -209,12 +208,22 @@ def show_checks(console: Console, checks: Sequence[Mapping[str, Any]]) -> None:
     signs = {"ok": ("✓", "green"), "repaired": ("✓", "yellow"), "trouble": ("⬣", "red")}
     for check in checks:
         sign, style = signs[check["state"]]
-        console.print(Text.assemble((sign, style), f" {clean(check['name'])}: {clean(check['says'])}"))
+        console.print(Line(Text.assemble((sign, style), f" {clean(check['name'])}: {clean(check['says'])}")))
 
 
 def clean(text: str) -> str:
     """Return *text* without what could move the cursor or colour the terminal: control characters are shown escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def minute(timestamp: str) -> str:
+    """Return a timestamp of our JSON to the minute: `2026-01-01 10:05`, in UTC."""
+    return timestamp[:16].replace("T", " ")
+
+
+def moment(timestamp: str) -> str:
+    """Return a timestamp of our JSON to the second, in UTC."""
+    return timestamp[:19].replace("T", " ")
 
 
 def size(count: int) -> str:
@@ -258,15 +267,20 @@ def _model(model: Mapping[str, Any]) -> RenderableType:
     title.append(sign, style).append(f"  {size(facts['size_bytes'])}")
     if model["primary"]:
         title.append("  primary", "dim")
-    return Group(title, *_problems(model, style), _pairs(_fact_pairs(facts)), *_signatures(facts["signatures"]))
+    return Group(Line(title), *_problems(model, style), _pairs(_fact_pairs(facts), ITEMS), *_signatures(facts["signatures"]))
 
 
-def _problems(model: Mapping[str, Any], style: str) -> Iterator[Text]:
+def _problems(model: Mapping[str, Any], style: str) -> Iterator[RenderableType]:
     problems = model["completeness"]["problems"]
     for problem in problems[:MOST_PROBLEMS]:
-        yield Text(f"  {clean(problem['path'])}: {clean(problem['problem'])}", style)
+        yield _inside(Text(f"{clean(problem['path'])}: {clean(problem['problem'])}", style))
     if len(problems) > MOST_PROBLEMS:
-        yield Text(f"  and {len(problems) - MOST_PROBLEMS} more", style)
+        yield _inside(Text(f"and {len(problems) - MOST_PROBLEMS} more", style))
+
+
+def _inside(text: Text) -> RenderableType:
+    """Return *text* as a line that stands in, also where it is broken."""
+    return Padding(Line(text), (0, 0, 0, 2))
 
 
 def _others(models: Sequence[Mapping[str, Any]]) -> RenderableType | None:
@@ -276,10 +290,11 @@ def _others(models: Sequence[Mapping[str, Any]]) -> RenderableType | None:
     lines: list[RenderableType] = [Text("also here", "dim")]
     for model in models[:MOST_MODELS]:
         sign, style = STATE_SIGNS[model["completeness"]["state"]]
-        line = Text(f"  {clean(model['root']) or '.'}  {FORMAT_WORDS.get(model['format'], model['format'])}  ")
-        lines += [line.append(sign, style).append(f"  {size(model['facts']['size_bytes'])}"), *_problems(model, style)]
+        line = Text(f"{clean(model['root']) or '.'}  {FORMAT_WORDS.get(model['format'], model['format'])}  ")
+        line.append(sign, style).append(f"  {size(model['facts']['size_bytes'])}")
+        lines += [_inside(line), *_problems(model, style)]
     if len(models) > MOST_MODELS:
-        lines.append(Text(f"  and {len(models) - MOST_MODELS} more", "dim"))
+        lines.append(_inside(Text(f"and {len(models) - MOST_MODELS} more", "dim")))
     return Group(*lines)
 
 
@@ -311,8 +326,8 @@ def _most(counts: Mapping[str, int], most: int) -> str:
 def _signatures(signatures: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
     for signature in signatures:
         yield Text.assemble("  ", (clean(signature["name"]), "cyan"), f"  {clean(signature['method'])}")
-        yield Padding(Text(_tensors(signature["inputs"])), (0, 0, 0, 4))
-        yield Padding(Text("→ " + _tensors(signature["outputs"])), (0, 0, 0, 2))
+        yield Padding(Line(Text(_tensors(signature["inputs"])), ITEMS), (0, 0, 0, 4))
+        yield Padding(Line(Text("→ " + _tensors(signature["outputs"])), ITEMS), (0, 0, 0, 2))
 
 
 def _tensors(tensors: Sequence[Mapping[str, Any]]) -> str:
@@ -320,26 +335,28 @@ def _tensors(tensors: Sequence[Mapping[str, Any]]) -> str:
     return shown + (f" and {len(tensors) - MOST_TENSORS} more" if len(tensors) > MOST_TENSORS else "")
 
 
-def _pairs(pairs: Iterable[tuple[str, str]]) -> RenderableType:
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+def _pairs(pairs: Iterable[tuple[str, str]], piece: re.Pattern[str] = WORDS) -> RenderableType:
+    """Return a line for each name that has a value, broken between pieces."""
+    shown = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
+    shown.add_column(style="dim", no_wrap=True)
+    shown.add_column(overflow="fold")
     for name, value in pairs:
         if value:
-            table.add_row(name, Text(value))
-    return table
+            shown.add_row(name, Line(Text(value), piece))
+    return shown
 
 
 def _metrics(metrics: Mapping[str, Any]) -> RenderableType | None:
     values = metrics["values"]
     if not values:
         return None
-    table = _table("METRIC", ">VALUE", ">STEP", "SESSION")
+    shown = table("METRIC", ">VALUE", ">STEP", "SESSION")
     for metric in values[:MOST_METRICS]:
-        step = "–" if metric["step"] is None else str(metric["step"])
-        table.add_row(Text(clean(metric["name"])), _value(metric["value"]), step, Text(clean(metric["session"]) or "–"))
+        step = NOTHING if metric["step"] is None else str(metric["step"])
+        session = clean(metric["session"]) or NOTHING
+        shown.add_row(Line(Text(clean(metric["name"]))), _value(metric["value"]), step, Line(Text(session)))
     rest = [Text(f"and {len(values) - MOST_METRICS} more", "dim")] if len(values) > MOST_METRICS else []
-    return Group(table, *rest)
+    return Group(shown, *rest)
 
 
 def _value(value: float | str) -> str:
@@ -349,7 +366,7 @@ def _value(value: float | str) -> str:
 def _metadata(metadata: Mapping[str, Any]) -> RenderableType | None:
     if metadata["source"] is None:
         return None
-    return Text(f"metadata {clean(metadata['source'])}: {clean(metadata['why'])}", "dim")
+    return Line(Text(f"metadata {clean(metadata['source'])}: {clean(metadata['why'])}", "dim"))
 
 
 def _findings(findings: Sequence[Mapping[str, Any]]) -> RenderableType | None:
@@ -359,19 +376,19 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> RenderableType | None:
     for finding in findings:
         place = f" ({finding['place']})" if finding["place"] else ""
         line = Text.assemble((finding["severity"], SEVERITY_STYLES[finding["severity"]]), "  ", (finding["rule"], "bold"))
-        lines.append(line.append(clean(f"  {finding['path']}{place}: {finding['message']}")))
+        lines.append(Line(line.append(clean(f"  {finding['path']}{place}: {finding['message']}"))))
     return Group(*lines)
 
 
-def _coverage(report: Mapping[str, Any]) -> RenderableType:
+def _coverage(report: Mapping[str, Any], is_earlier: bool) -> RenderableType:
     coverage, read = report["coverage"], report["read"]
-    lines = [Text(clean(f"note  {note['path']}: {note['reason']}"), "dim") for note in coverage["skipped"][:MOST_FILES]]
-    lines += [
-        Text(clean(f"not read  {note['path']}: {note['reason']}"), "yellow") for note in coverage["inconclusive"][:MOST_FILES]
-    ]
+    lines = [Line(Text(clean(f"note  {one['path']}: {one['reason']}"), "dim")) for one in coverage["skipped"][:MOST_FILES]]
+    for one in coverage["inconclusive"][:MOST_FILES]:
+        lines.append(Line(Text(clean(f"not read  {one['path']}: {one['reason']}"), "yellow")))
     files = f"{read['files']} file{'' if read['files'] == 1 else 's'}"
-    cost = f"read {size(read['bytes'])} of {files} in {duration(read['seconds'])}"
-    return Group(*lines, Text(cost, "dim"))
+    when = " when it was registered" if is_earlier else ""
+    cost = f"read {size(read['bytes'])} of {files} in {duration(read['seconds'])}{when}"
+    return Group(*lines, Line(Text(cost, "dim")))
 
 
 def _version_pairs(version: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

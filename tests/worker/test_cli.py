@@ -311,22 +311,6 @@ def test_no_path_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert "expected a folder or a file, found nothing" in capsys.readouterr().err
 
 
-def test_a_narrow_terminal_shows_fewer_columns_and_breaks_no_word() -> None:
-    from rich.console import Console
-
-    from worker import terminal
-
-    row = {"id": "mo" + "a" * 12, "name": "digits", "number": 1, "completeness": "complete", "verdict": "clean"}
-    row |= {"sizeBytes": 257_000, "modelType": "Tensorflow", "dtCreated": "2026-01-01T10:05:00.000Z", "projectId": "p"}
-    for width in (50, 60, 80, 100, 120):
-        console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-        terminal.show_versions(console, [row | {"experimentId": "e"}])
-        lines = console.export_text().splitlines()
-        assert len(lines) == 2, width
-        assert "digits@1" in lines[1]
-        console.file.close()
-
-
 def test_a_stopped_ingest_is_ended_and_leaves_nothing(tmp_path: Path, home: Path, model: Path) -> None:
     """SIGTERM while the files have not settled: the ingestion ends, and doctor finds nothing to do."""
     environment = os.environ | {"MODELPORT_SETTLE_SECONDS": "600"}
