@@ -12,6 +12,7 @@ Laws (each has a test of the same name):
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -48,6 +49,7 @@ class Contents:
         self._heads: dict[str, bytes] = {}
         self._taken: set[str] = set()
         self.unread: dict[str, str] = {}
+        self._spent: Counter[str] = Counter()
 
     def find(self, path: str) -> FileEntry | None:
         """Return the entry of the file *path*, or None."""
@@ -100,6 +102,20 @@ class Contents:
         except Unreadable as exc:
             self.unread[entry.path] = exc.reason
             return b""
+
+    def left(self, limit: str, most: int) -> int:
+        """Return what is left of *most*, the limit of the whole scan that the constant named *limit* sets."""
+        return most - self._spent[limit]
+
+    def spend(self, path: str, limit: str, amount: int, most: int) -> None:
+        """Count *amount*, spent or about to be spent on the file *path*, towards what all files of this scan may cost.
+
+        Raises:
+            ModelLimit: it is more than what was left of *most*. A file that is refused leaves nothing to the others.
+        """
+        self._spent[limit] += amount
+        if self._spent[limit] > most:
+            raise ModelLimit(path, None, limit, f"not read: expected at most {most} in all files together, found more")
 
     def window(self, entry: FileEntry) -> Window:
         """Return byte access to a file through bounded windows."""

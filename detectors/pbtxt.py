@@ -2,7 +2,8 @@
 
 In goes a file of at most 8 MiB, out comes the message; fields that we do not read are passed over. The parser of the protobuf
 runtime is plain Python: it takes about 10 µs for each sign, calls itself for each level, copies the line it stands in for each
-value that it passes over, and needs about 125 times the longest line. All of these are therefore bounded before it starts.
+value that it passes over, and needs about 125 times the longest line. All of these are therefore bounded before it starts,
+and what takes time for all texts of one scan together: there may be thousands of them.
 """
 
 from __future__ import annotations
@@ -14,22 +15,28 @@ from google.protobuf import text_format
 from google.protobuf.message import Message
 
 from detectors.detection import Contents
-from detectors.errors import MalformedModel, ModelLimit
+from detectors.errors import MalformedModel, ModelError, ModelLimit
 from detectors.tree import FileEntry
 from detectors.wire import MAX_DEPTH
 
 MAX_TEXT_BYTES = 8 << 20
 """Bytes of a text file that is parsed; a graph of this size takes about three seconds."""
 
+MAX_ALL_TEXT_BYTES = 16 << 20
+"""Bytes of all text files that are parsed in one scan."""
+
 MAX_LINES = 1_000_000
+"""Lines of all texts of one scan."""
+
 MAX_LINE_BYTES = 1 << 20
 """The longest line of a public graph, a constant, has 212,065."""
 
 MAX_SIGNS = 500_000
-"""Comments, strings and punctuation of one text; a graph of 8 MiB has about 300,000."""
+"""Comments, strings and punctuation of all texts of one scan, about seven seconds; a graph of 8 MiB has about 300,000."""
 
 MAX_COPIED_BYTES = 2 << 30
-"""Bytes of lines that the parser may copy, counted once for each sign in a line; three seconds. Written lines are short."""
+"""Bytes of lines that the parser may copy in one scan, counted once for each sign in a line; three seconds. Written lines are
+short."""
 
 SIGN = re.compile(rb"""#[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[{}<>\[\]:,;]""")
 """A comment, a string, or punctuation (protobuf.dev, Text Format Language Specification)."""
@@ -49,11 +56,13 @@ def read_text(contents: Contents, entry: FileEntry, message: M) -> M:
 
     Raises:
         MalformedModel: it is not text, or not the text of such a message.
-        ModelLimit: `MAX_DEPTH` of `wire` or a limit of this module was reached.
+        ModelLimit: `MAX_DEPTH` of `wire` or a limit of this module was reached, by this text or by all of this scan.
     """
+    if entry.size <= MAX_TEXT_BYTES:
+        contents.spend(entry.path, "MAX_ALL_TEXT_BYTES", entry.size, MAX_ALL_TEXT_BYTES)
     data = contents.read_whole(entry, "MAX_TEXT_BYTES", MAX_TEXT_BYTES)
-    _check_lines(entry.path, data)
-    _check_signs(entry.path, data)
+    _check_lines(contents, entry.path, data)
+    _check_signs(contents, entry.path, data)
     try:
         text_format.Parse(data.decode("utf-8"), message, allow_unknown_field=True)
     except UnicodeDecodeError as exc:
@@ -63,29 +72,34 @@ def read_text(contents: Contents, entry: FileEntry, message: M) -> M:
     return message
 
 
-def _check_lines(path: str, data: bytes) -> None:
-    _check_limit(path, len(data), "MAX_LINES", data.count(b"\n"), MAX_LINES)
-    _check_limit(path, len(data), "MAX_LINE_BYTES", max(map(len, data.split(b"\n"))), MAX_LINE_BYTES)
+def _check_lines(contents: Contents, path: str, data: bytes) -> None:
+    contents.spend(path, "MAX_LINES", data.count(b"\n"), MAX_LINES)
+    longest = max(map(len, data.split(b"\n")))
+    if longest > MAX_LINE_BYTES:
+        raise ModelLimit(path, None, "MAX_LINE_BYTES", f"expected lines of at most {MAX_LINE_BYTES} bytes, found {longest}")
 
 
-def _check_signs(path: str, data: bytes) -> None:
+def _check_signs(contents: Contents, path: str, data: bytes) -> None:
     """Raise unless the parser will be done with *data* in seconds, without warnings and without deep recursion."""
     ended = data + b"\n"
-    depth = copied = line_stop = line_bytes = 0
-    for count, sign in enumerate(SIGN.finditer(data)):
+    trouble: ModelError | None = None
+    count = depth = copied = line_stop = line_bytes = 0
+    most_signs = contents.left("MAX_SIGNS", MAX_SIGNS)
+    most_copied = contents.left("MAX_COPIED_BYTES", MAX_COPIED_BYTES)
+    for count, sign in enumerate(SIGN.finditer(data), 1):
         place, found = sign.start(), sign[0]
         if place >= line_stop:
             line_stop = ended.index(b"\n", place)
             line_bytes = line_stop - data.rfind(b"\n", 0, place)
         copied += line_bytes
         depth += LEVELS.get(found, 0)
-        _check_limit(path, place, "MAX_SIGNS", count, MAX_SIGNS)
-        _check_limit(path, place, "MAX_COPIED_BYTES", copied, MAX_COPIED_BYTES)
-        _check_limit(path, place, "MAX_DEPTH", depth, MAX_DEPTH)
-        if found[0] in b"\"'" and not ESCAPES.fullmatch(found, 1, len(found) - 1):
-            raise MalformedModel(path, place, "a string holds an escape that the text format does not have")
-
-
-def _check_limit(path: str, place: int, limit: str, found: int, most: int) -> None:
-    if found > most:
-        raise ModelLimit(path, place, limit, f"expected at most {most}, found {found}")
+        if depth > MAX_DEPTH:
+            trouble = ModelLimit(path, place, "MAX_DEPTH", f"expected at most {MAX_DEPTH} levels, found more")
+        elif found[0] in b"\"'" and not ESCAPES.fullmatch(found, 1, len(found) - 1):
+            trouble = MalformedModel(path, place, "a string holds an escape that the text format does not have")
+        if trouble is not None or count > most_signs or copied > most_copied:
+            break
+    contents.spend(path, "MAX_SIGNS", count, MAX_SIGNS)
+    contents.spend(path, "MAX_COPIED_BYTES", copied, MAX_COPIED_BYTES)
+    if trouble is not None:
+        raise trouble

@@ -106,6 +106,36 @@ def test_text_that_would_keep_the_parser_busy_is_a_limit(text: bytes, limit: str
     assert caught.value.limit == limit
 
 
+def read_in_turn(*texts: bytes) -> list[str]:
+    """Return, for each text of one scan, the limit that stopped it, "" for one that was read and "malformed"."""
+    tree = MemoryTree({f"{place}.pbtxt": text for place, text in enumerate(texts)})
+    contents = Contents(tree, tree.files())
+    said = []
+    for entry in contents.entries:
+        try:
+            read_text(contents, entry, GraphDef())
+            said.append("")
+        except ModelLimit as exc:
+            said.append(exc.limit)
+        except MalformedModel:
+            said.append("malformed")
+    return said
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ([b"#\n" * 300_000, b"#\n" * 300_000, b"{}"], ["", "MAX_SIGNS", "MAX_SIGNS"]),
+        ([b"#\n" * 499_999 + rb'"\w"', b"#", b"#"], ["malformed", "MAX_SIGNS", "MAX_SIGNS"]),
+        ([b"\n" * 600_000, b"\n" * 600_000], ["", "MAX_LINES"]),
+        ([b"node{}" * 12_000, b"node{}" * 12_000], ["", "MAX_COPIED_BYTES"]),
+        ([b" " * 900_000 + b"\n"] * 19, [""] * 18 + ["MAX_ALL_TEXT_BYTES"]),
+    ],
+)
+def test_all_texts_of_one_scan_share_the_limits(texts: list[bytes], said: list[str]) -> None:
+    assert read_in_turn(*texts) == said
+
+
 def test_a_long_line_with_few_signs_is_no_limit() -> None:
     assert len(read(b'node { name: "' + b"a" * 1_000_000 + b'" }\nversions {}').node[0].name) == 1_000_000
 
