@@ -18,10 +18,12 @@ Laws (each has a test of the same name):
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
+from heapq import nsmallest
 from itertools import islice
 
+from detectors.bounds import MAX_NAMES, MAX_RANK, check_count
 from detectors.detection import Contents, Detector, folder_of, may_be_model, suffix
 from detectors.errors import MalformedModel, ModelError, Unreadable
 from detectors.facts import (
@@ -42,10 +44,10 @@ from detectors.facts import (
     TensorSpec,
 )
 from detectors.pbtxt import read_text
-from detectors.protos.tensorflow_pb2 import AttrValue, GraphDef, NodeDef
+from detectors.protos.tensorflow_pb2 import AttrValue, GraphDef, NodeDef, TensorShapeProto
 from detectors.signatures import shape_of
 from detectors.tf_operators import VARIABLE_OPS, count_operators, custom_operators, uses_variables
-from detectors.tf_ops import is_registered, output_dtypes
+from detectors.tf_ops import has_outputs, is_registered, output_dtypes
 from detectors.tf_parameters import constants_of
 from detectors.tree import FileEntry
 from detectors.wire import LEN, VARINT, Field, Window, hop, layout_of, parse, shown, skeleton, text
@@ -78,9 +80,9 @@ OP_NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_>]*")
 TEXT_START = re.compile(rb"(?:\s|#[^\n]*\n)*(?:node|library|versions)\s*:?\s*[{<]")
 TEXT_OP = re.compile(rb'\bop\s*:\s*"([A-Za-z0-9_>]+)"')
 
-INPUT_OPS = frozenset({"Placeholder", "PlaceholderV2"})
+INPUT_OPS = frozenset({b"Placeholder", b"PlaceholderV2"})
 
-SOURCE_OPS = INPUT_OPS | VARIABLE_OPS | {"Const"}
+SOURCE_OPS = INPUT_OPS | {op.encode() for op in VARIABLE_OPS} | {b"Const"}
 """What a graph begins with: nodes that are there only to be consumed."""
 
 LEGACY_PLACEHOLDER_PRODUCER = 21
@@ -89,6 +91,15 @@ LEGACY_PLACEHOLDER_PRODUCER = 21
 NEVER_GRAPHS = frozenset({".meta", ".index"})
 TRAINING_RUN = re.compile(r"checkpoint|.*\.(?:meta|index|data-\d{5,}-of-\d{5,})|.*tfevents.*", re.DOTALL)
 """Names that a training run keeps beside its `graph.pbtxt`."""
+
+MAX_NODES = 250_000
+"""Nodes and functions of one graph; one costs up to 15 µs. The largest public graph at hand has 548."""
+
+MAX_ALL_NODES = 500_000
+"""The same for all graphs of one scan together."""
+
+MAX_INPUTS = 1_000_000
+"""Inputs of all nodes of one graph. A node has two of them, more or less."""
 
 MAX_TENSORS = 1000
 """Inputs, and outputs, that are told one by one; the rest is a count. A few bytes of a node may claim a thousand outputs."""
@@ -120,12 +131,17 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
     if entry is None:
         raise MalformedModel(detection.main, None, "is not in this tree")
     graph, has_end = _read(contents, entry)
+    _check_counts(contents, entry.path, graph)
     operators = count_operators(graph)
+    check_count(entry.path, "operators", len(operators), MAX_NAMES, "MAX_NAMES")
     if not graph.node or "" in operators:
         raise MalformedModel(entry.path, None, "expected nodes with operators")
     constants = constants_of(graph)
-    inputs, more_inputs = _first(_fed(graph, node) for node in graph.node if text(node.op) in INPUT_OPS)
-    outputs, more_outputs = _first(_given(node) for node in _ends(graph))
+    consumed = _consumed(graph)
+    inputs, more_inputs = _first(
+        (node for node in graph.node if node.op in INPUT_OPS), lambda node: _fed(entry.path, graph, node)
+    )
+    outputs, more_outputs = _first(_ends(graph, consumed), lambda node: _given(entry.path, node))
     untold = {"input_nodes_not_told": more_inputs, "output_nodes_not_told": more_outputs}
     facts = ModelFacts(
         signatures=(Signature("graph", "", inputs, outputs),),
@@ -142,8 +158,8 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
             **{key: count for key, count in untold.items() if count},
         },
     )
-    completeness = _completeness(entry.path, tuple(_missing(graph)), has_end)
-    return Extraction(facts, completeness, tuple(_findings(entry.path, graph)))
+    completeness = _completeness(entry.path, consumed - {node.name for node in graph.node}, has_end)
+    return Extraction(facts, completeness, tuple(_findings(entry.path, operators)))
 
 
 def _seen(contents: Contents, entry: FileEntry) -> Evidence | None:
@@ -200,43 +216,67 @@ def _read(contents: Contents, entry: FileEntry) -> tuple[GraphDef, bool]:
         graph = read_text(contents, entry, GraphDef())
         return graph, graph.HasField("versions") or graph.version > 0
     found = skeleton(contents.window(entry), LAYOUT)
+    check_count(entry.path, "nodes", found.counts.get(NODE, 0), MAX_NODES, "MAX_NODES")
     nodes_first = found.data[:1] == bytes([NODE << 3 | LEN])  # writers keep nodes together, so the others come after them
     return parse(found, GraphDef()), nodes_first and any(number in found.counts for number in (VERSION, VERSIONS))
 
 
-def _first(nodes: Iterable[Iterator[TensorSpec]]) -> tuple[tuple[TensorSpec, ...], int]:
-    """Return the first `MAX_TENSORS` tensors of *nodes*, and of how many nodes not all are among them.
+def _check_counts(contents: Contents, path: str, graph: GraphDef) -> None:
+    """Raise ModelLimit where *graph* holds more than any real one, or all graphs of this scan together do."""
+    nodes = len(graph.node) + len(graph.library.function) + sum(len(one.node_def) for one in graph.library.function)
+    check_count(path, "nodes and functions", nodes, MAX_NODES, "MAX_NODES")
+    contents.spend(path, "MAX_ALL_NODES", nodes, MAX_ALL_NODES)
+    check_count(path, "inputs of nodes", sum(len(node.input) for node in graph.node), MAX_INPUTS, "MAX_INPUTS")
 
-    Beyond the limit a node is asked for one tensor at most.
-    """
+
+def _first(
+    nodes: Iterable[NodeDef], tensors_of: Callable[[NodeDef], Iterator[TensorSpec]]
+) -> tuple[tuple[TensorSpec, ...], int]:
+    """Return the first `MAX_TENSORS` tensors of *nodes*, and of how many nodes not all are among them."""
     told, untold = list[TensorSpec](), 0
-    for tensors in nodes:
+    for node in nodes:
+        if len(told) == MAX_TENSORS:
+            untold += has_outputs(node)
+            continue
+        tensors = tensors_of(node)
         told += islice(tensors, MAX_TENSORS - len(told))
         untold += len(told) == MAX_TENSORS and next(tensors, None) is not None
     return tuple(told), untold
 
 
-def _fed(graph: GraphDef, node: NodeDef) -> Iterator[TensorSpec]:
-    yield TensorSpec(shown(text(node.name)), output_dtypes(node)[0], _fed_shape(graph, node))
+def _fed(path: str, graph: GraphDef, node: NodeDef) -> Iterator[TensorSpec]:
+    yield TensorSpec(shown(text(node.name)), output_dtypes(node)[0], _fed_shape(path, graph, node))
 
 
-def _fed_shape(graph: GraphDef, node: NodeDef) -> Shape:
+def _fed_shape(path: str, graph: GraphDef, node: NodeDef) -> Shape:
     value = _attribute(node, b"shape")
-    shape = shape_of(value.shape) if value is not None else None
+    shape = _bounded_shape(path, value.shape) if value is not None else None
     return None if shape == () and graph.versions.producer <= LEGACY_PLACEHOLDER_PRODUCER else shape
 
 
-def _ends(graph: GraphDef) -> Iterator[NodeDef]:
+def _bounded_shape(path: str, shape: TensorShapeProto) -> Shape:
+    check_count(path, "axes on one tensor", len(shape.dim), MAX_RANK, "MAX_RANK")
+    return shape_of(shape)
+
+
+def _consumed(graph: GraphDef) -> frozenset[bytes]:
+    """Return the names of the nodes that other nodes name as their inputs, there or not."""
+    inputs = {name for node in graph.node for name in node.input}
+    return frozenset(map(_producer, inputs))
+
+
+def _ends(graph: GraphDef, consumed: frozenset[bytes]) -> Iterator[NodeDef]:
     """Yield the nodes that nobody consumes, in the order of the file."""
-    consumed = {_producer(name) for node in graph.node for name in node.input}
-    return (node for node in graph.node if node.name not in consumed and text(node.op) not in SOURCE_OPS)
+    return (node for node in graph.node if node.name not in consumed and node.op not in SOURCE_OPS)
 
 
-def _given(node: NodeDef) -> Iterator[TensorSpec]:
+def _given(path: str, node: NodeDef) -> Iterator[TensorSpec]:
     """Yield the outputs of *node*. The first has the node's own name."""
     name, shapes = shown(text(node.name)), _attribute(node, b"_output_shapes")
     for place, dtype in enumerate(output_dtypes(node)):
-        shape = shape_of(shapes.list.shape[place]) if shapes is not None and place < len(shapes.list.shape) else None
+        shape = (
+            _bounded_shape(path, shapes.list.shape[place]) if shapes is not None and place < len(shapes.list.shape) else None
+        )
         yield TensorSpec(name + (f":{place}" if place else ""), dtype, shape)
 
 
@@ -249,30 +289,23 @@ def _producer(name: bytes) -> bytes:
     return name.removeprefix(b"^").partition(b":")[0]
 
 
-def _missing(graph: GraphDef) -> Iterator[str]:
-    """Yield the names of nodes that inputs name and that do not exist, each once."""
-    names = {node.name for node in graph.node}
-    wanted = {_producer(name) for node in graph.node for name in node.input}
-    yield from sorted(text(name) for name in wanted - names)
-
-
-def _completeness(path: str, missing: tuple[str, ...], has_end: bool) -> Completeness:
+def _completeness(path: str, missing: frozenset[bytes], has_end: bool) -> Completeness:
+    """Return what is to be said of a graph; *missing* are the nodes that inputs name and that do not exist."""
     whole = Completeness()
     if not has_end:
         problem = "no version follows its nodes, so it cannot be told from a graph that was cut off"
         whole = whole.and_also(State.INCOMPLETE, Problem(path, problem))
     if missing:
-        problems = [
-            Problem(path, f"an input names the node {shown(name)}, which does not exist") for name in missing[:MAX_PROBLEMS]
-        ]
+        first = nsmallest(MAX_PROBLEMS, missing)
+        problems = [Problem(path, f"an input names the node {shown(text(name))}, which does not exist") for name in first]
         if len(missing) > MAX_PROBLEMS:
             problems.append(Problem(path, f"inputs name {len(missing) - MAX_PROBLEMS} more nodes that do not exist"))
         whole = whole.and_also(State.CORRUPT, *problems)
     return whole
 
 
-def _findings(path: str, graph: GraphDef) -> Iterable[Finding]:
-    variables = uses_variables(count_operators(graph))
+def _findings(path: str, operators: Mapping[str, int]) -> Iterable[Finding]:
+    variables = uses_variables(operators)
     if variables:
         message = f"is not frozen: the values of its {variables} variables are not in this file"
         yield Finding("tf-graph-not-frozen", Severity.LOW, path, "", message)

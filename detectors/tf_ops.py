@@ -10,7 +10,7 @@ attribute T, `:T=int64` the same with a default, `N*:T` as many of them as the a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -48,6 +48,16 @@ def output_dtypes(node: NodeDef) -> tuple[str, ...]:
     for word in registered_ops().get(text(node.op), UNKNOWN).split():
         dtypes += _dtypes(word, attributes, MAX_OUTPUTS - len(dtypes))
     return tuple(dtypes)
+
+
+def has_outputs(node: NodeDef) -> bool:
+    """Tell whether *node* has any output. Most operators always have one, whatever their attributes are."""
+    return _always_has_outputs(node.op) or bool(output_dtypes(node))
+
+
+@lru_cache(maxsize=1024)
+def _always_has_outputs(op: bytes) -> bool:
+    return any("*" not in word for word in registered_ops().get(text(op), UNKNOWN).split())
 
 
 def _dtypes(word: str, attributes: Mapping[str, AttrValue], room: int) -> Iterator[str]:

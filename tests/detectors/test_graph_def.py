@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.detection import Contents, detect
-from detectors.errors import DetectorError, MalformedModel
+from detectors.errors import DetectorError, MalformedModel, ModelLimit
 from detectors.facts import Completeness, Extraction, Parameters, Problem, Severity, State, TensorSpec
 from detectors.graph_def import DETECTOR, NODE
 from detectors.tree import MemoryTree
@@ -273,6 +274,70 @@ def test_many_missing_nodes_are_counted() -> None:
 
 
 # Untrusted bytes
+
+
+def many(count: int, op: str = "Relu", inputs: int = 0) -> bytes:
+    """Return a graph of so many nodes, each with so many inputs that name no node."""
+    return sm.graph(*[sm.node(f"n{n}", op, *[f"x{n}:{place}" for place in range(inputs)]) for n in range(count)])
+
+
+def different_operators(count: int) -> bytes:
+    return sm.graph(sm.node("n", "Relu"), *[sm.node(f"n{number}", f"Q{number}") for number in range(count)])
+
+
+def many_axes(op: str, key: str, value: bytes) -> bytes:
+    return sm.graph(sm.node("n", op, **{key: value}))
+
+
+@pytest.mark.parametrize(
+    ("graph", "limit"),
+    [
+        (many(250_001), "MAX_NODES"),
+        (sm.graph(*[sm.node("n", "Relu")] * 64, end=b"") + b"\x0a\x00" * 250_000, "MAX_NODES"),
+        (sm.graph(sm.node("n", "Relu"), functions=[sm.function("f", *[sm.node("n", "Relu")] * 250_000)]), "MAX_NODES"),
+        (sm.graph(sm.node("n", "AddN", *["x"] * 1_000_001)), "MAX_INPUTS"),
+        (different_operators(20_000), "MAX_NAMES"),
+        (many_axes("Placeholder", "shape", sm.shape_attr([1] * 257)), "MAX_RANK"),
+        (many_axes("Relu", "_output_shapes", sm.shapes_attr([1] * 257)), "MAX_RANK"),
+    ],
+    ids=["nodes", "empty nodes", "nodes of functions", "inputs", "operators", "fed axes", "given axes"],
+)
+def test_more_than_any_real_graph_has_is_a_limit(graph: bytes, limit: str) -> None:
+    with pytest.raises(ModelLimit) as caught:
+        look(graph)
+    assert caught.value.limit == limit
+
+
+def test_a_hundred_thousand_nodes_are_no_limit() -> None:
+    extraction = look(many(100_000))
+    assert (dict(extraction.facts.operators), extraction.completeness.state) == ({"Relu": 100_000}, State.COMPLETE)
+
+
+def test_all_graphs_of_one_scan_share_a_limit() -> None:
+    contents = contents_of({f"{place}.pb": many(200_000) for place in range(3)})
+    said = []
+    for detector, detection in detect(contents, [DETECTOR]):
+        try:
+            said.append(detector.extract(contents, detection).completeness.state.value)
+        except ModelLimit as exc:
+            said.append(exc.limit)
+    assert said == ["complete", "complete", "MAX_ALL_NODES"]
+
+
+def test_a_quarter_of_a_million_missing_nodes_are_counted_in_seconds() -> None:
+    begun = time.process_time()
+    problems = look(many(250_000, inputs=2)).completeness.problems
+    assert problems[-1].problem == "inputs name 249980 more nodes that do not exist"
+    assert time.process_time() - begun < 8.0
+
+
+def test_nodes_without_outputs_are_not_counted_beyond_the_limit() -> None:
+    nodes = [sm.node(f"r{n}", "Relu") for n in range(1000)] + [
+        sm.node("a", "Assert"),
+        sm.node("n", "NoOp"),
+        sm.node("s", "Relu"),
+    ]
+    assert look(sm.graph(*nodes)).facts.details["output_nodes_not_told"] == 1
 
 
 @settings(max_examples=400, deadline=None)
