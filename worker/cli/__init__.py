@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from worker.cli import access, queue, reports, wrapping
+from worker.cli import access, queue, reports, up, wrapping
 from worker.cli.common import (
     ERROR,
     EXPERIMENT,
@@ -289,7 +289,7 @@ def doctor(repair: bool, digests: bool, format: str, output: Path | None) -> int
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
 
 
-for command in (*queue.COMMANDS, *reports.COMMANDS, *access.COMMANDS, *wrapping.COMMANDS):
+for command in (*queue.COMMANDS, *reports.COMMANDS, *access.COMMANDS, *wrapping.COMMANDS, *up.COMMANDS):
     app.add_command(command)
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.common import EXPERIMENT, FORMAT, OUTPUT, say, terminal, write
+from worker.cli.common import EXPERIMENT, FORMAT, OUTPUT, complain, say, terminal, write
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from worker.runner import Runner
 
 STATES = (
     "received",
@@ -46,16 +49,31 @@ def worker(concurrency: int, log_level: str) -> None:
 
 
 @click.command(epilog="Example: modelport sweep")
-def sweep() -> None:
+@click.option("--every", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Sweep again and again, until stopped.")
+def sweep(every: float | None) -> None:
     """Free what dead workers left behind, once, and ring for what waits. Workers do this by themselves."""
     from worker.bootstrap import embedded
     from worker.loop import doorbell
     from worker.runner import Runner
 
     with embedded(os.environ, Path.cwd(), role="sweep") as service:
-        freed = Runner(service.borders(), service.owner, doorbell(service).ring).sweep()
+        runner = Runner(service.borders(), service.owner, doorbell(service).ring)
+        while every is not None:
+            _sweep_once(runner)
+            time.sleep(every)
+        freed = runner.sweep()
         queue = service.registry.queue(service.clock.now())
     say(f"{freed} freed; {queue.due} may be worked on now")
+
+
+def _sweep_once(runner: Runner) -> None:
+    """Sweep; what cannot be done now is told, and done the next time."""
+    from worker.errors import WorkerError
+
+    try:
+        runner.sweep()
+    except WorkerError as exc:
+        complain(f"cannot sweep: {exc}")
 
 
 @click.group()

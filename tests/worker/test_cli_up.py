@@ -1,0 +1,96 @@
+"""`modelport up` on the embedded default: the whole way of a completion, a part that is killed, and the end of it all."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers.process import children, is_running, until
+from tests.worker.test_cli_queue import CALL, EXAMPLE, answers, states
+
+
+class Up:
+    """A running `modelport up` with its log in a file."""
+
+    def __init__(self, folder: Path) -> None:
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("MODELPORT_")}
+        environment = clean | {"MODELPORT_HOME": str(folder / "home"), "MODELPORT_SETTLE_SECONDS": "0"}
+        self._log = folder / "log"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*CALL, "up", "--port", "0"], env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        assert self.process.stdout is not None
+        said = re.fullmatch(r"modelport is at (http://127\.0\.0\.1:\d+)\n", self.process.stdout.readline())
+        assert said is not None, self.log()
+        self.url = said[1]
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def family(self) -> list[int]:
+        parts = list(children(self.process.pid))
+        return parts + [pid for part in parts for pid in children(part)]
+
+    def pid_of(self, part: str) -> int:
+        words = {pid: Path(f"/proc/{pid}/cmdline").read_text().split("\0") for pid in children(self.process.pid)}
+        return next(pid for pid, line in words.items() if part in line)
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    up = Up(tmp_path)
+    yield up
+    up.process.kill()
+    up.process.communicate(timeout=30)
+
+
+def report(up: Up, experiment: str) -> None:
+    completion = {"experimentId": experiment, "modelPath": str(EXAMPLE)}
+    assert httpx.post(f"{up.url}/v1/completions", json=completion, timeout=30).status_code == 202
+
+
+def test_it_works_alone_with_the_embedded_default_and_ends_in_good_order(up: Up) -> None:
+    assert answers(up.url), "the address is told once it answers"
+    report(up, "e1")
+    assert until(lambda: states(up.url) == ["registered"], 30), up.log()
+    family = up.family()
+    assert len(family) >= 4
+    up.process.send_signal(signal.SIGTERM)
+    assert up.process.wait(30) == 0
+    assert not any(map(is_running, family))
+    assert "Traceback" not in up.log()
+
+
+def test_a_part_that_is_killed_is_started_again_and_work_goes_on(up: Up) -> None:
+    for part in ("api", "worker", "sweep"):
+        os.kill(up.pid_of(part), signal.SIGKILL)
+    assert until(lambda: up.log().count("was ended by SIGKILL; it is started again in 1 s") == 3, 20), up.log()
+    assert until(lambda: answers(up.url), 30), up.log()
+    report(up, "e1")
+    assert until(lambda: states(up.url) == ["registered"], 30), up.log()
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(30) == 0
+
+
+def test_its_parts_end_when_it_is_killed(up: Up) -> None:
+    family = up.family()
+    up.process.kill()
+    assert until(lambda: not any(map(is_running, family)), 30), up.log()
+
+
+def test_a_port_that_is_taken_is_told_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        environment = os.environ | {"MODELPORT_HOME": str(tmp_path / "home")}
+        told = subprocess.run([*CALL, "up", "--port", str(port)], env=environment, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 2
+    assert told.stderr.startswith(f"modelport: 127.0.0.1:{port} cannot be listened at: Address already in use")
