@@ -12,11 +12,9 @@ Laws (each has a test of the same name):
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import google_crc32c
 
-from detectors.facts import Problem
+from detectors.facts import FileSums, Problem
 from detectors.sstable import CRC_BYTES, TRAILER_BYTES, Handle, unmask
 
 MAX_PROBLEMS = 100
@@ -24,11 +22,11 @@ MAX_PROBLEMS = 100
 
 
 class BlockChecks:
-    """The checks of one table, fed with its bytes in order. None of *blocks* begins before the end of the one before."""
+    """The checks of the blocks of one file, fed with its bytes in order."""
 
-    def __init__(self, path: str, blocks: Iterable[Handle]) -> None:
-        self._path = path
-        self._blocks = tuple(blocks)
+    def __init__(self, sums: FileSums) -> None:
+        self._path = sums.path
+        self._blocks = tuple(Handle(*block) for block in sums.blocks)
         self._next = 0
         self._position = 0
         self._crc = 0

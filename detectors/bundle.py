@@ -30,10 +30,8 @@ from google.protobuf.message import DecodeError, Message
 
 from detectors.detection import Contents
 from detectors.errors import MalformedModel, ModelLimit
-from detectors.facts import Completeness, Parameters, Problem, State
+from detectors.facts import Completeness, FileSums, Parameters, Problem, State, TensorRange
 from detectors.protos.tensorflow_pb2 import BundleEntryProto, BundleHeaderProto, TensorShapeProto
-from detectors.range_checks import Check
-from detectors.range_checks import RangeChecks as RangeChecks
 from detectors.sstable import CRC_BYTES, read_table
 from detectors.tf_dtypes import STRING, VARIANT, base_of, dtype_name, element_bytes, is_number
 from detectors.tree import FileEntry
@@ -247,15 +245,15 @@ def elements_in(sizes: Sequence[int]) -> int | None:
     return elements if elements < MAX_COUNT else None
 
 
-def checks_by_shard(bundle: Bundle) -> list[RangeChecks]:
-    """Return, for each data file in order, the checks that it must pass, to be fed with its bytes."""
-    checks: list[list[Check]] = [[] for _ in range(bundle.num_shards)]
+def sums_of(bundle: Bundle) -> tuple[FileSums, ...]:
+    """Return what the index promises of the bytes of each data file, in order."""
+    tensors: list[list[TensorRange]] = [[] for _ in range(bundle.num_shards)]
     for entry in bundle.entries:
         if not entry.has_slices:
             stop = entry.offset + entry.size
-            checks[entry.shard].append(Check(entry.offset, stop, entry.crc32c, entry.name, entry.dtype, entry.elements))
+            tensors[entry.shard].append(TensorRange(entry.offset, stop, entry.crc32c, entry.name, entry.dtype, entry.elements))
     names = (shard_name(bundle.prefix, shard, bundle.num_shards) for shard in range(bundle.num_shards))
-    return [RangeChecks(name, of_shard, bundle.big_endian) for name, of_shard in zip(names, checks, strict=True)]
+    return tuple(FileSums(name, tuple(mine), bundle.big_endian) for name, mine in zip(names, tensors, strict=True))
 
 
 def _header(path: str, table: Iterator[tuple[bytes, bytes]]) -> BundleHeaderProto:

@@ -46,7 +46,7 @@ from detectors.meta_graph import lacking, may_be_meta_graph, read_meta_graph
 from detectors.protos.tensorflow_pb2 import MetaGraphDef
 from detectors.slots import optimizer_variables
 from detectors.sstable import MAGIC, has_magic, mask, value_of_empty_key
-from detectors.tensor_slices import may_list_tensors, missing_parts, prefix_of, read_tensors
+from detectors.tensor_slices import may_list_tensors, missing_parts, prefix_of, read_tensors, sums_of
 from detectors.tf_operators import count_operators, custom_operators
 from detectors.tf_parameters import parameters_of
 from detectors.tree import FileEntry
@@ -101,11 +101,6 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
         details=MappingProxyType({**extraction.facts.details, **_latest(contents, detection)}),
     )
     return _with_graph(contents, detection, replace(extraction, facts=facts), stored)
-
-
-def single_files(detection: Detection) -> list[str]:
-    """Return the paths of *detection* that are, or claim to be by their names, files of the first format."""
-    return [path for path in detection.files if path != f"{detection.root}.meta" and prefix_of(path) == detection.root]
 
 
 DETECTOR = Detector(FORMAT, match, extract)
@@ -238,18 +233,20 @@ def _read_bundle(contents: Contents, index: FileEntry) -> tuple[Extraction, Stor
     if not bundle.has_object_graph:
         details |= _estimate(stored)
     style = "object_graph" if bundle.has_object_graph else "graph"
-    return Extraction(_facts(stored, style, details), bundles.completeness_of(contents, bundle)), stored
+    completeness, sums = bundles.completeness_of(contents, bundle), bundles.sums_of(bundle)
+    return Extraction(_facts(stored, style, details), completeness, sums=sums), stored
 
 
 def _read_single_files(contents: Contents, detection: Detection) -> tuple[Extraction, Stored]:
     """Return what a V1 checkpoint lists. Whether two of its tensors are equal is not known without reading them."""
-    paths = single_files(detection)
+    paths = [path for path in detection.files if path != f"{detection.root}.meta" and prefix_of(path) == detection.root]
     by_name = {tensor.name: tensor for path in paths for tensor in read_tensors(contents, _entry(contents, path))}
     tensors = tuple(by_name.values())
     count = sum(tensor.elements for tensor in tensors if tensor.is_number)
     stored = Stored(tensors, Parameters(stored=count), bundles.dtypes_of(tensors))
     details = {"layout": SINGLE_FILE_LAYOUT, "num_shards": len(paths), **_estimate(stored)}
-    return Extraction(_facts(stored, "graph", details), _completeness_of_parts(paths)), stored
+    sums = tuple(sums_of(contents, _entry(contents, path)) for path in paths)
+    return Extraction(_facts(stored, "graph", details), _completeness_of_parts(paths), sums=sums), stored
 
 
 def _completeness_of_parts(paths: Iterable[str]) -> Completeness:

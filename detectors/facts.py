@@ -179,6 +179,35 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class TensorRange:
+    """Bytes [start, stop) of a file hold *elements* elements of the tensor *name*; *crc32c* is masked, as stored.
+
+    dtype is TensorFlow's number (`tf_dtypes`).
+    """
+
+    start: int
+    stop: int
+    crc32c: int
+    name: str
+    dtype: int
+    elements: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileSums:
+    """The checksums that a checkpoint keeps of the file *path*; whoever reads all its bytes can verify them (`checks`).
+
+    tensors are ranges whose checksums stand in an index, written in the byte order of the machine that saved them. blocks are
+    (offset, bytes) of blocks that have their checksum behind them, in order and none before the end of another.
+    """
+
+    path: str
+    tensors: tuple[TensorRange, ...] = ()
+    big_endian: bool = False
+    blocks: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Extraction:
     """What `extract` gives for one detection.
 
@@ -189,6 +218,7 @@ class Extraction:
     completeness: Completeness = Completeness()
     findings: tuple[Finding, ...] = ()
     unread: tuple[tuple[str, str], ...] = ()
+    sums: tuple[FileSums, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

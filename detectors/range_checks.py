@@ -12,10 +12,7 @@ Laws (each has a test of the same name):
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
-from detectors.facts import Problem
+from detectors.facts import FileSums, Problem, TensorRange
 from detectors.sstable import unmask
 from detectors.tensor_sums import ByteOrder, sum_for
 from detectors.tf_dtypes import STRING, VARIANT, base_of
@@ -30,25 +27,13 @@ MAX_PROBLEMS = 100
 """Problems that are told one by one; the rest is a count."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Bytes [start, stop) of the file hold *elements* elements of the tensor *name*; *crc32c* is masked, as stored."""
-
-    start: int
-    stop: int
-    crc32c: int
-    name: str
-    dtype: int
-    elements: int
-
-
 class RangeChecks:
-    """The checks of the file at *path*, fed with its bytes in order."""
+    """The checks of the tensors in one file, fed with its bytes in order."""
 
-    def __init__(self, path: str, checks: Iterable[Check], big_endian: bool = False) -> None:
-        self.path = path
-        self._order: ByteOrder = "big" if big_endian else "little"
-        self._waiting = sorted(checks, key=lambda check: (check.start, check.stop, check.name))
+    def __init__(self, sums: FileSums) -> None:
+        self._path = sums.path
+        self._order: ByteOrder = "big" if sums.big_endian else "little"
+        self._waiting = sorted(sums.tensors, key=lambda check: (check.start, check.stop, check.name))
         self._next = 0
         self._running: list[_Running] = []
         self._position = 0
@@ -81,9 +66,9 @@ class RangeChecks:
                 told.append(reason)
         more = len(told) - MAX_PROBLEMS + self._untold
         told = told[:MAX_PROBLEMS] + ([f"and {more} more tensors"] if more > 0 else [])
-        return tuple(Problem(self.path, problem) for problem in told)
+        return tuple(Problem(self._path, problem) for problem in told)
 
-    def _open(self, check: Check) -> None:
+    def _open(self, check: TensorRange) -> None:
         is_framed = base_of(check.dtype) in FRAMED
         if len(self._running) >= MAX_OVERLAPS:
             self._tell(f"tensor {check.name}: not verified, more than {MAX_OVERLAPS} tensors share its bytes")
@@ -106,7 +91,7 @@ class RangeChecks:
         else:
             self._untold += 1
 
-    def _cut_off(self, check: Check) -> str:
+    def _cut_off(self, check: TensorRange) -> str:
         return f"tensor {check.name} wants bytes [{check.start}, {check.stop}), the file has {self._position}"
 
 
@@ -115,7 +100,7 @@ class _Running:
 
     __slots__ = ("_fed", "_sum", "check")
 
-    def __init__(self, check: Check, order: ByteOrder) -> None:
+    def __init__(self, check: TensorRange, order: ByteOrder) -> None:
         self.check = check
         self._fed = check.start
         self._sum = sum_for(check.dtype, check.elements, check.stop - check.start, order)

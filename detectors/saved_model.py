@@ -235,6 +235,7 @@ def _whole(contents: Contents, detection: Detection, model: SavedModel, findings
         _completeness(variables, incomplete, contradictions),
         (*findings, *asset_findings(detection.main, assets), *_equal_tags(detection.main, facts.tags)),
         variables.unread,
+        variables.sums,
     )
 
 
@@ -285,11 +286,9 @@ def _objects(meta: MetaGraphDef) -> dict[str, int]:
 
 def _interrupted(contents: Contents, detection: Detection) -> Extraction:
     """Return what an export left that never came to its saved_model file."""
-    variables = read_variables(contents, detection.root, None)
     name = within(detection.root, MAIN_NAMES[0])
     missing = Problem(name, "is missing: it is written last, so the export has not finished")
-    completeness = _completeness(variables, (missing, *unfinished(detection.root, detection.files)), ())
-    return Extraction(_facts_without_graph(contents, detection, variables), completeness, unread=variables.unread)
+    return _without_graph(contents, detection, (missing,))
 
 
 def _split(contents: Contents, detection: Detection, main: FileEntry) -> Extraction:
@@ -298,14 +297,13 @@ def _split(contents: Contents, detection: Detection, main: FileEntry) -> Extract
         raise MalformedModel(
             main.path, 0, f"expected the signature of a Riegeli file, found {contents.head(main)[:8].hex(' ')}"
         )
+    return _without_graph(contents, detection, (), note="split SavedModel, not parsed")
+
+
+def _without_graph(contents: Contents, detection: Detection, problems: tuple[Problem, ...], **details: str) -> Extraction:
+    """Return what the files beside the graph tell; *problems* make the model incomplete."""
     variables = read_variables(contents, detection.root, None)
-    facts = _facts_without_graph(contents, detection, variables, note="split SavedModel, not parsed")
-    completeness = _completeness(variables, tuple(unfinished(detection.root, detection.files)), ())
-    return Extraction(facts, completeness, unread=variables.unread)
-
-
-def _facts_without_graph(contents: Contents, detection: Detection, variables: Variables, **details: str) -> ModelFacts:
-    return ModelFacts(
+    facts = ModelFacts(
         parameters=variables.stored.parameters if variables.stored else Parameters(),
         size_bytes=_size(contents, detection),
         framework=Framework("tensorflow", None),
@@ -314,6 +312,8 @@ def _facts_without_graph(contents: Contents, detection: Detection, variables: Va
         created=created_of(detection.root),
         details={"version_folder": version_folder_of(detection.root), **details},
     )
+    completeness = _completeness(variables, (*problems, *unfinished(detection.root, detection.files)), ())
+    return Extraction(facts, completeness, unread=variables.unread, sums=variables.sums)
 
 
 def _size(contents: Contents, detection: Detection) -> int:

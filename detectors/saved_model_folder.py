@@ -26,10 +26,11 @@ from detectors.bundle import (
     read_bundle,
     starting_with,
     stored_tensors,
+    sums_of,
 )
 from detectors.detection import Contents
 from detectors.errors import MalformedModel, ModelLimit, Unreadable
-from detectors.facts import Completeness, Finding, Parameters, Problem, Severity, State
+from detectors.facts import Completeness, FileSums, Finding, Parameters, Problem, Severity, State
 from detectors.protos.tensorflow_pb2 import FingerprintDef, SavedModel
 from detectors.tree import readable
 
@@ -64,6 +65,7 @@ class Variables:
     stored: Stored | None
     completeness: Completeness
     unread: tuple[tuple[str, str], ...] = ()
+    sums: tuple[FileSums, ...] = ()
 
 
 def within(root: str, name: str) -> str:
@@ -105,7 +107,7 @@ def read_variables(contents: Contents, root: str, used: int | None) -> Variables
         return Variables(None, Completeness(State.CORRUPT, (Problem(exc.path, exc.reason),)))
     except (ModelLimit, Unreadable) as exc:
         return Variables(None, Completeness(), ((exc.path, exc.reason),))
-    return Variables(stored_tensors(bundle), completeness_of(contents, bundle))
+    return Variables(stored_tensors(bundle), completeness_of(contents, bundle), sums=sums_of(bundle))
 
 
 def _without_index(contents: Contents, prefix: str, used: int | None) -> Completeness:

@@ -1,6 +1,6 @@
 """TensorFlow's first checkpoint format ("V1"): one table that holds both the names and the bytes of the tensors.
 
-In goes a file, out come the tensors it lists, and the checks for whoever reads all its bytes. Only the first entry is read,
+In goes a file, out come the tensors it lists, and where the checksums of its bytes are. Only the first entry is read,
 the list under the empty key; the tensors behind it stay where they are. TensorFlow writes the newer format (`bundle`) since
 1.0, and still reads this one.
 
@@ -22,10 +22,10 @@ from itertools import islice
 
 from google.protobuf.message import DecodeError
 
-from detectors.block_checks import BlockChecks
 from detectors.bundle import MAX_PROBLEMS, StoredTensor, shape_of
 from detectors.detection import Contents
 from detectors.errors import MalformedModel, ModelLimit
+from detectors.facts import FileSums
 from detectors.protos.tensorflow_pb2 import TensorShapeProto
 from detectors.sstable import read_first, read_handles, value_of_empty_key
 from detectors.tf_dtypes import dtype_name, is_number
@@ -94,13 +94,13 @@ def read_tensors(contents: Contents, file: FileEntry) -> tuple[StoredTensor, ...
     return tuple(_tensor(window, start, stop) for start, stop in places)
 
 
-def checks_of(contents: Contents, file: FileEntry) -> BlockChecks:
-    """Return the checks that *file* must pass, to be fed with its bytes. Reads the end of the table.
+def sums_of(contents: Contents, file: FileEntry) -> FileSums:
+    """Return where the blocks of *file* lie, which have their checksums behind them. Reads the end of the table.
 
     Raises:
         MalformedModel, ModelLimit: as in `sstable.read_handles`.
     """
-    return BlockChecks(file.path, read_handles(contents.window(file)))
+    return FileSums(file.path, blocks=tuple(read_handles(contents.window(file))))
 
 
 def _messages(window: Window, number: int, start: int, stop: int) -> Iterator[tuple[int, int]]:

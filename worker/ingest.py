@@ -294,7 +294,7 @@ def _keep(
 ) -> tuple[Manifest, Scan, str]:
     """Read every byte once: hash it, check it, and copy it unless it is referenced. Then look again."""
     entries = look.entries
-    checks, size_bytes = tensor_checks(tree, entries, found), sum(entry.size for entry in entries)
+    checks, size_bytes = tensor_checks(found), sum(entry.size for entry in entries)
     borders.expect(size_bytes)
     if location.mode is StoreMode.REFERENCE:
         manifest, problems = read_once(tree, entries, None, checks, borders.progress)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from detectors import block_checks
 from detectors.block_checks import BlockChecks
-from detectors.sstable import Handle
+from detectors.facts import FileSums
 from tests.builders import bundle as build
 
 
@@ -18,13 +18,13 @@ def blocks_of(bodies):
     """A file of blocks one after the other, each of type 0, and their handles."""
     data, handles = b"", []
     for body in bodies:
-        handles.append(Handle(len(data), len(body)))
+        handles.append((len(data), len(body)))
         data += body + b"\0" + struct.pack("<I", build.masked(body + b"\0"))
     return data, handles
 
 
 def problems(data, handles, size=1000):
-    checks = BlockChecks("m.ckpt", handles)
+    checks = BlockChecks(FileSums("m.ckpt", blocks=tuple(handles)))
     for at in range(0, len(data), size):
         checks.update(data[at : at + size])
     return [problem.problem for problem in checks.problems()]
@@ -35,7 +35,7 @@ DATA, HANDLES = blocks_of([b"abc", b"", b"x" * 50, b"yz"])
 
 def test_the_right_bytes_pass_whatever_lies_around_them():
     assert problems(DATA, HANDLES) == []
-    assert problems(b"before" + DATA + b"behind", [Handle(offset + 6, size) for offset, size in HANDLES]) == []
+    assert problems(b"before" + DATA + b"behind", [(offset + 6, size) for offset, size in HANDLES]) == []
 
 
 def test_a_block_that_has_a_flipped_bit_is_always_told():
@@ -56,7 +56,7 @@ def test_a_block_that_lacks_a_byte_is_always_told():
 @settings(max_examples=100)
 def test_how_the_file_is_cut_into_chunks_changes_nothing_to_the_blocks(cuts, other):
     for data in (DATA, other):
-        pieces = BlockChecks("m.ckpt", HANDLES)
+        pieces = BlockChecks(FileSums("m.ckpt", blocks=tuple(HANDLES)))
         for start, stop in itertools.pairwise([0, *cuts, len(data)]):
             pieces.update(data[start:stop])
         assert [problem.problem for problem in pieces.problems()] == problems(data, HANDLES)
@@ -65,6 +65,6 @@ def test_how_the_file_is_cut_into_chunks_changes_nothing_to_the_blocks(cuts, oth
 
 def test_problems_may_be_asked_twice_and_are_counted_beyond_the_limit(monkeypatch):
     monkeypatch.setattr(block_checks, "MAX_PROBLEMS", 2)
-    checks = BlockChecks("m.ckpt", HANDLES)
+    checks = BlockChecks(FileSums("m.ckpt", blocks=tuple(HANDLES)))
     assert checks.problems() == checks.problems()
     assert [problem.problem for problem in checks.problems()][-1] == "and 2 more blocks"

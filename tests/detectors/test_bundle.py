@@ -10,6 +10,7 @@ from detectors import bundle
 from detectors.detection import Contents
 from detectors.errors import DetectorError, MalformedModel, ModelLimit
 from detectors.facts import Parameters, Problem, State
+from detectors.range_checks import RangeChecks
 from detectors.tree import MemoryTree
 from tests.builders import bundle as build
 from tests.builders.bundle import Bundle, Tensor
@@ -237,7 +238,7 @@ def test_the_data_files_pass_their_checks():
     tensors = [KERNEL, BIAS, build.strings("s", [b"a", b""], shard=1), *partitioned("w", bytes(range(16)))]
     files = Bundle(tensors, num_shards=2).files("m")
     for shard in range(2):
-        checks = bundle.checks_by_shard(read(files))[shard]
+        checks = RangeChecks(bundle.sums_of(read(files))[shard])
         checks.update(files[bundle.shard_name("m", shard, 2)])
         assert checks.problems() == ()
 
@@ -249,7 +250,7 @@ def test_every_flipped_bit_of_the_data_is_a_problem_in_its_file():
         for bit in range(8):
             flipped = bytearray(files[path])
             flipped[position] ^= 1 << bit
-            checks = bundle.checks_by_shard(found)[0]
+            checks = RangeChecks(bundle.sums_of(found)[0])
             checks.update(bytes(flipped))
             assert [problem.path for problem in checks.problems()] == [path]
 
@@ -327,7 +328,7 @@ def test_any_bytes_give_a_bundle_or_a_detector_error(header, value, key):
             continue
         bundle.completeness_of(contents(files), found)
         bundle.stored_tensors(found)
-        bundle.checks_by_shard(found)[0].problems()
+        RangeChecks(bundle.sums_of(found)[0]).problems()
 
 
 @given(st.data())

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from detectors import bundle, checkpoint, tensor_slices
+from detectors.block_checks import BlockChecks
 from detectors.detection import Contents, detect
 from detectors.errors import MalformedModel
 from detectors.facts import State
+from detectors.range_checks import RangeChecks
 from detectors.sstable import read_handles
 from detectors.tree import MemoryTree
 from tests.builders import bundle as build
@@ -134,7 +136,7 @@ def read(prefix, contents=None):
 def problems_of(contents, found):
     problems = []
     for shard in range(found.num_shards):
-        checks = bundle.checks_by_shard(found)[shard]
+        checks = RangeChecks(bundle.sums_of(found)[shard])
         path = bundle.shard_name(found.prefix, shard, found.num_shards)
         data = contents.tree.read(path, 0, contents.find(path).size)
         for at in range(0, len(data), 777):
@@ -290,7 +292,7 @@ def test_a_flipped_bit_of_a_v1_checkpoint_is_told_wherever_its_tensors_lie(singl
         changed = bytearray(data)
         if flip is not None:
             changed[flip] ^= 1 << chance.randrange(8)
-        checks = tensor_slices.checks_of(contents, file)
+        checks = BlockChecks(tensor_slices.sums_of(contents, file))
         checks.update(bytes(changed))
         assert len(checks.problems()) == (flip is not None)
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from detectors.block_checks import BlockChecks
 from detectors.checks import tensor_checks
+from detectors.facts import FileSums, TensorRange
+from detectors.range_checks import RangeChecks
 from detectors.scan import scan
 from detectors.tree import MemoryTree
 from tests.builders import bundle as build
@@ -18,7 +23,7 @@ BUNDLE = build.Bundle([build.Tensor("w", build.FLOAT, (2,), bytes(8)), build.Ten
 def problems_of(files, changed=None):
     """What the checks that follow from a scan of *files* say of the bytes of *changed*, by path."""
     tree = MemoryTree(files)
-    checks = tensor_checks(tree, tree.files(), scan(tree))
+    checks = tensor_checks(scan(tree))
     found = {}
     for entry in tree.files():
         if check := checks(entry):
@@ -47,6 +52,20 @@ def test_a_broken_index_gives_no_checks_for_the_scan_told_it():
     assert problems_of(BUNDLE.files("m") | {"m.index": flipped(BUNDLE.files("m")["m.index"], 3)}) == {}
     whole = build.single_file(TENSORS)
     assert problems_of({"m.ckpt": whole[:-1]}) == {}
+
+
+NUMBERS = st.integers(-(1 << 70), 1 << 70) | st.integers(-3, 40)
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, st.sampled_from([1, 7, 21, -5]), NUMBERS)), st.binary(max_size=60))
+def test_whatever_is_promised_of_a_file_gives_problems_and_no_error(promised, data):
+    """The promises may come from a process that strangers' files were parsed in."""
+    tensors = tuple(TensorRange(start, stop, crc, "w", dtype, elements) for start, stop, crc, dtype, elements in promised)
+    blocks = tuple((start, stop) for start, stop, *_ in promised)
+    for checks in (RangeChecks(FileSums("m", tensors)), BlockChecks(FileSums("m", blocks=blocks))):
+        checks.update(data[:7])
+        checks.update(data[7:])
+        assert all(problem.path == "m" for problem in checks.problems())
 
 
 def test_an_index_of_many_data_files_takes_one_pass_over_its_entries():

@@ -11,16 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors import range_checks
-from detectors.range_checks import Check, RangeChecks
+from detectors.facts import FileSums, TensorRange
+from detectors.range_checks import RangeChecks
 from tests.builders import bundle as build
 
 
 def plain(data, start, stop, name="w"):
-    return Check(start, stop, build.masked(data[start:stop]), name, build.FLOAT, 1)
+    return TensorRange(start, stop, build.masked(data[start:stop]), name, build.FLOAT, 1)
 
 
 def problems(data, checks, size=1000, big_endian=False):
-    checks = RangeChecks("d", checks, big_endian)
+    checks = RangeChecks(FileSums("d", tuple(checks), big_endian))
     for at in range(0, len(data), size):
         checks.update(data[at : at + size])
     return [problem.problem for problem in checks.problems()]
@@ -35,8 +36,8 @@ def test_the_right_bytes_pass():
 
 def test_the_crc_of_the_check_value_passes():
     """The crc32c of 123456789 is e3069283 (RFC 3720, B.4); masked it is c78ab0e5."""
-    assert problems(b"123456789", [Check(0, 9, 0xC78AB0E5, "w", build.FLOAT, 1)]) == []
-    assert len(problems(b"123456788", [Check(0, 9, 0xC78AB0E5, "w", build.FLOAT, 1)])) == 1
+    assert problems(b"123456789", [TensorRange(0, 9, 0xC78AB0E5, "w", build.FLOAT, 1)]) == []
+    assert len(problems(b"123456788", [TensorRange(0, 9, 0xC78AB0E5, "w", build.FLOAT, 1)])) == 1
 
 
 def test_a_flipped_bit_names_the_tensor_and_its_range():
@@ -62,13 +63,13 @@ def test_ranges_may_come_in_any_order():
 
 def test_an_empty_range_has_the_checksum_of_nothing():
     nothing = 0xA282EAD8  # crc 0, masked
-    inside, end = Check(5, 5, nothing, "a", build.FLOAT, 0), Check(200, 200, nothing, "b", build.FLOAT, 0)
+    inside, end = TensorRange(5, 5, nothing, "a", build.FLOAT, 0), TensorRange(200, 200, nothing, "b", build.FLOAT, 0)
     assert problems(DATA, [inside, end]) == []
-    assert problems(b"", [Check(0, 0, nothing, "a", build.FLOAT, 0)]) == []
+    assert problems(b"", [TensorRange(0, 0, nothing, "a", build.FLOAT, 0)]) == []
 
 
 def test_an_empty_range_with_another_checksum_is_a_problem():
-    assert len(problems(DATA, [Check(5, 5, 0, "a", build.FLOAT, 0), Check(200, 200, 0, "b", build.FLOAT, 0)])) == 2
+    assert len(problems(DATA, [TensorRange(5, 5, 0, "a", build.FLOAT, 0), TensorRange(200, 200, 0, "b", build.FLOAT, 0)])) == 2
 
 
 def test_a_file_that_ends_too_early_is_a_problem_for_each_tensor_behind_its_end():
@@ -80,7 +81,7 @@ def test_a_file_that_ends_too_early_is_a_problem_for_each_tensor_behind_its_end(
 
 
 def test_problems_may_be_asked_twice():
-    checks = RangeChecks("d", [plain(DATA, 0, 300)])
+    checks = RangeChecks(FileSums("d", (plain(DATA, 0, 300),)))
     checks.update(DATA)
     assert checks.problems() == checks.problems()
 
@@ -103,7 +104,7 @@ def test_many_problems_are_counted():
 
 def text(values, order="<"):
     body, crc = build.string_bytes(values, order)
-    return body, Check(0, len(body), crc, "s", build.STRING, len(values))
+    return body, TensorRange(0, len(body), crc, "s", build.STRING, len(values))
 
 
 @pytest.mark.parametrize("values", [[], [b""], [b"a"], [b"", b"xy", b""], [b"x" * 300, b"y"]])
@@ -119,7 +120,7 @@ def test_strings_of_known_bytes_pass():
     stored = struct.pack("<I", lengths)
     body = b"\x02\x01" + stored + b"abc"
     whole = build.masked(bytes.fromhex("0200000001000000") + stored + b"abc")
-    assert problems(body, [Check(0, len(body), whole, "s", build.STRING, 2)]) == []
+    assert problems(body, [TensorRange(0, len(body), whole, "s", build.STRING, 2)]) == []
 
 
 def test_strings_of_a_big_endian_writer_pass():
@@ -138,16 +139,16 @@ def test_every_flipped_bit_of_strings_is_a_problem():
 
 def test_lengths_that_do_not_add_up_are_a_problem():
     body, check = text([b"abc"])
-    longer = Check(0, len(body) + 1, check.crc32c, "s", build.STRING, 1)
+    longer = TensorRange(0, len(body) + 1, check.crc32c, "s", build.STRING, 1)
     assert problems(body + b"x", [longer])
 
 
 def test_more_strings_declared_than_bytes_is_a_problem_and_no_hang():
-    assert problems(bytes(1000), [Check(0, 1000, 0, "s", build.STRING, 1 << 60)])
+    assert problems(bytes(1000), [TensorRange(0, 1000, 0, "s", build.STRING, 1 << 60)])
 
 
 def test_an_endless_length_is_a_problem():
-    assert problems(b"\xff" * 500_000 + b"\x01", [Check(0, 500_001, 0, "s", build.STRING, 1)], 100_000)
+    assert problems(b"\xff" * 500_000 + b"\x01", [TensorRange(0, 500_001, 0, "s", build.STRING, 1)], 100_000)
 
 
 @pytest.mark.parametrize("length", [b"\x83\x00", b"\xff" * 9 + b"\x01", b"\xe8\x07", b"\x7f"])
@@ -156,20 +157,20 @@ def test_a_length_that_is_padded_or_leaves_its_range_is_a_problem(length):
     stored = struct.pack("<I", build.masked(struct.pack("<I", 3)))
     body = length + stored + b"abc"
     crc = build.masked(struct.pack("<I", 3) + stored + b"abc")
-    assert problems(body, [Check(0, len(body), crc, "s", build.STRING, 1)])
+    assert problems(body, [TensorRange(0, len(body), crc, "s", build.STRING, 1)])
 
 
 def test_strings_that_share_bytes_are_told_as_not_verified():
     """Their lengths are read in plain Python; sixteen tensors on the same bytes would cost that sixteen times."""
     body, check = text([b"abc"])
-    other = Check(check.start, check.stop, check.crc32c, "t", check.dtype, check.elements)
+    other = TensorRange(check.start, check.stop, check.crc32c, "t", check.dtype, check.elements)
     assert problems(body, [check, other]) == ["tensor t: not verified, another tensor of strings or variants shares its bytes"]
 
 
 def test_strings_one_after_the_other_share_no_bytes():
     first, check = text([b"abc"])
     second, other = text([b"d", b"e" * 200])
-    moved = Check(len(first), len(first) + len(second), other.crc32c, "t", build.STRING, 2)
+    moved = TensorRange(len(first), len(first) + len(second), other.crc32c, "t", build.STRING, 2)
     for size in (1, 5, 1000):
         assert problems(first + second, [check, moved], size) == []
 
@@ -178,7 +179,7 @@ def test_strings_one_after_the_other_share_no_bytes():
 def test_megabytes_of_lengths_take_no_time(length):
     started = time.process_time()
     data = length * ((8 << 20) // len(length))
-    assert problems(data, [Check(0, len(data), 0, "s", build.STRING, len(data) - 4)], 1 << 20)
+    assert problems(data, [TensorRange(0, len(data), 0, "s", build.STRING, len(data) - 4)], 1 << 20)
     assert time.process_time() - started < 2
 
 
@@ -191,10 +192,10 @@ def test_how_the_file_is_cut_into_chunks_changes_nothing(ranges, cuts, other):
     """The data at hand, and other data, have the same problems whole and in pieces."""
     checks = [plain(DATA, start, stop, str(number)) for number, (start, stop) in enumerate(ranges)]
     for data in (DATA, other):
-        pieces = RangeChecks("d", checks)
+        pieces = RangeChecks(FileSums("d", tuple(checks)))
         for start, stop in itertools.pairwise([0, *cuts, 200]):
             pieces.update(data[start:stop])
-        whole = RangeChecks("d", checks)
+        whole = RangeChecks(FileSums("d", tuple(checks)))
         whole.update(data)
         assert sorted(p.problem for p in pieces.problems()) == sorted(p.problem for p in whole.problems())
     assert problems(DATA, checks) == []
@@ -212,14 +213,14 @@ def test_a_range_that_lacks_a_byte_or_has_a_flipped_bit_is_always_a_problem(posi
 
 @given(st.binary(max_size=300), st.integers(0, 400), st.integers(0, 50), st.integers(1, 100))
 def test_any_bytes_as_strings_give_problems_and_no_error(data, stop, elements, size):
-    assert isinstance(problems(data, [Check(0, stop, 1, "s", build.STRING, elements)], size), list)
+    assert isinstance(problems(data, [TensorRange(0, stop, 1, "s", build.STRING, elements)], size), list)
 
 
 def test_memory_does_not_grow_with_the_chunks_that_went_by():
     """Nothing of a chunk is kept: a thousand chunks later no more bytes are held than after the first."""
     import tracemalloc
 
-    checks = RangeChecks("d", [Check(0, 1 << 40, 0, "w", build.FLOAT, 1)])
+    checks = RangeChecks(FileSums("d", (TensorRange(0, 1 << 40, 0, "w", build.FLOAT, 1),)))
     chunk = bytes(1 << 16)
     checks.update(chunk)
     tracemalloc.start()
