@@ -11,7 +11,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -208,12 +208,11 @@ def _without_links(location: Location, root: str) -> str:
     return real
 
 
-def migrate_database(environment: Mapping[str, str], folder: Path) -> str:
-    """Bring the database to the newest state and say what was done."""
+def migrate_database(environment: Mapping[str, str], folder: Path) -> tuple[str, Sequence[str]]:
+    """Bring the database to the newest state. Return its address without the password, and the steps that were applied."""
     settings = load(environment, folder)
     prepare_home(settings)
-    done = migrate(settings.database)
-    return f"{_shown(settings)}: " + (f"applied {', '.join(done)}" if done else "nothing to do")
+    return _shown(settings), migrate(settings.database)
 
 
 def examine(

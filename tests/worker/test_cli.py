@@ -147,7 +147,23 @@ def test_delete_asks_first(model: Path, capsys: pytest.CaptureFixture[str], monk
     json_of(capsys, "ingest", model, "--name", "net")
     monkeypatch.setattr("click.confirm", lambda *words, **more: False)
     assert text_of(capsys, "models", "delete", "net") == "nothing was deleted\n"
+    assert json_of(capsys, "models", "delete", "net") == {"deleted": None}
     assert len(json_of(capsys, "models", "list")["models"]) == 1
+
+
+def test_commands_that_change_something_answer_a_program_in_json(
+    tmp_path: Path, home: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = f"sqlite:///{home / 'modelport.db'}"
+    assert json_of(capsys, "migrate")["applied"] != []
+    assert json_of(capsys, "migrate") == {"database": database, "applied": []}
+    version = json_of(capsys, "ingest", model, "--name", "net")["version"]
+    assert json_of(capsys, "models", "rename", "net", "other")["version"] == version | {"name": "other"}
+    assert json_of(capsys, "models", "tag", "other", "--add", "a")["version"] == version | {"name": "other", "tags": ["a"]}
+    downloaded = json_of(capsys, "models", "download", "other", "--to", "out")
+    assert downloaded["folder"] == str(tmp_path / "out")
+    assert [file["path"] for file in downloaded["files"]] == ["model.onnx"]
+    assert json_of(capsys, "models", "delete", "other", "--yes")["deleted"]["id"] == version["id"]
 
 
 def test_an_empty_repository_says_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:

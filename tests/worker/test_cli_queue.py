@@ -96,6 +96,21 @@ def test_teams_and_tokens_are_made_listed_and_revoked(home: Path, capsys: pytest
     assert row["dtRevoked"] is not None  # type: ignore[index]
 
 
+def test_what_looks_after_teams_tokens_and_the_queue_answers_a_program_in_json(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert json_of(capsys, "team", "create", "vision")["name"] == "vision"
+    made = json_of(capsys, "token", "create", "training", "--team", "vision", "--scope", "operate")
+    assert (made["name"], made["scopes"], made["dtRevoked"]) == ("training", "operate", None)
+    assert str(made["secret"]).startswith("mp_")
+    revoked = json_of(capsys, "token", "revoke", str(made["id"]), "--team", "vision")
+    assert revoked["dtRevoked"] is not None
+    assert "secret" not in revoked
+    failed = str(json_of(capsys, "rescan", str(tmp_path / "late"), status=2)["id"])
+    assert json_of(capsys, "ingestions", "retry", failed)["state"] == "received"
+    assert json_of(capsys, "ingestions", "discard", failed)["state"] == "discarded"
+
+
 def test_a_completion_goes_over_a_real_server_to_a_real_worker(
     home: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,6 +35,7 @@ from worker.cli.common import (
     SKIPPED,
     TYPE,
     USAGE,
+    answer,
     complain,
     complain_of,
     emit,
@@ -203,32 +204,37 @@ def models_show(model: str, project: str | None, format: str, output: Path | Non
 @MODEL
 @click.option("--to", type=click.Path(path_type=Path), required=True, help="A folder that does not exist yet.")
 @PROJECT
-def models_download(model: str, to: Path, project: str | None) -> None:
+@FORMAT
+def models_download(model: str, to: Path, project: str | None, format: str) -> None:
     """Write the files of one version to a folder, each checked against its digest."""
     from worker.bootstrap import embedded
     from worker.repository import download, find
+    from worker.views import file_json, version_json
 
     with embedded(os.environ, Path.cwd()) as service, progress_bar() as (step, expect, progress):
         version = find(service.registry, service.team, model, project)
         step("download")
         expect(version.size_bytes)
         files = download(service.registry, service.open_version, version, service.new_folder(to), progress)
-    say(f"{version.id}: {len(files)} files written to {to}")
+    value = {"folder": str(to.absolute()), "version": version_json(version), "files": [file_json(file) for file in files]}
+    answer(value, format, f"{version.id}: {len(files)} file{'' if len(files) == 1 else 's'} written to {to}")
 
 
 @models.command("rename", epilog="Example: modelport models rename mo4x8d3k2m9p1q digits")
 @MODEL
 @click.argument("name")
 @PROJECT
-def models_rename(model: str, name: str, project: str | None) -> None:
+@FORMAT
+def models_rename(model: str, name: str, project: str | None, format: str) -> None:
     """Give a model another NAME; all its versions follow."""
     from worker.bootstrap import embedded
     from worker.repository import find, rename
+    from worker.views import version_json
 
     with embedded(os.environ, Path.cwd()) as service:
         version = find(service.registry, service.team, model, project)
         renamed = rename(service.registry, version, name, service.clock.now())
-    say(f"{version.id}: {version.model_name} is now {renamed.model_name}")
+    answer({"version": version_json(renamed)}, format, f"{version.id}: {version.model_name} is now {renamed.model_name}")
 
 
 @models.command("tag", epilog="Example: modelport models tag mnist --add production --remove candidate")
@@ -236,42 +242,48 @@ def models_rename(model: str, name: str, project: str | None) -> None:
 @click.option("--add", multiple=True, help="A tag to add; may be repeated.")
 @click.option("--remove", multiple=True, help="A tag to remove; may be repeated.")
 @PROJECT
-def models_tag(model: str, add: tuple[str, ...], remove: tuple[str, ...], project: str | None) -> None:
+@FORMAT
+def models_tag(model: str, add: tuple[str, ...], remove: tuple[str, ...], project: str | None, format: str) -> None:
     """Add tags to a version and remove them."""
     from worker.bootstrap import embedded
     from worker.repository import find, tag
+    from worker.views import version_json
 
     with embedded(os.environ, Path.cwd()) as service:
         version = find(service.registry, service.team, model, project)
         tagged = tag(service.registry, version, add, remove)
-    say(f"{tagged.id}: {', '.join(tagged.tags) or 'no tags'}")
+    answer({"version": version_json(tagged)}, format, f"{tagged.id}: {', '.join(tagged.tags) or 'no tags'}")
 
 
 @models.command("delete", epilog="Example: modelport models delete mnist@3 --yes")
 @MODEL
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @PROJECT
-def models_delete(model: str, yes: bool, project: str | None) -> None:
+@FORMAT
+def models_delete(model: str, yes: bool, project: str | None, format: str) -> None:
     """Delete one version and its copy. Referenced files stay where they are."""
     from worker.bootstrap import embedded
     from worker.repository import delete, find
+    from worker.views import version_json
 
     with embedded(os.environ, Path.cwd()) as service:
         version = find(service.registry, service.team, model, project)
         what = f"{version.model_name}@{version.number} ({version.id})"
         if not yes and not click.confirm(f"Delete {printable(what)}?", err=True):
-            say("nothing was deleted")
-            return
+            return answer({"deleted": None}, format, "nothing was deleted")
         delete(service.registry, service.store, version, service.clock.now())
-    say(f"{what} deleted")
+    return answer({"deleted": version_json(version)}, format, f"{what} deleted")
 
 
 @app.command(epilog="Example: modelport migrate")
-def migrate() -> None:
+@FORMAT
+def migrate(format: str) -> None:
     """Bring the database to the state that this version of modelport needs. Does nothing where it is there already."""
     from worker.bootstrap import migrate_database
 
-    say(migrate_database(os.environ, Path.cwd()))
+    database, applied = migrate_database(os.environ, Path.cwd())
+    done = f"applied {', '.join(applied)}" if applied else "nothing to do"
+    answer({"database": database, "applied": list(applied)}, format, f"{database}: {done}")
 
 
 @app.command(epilog="Example: modelport doctor --repair")

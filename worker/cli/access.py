@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.common import FORMAT, OUTPUT, say, terminal, write
+from worker.cli.common import FORMAT, OUTPUT, answer, say, terminal, write
+
+if TYPE_CHECKING:
+    from worker.records import Team, Token
 
 SCOPES = click.Choice(["completion:write", "model:read", "model:write", "operate", "admin"])
 TEAM = click.option("--team", default="default", show_default=True, help="The team that the token speaks for.")
@@ -36,14 +40,15 @@ def team() -> None:
 
 @team.command("create", epilog="Example: modelport team create vision")
 @click.argument("name")
-def team_create(name: str) -> None:
+@FORMAT
+def team_create(name: str, format: str) -> None:
     """Make the team NAME."""
     from worker.bootstrap import embedded
     from worker.teams import create_team
 
     with embedded(os.environ, Path.cwd()) as service:
         made = create_team(service.registry, name, service.clock.now())
-    say(f"{made.name}: made")
+    answer(_team_row(made), format, f"{made.name}: made")
 
 
 @team.command("list", epilog="Example: modelport team list")
@@ -53,10 +58,9 @@ def team_list(format: str, output: Path | None) -> None:
     """List all teams."""
     from worker.bootstrap import embedded
     from worker.teams import teams
-    from worker.views import timestamp
 
     with embedded(os.environ, Path.cwd()) as service:
-        rows = [{"name": one.name, "dtCreated": timestamp(one.created)} for one in teams(service.registry)]
+        rows = [_team_row(one) for one in teams(service.registry)]
     write({"teams": rows}, format, output, lambda console: terminal().show_records(console, rows, "no teams"))
 
 
@@ -70,14 +74,15 @@ def token() -> None:
 @TEAM
 @click.option("--scope", "scopes", type=SCOPES, multiple=True, required=True, help="What it may do; may be repeated.")
 @click.option("--days", type=float, help="How long it is valid; until it is revoked where not given.")
-def token_create(name: str, team: str, scopes: tuple[str, ...], days: float | None) -> None:
+@FORMAT
+def token_create(name: str, team: str, scopes: tuple[str, ...], days: float | None, format: str) -> None:
     """Make a token and print it. It is shown this once and kept nowhere."""
     from worker.bootstrap import embedded
     from worker.teams import create_token
 
     with embedded(os.environ, Path.cwd()) as service:
         made = create_token(service.registry, team, name, scopes, service.clock.now(), os.urandom, days)
-    say(made.secret)
+    answer(_token_row(made.token) | {"secret": made.secret}, format, made.secret)
 
 
 @token.command("list", epilog="Example: modelport token list --team vision")
@@ -87,35 +92,41 @@ def token_create(name: str, team: str, scopes: tuple[str, ...], days: float | No
 def token_list(team: str, format: str, output: Path | None) -> None:
     """List the tokens of a team, without what opens the door."""
     from worker.bootstrap import embedded
-    from worker.teams import list_tokens, scope_words
-    from worker.views import timestamp
+    from worker.teams import list_tokens
 
     with embedded(os.environ, Path.cwd()) as service:
-        rows = [
-            {
-                "id": one.id,
-                "name": one.name,
-                "scopes": " ".join(scope_words(one.scopes)),
-                "dtExpires": None if one.expires is None else timestamp(one.expires),
-                "dtRevoked": None if one.revoked is None else timestamp(one.revoked),
-                "dtLastUsed": None if one.last_used is None else timestamp(one.last_used),
-            }
-            for one in list_tokens(service.registry, team)
-        ]
+        rows = [_token_row(one) for one in list_tokens(service.registry, team)]
     write({"tokens": rows}, format, output, lambda console: terminal().show_records(console, rows, "no tokens"))
 
 
 @token.command("revoke", epilog="Example: modelport token revoke to4x8d3k2m9p1q --team vision")
 @click.argument("token_id")
 @TEAM
-def token_revoke(token_id: str, team: str) -> None:
+@FORMAT
+def token_revoke(token_id: str, team: str, format: str) -> None:
     """Let a token open nothing any more, at once."""
     from worker.bootstrap import embedded
     from worker.teams import revoke_token
 
     with embedded(os.environ, Path.cwd()) as service:
         revoked = revoke_token(service.registry, team, token_id, service.clock.now())
-    say(f"{revoked.id}: revoked")
+    answer(_token_row(revoked), format, f"{revoked.id}: revoked")
+
+
+def _team_row(team: Team) -> dict[str, Any]:
+    from worker.views import timestamp
+
+    return {"name": team.name, "dtCreated": timestamp(team.created)}
+
+
+def _token_row(token: Token) -> dict[str, Any]:
+    """Return what is kept of a token; what opens the door is not."""
+    from worker.teams import scope_words
+    from worker.views import timestamp
+
+    moments = {"dtExpires": token.expires, "dtRevoked": token.revoked, "dtLastUsed": token.last_used}
+    told = {name: None if moment is None else timestamp(moment) for name, moment in moments.items()}
+    return {"id": token.id, "name": token.name, "scopes": " ".join(scope_words(token.scopes))} | told
 
 
 COMMANDS: tuple[click.Command, ...] = (api, team, token)

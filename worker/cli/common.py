@@ -80,7 +80,7 @@ def write(value: dict[str, Any], format: str, output: Path | None, show: Callabl
         OSError: it could not be written. What was to go to a file stands on stderr, so that no work is lost.
     """
     if format == "json":
-        text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+        text = as_json(value)
     elif output is None and _open_stdout().isatty():
         from rich.console import Console
 
@@ -95,6 +95,19 @@ def write(value: dict[str, Any], format: str, output: Path | None, show: Callabl
         tell(text)
         raise OSError(f"{output} could not be written: {exc.strerror or exc}; the result stands above") from exc
     return None
+
+
+def answer(value: dict[str, Any], format: str, sentence: str) -> None:
+    """Write what has been done to stdout: *value* as JSON, or *sentence* for a person."""
+    if format == "json":
+        emit(as_json(value))
+    else:
+        say(sentence)
+
+
+def as_json(value: dict[str, Any]) -> str:
+    """Return *value* as every command prints JSON."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def emit(text: str) -> None:

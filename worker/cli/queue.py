@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.common import EXPERIMENT, FORMAT, OUTPUT, complain, say, terminal, write
+from worker.cli.common import EXPERIMENT, FORMAT, OUTPUT, answer, complain, say, terminal, write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -128,28 +128,32 @@ def ingestions_show(ingestion: str, format: str, output: Path | None) -> None:
 
 @ingestions.command("retry", epilog="Example: modelport ingestions retry in4x8d3k2m9p1q5r7t0vwz")
 @INGESTION
-def ingestions_retry(ingestion: str) -> None:
+@FORMAT
+def ingestions_retry(ingestion: str, format: str) -> None:
     """Let a failed ingestion be tried again from the beginning."""
     from worker.bootstrap import embedded
     from worker.loop import doorbell
     from worker.operations import retry
+    from worker.views import ingestion_row
 
     with embedded(os.environ, Path.cwd()) as service:
-        retry(service.registry, service.team, ingestion, "the command line", service.clock.now())
+        again = retry(service.registry, service.team, ingestion, "the command line", service.clock.now())
         doorbell(service).ring()
-    say(f"{ingestion}: received again")
+    answer(ingestion_row(again), format, f"{ingestion}: received again")
 
 
 @ingestions.command("discard", epilog="Example: modelport ingestions discard in4x8d3k2m9p1q5r7t0vwz")
 @INGESTION
-def ingestions_discard(ingestion: str) -> None:
+@FORMAT
+def ingestions_discard(ingestion: str, format: str) -> None:
     """End an ingestion that has not ended well. Whoever works on it registers nothing any more."""
     from worker.bootstrap import embedded
     from worker.operations import discard
+    from worker.views import ingestion_row
 
     with embedded(os.environ, Path.cwd()) as service:
-        discard(service.registry, service.team, ingestion, "the command line", service.clock.now())
-    say(f"{ingestion}: discarded")
+        gone = discard(service.registry, service.team, ingestion, "the command line", service.clock.now())
+    answer(ingestion_row(gone), format, f"{ingestion}: discarded")
 
 
 COMMANDS: tuple[click.Command, ...] = (worker, sweep, ingestions)
