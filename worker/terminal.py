@@ -157,6 +157,13 @@ def show_ingestions(console: Console, ingestions: Sequence[Mapping[str, Any]]) -
     print_rows(console, [_ingestion_row(one) for one in ingestions], head=("ID", "STATE", "REASON"))
 
 
+def show_end(console: Console, ingestion: Mapping[str, Any]) -> None:
+    """Show one ingestion in a line, and in another why it stands as it does."""
+    show_ingestions(console, [ingestion])
+    if ingestion["message"]:
+        console.print(Line(Text(clean(ingestion["message"]))))
+
+
 def _ingestion_row(ingestion: Mapping[str, Any]) -> dict[str, Text]:
     return {
         "ID": Text(ingestion["id"], "cyan"),

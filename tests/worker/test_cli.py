@@ -14,14 +14,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from tests.builders import onnx
 from worker import bootstrap
-from worker.cli import run
+from worker.cli import app, models, run
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "digits"
@@ -146,8 +148,28 @@ def test_a_damaged_copy_is_not_handed_out(tmp_path: Path, home: Path, model: Pat
 def test_delete_asks_first(model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     json_of(capsys, "ingest", model, "--name", "net")
     monkeypatch.setattr("click.confirm", lambda *words, **more: False)
+    monkeypatch.setattr("sys.stdin", Terminal())
     assert text_of(capsys, "models", "delete", "net") == "nothing was deleted\n"
     assert json_of(capsys, "models", "delete", "net") == {"deleted": None}
+    assert len(json_of(capsys, "models", "list")["models"]) == 1
+
+
+class Terminal(StringIO):
+    """A stdin that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stdin", ["</dev/null", "<&-", "</dev/zero"])
+def test_delete_without_a_terminal_names_the_option_that_confirms(
+    stdin: str, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    json_of(capsys, "ingest", model, "--name", "net")
+    call = ["sh", "-c", f'exec "$@" models delete net {stdin}', "sh", *MODELPORT]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 4
+    assert "Error: expected --yes: there is no terminal to ask at whether to delete" in done.stderr
     assert len(json_of(capsys, "models", "list")["models"]) == 1
 
 
@@ -166,6 +188,24 @@ def test_commands_that_change_something_answer_a_program_in_json(
     assert json_of(capsys, "models", "delete", "other", "--yes")["deleted"]["id"] == version["id"]
 
 
+def test_a_database_that_does_not_answer_names_the_command_that_looks_closer(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.mkdir()
+    (home / "modelport.db").write_bytes(b"no database at all" * 100)
+    assert run(["models", "list"]) == 2
+    assert capsys.readouterr().err.endswith("; `modelport doctor` looks closer\n")
+
+
+ROOM = 62
+"""Columns that a line of `modelport --help` has for what a command does, at 80 columns."""
+
+
+@pytest.mark.parametrize("group", [app, models], ids=["modelport", "models"])
+def test_no_command_is_told_with_half_a_sentence(group: click.Group) -> None:
+    assert [name for name, one in group.commands.items() if one.get_short_help_str(ROOM).endswith("...")] == []
+
+
 def test_an_empty_repository_says_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
     assert "modelport ingest PATH" in text_of(capsys, "models", "list")
 
@@ -177,8 +217,10 @@ def test_an_empty_repository_says_what_to_do_next(capsys: pytest.CaptureFixture[
         (["scan", "x", "--format", "xml"], 4, "Invalid value"),
         (["frobnicate"], 4, "No such command"),
         (["scan", "missing"], 2, "there is nothing at this path"),
+        (["scan", "s3://bucket/x"], 2, "object storage cannot be read yet. Copy the files to a folder"),
         (["ingest", "missing"], 2, ""),
         (["ingest", "s3://bucket/x"], 2, ""),
+        (["models", "show", ""], 4, "expected an id (mo…), NAME or NAME@NUMBER, found nothing"),
         (["models", "show", "nobody"], 2, "no such model"),
         (["models", "show", "moaaaaaaaaaaaa"], 2, "no such model"),
         (["ingest", ".", "--name", "\x1b[31mred"], 2, "expected printable text"),

@@ -111,6 +111,11 @@ def test_what_looks_after_teams_tokens_and_the_queue_answers_a_program_in_json(
     assert json_of(capsys, "ingestions", "discard", failed)["state"] == "discarded"
 
 
+def test_a_rescan_that_fails_says_why_to_a_person(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["rescan", "s3://bucket/run"]) == 2
+    assert capsys.readouterr().out.splitlines()[-1].startswith("s3://bucket/run: expected a path on disk, found a URL")
+
+
 def test_a_completion_goes_over_a_real_server_to_a_real_worker(
     home: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

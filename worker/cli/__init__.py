@@ -73,7 +73,9 @@ def app() -> None:
     """
 
 
-@app.command(epilog="Example: modelport scan runs/mnist --format json")
+@app.command(
+    short_help="Look only: find models, read and judge them.", epilog="Example: modelport scan runs/mnist --format json"
+)
 @PATH
 @TYPE
 @SKIPPED
@@ -85,12 +87,32 @@ def scan(path: str, declared: str | None, allow_skipped: bool, format: str, outp
     from detectors.report import scan_report
     from worker.events import model_type
 
+    _refuse_url(path)
     report = scan_report(scan_path(path, model_type(declared)), path)
     write(report, format, output, lambda console: terminal().show_report(console, report))
     return _status_of(report, allow_skipped)
 
 
-@app.command(epilog="Example: modelport ingest runs/mnist --experiment mnist-7 --project digits")
+def _refuse_url(path: str) -> None:
+    """Say what to do with a URL, which would be looked for in vain on the disk.
+
+    Raises:
+        RejectedLocation: *path* is one, and nothing on disk has this name.
+    """
+    scheme, separator, _ = path.partition("://")
+    if separator and scheme.isalnum() and not os.path.lexists(path):
+        from worker.errors import RejectedLocation
+
+        raise RejectedLocation(
+            f"{path}: expected a path on disk, found a URL; object storage cannot be read yet. "
+            "Copy the files to a folder, or mount the bucket, and name that"
+        )
+
+
+@app.command(
+    short_help="Look, keep the files, register a version.",
+    epilog="Example: modelport ingest runs/mnist --experiment mnist-7 --project digits",
+)
 @PATH
 @PROJECT
 @EXPERIMENT
@@ -132,7 +154,7 @@ def ingest(
     return _status_of_ingestion(report, allow_skipped)
 
 
-@app.group()
+@app.group(short_help="List, show, download, rename, delete and tag models.")
 def models() -> None:
     """The repository: list, show, download, rename, delete and tag models.
 
@@ -174,7 +196,7 @@ def models_list(
     write({"models": rows}, format, output, lambda console: terminal().show_versions(console, rows, is_filtered))
 
 
-@models.command("show", epilog="Example: modelport models show mnist@3")
+@models.command("show", short_help="Show one version: facts, origin, files.", epilog="Example: modelport models show mnist@3")
 @MODEL
 @PROJECT
 @FORMAT
@@ -200,9 +222,13 @@ def models_show(model: str, project: str | None, format: str, output: Path | Non
     write(report, format, output, show)
 
 
-@models.command("download", epilog="Example: modelport models download mnist@3 --to serving/mnist/3")
+@models.command(
+    "download",
+    short_help="Write the files of one version to a folder.",
+    epilog="Example: modelport models download mnist@3 --to serving/mnist/3",
+)
 @MODEL
-@click.option("--to", type=click.Path(path_type=Path), required=True, help="A folder that does not exist yet.")
+@click.option("--to", type=click.Path(path_type=Path), required=True, help="A folder that does not exist yet, or is empty.")
 @PROJECT
 @FORMAT
 def models_download(model: str, to: Path, project: str | None, format: str) -> None:
@@ -244,7 +270,10 @@ def models_rename(model: str, name: str, project: str | None, format: str) -> No
 @PROJECT
 @FORMAT
 def models_tag(model: str, add: tuple[str, ...], remove: tuple[str, ...], project: str | None, format: str) -> None:
-    """Add tags to a version and remove them."""
+    """Add tags to a version and remove them.
+
+    With neither, the tags that it has are shown.
+    """
     from worker.bootstrap import embedded
     from worker.repository import find, tag
     from worker.views import version_json
@@ -257,7 +286,7 @@ def models_tag(model: str, add: tuple[str, ...], remove: tuple[str, ...], projec
 
 @models.command("delete", epilog="Example: modelport models delete mnist@3 --yes")
 @MODEL
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal to ask at.")
 @PROJECT
 @FORMAT
 def models_delete(model: str, yes: bool, project: str | None, format: str) -> None:
@@ -265,6 +294,9 @@ def models_delete(model: str, yes: bool, project: str | None, format: str) -> No
     from worker.bootstrap import embedded
     from worker.repository import delete, find
     from worker.views import version_json
+
+    if not yes and not _can_ask():
+        raise click.UsageError("expected --yes: there is no terminal to ask at whether to delete", click.get_current_context())
 
     with embedded(os.environ, Path.cwd()) as service:
         version = find(service.registry, service.team, model, project)
@@ -275,7 +307,11 @@ def models_delete(model: str, yes: bool, project: str | None, format: str) -> No
     return answer({"deleted": version_json(version)}, format, f"{what} deleted")
 
 
-@app.command(epilog="Example: modelport migrate")
+def _can_ask() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+@app.command(short_help="Bring the database up to date.", epilog="Example: modelport migrate")
 @FORMAT
 def migrate(format: str) -> None:
     """Bring the database to the state that this version of modelport needs. Does nothing where it is there already."""
@@ -286,7 +322,7 @@ def migrate(format: str) -> None:
     answer({"database": database, "applied": list(applied)}, format, f"{database}: {done}")
 
 
-@app.command(epilog="Example: modelport doctor --repair")
+@app.command(short_help="Check home, database and store.", epilog="Example: modelport doctor --repair")
 @click.option("--repair", is_flag=True, help="Put right what can be put right safely.")
 @click.option("--digests", is_flag=True, help="Also read every file of every version and compare it with its digest.")
 @FORMAT

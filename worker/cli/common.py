@@ -30,6 +30,12 @@ def _given(context: click.Context, parameter: click.Parameter, value: str) -> st
     return value
 
 
+def _named(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not value:
+        raise click.BadParameter("expected an id (mo…), NAME or NAME@NUMBER, found nothing")
+    return value
+
+
 def _writable(context: click.Context, parameter: click.Parameter, output: Path | None) -> Path | None:
     """Return *output* where the result can go there, so that no work is done in vain.
 
@@ -53,7 +59,7 @@ def _may_be_written(folder: Path) -> bool:
 
 
 PATH = click.argument("path", callback=_given)
-MODEL = click.argument("model")
+MODEL = click.argument("model", callback=_named)
 TYPE = click.option("--type", "declared", type=TYPES, help="What the model is said to be.")
 PROJECT = click.option("--project", help="The project that the model belongs to.")
 EXPERIMENT = click.option("--experiment", help="The experiment that left the model.")
@@ -215,10 +221,10 @@ def complain(sentence: str) -> None:
 def complain_of(exc: Exception) -> int:
     """Say what *exc* is, as a sentence where it is one of ours, and return the status. Anything else is a bug, and told so."""
     from detectors.errors import DetectorError
-    from worker.errors import WorkerError
+    from worker.errors import RegistryUnavailable, WorkerError
 
     if isinstance(exc, (DetectorError, WorkerError, OSError)):
-        complain(str(exc))
+        complain(f"{exc}; `modelport doctor` looks closer" if isinstance(exc, RegistryUnavailable) else str(exc))
         return ERROR
     if os.environ.get("MODELPORT_DEBUG"):
         raise exc

@@ -31,7 +31,7 @@ STATES = (
 INGESTION = click.argument("ingestion")
 
 
-@click.command(epilog="Example: modelport worker --concurrency 2")
+@click.command(short_help="Work off the queue until stopped.", epilog="Example: modelport worker --concurrency 2")
 @click.option("--concurrency", type=click.IntRange(1, 256), default=1, show_default=True, help="Ingestions at a time.")
 @click.option("--log-level", default="INFO", show_default=True, help="How much is logged.")
 def worker(concurrency: int, log_level: str) -> None:
@@ -48,7 +48,7 @@ def worker(concurrency: int, log_level: str) -> None:
         run_workers(concurrency)
 
 
-@click.command(epilog="Example: modelport sweep")
+@click.command(short_help="Free what dead workers left, ring for what waits.", epilog="Example: modelport sweep")
 @click.option("--every", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Sweep again and again, until stopped.")
 def sweep(every: float | None) -> None:
     """Free what dead workers left behind, once, and ring for what waits. Workers do this by themselves."""

@@ -22,7 +22,10 @@ CLUSTERS = click.Choice(["public", "private"])
 STATES = click.Choice(["stopped", "failed", "error", "canceled"])
 
 
-@click.command(epilog="Example: modelport complete mnist-7 --project digits --model-path /mnt/runs/mnist-7")
+@click.command(
+    short_help="Report that an experiment has finished.",
+    epilog="Example: modelport complete mnist-7 --project digits --model-path /mnt/runs/mnist-7",
+)
 @click.argument("experiment")
 @PROJECT
 @click.option("--kind", type=KINDS, help="What the experiment ran on; decides where its model lies if no path is given.")
@@ -135,7 +138,7 @@ def _accept(event: CompletionEvent, service: Embedded, wait: bool, format: str, 
     row = ingestion_row(standing)
 
     def show(console: Console) -> None:
-        terminal().show_ingestions(console, [row])
+        terminal().show_end(console, row)
 
     write(row, format, output, show)
     return {"failed": ERROR, "nothing_found": NOTHING}.get(standing.state.value, OK)

@@ -28,7 +28,7 @@ LOOK_SECONDS = 0.2
 START = "from worker.cli.up import part; part()"
 
 
-@click.command(epilog="Example: modelport up --port 8000")
+@click.command(short_help="Run API, worker and sweep until stopped.", epilog="Example: modelport up --port 8000")
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Where to listen; beyond this machine tokens are asked for."
 )

@@ -32,6 +32,7 @@ MODEL_PATH_VARIABLE = "PS_MODEL_PATH"
 
 @click.command(
     context_settings={"allow_interspersed_args": False},
+    short_help="Run a command, then report its completion.",
     epilog="Example: modelport run --experiment mnist-7 -- python train.py --epochs 3",
 )
 @PROJECT
