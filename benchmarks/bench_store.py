@@ -23,8 +23,9 @@ from typing import Any
 
 import google_crc32c
 
+from detectors.facts import FileSums, TensorRange
 from detectors.local_tree import LocalTree
-from detectors.range_checks import Check, RangeChecks
+from detectors.range_checks import RangeChecks
 from detectors.tree import FileEntry
 from worker.manifest import read_once
 from worker.records import StoreKey
@@ -47,8 +48,8 @@ def measure(folder: Path, gigabytes: float) -> dict[str, Any]:
     Writes twice that size below *folder*, and removes it.
     """
     with _scratch(folder) as scratch:
-        large, checks = _large_model(scratch / "large", int(gigabytes * 1e9))
-        result = {"gigabytes": gigabytes, "large": _compare(scratch, large, lambda entry: RangeChecks(entry.path, checks))}
+        large, sums = _large_model(scratch / "large", int(gigabytes * 1e9))
+        result = {"gigabytes": gigabytes, "large": _compare(scratch, large, lambda entry: RangeChecks(sums))}
     with _scratch(folder) as scratch:
         small = _small_model(scratch / "small")
         result |= {"files": SMALL_FILES, "small": _compare(scratch, small, lambda entry: None)}
@@ -89,19 +90,19 @@ def _ingest(model: Path, store: LocalStore, checks: Callable[[FileEntry], RangeC
     assert problems == ()
 
 
-def _large_model(folder: Path, size: int) -> tuple[Path, list[Check]]:
-    """Write one file of random tensors; return its folder, and the checks that its index would promise."""
+def _large_model(folder: Path, size: int) -> tuple[Path, FileSums]:
+    """Write one file of random tensors; return its folder, and what its index would promise."""
     folder.mkdir()
-    checks = []
-    with open(folder / "variables.data-00000-of-00001", "wb") as out:
+    name, tensors = "variables.data-00000-of-00001", []
+    with open(folder / name, "wb") as out:
         for start in range(0, size, TENSOR_BYTES):
             tensor = os.urandom(min(TENSOR_BYTES, size - start))
             out.write(tensor)
             crc = _masked(google_crc32c.value(tensor))
-            checks.append(Check(start, start + len(tensor), crc, f"tensor {start}", FLOAT32, len(tensor) // 4))
+            tensors.append(TensorRange(start, start + len(tensor), crc, f"tensor {start}", FLOAT32, len(tensor) // 4))
         out.flush()
         os.fsync(out.fileno())
-    return folder, checks
+    return folder, FileSums(name, tuple(tensors))
 
 
 def _small_model(folder: Path) -> Path:
