@@ -8,7 +8,7 @@ link; below it none is followed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from detectors.detection import Contents, detect, folder_of
@@ -21,16 +21,20 @@ from detectors.wrapped_tree import SubTree
 
 
 @contextmanager
-def open_path(path: str | os.PathLike[str], beneath: str | None = None) -> Iterator[FileTree]:
+def open_path(
+    path: str | os.PathLike[str], beneath: str | None = None, look: Callable[[FileTree], Scan] = scan
+) -> Iterator[FileTree]:
     """Give the tree at *path* and close it afterwards.
 
     *beneath* is a folder that it must lie in, whatever is swapped for a link meanwhile; both are then absolute names without
-    links, as `os.path.realpath` gives them.
+    links, as `os.path.realpath` gives them. *look* scans a lone file, to tell whether it is a whole model by itself; where it
+    is not, the first bytes of the files around it tell which belong to it.
 
     Raises:
         TreeUnavailable: there is nothing at *path*, or the storage did not answer.
         TreeChanged: a folder on the way from *beneath* was swapped for a link.
         Unreadable: it may not be read, is neither a folder nor a regular file, or does not lie in *beneath*.
+        Exception: as *look*.
     """
     if not os.path.exists(path):
         raise TreeUnavailable("", f"{readable(os.fspath(path))}: there is nothing at this path")
@@ -41,7 +45,7 @@ def open_path(path: str | os.PathLike[str], beneath: str | None = None) -> Itera
     file = os.path.realpath(path)
     folder, name = os.path.split(file)
     with LocalTree.of_file(file, beneath) as alone:
-        if _is_whole(scan(alone)):
+        if _is_whole(look(alone)):
             yield alone
             return
     with LocalTree(folder, beneath=beneath) as around:

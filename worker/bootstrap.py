@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from detectors.open import open_path
+from detectors.scan import Scan, scan
 from detectors.tree import FileTree, readable
 from worker import filesystems, liveness, operations
 from worker.errors import NothingThere, RegistryUnavailable, RejectedLocation, UnsafeHome, WorkerError
@@ -95,7 +96,11 @@ class Embedded:
         for own in (self.settings.database_folder, self.settings.store_folder):
             if own is not None and Path(os.path.realpath(own)).is_relative_to(os.path.realpath(location.path)):
                 raise RejectedLocation(f"{readable(location.path)} holds modelport's own files in {own}; name the run's folder")
-        return open_location(location)
+        return open_location(location, self._look)
+
+    def _look(self, tree: FileTree) -> Scan:
+        """Scan a lone file on its own: which team it is of is not known here, so it shares the inspection with none."""
+        return self.inspector.inspect(tree, None, tuple(tree.files()), f"a lone file, {secrets.token_hex(4)}")
 
     def _quiet_seconds(self, location: Location) -> float:
         if self.settings.settle_seconds is not None:
@@ -178,8 +183,8 @@ def _inspector(role: str, settings: Settings) -> Inspector:
 
 
 @contextmanager
-def open_location(location: Location) -> Iterator[FileTree]:
-    """Open the files at *location*.
+def open_location(location: Location, look: Callable[[FileTree], Scan] = scan) -> Iterator[FileTree]:
+    """Open the files at *location*; *look* scans a lone file, as in `open_path`.
 
     Where it has a root, they are opened from there without following a link, so that nothing outside is even listed,
     whatever is swapped for a link meanwhile.
@@ -192,10 +197,10 @@ def open_location(location: Location) -> Iterator[FileTree]:
     if not os.path.lexists(location.path):
         raise NothingThere(f"{readable(location.path)}: there is nothing at this path")
     if location.root is None:
-        opened = open_path(location.path)
+        opened = open_path(location.path, look=look)
     else:
         root = os.path.realpath(location.root)
-        opened = open_path(_without_links(location, root), beneath=root)
+        opened = open_path(_without_links(location, root), beneath=root, look=look)
     with opened as tree:
         yield tree
 

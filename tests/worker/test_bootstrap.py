@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 from uuid import uuid4
 
 import pytest
 
 from detectors.errors import TreeChanged, Unreadable
+from detectors.facts import ModelType
 from detectors.open import open_path
-from detectors.tree import FileTree
+from detectors.tree import FileEntry, FileTree
 from tests.builders import onnx
 from tests.contracts.registry import event
 from tests.servers.postgresql import PostgresServer
 from worker import bootstrap, filesystems
 from worker.bootstrap import embedded, examine, migrate_database, open_location
-from worker.errors import RejectedLocation, UnsafeHome
+from worker.errors import InspectorLost, RejectedLocation, UnsafeHome
 from worker.ingest import ingest
+from worker.inspector.in_process import InProcessInspector
 from worker.lifecycle import LEASE_SECONDS
 from worker.records import IngestionState, Location, StoreMode, VersionQuery
 
@@ -104,6 +108,21 @@ def root(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("name", "files"), [("m", ["model.onnx"]), ("m/model.onnx", ["model.onnx"]), ("", ["m/model.onnx"])])
 def test_a_location_inside_its_root_is_opened(root: Path, name: str, files: list[str]) -> None:
     assert listed(Location("file:///", str(root / name), StoreMode.COPY, str(root))) == files
+
+
+def test_a_lone_file_is_looked_at_by_the_inspector_and_nowhere_else(tmp_path: Path) -> None:
+    """A stranger's file is not parsed in the worker's own process, not even to tell whether it is a whole model."""
+
+    class Refusing(InProcessInspector):
+        def inspect(self, tree: FileTree, declared_type: ModelType | None, entries: Sequence[FileEntry], team: str) -> NoReturn:
+            raise InspectorLost("crashed", ", ".join(entry.path for entry in entries))
+
+    (tmp_path / "model.onnx").write_bytes(onnx.model())
+    location = Location("file:///", str(tmp_path / "model.onnx"), StoreMode.COPY)
+    with embedded({"MODELPORT_HOME": str(tmp_path / "home")}, tmp_path, role="worker") as service:
+        strict = replace(service, inspector=Refusing())
+        with pytest.raises(InspectorLost, match=r"model\.onnx"), strict.open_location(location):
+            pass
 
 
 def test_a_link_inside_the_root_is_followed_and_one_that_leads_out_is_not(root: Path) -> None:
