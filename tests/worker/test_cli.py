@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -186,6 +187,16 @@ def test_commands_that_change_something_answer_a_program_in_json(
     assert downloaded["folder"] == str(tmp_path / "out")
     assert [file["path"] for file in downloaded["files"]] == ["model.onnx"]
     assert json_of(capsys, "models", "delete", "other", "--yes")["deleted"]["id"] == version["id"]
+
+
+def test_an_unchanged_ingest_says_that_the_figures_are_those_of_the_registration(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = text_of(capsys, "ingest", model, "--name", "net")
+    again = text_of(capsys, "ingest", model, "--name", "net")
+    assert "when it was registered" not in first
+    assert re.search(r"^read .* of 1 file in .* when it was registered$", again, re.MULTILINE)
+    assert "none was read" in again.splitlines()[-1]
 
 
 def test_a_database_that_does_not_answer_names_the_command_that_looks_closer(

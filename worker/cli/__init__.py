@@ -146,7 +146,7 @@ def ingest(
 
     def show(console: Console) -> None:
         if report["models"]:
-            terminal().show_report(console, report)
+            terminal().show_report(console, report, is_earlier=report["ingestion"]["reason"] == "same-listing")
             console.print()
         terminal().show_outcome(console, report["ingestion"], report["version"])
 
@@ -215,7 +215,7 @@ def models_show(model: str, project: str | None, format: str, output: Path | Non
     def show(console: Console) -> None:
         terminal().show_version(console, report["version"])
         console.print()
-        terminal().show_report(console, report)
+        terminal().show_report(console, report, is_earlier=True)
         console.print()
         terminal().show_files(console, files)
 
