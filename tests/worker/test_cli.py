@@ -208,6 +208,16 @@ def test_a_database_that_does_not_answer_names_the_command_that_looks_closer(
     assert capsys.readouterr().err.endswith("; `modelport doctor` looks closer\n")
 
 
+UNTIL_STOPPED = {"api", "run", "up", "watch", "worker"}
+"""Commands that are processes, and give no answer of their own."""
+
+
+def test_every_command_that_answers_answers_programs_too() -> None:
+    flat = [one for name, command in app.commands.items() for one in getattr(command, "commands", {name: command}).values()]
+    without = {one.name for one in flat if "format" not in {parameter.name for parameter in one.params}}
+    assert without <= UNTIL_STOPPED
+
+
 ROOM = 62
 """Columns that a line of `modelport --help` has for what a command does, at 80 columns."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.common import EXPERIMENT, FORMAT, OUTPUT, answer, complain, say, terminal, write
+from worker.cli.common import EXPERIMENT, FORMAT, OUTPUT, answer, complain, terminal, write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,7 +50,8 @@ def worker(concurrency: int, log_level: str) -> None:
 
 @click.command(short_help="Free what dead workers left, ring for what waits.", epilog="Example: modelport sweep")
 @click.option("--every", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Sweep again and again, until stopped.")
-def sweep(every: float | None) -> None:
+@FORMAT
+def sweep(every: float | None, format: str) -> None:
     """Free what dead workers left behind, once, and ring for what waits. Workers do this by themselves."""
     from worker.bootstrap import embedded
     from worker.loop import doorbell
@@ -63,7 +64,7 @@ def sweep(every: float | None) -> None:
             time.sleep(every)
         freed = runner.sweep()
         queue = service.registry.queue(service.clock.now())
-    say(f"{freed} freed; {queue.due} may be worked on now")
+    answer({"freed": freed, "due": queue.due}, format, f"{freed} freed; {queue.due} may be worked on now")
 
 
 def _sweep_once(runner: Runner) -> None:
