@@ -39,9 +39,10 @@ from detectors.facts import (
     Signature,
     State,
 )
-from detectors.onnx_inventory import Inventory, Operator, Role, contradictions, elements_of, functions_of, take_inventory
+from detectors.onnx_inventory import Inventory, Operator, Role, elements_of, functions_of, take_inventory
 from detectors.onnx_structure import FIRST_IR_WITH_OPSETS, MAX_IR_VERSION, is_op_type, read_structure
 from detectors.onnx_types import dtype_name, rank_of, tensor_spec
+from detectors.onnx_values import VALUE_FIELDS, wrong_values
 from detectors.protos import onnx_pb2
 from detectors.tree import FileEntry
 from detectors.weights import ort
@@ -80,7 +81,7 @@ FRAMEWORKS = {
 CONVERTED_FROM = {"tf2onnx": "tensorflow", "keras2onnx": "keras", "skl2onnx": "scikit-learn"}
 """Producers (in lower case) that name a framework: with its version, or as a converter whose version is not the framework's."""
 
-LAYOUT = layout_of(onnx_pb2.ModelProto.DESCRIPTOR, frozenset({"TensorProto.raw_data", "TensorProto.string_data"}))
+LAYOUT = layout_of(onnx_pb2.ModelProto.DESCRIPTOR, frozenset(f"TensorProto.{name}" for name in VALUE_FIELDS.values()))
 
 SINGULAR_FIELDS = {
     1: "ir_version",
@@ -139,10 +140,11 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
     if len(inventory.operators) > MAX_OPERATOR_TYPES:
         raise ModelLimit(entry.path, None, "MAX_OPERATOR_TYPES", f"more than {MAX_OPERATOR_TYPES} types of operators")
     external = onnx_external.examine(contents, entry.path, inventory.tensors)
-    corrupt = [*_wrong_structure(entry.path, model, inventory), *_wrong_tensors(entry.path, inventory), *external.contradictory]
+    wrong = _wrong_tensors(entry.path, inventory, found.is_whole)
+    corrupt = [*_wrong_structure(entry.path, model, inventory), *wrong[State.CORRUPT], *external.contradictory]
     return Extraction(
         facts=_facts(model, inventory, external, entry.size + sum(external.files.values())),
-        completeness=_completeness(corrupt, external.missing),
+        completeness=_completeness(corrupt, [*wrong[State.INCOMPLETE], *external.missing]),
         findings=(*_findings(entry, found, inventory), *external.findings),
     )
 
@@ -218,9 +220,17 @@ def _wrong_structure(path: str, model: onnx_pb2.ModelProto, inventory: Inventory
         yield Problem(path, f"expected a printable op_type on every node, found {unnamed} without")
 
 
-def _wrong_tensors(path: str, inventory: Inventory) -> Iterator[Problem]:
-    for held, reason in islice(contradictions(inventory.tensors), MAX_PROBLEMS):
-        yield Problem(path, f"{held.place}: {reason}")
+def _wrong_tensors(path: str, inventory: Inventory, is_whole: bool) -> dict[State, list[Problem]]:
+    """Return the problems of tensors whose values stand in the model file, by what they make of the model.
+
+    Where the skeleton *is_whole*, sizes are no sizes of what was left out.
+    """
+    problems: dict[State, list[Problem]] = {State.CORRUPT: [], State.INCOMPLETE: []}
+    for held in inventory.tensors:
+        wrong = wrong_values(held.tensor, is_whole)
+        if wrong is not None and len(problems[wrong.state]) < MAX_PROBLEMS:
+            problems[wrong.state].append(Problem(path, f"{held.place}: {wrong.reason}"))
+    return problems
 
 
 def _findings(entry: FileEntry, found: Skeleton, inventory: Inventory) -> Iterator[Finding]:

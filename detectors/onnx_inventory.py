@@ -11,14 +11,13 @@ Law (a test has its name): nothing that onnx's own reader would see is overlooke
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from detectors.bounds import MAX_RANK
 from detectors.errors import ModelLimit
-from detectors.onnx_types import dtype_name, raw_bytes_of
 from detectors.protos import onnx_pb2
 from detectors.wire import text
 
@@ -164,11 +163,16 @@ def functions_of(model: onnx_pb2.ModelProto) -> set[Operator]:
 
 
 def elements_of(tensor: onnx_pb2.TensorProto) -> int | None:
+    """Return how many elements *tensor* has, None where its dimensions make no sense."""
+    return elements_in(tensor.dims)
+
+
+def elements_in(sizes: Sequence[int]) -> int | None:
     """Return the product of the dimensions, None where one is negative, there are more than `MAX_RANK`, or the product is
     beyond `MAX_ELEMENTS`."""
-    if len(tensor.dims) > MAX_RANK:
+    dims = sizes[: MAX_RANK + 1]
+    if len(dims) > MAX_RANK:
         return None
-    dims = list(tensor.dims)
     if 0 in dims:
         return 0
     product = 1
@@ -177,36 +181,6 @@ def elements_of(tensor: onnx_pb2.TensorProto) -> int | None:
         if not 0 < product <= MAX_ELEMENTS:
             return None
     return product
-
-
-def raw_bytes_in(tensor: onnx_pb2.TensorProto) -> int | None:
-    """Return the size of the tensor's raw data in the model file, None where it has none."""
-    if tensor.HasField("raw_data_size"):
-        return tensor.raw_data_size
-    return len(tensor.raw_data) if tensor.HasField("raw_data") else None
-
-
-def contradictions(tensors: Iterable[Held]) -> Iterator[tuple[Held, str]]:
-    """Yield the tensors whose dimensions, type and raw data cannot all be true, each with the reason."""
-    for held in tensors:
-        reason = _contradiction(held.tensor)
-        if reason:
-            yield held, reason
-
-
-def _contradiction(tensor: onnx_pb2.TensorProto) -> str | None:
-    elements = elements_of(tensor)
-    if elements is None:
-        return f"expected dimensions of a tensor, found {list(tensor.dims[:8])}"
-    raw = raw_bytes_in(tensor)
-    if raw is None or tensor.data_location == EXTERNAL:
-        return None
-    if tensor.HasField("raw_data") and tensor.HasField("raw_data_size"):
-        return "raw data stands there twice"
-    expected = raw_bytes_of(tensor.data_type, elements)
-    if expected is None or raw == expected:
-        return None
-    return f"{list(tensor.dims[:8])} of {dtype_name(tensor.data_type)} take {expected} bytes, its raw data has {raw}"
 
 
 def _function_body(function: onnx_pb2.FunctionProto, path: str, tensors: list[Held]) -> Scope:

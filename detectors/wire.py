@@ -80,6 +80,10 @@ second byte, it becomes 50 MB; and parsing it takes a tenth of the time of a wal
 SMALL_MESSAGE_BYTES = 512
 """A message up to this size is copied whole: it can hold no large leaf."""
 
+SIZE_MARK = b"\xea\x30"
+"""How the keys of fields from 100,000 to 100,015 end. A small message that holds it may pretend to have had large leaves, so it
+is walked too, and loses what is no field of its format."""
+
 FIRST_WINDOW_BYTES = 16 << 10
 JUMP_WINDOW_BYTES = 4 << 10
 LAST_WINDOW_BYTES = 1 << 20
@@ -179,12 +183,17 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
-    """A message without its weights. *counts* tells how often each field number stood at the top level."""
+    """A message without its weights. *counts* tells how often each field number stood at the top level.
+
+    is_whole tells that nothing was left out. Then a size of a left-out field, if there is any, was written by the file, which
+    is not to be believed.
+    """
 
     data: bytes
     counts: Mapping[int, int]
     path: str
     start: int
+    is_whole: bool = False
 
 
 def layout_of(descriptor: AnyDescriptor, weights: frozenset[str] = frozenset()) -> Layout:
@@ -305,7 +314,7 @@ def _whole(window: Window, layout: Layout, start: int, stop: int) -> Skeleton | 
     except DecodeError:
         return None
     counts = Counter(found.number for found in hop(window, start, stop))
-    return Skeleton(data, counts, window.path, start)
+    return Skeleton(data, counts, window.path, start, is_whole=True)
 
 
 M = TypeVar("M", bound=Message)
@@ -414,7 +423,7 @@ class _Walk:
         window, rules, out = self._window, layout.rules, bytearray()
         if depth > MAX_DEPTH:
             raise ModelLimit(window.path, start, "MAX_DEPTH", f"messages nest deeper than {MAX_DEPTH}")
-        position, copied = start, 0
+        position, copied, searched, is_marked = start, 0, b"", False
         while position < stop:
             index = window.at(position, SMALL_MESSAGE_BYTES + 24)
             buffer, base = window.buffer, window.base
@@ -448,12 +457,17 @@ class _Walk:
                 if length > SMALL_MESSAGE_BYTES or end > end_of_buffer:
                     break
                 rule = rules.get(key >> 3)
-                self._fields += 1
                 if rule is not None:
                     chunk = buffer[index:end]
+                    if rule.layout is not None:
+                        if buffer is not searched:
+                            searched, is_marked = buffer, SIZE_MARK in buffer
+                        if is_marked and SIZE_MARK in chunk:
+                            break
+                        if rule.layout.near:
+                            self._inside += rule.layout.messages_in(chunk)
                     out += chunk
-                    if rule.layout is not None and rule.layout.near:
-                        self._inside += rule.layout.messages_in(chunk)
+                self._fields += 1
                 if counts is not None:
                     counts[key >> 3] = counts.get(key >> 3, 0) + 1
                 index = end

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64\x65tectors/protos/onnx.proto\x12\x0emodelport.onnx\"4\n\x16StringStringEntryProto\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\"5\n\x12OperatorSetIdProto\x12\x0e\n\x06\x64omain\x18\x01 \x01(\x0c\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\xfb\x01\n\x0bTensorProto\x12\x0c\n\x04\x64ims\x18\x01 \x03(\x03\x12\x11\n\tdata_type\x18\x02 \x01(\x05\x12\x13\n\x0bstring_data\x18\x06 \x03(\x0c\x12\x0c\n\x04name\x18\x08 \x01(\x0c\x12\x15\n\x08raw_data\x18\t \x01(\x0cH\x00\x88\x01\x01\x12=\n\rexternal_data\x18\r \x03(\x0b\x32&.modelport.onnx.StringStringEntryProto\x12\x15\n\rdata_location\x18\x0e \x01(\x05\x12\x1c\n\rraw_data_size\x18\xa9\x8d\x06 \x01(\x04H\x01\x88\x01\x01\x42\x0b\n\t_raw_dataB\x10\n\x0e_raw_data_size\"|\n\x11SparseTensorProto\x12+\n\x06values\x18\x01 \x01(\x0b\x32\x1b.modelport.onnx.TensorProto\x12,\n\x07indices\x18\x02 \x01(\x0b\x32\x1b.modelport.onnx.TensorProto\x12\x0c\n\x04\x64ims\x18\x03 \x03(\x03\"\x8b\x01\n\x10TensorShapeProto\x12\x37\n\x03\x64im\x18\x01 \x03(\x0b\x32*.modelport.onnx.TensorShapeProto.Dimension\x1a>\n\tDimension\x12\x13\n\tdim_value\x18\x01 \x01(\x03H\x00\x12\x13\n\tdim_param\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05value\"\xfa\x04\n\tTypeProto\x12\x37\n\x0btensor_type\x18\x01 \x01(\x0b\x32 .modelport.onnx.TypeProto.TensorH\x00\x12;\n\rsequence_type\x18\x04 \x01(\x0b\x32\".modelport.onnx.TypeProto.SequenceH\x00\x12\x31\n\x08map_type\x18\x05 \x01(\x0b\x32\x1d.modelport.onnx.TypeProto.MapH\x00\x12\x37\n\x0bopaque_type\x18\x07 \x01(\x0b\x32 .modelport.onnx.TypeProto.OpaqueH\x00\x12>\n\x12sparse_tensor_type\x18\x08 \x01(\x0b\x32 .modelport.onnx.TypeProto.TensorH\x00\x12;\n\roptional_type\x18\t \x01(\x0b\x32\".modelport.onnx.TypeProto.SequenceH\x00\x1a[\n\x06Tensor\x12\x11\n\telem_type\x18\x01 \x01(\x05\x12\x34\n\x05shape\x18\x02 \x01(\x0b\x32 .modelport.onnx.TensorShapeProtoH\x00\x88\x01\x01\x42\x08\n\x06_shape\x1a\x38\n\x08Sequence\x12,\n\telem_type\x18\x01 \x01(\x0b\x32\x19.modelport.onnx.TypeProto\x1a\x46\n\x03Map\x12\x10\n\x08key_type\x18\x01 \x01(\x05\x12-\n\nvalue_type\x18\x02 \x01(\x0b\x32\x19.modelport.onnx.TypeProto\x1a&\n\x06Opaque\x12\x0e\n\x06\x64omain\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\x0c\x42\x07\n\x05value\"G\n\x0eValueInfoProto\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12\'\n\x04type\x18\x02 \x01(\x0b\x32\x19.modelport.onnx.TypeProto\"\xdb\x02\n\x0e\x41ttributeProto\x12+\n\x01t\x18\x05 \x01(\x0b\x32\x1b.modelport.onnx.TensorProtoH\x00\x88\x01\x01\x12*\n\x01g\x18\x06 \x01(\x0b\x32\x1a.modelport.onnx.GraphProtoH\x01\x88\x01\x01\x12,\n\x07tensors\x18\n \x03(\x0b\x32\x1b.modelport.onnx.TensorProto\x12*\n\x06graphs\x18\x0b \x03(\x0b\x32\x1a.modelport.onnx.GraphProto\x12=\n\rsparse_tensor\x18\x16 \x01(\x0b\x32!.modelport.onnx.SparseTensorProtoH\x02\x88\x01\x01\x12\x39\n\x0esparse_tensors\x18\x17 \x03(\x0b\x32!.modelport.onnx.SparseTensorProtoB\x04\n\x02_tB\x04\n\x02_gB\x10\n\x0e_sparse_tensor\"\x8c\x01\n\tNodeProto\x12\r\n\x05input\x18\x01 \x03(\x0c\x12\x0e\n\x06output\x18\x02 \x03(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\x0c\x12\x0f\n\x07op_type\x18\x04 \x01(\x0c\x12\x31\n\tattribute\x18\x05 \x03(\x0b\x32\x1e.modelport.onnx.AttributeProto\x12\x0e\n\x06\x64omain\x18\x07 \x01(\x0c\"-\n\x16QuantizationAnnotation\x12\x13\n\x0btensor_name\x18\x01 \x01(\x0c\"\x9c\x03\n\nGraphProto\x12\'\n\x04node\x18\x01 \x03(\x0b\x32\x19.modelport.onnx.NodeProto\x12\x0c\n\x04name\x18\x02 \x01(\x0c\x12\x30\n\x0binitializer\x18\x05 \x03(\x0b\x32\x1b.modelport.onnx.TensorProto\x12-\n\x05input\x18\x0b \x03(\x0b\x32\x1e.modelport.onnx.ValueInfoProto\x12.\n\x06output\x18\x0c \x03(\x0b\x32\x1e.modelport.onnx.ValueInfoProto\x12G\n\x17quantization_annotation\x18\x0e \x03(\x0b\x32&.modelport.onnx.QuantizationAnnotation\x12=\n\x12sparse_initializer\x18\x0f \x03(\x0b\x32!.modelport.onnx.SparseTensorProto\x12>\n\x0emetadata_props\x18\x10 \x03(\x0b\x32&.modelport.onnx.StringStringEntryProto\"\xc9\x01\n\rFunctionProto\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12\'\n\x04node\x18\x07 \x03(\x0b\x32\x19.modelport.onnx.NodeProto\x12\x38\n\x0copset_import\x18\t \x03(\x0b\x32\".modelport.onnx.OperatorSetIdProto\x12\x0e\n\x06\x64omain\x18\n \x01(\x0c\x12\x37\n\x0f\x61ttribute_proto\x18\x0b \x03(\x0b\x32\x1e.modelport.onnx.AttributeProto\"\xa1\x01\n\x11TrainingInfoProto\x12\x37\n\x0einitialization\x18\x01 \x01(\x0b\x32\x1a.modelport.onnx.GraphProtoH\x00\x88\x01\x01\x12\x32\n\talgorithm\x18\x02 \x01(\x0b\x32\x1a.modelport.onnx.GraphProtoH\x01\x88\x01\x01\x42\x11\n\x0f_initializationB\x0c\n\n_algorithm\"\x98\x03\n\nModelProto\x12\x12\n\nir_version\x18\x01 \x01(\x03\x12\x15\n\rproducer_name\x18\x02 \x01(\x0c\x12\x18\n\x10producer_version\x18\x03 \x01(\x0c\x12\x0e\n\x06\x64omain\x18\x04 \x01(\x0c\x12\x15\n\rmodel_version\x18\x05 \x01(\x03\x12.\n\x05graph\x18\x07 \x01(\x0b\x32\x1a.modelport.onnx.GraphProtoH\x00\x88\x01\x01\x12\x38\n\x0copset_import\x18\x08 \x03(\x0b\x32\".modelport.onnx.OperatorSetIdProto\x12>\n\x0emetadata_props\x18\x0e \x03(\x0b\x32&.modelport.onnx.StringStringEntryProto\x12\x38\n\rtraining_info\x18\x14 \x03(\x0b\x32!.modelport.onnx.TrainingInfoProto\x12\x30\n\tfunctions\x18\x19 \x03(\x0b\x32\x1d.modelport.onnx.FunctionProtoB\x08\n\x06_graphb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64\x65tectors/protos/onnx.proto\x12\x0emodelport.onnx\"4\n\x16StringStringEntryProto\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\"5\n\x12OperatorSetIdProto\x12\x0e\n\x06\x64omain\x18\x01 \x01(\x0c\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\x86\x04\n\x0bTensorProto\x12\x0c\n\x04\x64ims\x18\x01 \x03(\x03\x12\x11\n\tdata_type\x18\x02 \x01(\x05\x12\x12\n\nfloat_data\x18\x04 \x03(\x02\x12\x12\n\nint32_data\x18\x05 \x03(\x05\x12\x13\n\x0bstring_data\x18\x06 \x03(\x0c\x12\x12\n\nint64_data\x18\x07 \x03(\x03\x12\x0c\n\x04name\x18\x08 \x01(\x0c\x12\x15\n\x08raw_data\x18\t \x01(\x0cH\x00\x88\x01\x01\x12\x13\n\x0b\x64ouble_data\x18\n \x03(\x01\x12\x13\n\x0buint64_data\x18\x0b \x03(\x04\x12=\n\rexternal_data\x18\r \x03(\x0b\x32&.modelport.onnx.StringStringEntryProto\x12\x15\n\rdata_location\x18\x0e \x01(\x05\x12\x19\n\x0f\x66loat_data_size\x18\xa4\x8d\x06 \x03(\x04\x12\x19\n\x0fint32_data_size\x18\xa5\x8d\x06 \x03(\x04\x12\x1a\n\x10string_data_size\x18\xa6\x8d\x06 \x03(\x04\x12\x19\n\x0fint64_data_size\x18\xa7\x8d\x06 \x03(\x04\x12\x1c\n\rraw_data_size\x18\xa9\x8d\x06 \x01(\x04H\x01\x88\x01\x01\x12\x1a\n\x10\x64ouble_data_size\x18\xaa\x8d\x06 \x03(\x04\x12\x1a\n\x10uint64_data_size\x18\xab\x8d\x06 \x03(\x04\x42\x0b\n\t_raw_dataB\x10\n\x0e_raw_data_size\"|\n\x11SparseTensorProto\x12+\n\x06values\x18\x01 \x01(\x0b\x32\x1b.modelport.onnx.TensorProto\x12,\n\x07indices\x18\x02 \x01(\x0b\x32\x1b.modelport.onnx.TensorProto\x12\x0c\n\x04\x64ims\x18\x03 \x03(\x03\"\x8b\x01\n\x10TensorShapeProto\x12\x37\n\x03\x64im\x18\x01 \x03(\x0b\x32*.modelport.onnx.TensorShapeProto.Dimension\x1a>\n\tDimension\x12\x13\n\tdim_value\x18\x01 \x01(\x03H\x00\x12\x13\n\tdim_param\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05value\"\xfa\x04\n\tTypeProto\x12\x37\n\x0btensor_type\x18\x01 \x01(\x0b\x32 .modelport.onnx.TypeProto.TensorH\x00\x12;\n\rsequence_type\x18\x04 \x01(\x0b\x32\".modelport.onnx.TypeProto.SequenceH\x00\x12\x31\n\x08map_type\x18\x05 \x01(\x0b\x32\x1d.modelport.onnx.TypeProto.MapH\x00\x12\x37\n\x0bopaque_type\x18\x07 \x01(\x0b\x32 .modelport.onnx.TypeProto.OpaqueH\x00\x12>\n\x12sparse_tensor_type\x18\x08 \x01(\x0b\x32 .modelport.onnx.TypeProto.TensorH\x00\x12;\n\roptional_type\x18\t \x01(\x0b\x32\".modelport.onnx.TypeProto.SequenceH\x00\x1a[\n\x06Tensor\x12\x11\n\telem_type\x18\x01 \x01(\x05\x12\x34\n\x05shape\x18\x02 \x01(\x0b\x32 .modelport.onnx.TensorShapeProtoH\x00\x88\x01\x01\x42\x08\n\x06_shape\x1a\x38\n\x08Sequence\x12,\n\telem_type\x18\x01 \x01(\x0b\x32\x19.modelport.onnx.TypeProto\x1a\x46\n\x03Map\x12\x10\n\x08key_type\x18\x01 \x01(\x05\x12-\n\nvalue_type\x18\x02 \x01(\x0b\x32\x19.modelport.onnx.TypeProto\x1a&\n\x06Opaque\x12\x0e\n\x06\x64omain\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\x0c\x42\x07\n\x05value\"G\n\x0eValueInfoProto\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12\'\n\x04type\x18\x02 \x01(\x0b\x32\x19.modelport.onnx.TypeProto\"\xdb\x02\n\x0e\x41ttributeProto\x12+\n\x01t\x18\x05 \x01(\x0b\x32\x1b.modelport.onnx.TensorProtoH\x00\x88\x01\x01\x12*\n\x01g\x18\x06 \x01(\x0b\x32\x1a.modelport.onnx.GraphProtoH\x01\x88\x01\x01\x12,\n\x07tensors\x18\n \x03(\x0b\x32\x1b.modelport.onnx.TensorProto\x12*\n\x06graphs\x18\x0b \x03(\x0b\x32\x1a.modelport.onnx.GraphProto\x12=\n\rsparse_tensor\x18\x16 \x01(\x0b\x32!.modelport.onnx.SparseTensorProtoH\x02\x88\x01\x01\x12\x39\n\x0esparse_tensors\x18\x17 \x03(\x0b\x32!.modelport.onnx.SparseTensorProtoB\x04\n\x02_tB\x04\n\x02_gB\x10\n\x0e_sparse_tensor\"\x8c\x01\n\tNodeProto\x12\r\n\x05input\x18\x01 \x03(\x0c\x12\x0e\n\x06output\x18\x02 \x03(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\x0c\x12\x0f\n\x07op_type\x18\x04 \x01(\x0c\x12\x31\n\tattribute\x18\x05 \x03(\x0b\x32\x1e.modelport.onnx.AttributeProto\x12\x0e\n\x06\x64omain\x18\x07 \x01(\x0c\"-\n\x16QuantizationAnnotation\x12\x13\n\x0btensor_name\x18\x01 \x01(\x0c\"\x9c\x03\n\nGraphProto\x12\'\n\x04node\x18\x01 \x03(\x0b\x32\x19.modelport.onnx.NodeProto\x12\x0c\n\x04name\x18\x02 \x01(\x0c\x12\x30\n\x0binitializer\x18\x05 \x03(\x0b\x32\x1b.modelport.onnx.TensorProto\x12-\n\x05input\x18\x0b \x03(\x0b\x32\x1e.modelport.onnx.ValueInfoProto\x12.\n\x06output\x18\x0c \x03(\x0b\x32\x1e.modelport.onnx.ValueInfoProto\x12G\n\x17quantization_annotation\x18\x0e \x03(\x0b\x32&.modelport.onnx.QuantizationAnnotation\x12=\n\x12sparse_initializer\x18\x0f \x03(\x0b\x32!.modelport.onnx.SparseTensorProto\x12>\n\x0emetadata_props\x18\x10 \x03(\x0b\x32&.modelport.onnx.StringStringEntryProto\"\xc9\x01\n\rFunctionProto\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12\'\n\x04node\x18\x07 \x03(\x0b\x32\x19.modelport.onnx.NodeProto\x12\x38\n\x0copset_import\x18\t \x03(\x0b\x32\".modelport.onnx.OperatorSetIdProto\x12\x0e\n\x06\x64omain\x18\n \x01(\x0c\x12\x37\n\x0f\x61ttribute_proto\x18\x0b \x03(\x0b\x32\x1e.modelport.onnx.AttributeProto\"\xa1\x01\n\x11TrainingInfoProto\x12\x37\n\x0einitialization\x18\x01 \x01(\x0b\x32\x1a.modelport.onnx.GraphProtoH\x00\x88\x01\x01\x12\x32\n\talgorithm\x18\x02 \x01(\x0b\x32\x1a.modelport.onnx.GraphProtoH\x01\x88\x01\x01\x42\x11\n\x0f_initializationB\x0c\n\n_algorithm\"\x98\x03\n\nModelProto\x12\x12\n\nir_version\x18\x01 \x01(\x03\x12\x15\n\rproducer_name\x18\x02 \x01(\x0c\x12\x18\n\x10producer_version\x18\x03 \x01(\x0c\x12\x0e\n\x06\x64omain\x18\x04 \x01(\x0c\x12\x15\n\rmodel_version\x18\x05 \x01(\x03\x12.\n\x05graph\x18\x07 \x01(\x0b\x32\x1a.modelport.onnx.GraphProtoH\x00\x88\x01\x01\x12\x38\n\x0copset_import\x18\x08 \x03(\x0b\x32\".modelport.onnx.OperatorSetIdProto\x12>\n\x0emetadata_props\x18\x0e \x03(\x0b\x32&.modelport.onnx.StringStringEntryProto\x12\x38\n\rtraining_info\x18\x14 \x03(\x0b\x32!.modelport.onnx.TrainingInfoProto\x12\x30\n\tfunctions\x18\x19 \x03(\x0b\x32\x1d.modelport.onnx.FunctionProtoB\x08\n\x06_graphb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,37 +36,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPERATORSETIDPROTO']._serialized_start=101
   _globals['_OPERATORSETIDPROTO']._serialized_end=154
   _globals['_TENSORPROTO']._serialized_start=157
-  _globals['_TENSORPROTO']._serialized_end=408
-  _globals['_SPARSETENSORPROTO']._serialized_start=410
-  _globals['_SPARSETENSORPROTO']._serialized_end=534
-  _globals['_TENSORSHAPEPROTO']._serialized_start=537
-  _globals['_TENSORSHAPEPROTO']._serialized_end=676
-  _globals['_TENSORSHAPEPROTO_DIMENSION']._serialized_start=614
-  _globals['_TENSORSHAPEPROTO_DIMENSION']._serialized_end=676
-  _globals['_TYPEPROTO']._serialized_start=679
-  _globals['_TYPEPROTO']._serialized_end=1313
-  _globals['_TYPEPROTO_TENSOR']._serialized_start=1043
-  _globals['_TYPEPROTO_TENSOR']._serialized_end=1134
-  _globals['_TYPEPROTO_SEQUENCE']._serialized_start=1136
-  _globals['_TYPEPROTO_SEQUENCE']._serialized_end=1192
-  _globals['_TYPEPROTO_MAP']._serialized_start=1194
-  _globals['_TYPEPROTO_MAP']._serialized_end=1264
-  _globals['_TYPEPROTO_OPAQUE']._serialized_start=1266
-  _globals['_TYPEPROTO_OPAQUE']._serialized_end=1304
-  _globals['_VALUEINFOPROTO']._serialized_start=1315
-  _globals['_VALUEINFOPROTO']._serialized_end=1386
-  _globals['_ATTRIBUTEPROTO']._serialized_start=1389
-  _globals['_ATTRIBUTEPROTO']._serialized_end=1736
-  _globals['_NODEPROTO']._serialized_start=1739
-  _globals['_NODEPROTO']._serialized_end=1879
-  _globals['_QUANTIZATIONANNOTATION']._serialized_start=1881
-  _globals['_QUANTIZATIONANNOTATION']._serialized_end=1926
-  _globals['_GRAPHPROTO']._serialized_start=1929
-  _globals['_GRAPHPROTO']._serialized_end=2341
-  _globals['_FUNCTIONPROTO']._serialized_start=2344
-  _globals['_FUNCTIONPROTO']._serialized_end=2545
-  _globals['_TRAININGINFOPROTO']._serialized_start=2548
-  _globals['_TRAININGINFOPROTO']._serialized_end=2709
-  _globals['_MODELPROTO']._serialized_start=2712
-  _globals['_MODELPROTO']._serialized_end=3120
+  _globals['_TENSORPROTO']._serialized_end=675
+  _globals['_SPARSETENSORPROTO']._serialized_start=677
+  _globals['_SPARSETENSORPROTO']._serialized_end=801
+  _globals['_TENSORSHAPEPROTO']._serialized_start=804
+  _globals['_TENSORSHAPEPROTO']._serialized_end=943
+  _globals['_TENSORSHAPEPROTO_DIMENSION']._serialized_start=881
+  _globals['_TENSORSHAPEPROTO_DIMENSION']._serialized_end=943
+  _globals['_TYPEPROTO']._serialized_start=946
+  _globals['_TYPEPROTO']._serialized_end=1580
+  _globals['_TYPEPROTO_TENSOR']._serialized_start=1310
+  _globals['_TYPEPROTO_TENSOR']._serialized_end=1401
+  _globals['_TYPEPROTO_SEQUENCE']._serialized_start=1403
+  _globals['_TYPEPROTO_SEQUENCE']._serialized_end=1459
+  _globals['_TYPEPROTO_MAP']._serialized_start=1461
+  _globals['_TYPEPROTO_MAP']._serialized_end=1531
+  _globals['_TYPEPROTO_OPAQUE']._serialized_start=1533
+  _globals['_TYPEPROTO_OPAQUE']._serialized_end=1571
+  _globals['_VALUEINFOPROTO']._serialized_start=1582
+  _globals['_VALUEINFOPROTO']._serialized_end=1653
+  _globals['_ATTRIBUTEPROTO']._serialized_start=1656
+  _globals['_ATTRIBUTEPROTO']._serialized_end=2003
+  _globals['_NODEPROTO']._serialized_start=2006
+  _globals['_NODEPROTO']._serialized_end=2146
+  _globals['_QUANTIZATIONANNOTATION']._serialized_start=2148
+  _globals['_QUANTIZATIONANNOTATION']._serialized_end=2193
+  _globals['_GRAPHPROTO']._serialized_start=2196
+  _globals['_GRAPHPROTO']._serialized_end=2608
+  _globals['_FUNCTIONPROTO']._serialized_start=2611
+  _globals['_FUNCTIONPROTO']._serialized_end=2812
+  _globals['_TRAININGINFOPROTO']._serialized_start=2815
+  _globals['_TRAININGINFOPROTO']._serialized_end=2976
+  _globals['_MODELPROTO']._serialized_start=2979
+  _globals['_MODELPROTO']._serialized_end=3387
 # @@protoc_insertion_point(module_scope)

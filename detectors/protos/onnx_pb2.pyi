@@ -23,24 +23,46 @@ class OperatorSetIdProto(_message.Message):
     def __init__(self, domain: _Optional[bytes] = ..., version: _Optional[int] = ...) -> None: ...
 
 class TensorProto(_message.Message):
-    __slots__ = ("dims", "data_type", "string_data", "name", "raw_data", "external_data", "data_location", "raw_data_size")
+    __slots__ = ("dims", "data_type", "float_data", "int32_data", "string_data", "int64_data", "name", "raw_data", "double_data", "uint64_data", "external_data", "data_location", "float_data_size", "int32_data_size", "string_data_size", "int64_data_size", "raw_data_size", "double_data_size", "uint64_data_size")
     DIMS_FIELD_NUMBER: _ClassVar[int]
     DATA_TYPE_FIELD_NUMBER: _ClassVar[int]
+    FLOAT_DATA_FIELD_NUMBER: _ClassVar[int]
+    INT32_DATA_FIELD_NUMBER: _ClassVar[int]
     STRING_DATA_FIELD_NUMBER: _ClassVar[int]
+    INT64_DATA_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     RAW_DATA_FIELD_NUMBER: _ClassVar[int]
+    DOUBLE_DATA_FIELD_NUMBER: _ClassVar[int]
+    UINT64_DATA_FIELD_NUMBER: _ClassVar[int]
     EXTERNAL_DATA_FIELD_NUMBER: _ClassVar[int]
     DATA_LOCATION_FIELD_NUMBER: _ClassVar[int]
+    FLOAT_DATA_SIZE_FIELD_NUMBER: _ClassVar[int]
+    INT32_DATA_SIZE_FIELD_NUMBER: _ClassVar[int]
+    STRING_DATA_SIZE_FIELD_NUMBER: _ClassVar[int]
+    INT64_DATA_SIZE_FIELD_NUMBER: _ClassVar[int]
     RAW_DATA_SIZE_FIELD_NUMBER: _ClassVar[int]
+    DOUBLE_DATA_SIZE_FIELD_NUMBER: _ClassVar[int]
+    UINT64_DATA_SIZE_FIELD_NUMBER: _ClassVar[int]
     dims: _containers.RepeatedScalarFieldContainer[int]
     data_type: int
+    float_data: _containers.RepeatedScalarFieldContainer[float]
+    int32_data: _containers.RepeatedScalarFieldContainer[int]
     string_data: _containers.RepeatedScalarFieldContainer[bytes]
+    int64_data: _containers.RepeatedScalarFieldContainer[int]
     name: bytes
     raw_data: bytes
+    double_data: _containers.RepeatedScalarFieldContainer[float]
+    uint64_data: _containers.RepeatedScalarFieldContainer[int]
     external_data: _containers.RepeatedCompositeFieldContainer[StringStringEntryProto]
     data_location: int
+    float_data_size: _containers.RepeatedScalarFieldContainer[int]
+    int32_data_size: _containers.RepeatedScalarFieldContainer[int]
+    string_data_size: _containers.RepeatedScalarFieldContainer[int]
+    int64_data_size: _containers.RepeatedScalarFieldContainer[int]
     raw_data_size: int
-    def __init__(self, dims: _Optional[_Iterable[int]] = ..., data_type: _Optional[int] = ..., string_data: _Optional[_Iterable[bytes]] = ..., name: _Optional[bytes] = ..., raw_data: _Optional[bytes] = ..., external_data: _Optional[_Iterable[_Union[StringStringEntryProto, _Mapping]]] = ..., data_location: _Optional[int] = ..., raw_data_size: _Optional[int] = ...) -> None: ...
+    double_data_size: _containers.RepeatedScalarFieldContainer[int]
+    uint64_data_size: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, dims: _Optional[_Iterable[int]] = ..., data_type: _Optional[int] = ..., float_data: _Optional[_Iterable[float]] = ..., int32_data: _Optional[_Iterable[int]] = ..., string_data: _Optional[_Iterable[bytes]] = ..., int64_data: _Optional[_Iterable[int]] = ..., name: _Optional[bytes] = ..., raw_data: _Optional[bytes] = ..., double_data: _Optional[_Iterable[float]] = ..., uint64_data: _Optional[_Iterable[int]] = ..., external_data: _Optional[_Iterable[_Union[StringStringEntryProto, _Mapping]]] = ..., data_location: _Optional[int] = ..., float_data_size: _Optional[_Iterable[int]] = ..., int32_data_size: _Optional[_Iterable[int]] = ..., string_data_size: _Optional[_Iterable[int]] = ..., int64_data_size: _Optional[_Iterable[int]] = ..., raw_data_size: _Optional[int] = ..., double_data_size: _Optional[_Iterable[int]] = ..., uint64_data_size: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class SparseTensorProto(_message.Message):
     __slots__ = ("values", "indices", "dims")

@@ -40,6 +40,12 @@ def tensor(
     return body + (field(9, raw) if raw is not None else b"") + more
 
 
+def typed_tensor(number: int, values: bytes, dims: Iterable[int] = (2, 3), dtype: int = FLOAT) -> bytes:
+    """Return a TensorProto with packed *values* in field *number*: 4 float_data, 5 int32_data, 7 int64_data, 10 double_data, 11
+    uint64_data; with one string in 6."""
+    return tensor("w", dims, dtype, None, field(number, values))
+
+
 def external_tensor(name: str = "w", dims: Iterable[int] = (2, 3), dtype: int = FLOAT, **keys: str | bytes) -> bytes:
     """Return a TensorProto whose data lies in another file: `location="w.bin", offset="0", length="24"`."""
     return tensor(name, dims, dtype, None, external(*keys.items()))
