@@ -160,11 +160,7 @@ def audit_after_next_run(home: Path, run: Path, calls: int, mode: StoreMode) -> 
         assert version == outcome.version
         assert unended(home) == [], calls
         assert {check.state for check in checks_of(borders)} == {"ok"}, calls
-        expected = {
-            str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in run.rglob("*")
-            if path.is_file()
-        }
+        expected = digests_of(run)
         assert {file.path: file.sha256 for file in borders.registry.files(version.id)} == expected
         if mode is StoreMode.COPY:
             assert kept_files(home / "store", version.id) == expected
@@ -192,8 +188,10 @@ def open_kept(borders: Borders, version: ModelVersion) -> AbstractContextManager
 def kept_files(store: Path, version_id: str) -> dict[str, str]:
     (model,) = store.glob(f"*/*/*/{version_id}/model")
     assert [path.name for path in model.parent.iterdir()] == ["model"]
-    return {
-        str(path.relative_to(model)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in model.rglob("*")
-        if path.is_file()
-    }
+    return digests_of(model)
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    """Return the SHA-256, in hex, of every file below *folder* by its path in it."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

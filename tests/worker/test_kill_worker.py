@@ -1,0 +1,136 @@
+"""A worker of the queue is killed between any two steps: the next one finishes what was accepted, exactly once."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.builders import bundle
+from tests.servers.postgresql import PostgresServer
+from tests.worker.test_ingest import clock_in_an_hour, event
+from tests.worker.test_kill import Countdown, Deadly, checks_of, digests_of, in_child, kept_files, make_example, make_onnx
+from worker.bootstrap import open_location
+from worker.ingest import Borders
+from worker.inspector.in_process import InProcessInspector
+from worker.locations import Places, resolve
+from worker.records import IngestionState, Trigger, VersionQuery
+from worker.registry.migrate import migrate
+from worker.registry.sql import SqlRegistry
+from worker.runner import Runner
+from worker.storage.local import LocalStore
+
+HALF_A_LEASE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database and a store."""
+
+    url: str
+    store: Path
+
+    @contextmanager
+    def borders(self, owner: str, later: timedelta = timedelta()) -> Iterator[Borders]:
+        """The real borders; nobody knows who is dead but by leases, and *later* is added to the clock."""
+        clock = clock_in_an_hour()
+        clock.at += later
+        registry = SqlRegistry(self.url)
+        yield Borders(
+            registry=registry,
+            store=LocalStore(self.store),
+            open_tree=open_location,
+            inspect=InProcessInspector().inspect,
+            resolve=partial(resolve, places=Places()),
+            clock=clock,
+            owner=owner,
+            is_dead=lambda owner: False,
+            quiet_seconds=lambda location: 5.0,
+            patience_seconds=60.0,
+        )
+        registry.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/modelport.db"
+        migrate(url)
+        yield Place(url, tmp_path / "store")
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = f"test_{uuid4().hex}"
+    url = server.create_database(name)
+    migrate(url)
+    yield Place(url, tmp_path / "store")
+    server.drop_database(name)
+
+
+def make_checkpoint(run: Path) -> None:
+    run.mkdir()
+    tensors = [bundle.Tensor("w", bundle.FLOAT, (64,), bytes(range(256))), bundle.Tensor("b", bundle.FLOAT, (1,), bytes(4), 1)]
+    for name, data in bundle.Bundle(tensors, 2).files("model.ckpt").items():
+        (run / name).write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        make_onnx,
+        pytest.param(make_checkpoint, marks=pytest.mark.slow),
+        pytest.param(make_example, marks=pytest.mark.slow),
+    ],
+)
+def test_wherever_a_worker_dies_the_next_one_finishes_its_work(
+    make: Callable[[Path], None], place: Place, tmp_path: Path
+) -> None:
+    for calls in itertools.count(1):
+        run = tmp_path / f"run-{calls}"
+        make(run)
+        with place.borders("sender") as borders:
+            accepted, _ = borders.registry.submit(
+                event(run, calls, experiment=f"e{calls}", trigger=Trigger.COMPLETION), borders.clock.now()
+            )
+        status = in_child(partial(work_and_die, place, calls))
+        assert status in (0, -signal.SIGKILL)
+        finish_and_audit(place, run, accepted.id)
+        if status == 0:
+            break
+    assert calls > 20
+    with place.borders("auditor") as borders:
+        assert {check.state for check in checks_of(borders)} == {"ok"}
+
+
+def work_and_die(place: Place, calls: int) -> None:
+    tick = Countdown(calls)
+    with place.borders("mortal") as borders:
+        registry, store = Deadly(borders.registry, tick), Deadly(borders.store, tick)
+        deadly: Any = replace(borders, registry=registry, store=store, step=tick, progress=tick)
+        Runner(deadly, f"mortal-{calls}").work_off(5)
+
+
+def finish_and_audit(place: Place, run: Path, ingestion_id: str) -> None:
+    """The lease holds while it lasts; after it, one version of exactly these files, by at most two attempts."""
+    with place.borders("early", HALF_A_LEASE) as borders:
+        assert Runner(borders, "early").sweep() == 0
+    with place.borders("survivor", 3 * HALF_A_LEASE) as borders:
+        runner = Runner(borders, "survivor")
+        runner.sweep()
+        runner.work_off(5)
+        ingestion = borders.registry.ingestion("default", ingestion_id)
+        assert ingestion is not None
+        assert ingestion.state is IngestionState.REGISTERED, ingestion
+        assert ingestion.attempts <= 2
+        versions = borders.registry.versions(VersionQuery(experiment=ingestion.event.experiment))
+        assert [version.id for version in versions] == [ingestion.version_id]
+        assert {file.path: file.sha256 for file in borders.registry.files(ingestion.version_id)} == digests_of(run)
+        assert kept_files(place.store, ingestion.version_id) == digests_of(run)
