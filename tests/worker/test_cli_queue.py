@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -109,6 +110,15 @@ def test_what_looks_after_teams_tokens_and_the_queue_answers_a_program_in_json(
     failed = str(json_of(capsys, "rescan", str(tmp_path / "late"), status=2)["id"])
     assert json_of(capsys, "ingestions", "retry", failed)["state"] == "received"
     assert json_of(capsys, "ingestions", "discard", failed)["state"] == "discarded"
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_served(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run(["api", "--port", str(port)]) == 2
+    said = capsys.readouterr()
+    assert said.err == f"modelport: 127.0.0.1:{port} cannot be listened at: Address already in use; choose another --port\n"
+    assert said.out == ""
 
 
 def test_a_rescan_that_fails_says_why_to_a_person(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

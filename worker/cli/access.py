@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.common import FORMAT, OUTPUT, answer, say, terminal, write
+from worker.cli.common import FORMAT, OUTPUT, answer, free_port, say, terminal, write
 
 if TYPE_CHECKING:
     from worker.records import Team, Token
@@ -21,13 +21,14 @@ TEAM = click.option("--team", default="default", show_default=True, help="The te
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Where to listen; beyond this machine tokens are asked for."
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 takes a free one.")
 def api(host: str, port: int) -> None:
     """Serve the HTTP API until stopped."""
     from worker.api.server import run_server
     from worker.bootstrap import embedded
     from worker.loop import doorbell
 
+    port = free_port(host, port)
     with embedded(os.environ, Path.cwd(), role="api") as service:
         say(f"http://{host}:{port}")
         run_server(service, doorbell(service).ring, host, port)

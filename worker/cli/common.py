@@ -182,6 +182,22 @@ def _as_text(show: Callable[[Console], None]) -> str:
     return "".join(line.rstrip() + "\n" for line in page.getvalue().splitlines())
 
 
+def free_port(host: str, port: int) -> int:
+    """Return *port*, or a free one for 0.
+
+    Raises:
+        OSError: nobody can listen there now.
+    """
+    import socket
+
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listening:
+            return int(listening.getsockname()[1])
+    except OSError as exc:
+        why = str(exc.strerror or exc).partition(" (while")[0]
+        raise OSError(f"{host}:{port} cannot be listened at: {why}; choose another --port") from exc
+
+
 @contextmanager
 def progress_bar() -> Iterator[tuple[Callable[[str], None], Callable[[int], None], Callable[[int], None]]]:
     """Give (step, expected bytes, bytes read) that draw a progress bar on stderr where that is a terminal, or do nothing."""

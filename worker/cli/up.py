@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from worker.cli.common import OK, say, tell
+from worker.cli.common import OK, free_port, say, tell
 
 if TYPE_CHECKING:
     from worker.settings import Settings
@@ -44,7 +43,7 @@ def up(host: str, port: int, concurrency: int) -> int:
     from worker.up import running
 
     settings = load(os.environ, Path.cwd())
-    port = _free_port(host, port)
+    port = free_port(host, port)
     migrate_database(os.environ, Path.cwd())
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -87,19 +86,6 @@ def _parts(settings: Settings, host: str, port: int, concurrency: int) -> list[P
 
 def _log(name: str, line: str) -> None:
     tell(f"{name:6} | {line}\n")
-
-
-def _free_port(host: str, port: int) -> int:
-    """Return *port*, or a free one for 0.
-
-    Raises:
-        OSError: nobody can listen there now.
-    """
-    try:
-        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listening:
-            return int(listening.getsockname()[1])
-    except OSError as exc:
-        raise OSError(f"{host}:{port} cannot be listened at: {exc.strerror or exc}; choose another --port") from exc
 
 
 def _answers(host: str, port: int, stop: Event) -> bool:
