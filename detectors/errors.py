@@ -38,7 +38,7 @@ class TreeUnavailable(TreeError):
 
 
 class Unreadable(TreeError):
-    """This file may not be read (permission, or not a regular file any more)."""
+    """This file may not be read (permission), is not a regular file any more, or has fewer bytes than it claims."""
 
 
 class TreeLimit(TreeError):

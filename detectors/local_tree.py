@@ -120,7 +120,7 @@ class LocalTree:
             ValueError: the range is negative or reversed, or the tree is closed.
             TreeChanged: the file is not the one that was listed, or was never listed.
             TreeUnavailable: the storage did not answer.
-            Unreadable: this file may not be read, or is no regular file any more.
+            Unreadable: this file may not be read, is no regular file any more, or has fewer bytes than it claims, as in /sys.
         """
         check_range(start, stop)
         entry = self._listed.get(path)
@@ -158,7 +158,7 @@ class LocalTree:
             raise
         self._open.keep(entry.path, descriptor)
         if len(data) < stop - start:
-            raise TreeChanged(entry.path, f"listed with {entry.size} bytes, ended at {start + len(data)} while it was read")
+            raise Unreadable(entry.path, f"claims {entry.size} bytes and ends at {start + len(data)}, though it did not change")
         return data
 
     def __enter__(self) -> Self:

@@ -141,6 +141,24 @@ def unproven(model: Any) -> bool:
     return model.extraction.facts.details.get("completeness_checked") is False or "note" in model.extraction.facts.details
 
 
+def test_a_file_that_is_shorter_than_it_claims_does_not_end_the_scan(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As files of /sys are, which claim 4,096 bytes. What cannot be read of it is told, and the others are looked at."""
+    (run / "liar.bin").write_bytes(bytes(5000))
+    whole, liar = os.pread, (run / "liar.bin").stat().st_ino
+
+    def pread(descriptor: int, count: int, start: int) -> bytes:
+        data = whole(descriptor, count, start)
+        return data[:4] if os.fstat(descriptor).st_ino == liar and not start else data if start == 0 else b""
+
+    monkeypatch.setattr(os, "pread", pread)
+    found = look(run)
+    assert [model.detection.main for model in found.models] == ["model.onnx"]
+    assert [(note.path, note.reason) for note in found.coverage.inconclusive] == [
+        ("liar.bin", "claims 5000 bytes and ends at 4, though it did not change")
+    ]
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
 def test_a_copy_that_has_no_room_is_refused_before_it_begins(run: Path, tmp_path: Path) -> None:
     sparse(run / "weights.bin", 1 << 43)
     borders = make_borders(MemoryRegistry(), LocalStore(tmp_path / "store"))

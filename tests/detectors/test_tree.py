@@ -350,14 +350,14 @@ class TestReading:
         monkeypatch.setattr(os, "pread", lambda fd, count, offset: pread(fd, min(count, 3), offset))
         assert tree.read("file", 1, 10) == b"123456789"
 
-    def test_a_file_that_ends_early_without_other_signs_is_tree_changed(
+    def test_a_file_that_ends_early_without_other_signs_is_unreadable(
         self, on_disk: Build, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tree = on_disk({"file": b"0123456789"})
         list(tree.files())
         pread = os.pread
         monkeypatch.setattr(os, "pread", lambda fd, count, offset: pread(fd, min(count, 4 - offset), offset))
-        with pytest.raises(TreeChanged, match="listed with 10 bytes, ended at 4"):
+        with pytest.raises(Unreadable, match="claims 10 bytes and ends at 4, though it did not change"):
             tree.read("file", 0, 10)
 
     def test_a_write_in_the_middle_of_a_read_is_tree_changed(
