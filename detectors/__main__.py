@@ -19,11 +19,16 @@ def main(arguments: list[str]) -> int:
     try:
         found = scan_path(arguments[0])
     except TreeError as exc:
-        print(f"detectors: {exc}", file=sys.stderr)
+        print(f"detectors: {_printable(str(exc))}", file=sys.stderr)
         return 2
     with suppress(BrokenPipeError):
         print(to_json(scan_report(found, arguments[0])), flush=True)
     return EXIT_STATUS[found.verdict]
+
+
+def _printable(text: str) -> str:
+    """Return *text* as one line, with what a terminal must not see escaped: names of files may be anything."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 if __name__ == "__main__":
