@@ -16,7 +16,8 @@ from urllib.parse import quote, unquote, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from detectors.tree import readable
-from worker.errors import BadSetting
+from worker.errors import BadSetting, RejectedEvent
+from worker.events import checked_name
 from worker.locations import FIELDS, Mount, Places
 from worker.records import StoreMode
 
@@ -50,6 +51,33 @@ class MountSetting(BaseModel):
     store: Literal["copy", "reference"] | None = None
 
 
+class WatchSetting(BaseModel):
+    """A path whose runs are reported by the watcher, and what says that one is done."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    path: str
+    project: str | None = None
+    trigger: Literal["marker", "quiet"] = "quiet"
+    quiet_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = 900
+    depth: Annotated[int, Field(ge=0, le=64)] = 0
+    marker: Annotated[str, Field(min_length=1, pattern="^[^/]+$")] | None = None
+    list_seconds: Annotated[float, Field(ge=1, le=86_400)] | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: str) -> str:
+        _check_template(path)
+        return path
+
+    @field_validator("project")
+    @classmethod
+    def _named(cls, project: str | None) -> str | None:
+        try:
+            return checked_name("project", project)
+        except RejectedEvent as exc:
+            raise ValueError(str(exc)) from exc
+
+
 class Settings(BaseModel):
     """Every setting with its default. Build it with `load`."""
 
@@ -79,6 +107,11 @@ class Settings(BaseModel):
     )
     roots: Annotated[tuple[str, ...] | None, BeforeValidator(_from_json)] = Field(
         default=None, description="JSON list of folders that models may lie in; every readable path where it is not set."
+    )
+    watch: Annotated[tuple[WatchSetting, ...] | None, BeforeValidator(_from_json)] = Field(
+        default=None,
+        description="JSON list of paths whose runs `modelport watch` reports once they are done, "
+        '`[{"path": "/storage/models/{experiment_id}", "trigger": "quiet", "quiet_seconds": 900}]`; none: it is off.',
     )
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(
         default=None, description="How long files must have rested; 5, and 60 on network file systems, where it is not set."

@@ -7,7 +7,7 @@ again, and whoever takes the reports knows what it knows.
 
 Laws (each has a test of the same name):
     what is there when a listing is made is reported, whatever was told of it;
-    at most a fifth of the time is spent looking.
+    after a look it rests four times as long as that took, a minute at most.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ LIST_SECONDS_WITHOUT_HINTS = 10.0
 """How often everything is listed where no setting says so."""
 
 REST_PER_WORK = 4.0
-"""How long it rests after a look, as a multiple of what the look took: a huge tree is listed less often."""
+MAX_REST_SECONDS = 60.0
+"""How long it rests after a look, as a multiple of what the look took, and at most: a huge tree is listed less often, and a
+machine that stood still in the middle of a look does not rest for hours."""
 
 log = structlog.get_logger("modelport.watcher")
 
@@ -108,7 +110,7 @@ class WatchedRoot:
         runs = None if hints is None or began >= self._next_listing else self._worth_a_look(hints, began)
         listed = self._see(self._every_run() if runs is None else runs)
         spent = self._outside.now() - began
-        self.rest_seconds = max(LOOK_SECONDS, REST_PER_WORK * spent)
+        self.rest_seconds = min(MAX_REST_SECONDS, max(LOOK_SECONDS, REST_PER_WORK * spent))
         if runs is None:
             self._next_listing = began + spent + max(self._list_seconds(), self.rest_seconds)
         self._report(listed, stop)
@@ -163,7 +165,7 @@ class WatchedRoot:
                 found[run.folder] = run
             elif root.leads_on(names):
                 return None
-        return [run for run in found.values() if _is_folder(run.folder) and not self._holds_ours(run.folder)]
+        return [run for _, run in sorted(found.items()) if _is_folder(run.folder) and not self._holds_ours(run.folder)]
 
     def _holds_ours(self, folder: str) -> bool:
         """Tell whether *folder* holds files of ours or lies in a folder of ours: what we write is no run, and never rests."""
@@ -264,7 +266,7 @@ class Ear:
             self._poll(_words(self._hints.exhausted), log.warning)
             return None
         if not self._hints.is_alive():
-            self._there = UNKNOWN
+            self._begin_anew(self._hints.failed)
             return None
         hints = self._hints.take()
         if hints is None:
@@ -276,6 +278,12 @@ class Ear:
         hints, self._hints = self._hints, None
         if hints is not None:
             hints.close()
+
+    def _begin_anew(self, failed: Exception | None) -> None:
+        """Listen anew at the next look: the folder is gone, or what listened has *failed*."""
+        self._there = UNKNOWN
+        if failed is not None:
+            log.warning("events were lost", root=repr(self._folder), why=repr(failed), so="everything is listed")
 
     def _begin(self, there: tuple[int, int] | None) -> None:
         """Choose how to learn of changes in the folder that is at the path now, None for no folder."""

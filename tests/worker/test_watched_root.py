@@ -369,26 +369,29 @@ def test_a_report_is_not_begun_once_it_is_to_stop(world: World) -> None:
     assert world.reported() == []
 
 
-def test_at_most_a_fifth_of_the_time_is_spent_looking(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A listing that takes 15 s is followed by 60 s of rest, although one is due every 10 s."""
+def test_after_a_look_it_rests_four_times_as_long_as_that_took_a_minute_at_most(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing that takes 10 s is followed by 40 s of rest, although one is due every 10 s; one of an hour by 60 s."""
     root = world.watch(filesystem=lambda path: "nfs4")
     run = world.make("a")
-    genuine = os.scandir
+    genuine, took = os.scandir, 10.0
 
     def slow(folder: Any) -> Any:
-        world.seconds += 15 if str(folder) == str(world.folder) else 0
+        world.seconds += took if str(folder) == str(world.folder) else 0
         return genuine(folder)
 
     monkeypatch.setattr("worker.watched_root.os.scandir", slow)
     root.look(STOP)
-    assert root.rest_seconds == 60
+    assert root.rest_seconds == 40
     (run / "model.onnx").write_bytes(b"another")
-    world.seconds += 59
+    world.seconds += 39
     root.look(STOP)
     assert world.reported() == ["a"]
-    world.seconds += 2
+    took, world.seconds = 3600.0, world.seconds + 2
     root.look(STOP)
     assert world.reported() == ["a", "a"]
+    assert root.rest_seconds == 60
 
 
 def test_what_goes_wrong_in_one_look_does_not_end_the_watching(world: World) -> None:

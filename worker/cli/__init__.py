@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from worker.cli import access, queue, reports, up, wrapping
+from worker.cli import access, queue, reports, up, watch, wrapping
 from worker.cli.common import (
     ERROR,
     EXPERIMENT,
@@ -337,7 +337,7 @@ def doctor(repair: bool, digests: bool, format: str, output: Path | None) -> int
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
 
 
-for command in (*queue.COMMANDS, *reports.COMMANDS, *access.COMMANDS, *wrapping.COMMANDS, *up.COMMANDS):
+for command in (*queue.COMMANDS, *reports.COMMANDS, *access.COMMANDS, *wrapping.COMMANDS, *up.COMMANDS, *watch.COMMANDS):
     app.add_command(command)
 
 
