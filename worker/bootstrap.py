@@ -136,9 +136,10 @@ class Embedded:
             with suppress(RegistryUnavailable):
                 self.registry.leave(self.owner)
 
-    def living_workers(self) -> int:
-        """Return how many workers gave a sign of life a moment ago."""
-        return len(self.registry.workers(self.clock.now() - timedelta(seconds=LIVING_SECONDS)))
+    def living_workers(self, host: str | None = None) -> int:
+        """Return how many workers gave a sign of life a moment ago, on every machine or on *host* alone."""
+        living = self.registry.workers(self.clock.now() - timedelta(seconds=LIVING_SECONDS))
+        return sum(host in (None, worker.host) for worker in living)
 
     def new_folder(self, path: Path) -> AbstractContextManager[OpenSink]:
         """Open a folder that does not exist yet for writing."""

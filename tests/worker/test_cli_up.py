@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,13 +22,13 @@ from tests.worker.test_cli_queue import CALL, EXAMPLE, answers, states
 class Up:
     """A running `modelport up` with its log in a file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("MODELPORT_")}
-        environment = clean | {"MODELPORT_HOME": str(folder / "home"), "MODELPORT_SETTLE_SECONDS": "0"}
+        self.environment = clean | settings | {"MODELPORT_HOME": str(folder / "home"), "MODELPORT_SETTLE_SECONDS": "0"}
         self._log = folder / "log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*CALL, "up", "--port", "0"], env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+                [*CALL, "up", "--port", "0"], env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True
             )
         assert self.process.stdout is not None
         said = re.fullmatch(r"modelport is at (http://127\.0\.0\.1:\d+)\n", self.process.stdout.readline())
@@ -85,6 +87,31 @@ def test_its_parts_end_when_it_is_killed(up: Up) -> None:
     family = up.family()
     up.process.kill()
     assert until(lambda: not any(map(is_running, family)), 30), up.log()
+
+
+def test_watched_folders_are_watched(tmp_path: Path) -> None:
+    watched = [{"path": f"{tmp_path}/runs/{{experiment_id}}", "trigger": "marker", "list_seconds": 1}]
+    up = Up(tmp_path, MODELPORT_WATCH=json.dumps(watched))
+    try:
+        shutil.copytree(EXAMPLE, tmp_path / "runs" / "e1")
+        (tmp_path / "runs" / "e1" / "_SUCCESS").touch()
+        assert until(lambda: states(up.url) == ["registered"], 40), up.log()
+    finally:
+        up.process.terminate()
+        up.process.communicate(timeout=40)
+
+
+def test_a_worker_is_healthy_while_it_gives_signs_of_life(up: Up) -> None:
+    """Not while its process is there: one that is stopped says nothing."""
+    check = [*CALL, "worker", "--check"]
+    alive = subprocess.run(check, env=up.environment, capture_output=True, text=True)
+    assert (alive.returncode, alive.stdout) == (0, "1 living here\n")
+    parts = [pid for pid in up.family() if pid not in (up.pid_of("api"), up.pid_of("sweep"))]
+    for pid in parts:
+        os.kill(pid, signal.SIGSTOP)
+    assert until(lambda: subprocess.run(check, env=up.environment, capture_output=True).returncode == 1, 40)
+    for pid in parts:
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_a_port_that_is_taken_is_told_at_once(tmp_path: Path) -> None:

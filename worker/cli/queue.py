@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.common import EXPERIMENT, FORMAT, OUTPUT, answer, complain, terminal, write
+from worker.cli.common import EXPERIMENT, FORMAT, FOUND, OK, OUTPUT, answer, complain, say, terminal, write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,10 +35,13 @@ INGESTION = click.argument("ingestion")
 @click.command(short_help="Work off the queue until stopped.", epilog="Example: modelport worker --concurrency 2")
 @click.option("--concurrency", type=click.IntRange(1, 256), default=1, show_default=True, help="Ingestions at a time.")
 @click.option("--log-level", default="INFO", show_default=True, help="How much is logged.")
-def worker(concurrency: int, log_level: str) -> None:
+@click.option("--check", is_flag=True, help="Only tell whether a worker of this machine gave a sign of life just now.")
+def worker(concurrency: int, log_level: str, check: bool) -> int:
     """Work off the queue until stopped: a Celery worker where a broker is set, otherwise by looking at the database."""
     from worker.settings import load
 
+    if check:
+        return _check_workers()
     if load(os.environ, Path.cwd()).broker_url:
         from worker.celery_app import app
 
@@ -46,6 +50,17 @@ def worker(concurrency: int, log_level: str) -> None:
         from worker.loop import run_workers
 
         run_workers(concurrency)
+    return OK
+
+
+def _check_workers() -> int:
+    """Say how many workers of this machine live; a process that hangs gives no sign, whatever the process table says."""
+    from worker.bootstrap import embedded
+
+    with embedded(os.environ, Path.cwd()) as service:
+        living = service.living_workers(socket.gethostname())
+    say(f"{living} living here")
+    return OK if living else FOUND
 
 
 @click.command(short_help="Free what dead workers left, ring for what waits.", epilog="Example: modelport sweep")

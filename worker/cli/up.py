@@ -75,11 +75,13 @@ def _parts(settings: Settings, host: str, port: int, concurrency: int) -> list[P
     """Return the processes of the service, those first that others hand work to."""
     from worker.up import Part
 
-    commands = {
+    commands: dict[str, tuple[str, ...]] = {
         "worker": ("worker", "--concurrency", str(concurrency)),
         "sweep": ("sweep", "--every", str(SWEEP_SECONDS)),
         "api": ("api", "--host", host, "--port", str(port)),
     }
+    if settings.watch:
+        commands["watch"] = ("watch",)
     begin = (sys.executable, "-P", "-c", START, str(os.getpid()))
     return [Part(name, (*begin, *words)) for name, words in commands.items()]
 
