@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from detectors.errors import ModelLimit
 
 MAX_LOOKS = 10_000_000
-"""Records and values looked at in the event files of one scan; one costs about a microsecond."""
+"""Records and values looked at in the event files of one scan; one costs about a microsecond. A value that there is no room for
+counts thirty times (`events`)."""
 
 MAX_EVENT_BYTES = 4 << 30
 """Bytes of event files read in one scan. Records that are skipped do not count."""

@@ -53,6 +53,9 @@ MAX_SCALARS_BYTES = 4 << 20
 MAX_LAYOUTS = 10_000
 """Layouts kept for one file; about one per tag."""
 
+LOOKS_PER_VALUE_LEFT_OUT = 30
+"""What a value counts for whose tag there is no room: its record is parsed in vain, and so may be the next million."""
+
 GROUP_RECORDS = 8
 """Records of one layout that are taken together at least, on average; for fewer it is not worth it."""
 
@@ -263,6 +266,7 @@ class _Reading:
             number = self._reader.scalar(value)
             series = self._reader.growing(value.tag) if number is not None else None
             if number is None or series is None:
+                self.looks += LOOKS_PER_VALUE_LEFT_OUT if number is not None else 0
                 continue
             series.add(event.step, number, event.wall_time)
             if len(values) == 1 and begin and self._layouts_left:

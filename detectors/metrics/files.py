@@ -22,10 +22,11 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from detectors.detection import Contents, folder_of, suffix
-from detectors.errors import ModelError, Unreadable
+from detectors.errors import ModelError, ModelLimit, Unreadable
 from detectors.facts import Note
 from detectors.json_text import as_number, parse_json
 from detectors.metrics.series import GrowingSeries, Point, Room, Series
@@ -42,6 +43,12 @@ MAX_MLFLOW_BYTES = 4 << 20
 
 MAX_ALL_BYTES = 64 << 20
 """Bytes read of all these files in one scan."""
+
+MAX_CELLS = 1_500_000
+"""Rows and cells of tables, lines, and values of JSON that are looked at in one scan; one costs a microsecond or two."""
+
+CELLS_PER_JSON_VALUE = 4
+"""What a value of JSON counts: it is counted, parsed, and told by a name made of several."""
 
 MAX_FILES = 5_000
 """Files opened in one scan, those among them that turn out to be something else."""
@@ -115,16 +122,52 @@ def step_in(number: float | None) -> int | None:
     return int(number)
 
 
+class CellsSpent(ModelLimit):
+    """The limit of the whole scan is reached: what was taken of the file before stays."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, None, "MAX_CELLS", f"more than {MAX_CELLS} cells and values in all files together")
+
+
+@dataclass(slots=True)
+class Cells:
+    """How many cells of all files may still be looked at."""
+
+    left: int = MAX_CELLS
+
+
 class Points:
     """The points of one file, by name, in the order of the file. Files of one *folder* are one session."""
 
-    def __init__(self, path: str, folder: str, room: Room) -> None:
+    def __init__(self, path: str, folder: str, room: Room, cells: Cells) -> None:
         self._path = path
+        self._cells = cells
         self._folder = folder
         self._room = room
         self._series: dict[str, GrowingSeries] = {}
         self._pending = 0
         self.left_out = 0
+
+    def look(self, count: int) -> None:
+        """Count so many cells that are about to be looked at.
+
+        Raises:
+            CellsSpent: fewer are left; then none are for any file after this one.
+        """
+        self._cells.left -= count
+        if self._cells.left < 0:
+            raise CellsSpent(self._path)
+
+    def look_at_json(self, data: bytes) -> None:
+        """Count the values of the JSON text *data*, by what stands between them.
+
+        Raises:
+            CellsSpent: fewer are left; smaller files after this one may still have room.
+        """
+        cells = CELLS_PER_JSON_VALUE * sum(map(data.count, (b",", b"[", b"{")))
+        if cells > self._cells.left:
+            raise CellsSpent(self._path)
+        self._cells.left -= cells
 
     def add(self, name: str, step: int | None, value: float, wall_time: float = 0.0) -> None:
         """Take one point, if there is room for its name. A wall time of 0 is none."""
@@ -171,6 +214,7 @@ class _Reading:
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
         self._room = Room()
+        self._cells = Cells()
         self._files = 0
         self._bytes = 0
         self._not_read = 0
@@ -184,13 +228,15 @@ class _Reading:
             self._not_read += 1
             return
         self._files += 1
-        points = Points(entry.path, _session_folder(entry.path), self._room)
+        points = Points(entry.path, _session_folder(entry.path), self._room, self._cells)
         try:
             if read is _epochs and not self._has_epochs(entry):
                 return
             data = self._contents.read_whole(entry, limit, max_bytes)
             self._bytes += len(data)
             self._notes.extend(read(data, entry.path, points))
+        except CellsSpent as exc:
+            self._notes.append(Note(entry.path, f"not read to its end: {exc.reason}"))
         except ModelError as exc:
             self._notes.append(Note(entry.path, f"no metrics taken: {exc}"))
         except Unreadable as exc:
@@ -235,6 +281,7 @@ def _session_folder(path: str) -> str:
 
 
 def _flat(data: bytes, path: str, points: Points) -> Iterable[Note]:
+    points.look_at_json(data)
     value, notes = parse_json(data, path)
     step = _own_step(value)
     for name, number in flat_numbers(value):
@@ -245,6 +292,7 @@ def _flat(data: bytes, path: str, points: Points) -> Iterable[Note]:
 
 def _trainer_state(data: bytes, path: str, points: Points) -> Iterable[Note]:
     """Take the history of a Hugging Face trainer. Its `epoch` is a fraction beside the exact step, and not a metric."""
+    points.look_at_json(data)
     value, notes = parse_json(data, path)
     state = value if isinstance(value, dict) else {}
     history = state.get("log_history")
@@ -268,11 +316,11 @@ def _own_step(value: Any) -> int | None:
 
 
 def _table(data: bytes, path: str, points: Points) -> Iterable[Note]:
-    return _columns(data, path, ",", points.add)
+    return _columns(data, path, ",", points.add, points.look)
 
 
 def _epochs(data: bytes, path: str, points: Points) -> Iterable[Note]:
-    return _columns(data, path, ",", points.add)
+    return _columns(data, path, ",", points.add, points.look)
 
 
 def _dvclive_table(data: bytes, path: str, points: Points) -> Iterable[Note]:
@@ -284,11 +332,16 @@ def _dvclive_table(data: bytes, path: str, points: Points) -> Iterable[Note]:
         if name == column:
             points.add(full_name, step, value)
 
-    return _columns(data, path, "\t", add)
+    return _columns(data, path, "\t", add, points.look)
 
 
-def _columns(data: bytes, path: str, delimiter: str, add: Callable[[str, int | None, float], None]) -> Iterable[Note]:
-    """Hand the numbers of each column to *add*, row by row, but those that tell the step. Rows may be short or long."""
+def _columns(
+    data: bytes, path: str, delimiter: str, add: Callable[[str, int | None, float], None], look: Callable[[int], None]
+) -> Iterable[Note]:
+    """Hand the numbers of each column to *add*, row by row, but those that tell the step. Rows may be short or long.
+
+    *look* is told how many cells there are before they are looked at, the row itself as one more.
+    """
     rows = csv.reader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""), delimiter=delimiter)
     try:
         names = [name.strip() for name in next(rows, [])[:MAX_COLUMNS]]
@@ -296,6 +349,7 @@ def _columns(data: bytes, path: str, delimiter: str, add: Callable[[str, int | N
         if step_column is None:
             return (Note(path, "no metrics taken: a table without a column step or epoch"),)
         for row in rows:
+            look(1 + len(row))
             step = step_in(number_in(row[step_column] if step_column < len(row) else None))
             for name, cell in zip(names, row, strict=False):
                 number = number_in(cell)
@@ -310,6 +364,7 @@ def _mlflow(data: bytes, path: str, points: Points) -> Iterable[Note]:
     """Take the one metric of a file in MLflow's store; its name is the path below `metrics`."""
     name, bad = _MLFLOW.sub(r"\g<name>", path), 0
     for line in data.decode("utf-8", "replace").splitlines():
+        points.look(1)
         cells = line.split()
         numbers = [number_in(cell) for cell in cells]
         if len(numbers) not in (2, 3) or numbers[0] is None or numbers[1] is None:

@@ -222,6 +222,14 @@ def test_the_budget_keeps_what_was_read():
     assert next(reader.series()).last.value == 0.5
 
 
+def test_values_without_room_cost_more_of_the_budget_than_those_that_are_kept():
+    """Of 200 values 190 have no room; 30 looks each are more than the budget, 200 values with room are not."""
+    records = [build.scalar(f"t{number}", 0.5, 1) for number in range(200)]
+    assert len(read(build.event_file(*records), budget=Budget(looks=5_000))[0]) == 200
+    with pytest.raises(ModelLimit, match="MAX_LOOKS"):
+        read(build.event_file(*records), budget=Budget(looks=5_000), room=Room(left=10))
+
+
 def test_a_large_record_of_tiny_fields_is_bounded_by_the_budget():
     groups = b"\x7b" + b"\x08\x00" * 100_000 + b"\x7c"
     with pytest.raises(ModelLimit, match="MAX_LOOKS"):

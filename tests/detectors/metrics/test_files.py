@@ -253,3 +253,25 @@ texts = st.text(alphabet='epochstp,a1.\n\t"{}[]:_- \0é', max_size=60).map(str.e
 def test_any_bytes_give_series_and_notes(name, data):
     series, _ = read({name: data})
     assert all(isinstance(item.last.value, float) for item in series)
+
+
+def test_tables_stop_where_the_cells_of_a_scan_are_spent_and_keep_what_came_before(monkeypatch):
+    monkeypatch.setattr(files.Cells, "__init__", lambda self: setattr(self, "left", 8))
+    series, notes = read({"a/metrics.csv": b"step,f1\n1,0.5\n2,0.25\n3,0.125\n", "b/metrics.csv": b"step,f1\n1,1\n"})
+    assert [(item.source, item.last) for item in series] == [("a/metrics.csv", Point(2, 0.25))]
+    spent = "not read to its end: more than 1500000 cells and values in all files together (limit MAX_CELLS)"
+    assert notes == (Note("a/metrics.csv", spent), Note("b/metrics.csv", spent))
+
+
+def test_json_that_is_too_much_for_the_rest_is_left_out_and_smaller_ones_are_read(monkeypatch):
+    monkeypatch.setattr(files.Cells, "__init__", lambda self: setattr(self, "left", 8))
+    large, small = b'{"f1": 1, "f2": 2, "f3": 3}', b'{"f1": 0.5, "f2": 1}'
+    series, notes = read({"a/metrics.json": large, "b/metrics.json": small})
+    assert [(item.source, item.name) for item in series] == [("b/metrics.json", "f1"), ("b/metrics.json", "f2")]
+    assert [note.path for note in notes] == ["a/metrics.json"]
+
+
+def test_lines_count_as_cells(monkeypatch):
+    monkeypatch.setattr(files.Cells, "__init__", lambda self: setattr(self, "left", 2))
+    series, _ = read({"mlruns/0/run/metrics/loss": b"1000 0.5 1\n2000 0.25 2\n3000 0.125 3\n"})
+    assert [item.last for item in series] == [Point(2, 0.25, 2.0)]
