@@ -6,7 +6,7 @@ MARK := .venv/.made
 EXAMPLE := examples/digits
 MODELSCAN := .venv-modelscan
 
-.PHONY: demo test test-all lint bench chaos protos reference clean
+.PHONY: demo test test-all lint bench chaos compose-bare protos reference clean
 
 demo: $(MARK)/base            ## set up, ingest the example run, and show what was registered
 	$(BIN)/modelport ingest $(EXAMPLE) --project examples --experiment digits
@@ -29,6 +29,9 @@ bench: $(MARK)/test $(MODELSCAN)/.made    ## ratios against the tools of today, 
 
 chaos: $(MARK)/test           ## faults at full length, told in figures; SCALE=0.1 for a tenth
 	$(BIN)/python -m tests.chaos --scale $(or $(SCALE),1)
+
+compose-bare: $(MARK)/test    ## the commands of docker-compose.yml as plain processes, and one completion through them
+	$(BIN)/python -m tests.compose
 
 protos: $(MARK)/test          ## generate the modules of detectors/protos again
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. detectors/protos/*.proto
