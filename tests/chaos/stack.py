@@ -4,24 +4,30 @@ was accepted.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.builders import onnx
-from tests.servers.postgresql import postgres_server
+from tests.servers.postgresql import SETTINGS, PostgresServer, postgres_server
+from tests.servers.process import descendants, is_running
 from tests.servers.redis import RedisServer, redis_server
 from worker.bootstrap import Embedded, embedded
+from worker.lifecycle import is_end
 from worker.operations import check_promise
 from worker.records import CompletionEvent, Ingestion, IngestionState, Trigger
 
 ROOT = Path(__file__).parents[2]
+
+ORPHAN_SECONDS = 5.0
+"""How long a child may take to notice that its worker is gone."""
 
 
 @dataclass
@@ -31,9 +37,11 @@ class Stack:
     folder: Path
     service: Embedded
     redis: RedisServer
+    postgres: PostgresServer | None
     environment: Mapping[str, str]
     journal: dict[str, Path] = field(default_factory=dict)
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    orphans: int = 0
 
     def make_models(self, count: int, poison: int = 0) -> list[Path]:
         """Make *count* runs, each with a small model of its own, of which the last *poison* kill who looks at them."""
@@ -69,10 +77,13 @@ class Stack:
         return (self.folder / "workers.log").read_text(errors="replace")[-3000:]
 
     def kill_workers(self) -> None:
-        """Kill every worker and its children at once, as a power cut would."""
+        """Kill every worker and its group at once, as a power cut would; count what outlives them all the same."""
+        families = [pid for worker in self.workers for pid in descendants(worker.pid)]
         for worker in self.workers:
             kill_group(worker)
         self.workers.clear()
+        until(lambda: not any(map(is_running, families)), ORPHAN_SECONDS)
+        self.orphans += sum(map(is_running, families))
 
     def unfinished(self) -> int:
         """Return how many ingestions have not ended."""
@@ -82,6 +93,9 @@ class Stack:
     def wait_until_done(self, seconds: float) -> bool:
         """Return whether everything ended within *seconds*."""
         return until(lambda: self.unfinished() == 0, seconds)
+
+    def _times_ended(self, id: str) -> int:
+        return sum(is_end(entry.state) for entry in self.service.registry.history(id))
 
     def audit(self) -> Audit:
         """Compare the journal with the registry, and the registry with the store."""
@@ -98,7 +112,9 @@ class Stack:
             url = next(iter(v.url for v in [registry.version("default", version_id or "")] if v), "")
             with borders.store.opened(url) as tree:
                 sizes = {entry.path: entry.size for entry in tree.files()}
-            broken += sizes != {file.path: file.size for file in files} or not (self.journal[id] / "model.onnx").exists()
+                digests = {path: hashlib.sha256(tree.read(path, 0, size)).hexdigest() for path, size in sizes.items()}
+            whole = sizes == {file.path: file.size for file in files} and digests == {file.path: file.sha256 for file in files}
+            broken += not whole or not (self.journal[id] / "model.onnx").exists()
         return Audit(
             accepted=len(self.journal),
             lost=sum(one is None for one in ends.values()),
@@ -110,6 +126,8 @@ class Stack:
             leftovers=len(held - kept),
             promise=check_promise(borders).state,
             most_attempts=max((one.attempts for one in ends.values() if one is not None), default=0),
+            ended_twice=sum(self._times_ended(id) > 1 for id in self.journal),
+            orphans=self.orphans,
         )
 
 
@@ -127,10 +145,20 @@ class Audit:
     leftovers: int
     promise: str
     most_attempts: int
+    ended_twice: int
+    orphans: int
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was lost, done twice, spoilt or left over."""
+        ended = (self.lost, self.duplicated, self.in_flight, self.ended_twice)
+        return not any((*ended, self.broken, self.leftovers, self.orphans)) and self.promise == "ok"
 
 
 @contextmanager
-def stack(folder: Path, database: str, more: Mapping[str, str] | None = None) -> Iterator[Stack]:
+def stack(
+    folder: Path, database: str, more: Mapping[str, str] | None = None, postgres_settings: Sequence[str] = SETTINGS
+) -> Iterator[Stack]:
     """Give a running installation below *folder* on *database*, `sqlite` or `postgresql`; nothing of it is left running."""
     with ExitStack() as servers:
         folder.chmod(0o711)  # PostgreSQL runs as a user of its own where we are root
@@ -144,11 +172,12 @@ def stack(folder: Path, database: str, more: Mapping[str, str] | None = None) ->
             "MODELPORT_SETTLE_SECONDS": "0",
             **(more or {}),
         }
+        postgres = None
         if database == "postgresql":
-            server = servers.enter_context(postgres_server(folder / "postgresql"))
-            environment["MODELPORT_DATABASE_URL"] = server.create_database("modelport")
+            postgres = servers.enter_context(postgres_server(folder / "postgresql", settings=postgres_settings))
+            environment["MODELPORT_DATABASE_URL"] = postgres.create_database("modelport")
         service = servers.enter_context(embedded(environment, folder, role="chaos"))
-        standing = Stack(folder, service, redis, environment)
+        standing = Stack(folder, service, redis, postgres, environment)
         try:
             yield standing
         finally:

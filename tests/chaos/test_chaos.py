@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.databases import kill_database
 from tests.chaos.kills import kill_workers
+from tests.chaos.load import burst, same_at_once
+from tests.chaos.network import cut_links
 
 
 @pytest.mark.slow
@@ -17,3 +20,32 @@ def test_kills_lose_nothing_and_do_nothing_twice(server_folder: Path, database: 
     assert (audit.registered, audit.failed, audit.lost, audit.duplicated) == (199, 1, 0, 0), audit
     assert (audit.in_flight, audit.broken, audit.leftovers, audit.promise) == (0, 0, 0, "ok"), audit
     assert audit.most_attempts <= 5
+
+
+@pytest.mark.slow
+def test_a_silent_cut_of_redis_delays_work_by_15_seconds_at_most(server_folder: Path) -> None:
+    row = cut_links(server_folder, cuts=1, seed=1)
+    assert row.is_safe, row
+    assert row.is_met, row
+
+
+@pytest.mark.slow
+def test_a_killed_postgresql_loses_nothing_that_was_accepted(server_folder: Path) -> None:
+    row = kill_database(server_folder, kills=2, seed=1)
+    assert row.is_safe, row
+    assert row.is_met, row
+
+
+@pytest.mark.slow
+def test_a_burst_is_accepted_and_worked_off(server_folder: Path) -> None:
+    """Its speed is told by `make chaos`, and is no fact about a machine that others use too."""
+    row = burst(server_folder, count=300, seconds=3)
+    assert row.is_safe, row
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_the_same_completion_reported_at_once_is_one_ingestion(server_folder: Path, database: str) -> None:
+    row = same_at_once(server_folder, database, keys=5, senders=100)
+    assert row.is_safe, row
+    assert row.is_met, row
