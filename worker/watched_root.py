@@ -7,7 +7,7 @@ again, and whoever takes the reports knows what it knows.
 
 Laws (each has a test of the same name):
     what is there when a listing is made is reported, whatever was told of it;
-    after a look it rests four times as long as that took, a minute at most.
+    looking takes a fifth of one processor at most.
 """
 
 from __future__ import annotations
@@ -39,9 +39,8 @@ LIST_SECONDS_WITHOUT_HINTS = 10.0
 """How often everything is listed where no setting says so."""
 
 REST_PER_WORK = 4.0
-MAX_REST_SECONDS = 60.0
-"""How long it rests after a look, as a multiple of what the look took, and at most: a huge tree is listed less often, and a
-machine that stood still in the middle of a look does not rest for hours."""
+"""How long it rests after a look, as a multiple of the processor's time that the look took: a huge tree is listed less often.
+By the clock on the wall, a process that was stopped in the middle of a look would rest for four times as long again."""
 
 log = structlog.get_logger("modelport.watcher")
 
@@ -68,10 +67,14 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a watched root touches besides its files: who takes reports, two clocks, and what tells of file systems."""
+    """What a watched root touches besides its files: who takes reports, clocks, and what tells of file systems and changes.
+
+    now counts seconds, worked those of the processor in this thread; file_time is the time that files change by.
+    """
 
     submit: Submit
     now: Callable[[], float] = time.monotonic
+    worked: Callable[[], float] = time.thread_time
     file_time: Callable[[], float] = time.time
     filesystem: Callable[[Path], str | None] = filesystem_of
     listen: Callable[[str], Hints] = Hints
@@ -106,13 +109,12 @@ class WatchedRoot:
 
     def look(self, stop: threading.Event) -> None:
         """Look at everything where it is time to, otherwise where something happened or is due; then report what is due."""
-        hints, began = self._ear.take(), self._outside.now()
-        runs = None if hints is None or began >= self._next_listing else self._worth_a_look(hints, began)
+        hints, now, worked = self._ear.take(), self._outside.now(), self._outside.worked()
+        runs = None if hints is None or now >= self._next_listing else self._worth_a_look(hints, now)
         listed = self._see(self._every_run() if runs is None else runs)
-        spent = self._outside.now() - began
-        self.rest_seconds = min(MAX_REST_SECONDS, max(LOOK_SECONDS, REST_PER_WORK * spent))
+        self.rest_seconds = max(LOOK_SECONDS, REST_PER_WORK * (self._outside.worked() - worked))
         if runs is None:
-            self._next_listing = began + spent + max(self._list_seconds(), self.rest_seconds)
+            self._next_listing = self._outside.now() + max(self._list_seconds(), self.rest_seconds)
         self._report(listed, stop)
 
     def _list_seconds(self) -> float:

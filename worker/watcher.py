@@ -46,24 +46,25 @@ def run_watcher(watches: Sequence[Watch], service: Embedded, ring: Callable[[], 
     stop, ringer = threading.Event(), Ringer(ring)
     outside = Outside(lambda event: submit(event, service.registry, service.clock.now(), ringer))
     threads = [_started(WatchedRoot(watch, outside), watch.root.folder, stop) for watch in watches]
-    number = _told_to_stop(signals, service.living_workers)
+    look_for_workers = threading.Timer(NO_WORKER_SECONDS, _look_for_workers, [service.living_workers])
+    look_for_workers.daemon = True
+    look_for_workers.start()
+    # Not `sigtimedwait`: where a process is stopped until the time is over, CPython 3.11 returns a signal that never came.
+    number = signal.sigwait(signals)
     stop.set()
     end = time.monotonic() + STOP_SECONDS
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
+    look_for_workers.cancel()
     ringer.close()
     log.info("stopped", by=signal.Signals(number).name)
 
 
-def _told_to_stop(signals: set[signal.Signals], living_workers: Callable[[], int]) -> int:
-    """Wait for one of *signals* and return it. Where nobody works off the queue after a while, that is said once."""
-    told = signal.sigtimedwait(signals, NO_WORKER_SECONDS)
-    if told is not None:
-        return told.si_signo
+def _look_for_workers(living_workers: Callable[[], int]) -> None:
+    """Say so where nobody works off the queue."""
     with suppress(RegistryUnavailable):
         if not living_workers():
             log.warning("no worker lives", so="what is found waits until `modelport worker` is started")
-    return signal.sigwait(signals)
 
 
 def watches_of(settings: Settings, team: str) -> tuple[Watch, ...]:

@@ -37,6 +37,7 @@ class World:
     folder: Path
     registry: MemoryRegistry = field(default_factory=MemoryRegistry)
     seconds: float = 0.0
+    worked: float = 0.0
     trouble: Exception | None = None
     watched: list[WatchedRoot] = field(default_factory=list)
 
@@ -44,6 +45,7 @@ class World:
         outside = Outside(
             self.submit,
             lambda: self.seconds,
+            lambda: self.worked,
             lambda: datetime.now(UTC).timestamp() + 3600,
             more.pop("filesystem", lambda path: "ext4"),
             more.pop("listen", Hints),
@@ -369,16 +371,14 @@ def test_a_report_is_not_begun_once_it_is_to_stop(world: World) -> None:
     assert world.reported() == []
 
 
-def test_after_a_look_it_rests_four_times_as_long_as_that_took_a_minute_at_most(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A listing that takes 10 s is followed by 40 s of rest, although one is due every 10 s; one of an hour by 60 s."""
+def test_looking_takes_a_fifth_of_one_processor_at_most(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing that works for 10 s is followed by 40 s of rest, although one is due every 10 s."""
     root = world.watch(filesystem=lambda path: "nfs4")
     run = world.make("a")
-    genuine, took = os.scandir, 10.0
+    genuine = os.scandir
 
     def slow(folder: Any) -> Any:
-        world.seconds += took if str(folder) == str(world.folder) else 0
+        world.worked += 10 if str(folder) == str(world.folder) else 0
         return genuine(folder)
 
     monkeypatch.setattr("worker.watched_root.os.scandir", slow)
@@ -388,10 +388,24 @@ def test_after_a_look_it_rests_four_times_as_long_as_that_took_a_minute_at_most(
     world.seconds += 39
     root.look(STOP)
     assert world.reported() == ["a"]
-    took, world.seconds = 3600.0, world.seconds + 2
+    world.seconds += 2
     root.look(STOP)
     assert world.reported() == ["a", "a"]
-    assert root.rest_seconds == 60
+
+
+def test_a_process_that_was_stopped_in_the_middle_of_a_look_does_not_rest_longer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = world.watch()
+    genuine = os.scandir
+
+    def stopped(folder: Any) -> Any:
+        world.seconds += 3600
+        return genuine(folder)
+
+    monkeypatch.setattr("worker.watched_root.os.scandir", stopped)
+    root.look(STOP)
+    assert root.rest_seconds == 1
 
 
 def test_what_goes_wrong_in_one_look_does_not_end_the_watching(world: World) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ from worker.settle import MARKERS
 from worker.submission import submit
 from worker.watch_due import Rule, WatchTrigger
 from worker.watched_root import LIST_SECONDS, LIST_SECONDS_WITHOUT_HINTS, Outside, WatchedRoot
-from worker.watcher import watches_of
+from worker.watcher import NO_WORKER_SECONDS, watches_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 STOP = threading.Event()
@@ -175,6 +176,19 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
         assert watcher.process.wait(20) == 0
     assert f"by={number.name}" in watcher.log
     assert "Traceback" not in watcher.log
+
+
+@pytest.mark.slow
+def test_it_says_after_a_while_that_no_worker_lives_and_goes_on_although_it_was_stopped(tmp_path: Path) -> None:
+    with watching(tmp_path, quiet_seconds=0) as watcher:
+        watcher.process.send_signal(signal.SIGSTOP)
+        time.sleep(NO_WORKER_SECONDS + 1)
+        watcher.process.send_signal(signal.SIGCONT)
+        assert until(lambda: "no worker lives" in watcher.log, 10)
+        watcher.make_runs(1)
+        watcher.fill_runs(1)
+        assert watcher.has_reported(1, 30)
+        assert watcher.process.poll() is None
 
 
 def test_what_it_says_goes_to_stderr(tmp_path: Path) -> None:
