@@ -318,10 +318,15 @@ def _register(ingestion: Ingestion, version: NewVersion, borders: Borders) -> No
     """Register *version*. Where the scope holds equal content already, that is the answer, and the new copy goes.
 
     The ingestion ends after that: a process that dies in between leaves it running, and `recover` removes the copy.
+
+    Raises:
+        LeaseLost: the ingestion is another's by now; the copy is for nobody.
     """
     registration = borders.registry.register(ingestion.id, borders.owner, version, borders.clock.now())
     borders.step("registered")
-    if registration is None or registration.is_new:
+    if registration is None:
+        raise LeaseLost("the ingestion has another owner now, or has ended")
+    if registration.is_new:
         return
     same = registration.version
     if version.store is StoreMode.COPY:

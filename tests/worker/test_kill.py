@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
@@ -33,15 +34,16 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 
 
 class Countdown:
-    """Kills this process at the n-th call."""
+    """Kills this process, or strikes it otherwise, at the n-th call."""
 
-    def __init__(self, calls: int) -> None:
+    def __init__(self, calls: int, blow: signal.Signals = signal.SIGKILL) -> None:
         self.left = calls
+        self.blow = blow
 
     def __call__(self, *arguments: object) -> None:
         self.left -= 1
         if self.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            signal.pthread_kill(threading.get_ident(), self.blow)  # struck here, and not one step further on
 
 
 class Deadly:
@@ -93,6 +95,12 @@ def service(home: Path, owner: str, mode: StoreMode) -> Iterator[Borders]:
 
 def in_child(work: Callable[[], None]) -> int:
     """Run *work* in a forked process and return how it ended: 0, or the negative number of the signal that killed it."""
+    child = start(work)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def start(work: Callable[[], None]) -> int:
+    """Run *work* in a forked process, whose exit status is 0 unless it raises, and return its number."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -101,7 +109,7 @@ def in_child(work: Callable[[], None]) -> int:
             status = 0
         finally:
             os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return child
 
 
 def run_and_die(home: Path, run: Path, calls: int, mode: StoreMode) -> None:
