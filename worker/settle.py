@@ -9,12 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from detectors.tree import FileEntry, readable
 from worker.records import Look, NamedFile, Rest
 
 MARKERS = frozenset({"_SUCCESS", "commit_success.txt", ".complete"})
-"""Files at the top that a writer leaves when all others are there. Source: Hadoop's committer; Orbax on object storage."""
+"""Files at the top that a writer leaves when all others are there. Source: Hadoop's committer; Orbax on object storage.
+
+One that is older than another file is of an earlier run into the same folder, and says nothing.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +40,14 @@ def settle(before: Rest | None, now: Look, quiet_seconds: float, named: Sequence
 
     It has when an earlier, equal listing is that old; or at the first look, when every file says that it last changed that
     long ago. A file that says nothing, or claims to come from the future, is looked at twice, and so is an empty tree.
-    Where the event has *named* files, they alone decide: each there with its size is settled at once. So is a marker.
+    Where the event has *named* files, they alone decide: each there with its size is settled at once. So is a tree
+    whose newest file is a marker.
     """
     seen = rest_of(now)
     if named:
         missing = _first_missing(now.entries, named)
         return Settled() if missing is None else Wait(quiet_seconds, missing, seen)
-    if any(entry.path in MARKERS for entry in now.entries):
+    if _is_marked(now.entries):
         return Settled()
     if before is None:
         rest = max((_rest(entry, now.at, quiet_seconds) for entry in now.entries), default=quiet_seconds)
@@ -61,6 +66,14 @@ def rest_of(look: Look) -> Rest:
     for passed in look.passed_over:
         hasher.update(f"{passed.path}\0{passed.why}\0{passed.reason}\0".encode("utf-8", "surrogateescape"))
     return Rest(look.at, hasher.hexdigest(), len(look.entries), sum(entry.size for entry in look.entries))
+
+
+def _is_marked(entries: Sequence[FileEntry]) -> bool:
+    """Tell whether a marker is there and nothing changed after it, as far as the files say when they changed."""
+    if all(entry.path not in MARKERS for entry in entries):
+        return False
+    marked = max((entry.changed for entry in entries if entry.path in MARKERS and entry.changed is not None), default=inf)
+    return all(entry.changed is None or entry.changed <= marked for entry in entries)
 
 
 def _first_missing(entries: Sequence[FileEntry], named: Sequence[NamedFile]) -> str | None:

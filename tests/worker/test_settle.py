@@ -68,6 +68,13 @@ def test_a_marker_at_the_top_ends_the_wait_at_once(marker: str) -> None:
     assert isinstance(settle(None, Look(100.0, (entry(f"old/{marker}", changed=100.0), fresh)), 5.0), Wait)
 
 
+def test_a_marker_that_an_earlier_run_left_says_nothing_of_newer_files() -> None:
+    entries = (entry("_SUCCESS", changed=10.0), entry("model.onnx", changed=98.0))
+    assert settle(None, Look(100.0, entries), 5.0) == Wait(3.0, "files changed a moment ago", rest_of(Look(100.0, entries)))
+    assert settle(None, Look(103.0, entries), 5.0) == Settled()
+    assert settle(None, Look(98.0, (entry("_SUCCESS"), entries[1])), 5.0) == Settled(), "storage that keeps no times"
+
+
 def test_files_that_the_event_names_are_taken_once_all_are_there() -> None:
     named = (NamedFile("a", 2), NamedFile("b", 1))
     look = Look(100.0, (entry("a", 1, changed=0.0),))
