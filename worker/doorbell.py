@@ -21,6 +21,10 @@ BELLS_PER_WORKER = 2
 TASK, SWEEP_TASK = "modelport.ingest", "modelport.sweep"
 QUEUE = "modelport"
 
+PAUSE_SECONDS = 0.1
+"""How long a ringer rests after a bell. One bell tells of all that came before it, so a burst is told of ten times a second
+and not as often as the broker can take it."""
+
 log = structlog.get_logger("modelport.doorbell")
 
 
@@ -56,7 +60,7 @@ class CeleryDoorbell:
 
     def _outstanding(self) -> int:
         """Return how many bells nobody has heard yet."""
-        with self._app.connection_for_write() as connection:
+        with self._app.connection_or_acquire() as connection:
             channel: Any = connection.default_channel
             declared = channel.queue_declare(queue=QUEUE, durable=True, auto_delete=False)
             return int(declared.message_count)
@@ -89,3 +93,4 @@ class Ringer:
         while self._asked.wait() and not self._over.is_set():
             self._asked.clear()
             self._ring()
+            self._over.wait(PAUSE_SECONDS)

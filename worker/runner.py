@@ -44,8 +44,11 @@ class Runner:
     name: str
     more_waits: Callable[[], None] = lambda: None
 
-    def work_next(self) -> bool:
+    def work_next(self, is_first: bool = False) -> bool:
         """Make one attempt at the ingestion whose turn it is; False where nothing may be claimed now.
+
+        Where it *is_first* of several and more waits, others are told before it begins: once, because each of them tells
+        others too, and to look and to tell takes as long as a small ingestion.
 
         Raises:
             RegistryUnavailable: the database did not answer; nothing was claimed, or its lease will run out.
@@ -54,7 +57,7 @@ class Runner:
         ingestion = mine.registry.claim_next(mine.owner, mine.clock.now())
         if ingestion is None:
             return False
-        if mine.registry.is_due(mine.clock.now()):
+        if is_first and mine.registry.is_due(mine.clock.now()):
             self.more_waits()
         _attempt_watched(ingestion, mine)
         return True
@@ -62,7 +65,7 @@ class Runner:
     def work_off(self, most: int) -> int:
         """Make attempts until nothing may be claimed, at most *most* of them; return how many were made."""
         done = 0
-        while done < most and self.work_next():
+        while done < most and self.work_next(is_first=done == 0):
             done += 1
         return done
 

@@ -56,12 +56,24 @@ def standing(borders: Borders, ingestion: Ingestion) -> Ingestion:
 
 def test_the_queue_is_worked_off_in_its_order(borders: Borders, runs: Path) -> None:
     waiting = [submit(borders, runs / name) for name in ("a", "b", "c")]
-    rung: list[int] = []
-    runner = Runner(borders, "w", lambda: rung.append(1))
+    runner = Runner(borders, "w")
     assert runner.work_off(10) == 3
     assert [standing(borders, one).state for one in waiting] == [IngestionState.REGISTERED] * 3
-    assert len(rung) == 2
     assert not runner.work_next()
+
+
+def test_who_works_off_several_tells_others_once_and_before_it_begins(borders: Borders, runs: Path) -> None:
+    waiting = [submit(borders, runs / name) for name in ("a", "b", "c")]
+    states: list[IngestionState] = []
+    Runner(borders, "w", lambda: states.append(standing(borders, waiting[0]).state)).work_off(10)
+    assert states == [IngestionState.RUNNING]
+
+
+def test_who_takes_the_last_one_tells_nobody(borders: Borders, runs: Path) -> None:
+    submit(borders, runs / "a")
+    rung: list[int] = []
+    assert Runner(borders, "w", lambda: rung.append(1)).work_off(10) == 1
+    assert rung == []
 
 
 def test_no_two_claims_have_the_same_owner(borders: Borders, runs: Path) -> None:
