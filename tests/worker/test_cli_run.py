@@ -93,7 +93,7 @@ def test_sigterm_reaches_the_command_and_the_completion_is_reported(environment:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, 137), (signal.SIGSEGV, 139)])
 def test_a_command_that_is_killed_is_reported(environment: dict[str, str], number: signal.Signals, status: int) -> None:
-    process = started(environment, "run", "--experiment", "e", "--", "bash", "-c", "echo $$; sleep 60 & wait")
+    process = started(environment, "run", "--experiment", "e", "--", "bash", "-c", "echo $$; exec sleep 60")
     assert process.stdout is not None
     os.kill(int(process.stdout.readline()), number)
     process.communicate(timeout=60)
@@ -136,6 +136,19 @@ def test_a_database_that_does_not_answer_keeps_no_completion_from_the_next_run(
         ("first", "registered"),
         ("second", "registered"),
     ]
+
+
+def test_runs_that_end_at_once_share_one_spool(environment: dict[str, str], tmp_path: Path) -> None:
+    processes = [started(environment, "run", "--experiment", f"e{number}", "--", "sh", "-c", TRAIN) for number in range(3)]
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert "kept in" not in "".join(said)
+    assert {(row["experimentId"], row["state"]) for row in ingestions(environment)} == {
+        ("e0", "registered"),
+        ("e1", "registered"),
+        ("e2", "registered"),
+    }
+    assert list((tmp_path / "home" / "spool").iterdir()) == []
 
 
 def test_ctrl_c_while_the_model_is_taken_leaves_the_status_and_the_completion(environment: dict[str, str]) -> None:

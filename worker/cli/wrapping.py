@@ -126,7 +126,10 @@ def _deliver(kept: Path, settings: Settings) -> None:
 
     try:
         told = _to_server(kept, settings) if settings.api_url else _to_here(kept, settings)
-        complain(told or f"nobody takes the completion now; it is kept in {kept.parent}, and sent with the next report")
+        if told is not None:
+            complain(told)
+        elif kept.exists():  # else another process, which shares the spool, was quicker
+            complain(f"nobody takes the completion now; it is kept in {kept.parent}, and sent with the next report")
     except RegistryUnavailable as exc:
         complain(f"{exc}; the completion is kept in {kept.parent}, and done with the next run")
     except (KeyboardInterrupt, SystemExit):
