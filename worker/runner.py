@@ -74,9 +74,13 @@ class Runner:
         freed = recover(self.borders)
         for ingestion in freed:
             log.warning("freed", ingestion=ingestion.id, state=ingestion.state.value, why=ingestion.message)
+        self.look()
+        return len(freed)
+
+    def look(self) -> None:
+        """Tell that work waits where it does; a pause that is over makes no noise of its own."""
         if self.borders.registry.is_due(self.borders.clock.now()):
             self.more_waits()
-        return len(freed)
 
     @property
     def sweep_seconds(self) -> float:

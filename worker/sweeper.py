@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
@@ -13,6 +15,9 @@ from worker.bootstrap import embedded
 from worker.doorbell import CeleryDoorbell
 from worker.errors import WorkerError
 from worker.runner import Runner
+
+LOOK_SECONDS = 1.0
+"""How often it is looked whether a pause is over, so that a model that has settled waits no longer than that."""
 
 log = structlog.get_logger("modelport.sweeper")
 
@@ -26,18 +31,24 @@ def sweep_for(parent: int) -> None:
     with embedded(os.environ, Path.cwd(), role="sweep") as service:
         runner = Runner(service.borders(), service.owner, CeleryDoorbell(app, service.living_workers).ring)
         with service.seen_as_worker():
-            while os.getppid() == parent:
+            for is_time_to_sweep in _ticks(parent, runner.sweep_seconds):
                 try:
-                    runner.sweep()
+                    if is_time_to_sweep:
+                        runner.sweep()
+                    else:
+                        runner.look()
                 except WorkerError as exc:
                     log.error("cannot sweep", why=str(exc))
-                _sleep_while_parent(parent, runner.sweep_seconds)
 
 
-def _sleep_while_parent(parent: int, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while os.getppid() == parent and (left := end - time.monotonic()) > 0:
-        time.sleep(min(1.0, left))
+def _ticks(parent: int, sweep_seconds: float) -> Iterator[bool]:
+    """Yield now and every `LOOK_SECONDS` until *parent* is gone: whether it is time to sweep."""
+    swept = -math.inf
+    while os.getppid() == parent:
+        is_time = time.monotonic() - swept >= sweep_seconds
+        swept = time.monotonic() if is_time else swept
+        yield is_time
+        time.sleep(LOOK_SECONDS)
 
 
 def _end(number: int, frame: object) -> None:
