@@ -47,7 +47,7 @@ from worker.records import (
     StoreMode,
     Trigger,
 )
-from worker.settle import Wait, rest_of, settle
+from worker.settle import Wait, rest_of, rest_of_broken, settle
 from worker.verdict import LOOK_AGAIN_SECONDS, UNFORESEEN, Again, Decision, Reject, decide
 
 PAUSES_SECONDS = (0.5, 2.0, 8.0)
@@ -219,10 +219,10 @@ def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
             return None
         borders.step("detect")
         found = borders.inspect(tree, event.declared_type, look.entries, event.team)
+        _check_whole(event, found, look, quiet_seconds, borders.patience_seconds)
         if not found.models:
             _finish(ingestion, borders, _nothing(location, found, look))
             return found
-        _check_whole(event, found, look, quiet_seconds)
         borders.step("store")
         manifest, found, url = _keep(ingestion, location, tree, look, found, borders)
     borders.step("register")
@@ -271,13 +271,22 @@ def _look(tree: FileTree, at: float) -> Look:
     return Look(at, entries, tree.passed_over if isinstance(tree, RemarksOnListing) else ())
 
 
-def _check_whole(event: CompletionEvent, found: Scan, look: Look, quiet_seconds: float) -> None:
-    """Raise NotSettled where parts of a model are missing and may still come. A person at the door wants what is there."""
-    if event.trigger is Trigger.CLI or worst_state(found) is not State.INCOMPLETE:
+def _check_whole(event: CompletionEvent, found: Scan, look: Look, quiet_seconds: float, patience_seconds: float) -> None:
+    """Raise NotSettled where what a model lacks may still come. A person at the door wants what is there.
+
+    Half a file looks broken, or like no model: that is believed when the files have rested for longer.
+    """
+    if event.trigger is Trigger.CLI:
         return
-    problem = next(problem for one in found.models for problem in one.extraction.completeness.problems)
-    reason = f"incomplete: {problem.path}: {problem.problem}"
-    raise NotSettled(max(quiet_seconds, LOOK_AGAIN_SECONDS), reason, rest_of(look), "incomplete")
+    pause_seconds = max(quiet_seconds, LOOK_AGAIN_SECONDS)
+    completenesses = (model.extraction.completeness for model in found.models)
+    incomplete = next((one for one in completenesses if one.state is State.INCOMPLETE), None)
+    if incomplete is not None:
+        problem = incomplete.problems[0]
+        raise NotSettled(pause_seconds, f"incomplete: {problem.path}: {problem.problem}", rest_of(look), "incomplete")
+    is_whole = found.models and worst_state(found) is State.COMPLETE
+    if not is_whole and rest_of_broken(look, quiet_seconds, patience_seconds / 2, event.files) > 0:
+        raise NotSettled(pause_seconds, "no whole model is there, and one may still be written", rest_of(look), "broken")
 
 
 def listing_key(location: Location, look: Look, event: CompletionEvent) -> str:

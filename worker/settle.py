@@ -21,6 +21,13 @@ One that is older than another file is of an earlier run into the same folder, a
 """
 
 
+BROKEN_PER_QUIET, BROKEN_SECONDS = 12, 60.0
+"""How many quiet periods the files must have rested where no whole model is seen among them, and the most seconds of that.
+
+A model whose writer pauses in its middle looks like a broken one, or like none.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     """Nothing has changed for the quiet period, or the writer said that it is done."""
@@ -56,6 +63,18 @@ def settle(before: Rest | None, now: Look, quiet_seconds: float, named: Sequence
         return Wait(quiet_seconds, f"still changing: {_size(before)} before, {_size(seen)} now", seen)
     rest = quiet_seconds - (now.at - before.at)
     return Settled() if rest <= 0 else Wait(rest, "waiting for a second look", before)
+
+
+def rest_of_broken(now: Look, quiet_seconds: float, most_seconds: float, named: Sequence[NamedFile] = ()) -> float:
+    """Return how many seconds settled files must still rest before they are taken for a broken model, or for none.
+
+    At most *most_seconds*. None where the writer said that it is done, or the files do not say when they changed: storage
+    that keeps no times takes whole objects only.
+    """
+    if named or _is_marked(now.entries):
+        return 0.0
+    wanted = min(max(quiet_seconds, min(BROKEN_PER_QUIET * quiet_seconds, BROKEN_SECONDS)), most_seconds)
+    return max((wanted - (now.at - entry.changed) for entry in now.entries if entry.changed is not None), default=0.0)
 
 
 def rest_of(look: Look) -> Rest:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -136,6 +136,28 @@ def test_an_incomplete_model_is_waited_for_until_it_is_whole(borders: Borders, r
         runner.work_next()
         borders.clock.sleep(5.0)
     assert standing(borders, ingestion).state is IngestionState.REGISTERED
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "end"),
+    [("model.onnx", 60, IngestionState.REGISTERED), ("model.onnx.part", 3, IngestionState.NOTHING_FOUND)],
+)
+def test_half_a_file_is_no_model_and_no_broken_one_while_it_may_still_be_written(
+    name: str, size: int, end: IngestionState, borders: Borders, runs: Path
+) -> None:
+    whole = (runs / "a" / "model.onnx").read_bytes()
+    (runs / "a" / "model.onnx").unlink()
+    (runs / "a" / name).write_bytes(whole[:size])
+    ingestion = submit(borders, runs / "a")
+    fresh = replace(borders, clock=TestClock(datetime.now(UTC) + timedelta(seconds=6), []), file_time=None)
+    runner = Runner(fresh, "w")
+    for _ in range(3):
+        assert runner.work_next()
+        assert standing(borders, ingestion).message == "no whole model is there, and one may still be written"
+        fresh.clock.sleep(5.0)
+    fresh.clock.sleep(60.0)
+    runner.work_next()
+    assert standing(borders, ingestion).state is end
 
 
 def test_what_stays_incomplete_fails_with_what_is_missing(borders: Borders, runs: Path) -> None:

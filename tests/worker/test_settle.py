@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from detectors.tree import FileEntry
 from worker.records import Look, NamedFile
-from worker.settle import Settled, Wait, rest_of, settle
+from worker.settle import Settled, Wait, rest_of, rest_of_broken, settle
 
 
 def entry(path: str = "a", size: int = 1, version: str = "v", changed: float | None = None) -> FileEntry:
@@ -73,6 +73,21 @@ def test_a_marker_that_an_earlier_run_left_says_nothing_of_newer_files() -> None
     assert settle(None, Look(100.0, entries), 5.0) == Wait(3.0, "files changed a moment ago", rest_of(Look(100.0, entries)))
     assert settle(None, Look(103.0, entries), 5.0) == Settled()
     assert settle(None, Look(98.0, (entry("_SUCCESS"), entries[1])), 5.0) == Settled(), "storage that keeps no times"
+
+
+@pytest.mark.parametrize(("quiet", "rest"), [(0.0, 0.0), (2.0, 14.0), (5.0, 50.0), (60.0, 50.0), (200.0, 140.0)])
+def test_a_model_that_looks_broken_must_rest_for_longer(quiet: float, rest: float) -> None:
+    """Twelve quiet periods, at most a minute, never less than one; and at most what the caller would wait at all."""
+    look = Look(100.0, (entry("model.onnx", changed=90.0), entry("old", changed=1.0), entry("timeless")))
+    assert rest_of_broken(look, quiet, 150.0) == pytest.approx(rest if quiet else -10.0)
+    assert rest_of_broken(look, 60.0, 30.0) == 20.0
+
+
+def test_a_model_that_looks_broken_is_one_where_its_writer_said_that_it_is_done() -> None:
+    fresh = entry("model.onnx", changed=100.0)
+    assert rest_of_broken(Look(100.0, (entry("_SUCCESS", changed=100.0), fresh)), 5.0, 60.0) == 0.0
+    assert rest_of_broken(Look(100.0, (fresh,)), 5.0, 60.0, (NamedFile("model.onnx", 1),)) == 0.0
+    assert rest_of_broken(Look(100.0, (entry("model.onnx"),)), 5.0, 60.0) == 0.0
 
 
 def test_files_that_the_event_names_are_taken_once_all_are_there() -> None:
