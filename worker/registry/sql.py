@@ -24,7 +24,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from detectors.facts import Finding, Metrics
 from worker import lifecycle
-from worker.errors import RegistryUnavailable, RejectedEvent
+from worker.errors import ConflictingEvent, RegistryUnavailable, RejectedEvent
 from worker.records import (
     CompletionEvent,
     End,
@@ -48,10 +48,11 @@ from worker.records import (
     Worker,
 )
 from worker.registry import access, rows
+from worker.registry.acceptance import Accepted, Submission, accept
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, translated
 from worker.registry.tables import (
-    CLAIMABLE,
+    claimable,
     ingestion_history,
     ingestions,
     model_versions,
@@ -62,6 +63,7 @@ from worker.registry.tables import (
     version_tags,
     workers,
 )
+from worker.registry.together import Together
 from worker.registry.turns import Turns
 from worker.registry.words import (
     INGESTION_CHARS,
@@ -75,9 +77,6 @@ from worker.registry.words import (
     check_event,
     check_name,
     check_version,
-    conflict,
-    event_digest,
-    event_key,
     folded,
     is_searchable,
     random_id,
@@ -114,6 +113,7 @@ class SqlRegistry:
         self._reading = reading(self.engine)
         self._turns = Turns(busy_seconds) if self.engine.dialect.name == "sqlite" else None
         self._new_id = new_id
+        self._accept = Together(self._accept_all)
 
     def close(self) -> None:
         """Close all connections."""
@@ -129,24 +129,7 @@ class SqlRegistry:
         self, event: CompletionEvent, now: datetime, owner: str | None = None, end: End | None = None
     ) -> tuple[Ingestion, bool]:
         check_event(event)
-
-        def work(connection: Connection) -> tuple[Ingestion, bool]:
-            known = _known(connection, event)
-            if known is not None:
-                return known, True
-            ingestion_id, version_id = self._new_id(INGESTION_PREFIX, INGESTION_CHARS), self._new_version_id()
-            move = lifecycle.receive(event, ingestion_id, version_id, now, _next_turn(connection, event.team))
-            connection.execute(insert(ingestions), rows.ingestion_values(move.ingestion))
-            _note(connection, move)
-            access.know_project(connection, event.team, event.project, now)
-            if end is not None:
-                further = lifecycle.end(move.ingestion, owner or "", end, now)
-            else:
-                further = self._claim(move.ingestion, owner, version_id, now) if owner is not None else None
-            _keep(connection, further)
-            return (further or move).ingestion, False
-
-        return self._write(work)
+        return self._accept(Submission(event, now, owner, end))
 
     def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
         version_id = self._new_version_id()
@@ -435,6 +418,14 @@ class SqlRegistry:
     ) -> Ingestion | None:
         return self._moved(ingestion_id, lambda ingestion: step(ingestion) if ingestion.event.team == team else None)
 
+    def _accept_all(self, submissions: Sequence[Submission]) -> Sequence[Accepted | ConflictingEvent]:
+        """Accept what several threads submit at once in one transaction; one commit takes the disk as long as fifty do."""
+
+        def new_ids() -> tuple[str, str]:
+            return self._new_id(INGESTION_PREFIX, INGESTION_CHARS), self._new_version_id()
+
+        return self._write(lambda connection: accept(connection, submissions, new_ids, self._lease_seconds))
+
     def _claim(self, ingestion: Ingestion, owner: str, version_id: str, now: datetime) -> lifecycle.Move | None:
         return lifecycle.claim(ingestion, owner, version_id, now, self._lease_seconds)
 
@@ -466,43 +457,9 @@ def _done(engine: Engine, work: Callable[[Connection], T]) -> T:
                     raise
 
 
-def _known(connection: Connection, event: CompletionEvent) -> Ingestion | None:
-    """Return the ingestion of an event that was accepted before, None for a new one.
-
-    Raises:
-        ConflictingEvent: it said something else then.
-    """
-    row = connection.execute(select(ingestions).where(ingestions.c.event_key == event_key(event))).one_or_none()
-    if row is None:
-        return None
-    if row.event_digest not in (None, event_digest(event)):
-        raise conflict(event, row.id)
-    return rows.ingestion_of(row)
-
-
-def _next_turn(connection: Connection, team: str) -> int:
-    """Return the turn of the team's next ingestion: after its last one that waits, and not before whose turn it is now.
-
-    Two that submit at once may get the same turn; then the team is served twice in it, which is fair enough.
-    """
-    claimable = _claimable()
-    last = select(func.max(ingestions.c.turn)).where(claimable, ingestions.c.team == team).scalar_subquery()
-    now = select(func.min(ingestions.c.turn)).where(claimable).scalar_subquery()
-    found_last, found_now = connection.execute(select(last, now)).one()
-    return max((found_last or 0) + 1, found_now or 1)
-
-
 def _is_due(now: Any) -> tuple[ColumnElement[bool], ...]:
     may_begin = ingestions.c.run_after.is_(None) | (ingestions.c.run_after <= now)
-    return _claimable(), may_begin
-
-
-def _claimable() -> ColumnElement[bool]:
-    """Return the condition that a worker may claim from this state.
-
-    The states stand in the statement itself: an index on a part of the table serves only who provably asks for that part.
-    """
-    return ingestions.c.state.in_(bindparam("claimable", CLAIMABLE, expanding=True, literal_execute=True))
+    return claimable(), may_begin
 
 
 SERVER_TIME = select(func.clock_timestamp())

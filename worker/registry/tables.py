@@ -19,7 +19,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
 )
+from sqlalchemy.sql.elements import ColumnElement
 
 from worker import lifecycle
 from worker.registry.columns import AnyText, Json, Moment
@@ -98,6 +100,15 @@ ingestions = Table(
 )
 
 CLAIMABLE = tuple(state.value for state in lifecycle.CLAIMABLE)
+
+
+def claimable() -> ColumnElement[bool]:
+    """Return the condition that a worker may claim from this state.
+
+    The states stand in the statement itself: an index on a part of the table serves only who provably asks for that part.
+    """
+    return ingestions.c.state.in_(bindparam("claimable", CLAIMABLE, expanding=True, literal_execute=True))
+
 
 Index(
     "ix_ingestions_claimable",

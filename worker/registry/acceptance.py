@@ -1,0 +1,115 @@
+"""Accepts events as statements on an open connection, several in one transaction; the transaction is `sql`'s.
+
+However many there are, it takes the same few statements, and one commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, func, insert, select
+
+from worker import lifecycle
+from worker.errors import ConflictingEvent
+from worker.records import CompletionEvent, End, Ingestion
+from worker.registry import access, rows
+from worker.registry.tables import claimable, ingestion_history, ingestions
+from worker.registry.words import conflict, event_digest, event_key
+
+Accepted = tuple[Ingestion, bool]
+"""The ingestion of an event, and whether it was known before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An event to accept; *owner* claims it at once, *end* ends it at once."""
+
+    event: CompletionEvent
+    now: datetime
+    owner: str | None
+    end: End | None
+
+
+def accept(
+    connection: Connection,
+    submissions: Sequence[Submission],
+    new_ids: Callable[[], tuple[str, str]],
+    lease_seconds: float,
+) -> list[Accepted | ConflictingEvent]:
+    """Return, for each of *submissions*, its ingestion and whether it was known, or that it contradicts what was said before.
+
+    *new_ids* gives an id for an ingestion, and one for the version that it may become.
+    """
+    known = _known(connection, submissions)
+    turns = {team: _next_turn(connection, team) for team in {one.event.team for one in submissions}}
+    answers: list[Accepted | ConflictingEvent] = []
+    moves: list[lifecycle.Move] = []
+    new: list[Ingestion] = []
+    for one in submissions:
+        key = event_key(one.event)
+        if key in known:
+            answers.append(_again(one.event, *known[key]))
+            continue
+        taken = _moves(one, *new_ids(), turns[one.event.team], lease_seconds)
+        turns[one.event.team] += 1
+        standing = taken[-1].ingestion
+        known[key] = standing, event_digest(one.event)
+        answers.append((standing, False))
+        new.append(standing)
+        moves += taken
+    _write(connection, new, moves)
+    return answers
+
+
+def _known(connection: Connection, submissions: Sequence[Submission]) -> dict[str, tuple[Ingestion, str | None]]:
+    """Return the ingestions of events that were accepted before, and the digests of what they said, by their keys."""
+    keys = {event_key(one.event) for one in submissions}
+    found = connection.execute(KNOWN, {"keys": list(keys)})
+    return {row.event_key: (rows.ingestion_of(row), row.event_digest) for row in found}
+
+
+KNOWN = select(ingestions).where(ingestions.c.event_key.in_(bindparam("keys", expanding=True)))
+
+
+def _again(event: CompletionEvent, ingestion: Ingestion, digest: str | None) -> Accepted | ConflictingEvent:
+    if digest not in (None, event_digest(event)):
+        return conflict(event, ingestion.id)
+    return ingestion, True
+
+
+def _moves(one: Submission, ingestion_id: str, version_id: str, turn: int, lease_seconds: float) -> list[lifecycle.Move]:
+    """Return the first step of a new ingestion, and the second one where it takes one at once."""
+    move = lifecycle.receive(one.event, ingestion_id, version_id, one.now, turn)
+    if one.end is not None:
+        further = lifecycle.end(move.ingestion, one.owner or "", one.end, one.now)
+    elif one.owner is not None:
+        further = lifecycle.claim(move.ingestion, one.owner, version_id, one.now, lease_seconds)
+    else:
+        further = None
+    return [move] if further is None else [move, further]
+
+
+def _write(connection: Connection, new: Sequence[Ingestion], moves: Iterable[lifecycle.Move]) -> None:
+    if not new:
+        return
+    connection.execute(insert(ingestions), [rows.ingestion_values(one) for one in new])
+    connection.execute(insert(ingestion_history), [rows.history_values(move.ingestion.id, move.entry) for move in moves])
+    for team, project in {(one.event.team, one.event.project): None for one in new}:
+        access.know_project(connection, team, project, new[0].created)
+
+
+def _next_turn(connection: Connection, team: str) -> int:
+    """Return the turn of the team's next ingestion: after its last one that waits, and not before whose turn it is now.
+
+    Two that submit at once may get the same turn; then the team is served twice in it, which is fair enough.
+    """
+    found_last, found_now = connection.execute(NEXT_TURN, {"team": team}).one()
+    return max((found_last or 0) + 1, found_now or 1)
+
+
+NEXT_TURN = select(
+    select(func.max(ingestions.c.turn)).where(claimable(), ingestions.c.team == bindparam("team")).scalar_subquery(),
+    select(func.min(ingestions.c.turn)).where(claimable()).scalar_subquery(),
+)
