@@ -42,6 +42,9 @@ NETWORK = {"connect_timeout": 10, "tcp_user_timeout": 30_000, "keepalives_idle":
 """How a connection to PostgreSQL finds out that nobody is there any more: seconds, the second one milliseconds. What the URL
 says about them wins."""
 
+MAX_CONNECTIONS = 15
+"""Connections to PostgreSQL that one process has at most; it makes one when all others are in use."""
+
 BEGIN_AGAIN = ("40001", "40P01")
 """SQLSTATEs that took a transaction back because of what others did at once: serialization failure, deadlock."""
 
@@ -57,7 +60,7 @@ def open_engine(url: str, busy_seconds: float = BUSY_SECONDS) -> Engine:
     parsed = parse_url(url)
     backend = parsed.get_backend_name()
     try:
-        engine = create_engine(_with_driver(parsed), connect_args=_connect_args(parsed, busy_seconds))
+        engine = create_engine(_with_driver(parsed), connect_args=_connect_args(parsed, busy_seconds), **_pool_args(parsed))
     except (NoSuchModuleError, ModuleNotFoundError) as exc:
         advice = "; `pip install modelport[postgresql]` brings it" if backend == "postgresql" else ""
         raise BadSetting(f"{SETTING}={shown(parsed)}: there is no driver for {parsed.drivername} ({exc}){advice}") from exc
@@ -74,6 +77,15 @@ def reading(engine: Engine) -> Engine:
     if engine.dialect.name == "postgresql":
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     return engine.execution_options(**{READS_ONLY: True})
+
+
+def reading_one(engine: Engine) -> Engine:
+    """Return *engine* for reads of a single statement, which sees one moment by itself: PostgreSQL is told neither BEGIN nor
+    COMMIT, which take as long as the statement.
+    """
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="AUTOCOMMIT")
+    return reading(engine)
 
 
 def parse_url(url: str) -> URL:
@@ -116,6 +128,11 @@ def _connect_args(url: URL, busy_seconds: float) -> dict[str, Any]:
     if url.get_backend_name() == "postgresql":
         return {name: value for name, value in NETWORK.items() if name not in url.query}
     return {}
+
+
+def _pool_args(url: URL) -> dict[str, int]:
+    """Return how many connections are held. None is closed because others are idle: PostgreSQL starts a process for each."""
+    return {"pool_size": MAX_CONNECTIONS, "max_overflow": 0} if url.get_backend_name() == "postgresql" else {}
 
 
 def _set_up_postgresql(connection: Any, record: object, busy_seconds: float) -> None:

@@ -50,7 +50,7 @@ from worker.records import (
 from worker.registry import access, rows
 from worker.registry.acceptance import Accepted, Submission, accept
 from worker.registry.endings import check_theirs, first_seen
-from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, translated
+from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, reading_one, translated
 from worker.registry.tables import (
     claimable,
     ingestion_history,
@@ -110,7 +110,7 @@ class SqlRegistry:
     ) -> None:
         self._lease_seconds = lease_seconds
         self.engine = open_engine(url, busy_seconds)
-        self._reading = reading(self.engine)
+        self._reading, self._reading_one = reading(self.engine), reading_one(self.engine)
         self._turns = Turns(busy_seconds) if self.engine.dialect.name == "sqlite" else None
         self._new_id = new_id
         self._accept = Together(self._accept_all)
@@ -122,7 +122,7 @@ class SqlRegistry:
     def now(self) -> datetime:
         if self.engine.dialect.name == "sqlite":  # all who share a file share a machine
             return datetime.now(UTC)
-        found: datetime = self._read(lambda connection: connection.execute(SERVER_TIME).scalar_one())
+        found: datetime = self._read_one(lambda connection: connection.execute(SERVER_TIME).scalar_one())
         return found.astimezone(UTC)
 
     def submit(
@@ -240,7 +240,7 @@ class SqlRegistry:
 
     def is_due(self, now: datetime) -> bool:
         statement = select(select(ingestions.c.sequence).where(*_is_due(now)).exists())
-        return self._read(lambda connection: bool(connection.execute(statement).scalar_one()))
+        return self._read_one(lambda connection: bool(connection.execute(statement).scalar_one()))
 
     def see(self, worker: Worker) -> None:
         values = asdict(worker)
@@ -266,7 +266,7 @@ class SqlRegistry:
 
     def ingestion(self, team: str, ingestion_id: str) -> Ingestion | None:
         where = (ingestions.c.team == team, ingestions.c.id == ingestion_id)
-        return self._read(lambda connection: _ingestion(connection, *where))
+        return self._read_one(lambda connection: _ingestion(connection, *where))
 
     def history(self, ingestion_id: str) -> Sequence[HistoryEntry]:
         table = ingestion_history
@@ -371,7 +371,7 @@ class SqlRegistry:
         return self._write(work)
 
     def token_by_digest(self, digest: str, now: datetime) -> Token | None:
-        token = self._read(lambda connection: access.token_by_digest(connection, digest))
+        token = self._read_one(lambda connection: access.token_by_digest(connection, digest))
         if token is None or not is_worth_noting(token, now):
             return token
         with suppress(RegistryUnavailable):
@@ -382,7 +382,7 @@ class SqlRegistry:
         return self._read(lambda connection: access.tokens_of(connection, team))
 
     def has_tokens(self) -> bool:
-        return self._read(access.has_tokens)
+        return self._read_one(access.has_tokens)
 
     def revoke_token(self, team: str, token_id: str, now: datetime) -> Token | None:
         return self._write(lambda connection: access.revoke_token(connection, team, token_id, now))
@@ -396,6 +396,10 @@ class SqlRegistry:
     def _read(self, work: Callable[[Connection], T]) -> T:
         """Return what *work* gives in one transaction that writes nothing."""
         return _done(self._reading, work)
+
+    def _read_one(self, work: Callable[[Connection], T]) -> T:
+        """Return what *work* gives, which is one statement and writes nothing."""
+        return _done(self._reading_one, work)
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         """Return what *work* gives in one transaction."""

@@ -16,8 +16,9 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from psycopg.pq import TransactionStatus
 from sqlalchemy import event as hooks
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.contracts.registry import (
@@ -439,3 +440,16 @@ def test_a_migration_waits_for_another_no_longer_than_it_may(empty: str) -> None
             migrate(empty, busy_seconds=0.05)
     engine.dispose()
     assert migrate(empty) == REVISIONS
+
+
+def test_a_read_of_one_statement_begins_no_transaction(registry: SqlRegistry) -> None:
+    with registry._reading_one.connect() as connection:
+        connection.execute(select(ingestions.c.id)).all()
+        assert connection.connection.driver_connection.info.transaction_status == TransactionStatus.IDLE
+
+
+def test_connections_stay_open_when_they_are_not_needed_any_more(registry: SqlRegistry) -> None:
+    held = [registry.engine.connect() for _ in range(10)]
+    for connection in held:
+        connection.close()
+    assert registry.engine.pool.checkedin() == 10
