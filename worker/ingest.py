@@ -1,7 +1,7 @@
 """The use case: from a completion event to a registered version, or to an end that a person can read.
 
 The steps stand in `_attempt`, top to bottom. What may go wrong is raised, decided on by `worker.verdict`, and carried out
-in `_persist`. Bytes come first, then one transaction; a process that dies anywhere between leaves nothing that the next run
+in `_carry_out`. Bytes come first, then one transaction; a process that dies anywhere between leaves nothing that the next run
 does not put right (`recover`).
 
 Laws (each has a test of the same name):
@@ -227,7 +227,7 @@ def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
         manifest, found, url = _keep(ingestion, location, tree, look, found, borders)
     borders.step("register")
     version = _version(ingestion, location, scope, key, manifest, found, url)
-    _register(ingestion, version, borders)
+    _register(ingestion, version, alive, borders)
     return found
 
 
@@ -323,7 +323,7 @@ def _look_again(tree: FileTree, look: Look) -> None:
         raise TreeChanged("", "files were added, removed or changed while they were read")
 
 
-def _register(ingestion: Ingestion, version: NewVersion, borders: Borders) -> None:
+def _register(ingestion: Ingestion, version: NewVersion, alive: Heartbeat, borders: Borders) -> None:
     """Register *version*. Where the scope holds equal content already, that is the answer, and the new copy goes.
 
     The ingestion ends after that: a process that dies in between leaves it running, and `recover` removes the copy.
@@ -339,11 +339,11 @@ def _register(ingestion: Ingestion, version: NewVersion, borders: Borders) -> No
         return
     same = registration.version
     if version.store is StoreMode.COPY:
-        if ingestion.event.is_forced or not _is_kept(same, borders):
-            _keep_anew(same, version, borders)
+        if not _is_kept(same, borders) or (ingestion.event.is_forced and not _is_sound(same, alive, borders)):
+            _keep_anew(ingestion, same, version, alive, borders)
         borders.store.remove(version.url)
     elif same.store is StoreMode.REFERENCE and same.location != version.location:
-        borders.registry.kept_at(same.id, StoreMode.REFERENCE, version.url, version.location)
+        _kept_at(ingestion, same, StoreMode.REFERENCE, version.url, version.location, borders)
     _finish(ingestion, borders, _same_content(same, ingestion.event))
 
 
@@ -359,14 +359,37 @@ def _is_kept(version: ModelVersion, borders: Borders) -> bool:
         return False
 
 
-def _keep_anew(same: ModelVersion, new: NewVersion, borders: Borders) -> None:
+def _is_sound(version: ModelVersion, alive: Heartbeat, borders: Borders) -> bool:
+    """Tell whether the store gives back a version's own copy byte by byte. Reads all of it."""
+    try:
+        with borders.store.opened(version.url) as tree:
+            kept, _ = read_once(BeatingTree(tree, alive), tuple(tree.files()), None, lambda entry: None, lambda count: None)
+    except (StorageUnavailable, TreeError):
+        return False
+    return content_digest(kept) == version.digest
+
+
+def _keep_anew(ingestion: Ingestion, same: ModelVersion, new: NewVersion, alive: Heartbeat, borders: Borders) -> None:
     """Give the version *same* a copy of the files of *new*, whose content is equal: its own were damaged, or elsewhere."""
     key = StoreKey(same.team, same.project, same.experiment, same.id)
-    with borders.store.opened(new.url) as tree, borders.store.writing(key, new.size_bytes) as open_sink:
+    with borders.store.opened(new.url) as opened, borders.store.writing(key, new.size_bytes) as open_sink:
+        tree = BeatingTree(opened, alive)
         manifest, _ = read_once(tree, tuple(tree.files()), open_sink, lambda entry: None, borders.progress)
         if content_digest(manifest) != same.digest:
             raise StorageUnavailable(f"{new.url}: what was just written there is read back as something else")
-    borders.registry.kept_at(same.id, StoreMode.COPY, borders.store.url(key), new.location)
+    borders.step("mended")
+    _kept_at(ingestion, same, StoreMode.COPY, borders.store.url(key), new.location, borders)
+
+
+def _kept_at(ingestion: Ingestion, same: ModelVersion, store: StoreMode, url: str, location: str, borders: Borders) -> None:
+    """Note where the version *same* is kept now.
+
+    Raises:
+        LeaseLost: the ingestion is another's by now, and so is the word about the version.
+    """
+    if not borders.registry.beat(ingestion.id, borders.owner, borders.clock.now()):
+        raise LeaseLost("the ingestion has another owner now, or has ended")
+    borders.registry.kept_at(same.id, store, url, location)
 
 
 def _forget_leftover(ingestion: Ingestion, borders: Borders) -> None:

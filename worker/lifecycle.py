@@ -50,7 +50,7 @@ ENDS = frozenset(
         IngestionState.IGNORED,
     }
 )
-"""The states that nothing leaves."""
+"""The states that no worker leaves; a person may let one that failed begin again."""
 
 CLAIMABLE = (IngestionState.RECEIVED, IngestionState.WAITING)
 """The states that a worker may claim from."""

@@ -306,7 +306,8 @@ class Store(Protocol):
 
         Where it can be told beforehand that *size_bytes* have no room, nothing is begun.
 
-        An error inside leaves nothing visible. A prefix left over from an earlier try of the same version is replaced.
+        An error inside leaves what was visible before: nothing, or the files of an earlier try of the same version, which are
+        replaced at the end.
         """
         ...
 

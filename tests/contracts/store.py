@@ -109,11 +109,19 @@ class StoreContract:
         again = {"both": b"4", "folder": b"now a file"}
         assert read(store, write(store, KEY, again)) == again
 
-    def test_a_second_try_that_fails_leaves_nothing_of_the_first(self, store: Store) -> None:
-        write(store, KEY, FILES)
+    def test_a_version_that_is_written_anew_is_there_all_the_time_as_it_was_or_as_it_is_now(self, store: Store) -> None:
+        url = write(store, KEY, FILES)
+        with store.writing(KEY) as open_sink:
+            with open_sink(FileEntry("new", 1, "v")) as sink:
+                sink.write(b"1")
+            assert read(store, url) == FILES
+        assert read(store, url) == {"new": b"1"}
+
+    def test_a_second_try_that_fails_leaves_the_first_as_it_was(self, store: Store) -> None:
+        url = write(store, KEY, FILES)
         with suppress(Interrupted), store.writing(KEY):
             raise Interrupted
-        assert not is_visible(store, KEY)
+        assert read(store, url) == FILES
 
     def test_the_same_file_twice_is_refused(self, store: Store) -> None:
         with pytest.raises(StorageUnavailable):

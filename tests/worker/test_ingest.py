@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,8 +26,8 @@ from worker.errors import RegistryUnavailable, StorageUnavailable
 from worker.ingest import Borders, Outcome, ingest
 from worker.inspector.in_process import InProcessInspector
 from worker.locations import Mount, Places, resolve
-from worker.ports import Registry, Store
-from worker.records import CompletionEvent, IngestionState, Location, StoreMode, VersionQuery
+from worker.ports import OpenSink, Registry, Store
+from worker.records import CompletionEvent, IngestionState, Location, StoreKey, StoreMode, VersionQuery
 from worker.registry.memory import MemoryRegistry
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
@@ -484,6 +486,81 @@ def test_a_copy_that_lost_a_file_is_whole_again_after_the_next_ingest(borders: B
     assert (again.version.id, again.ingestion.state) == (first.version.id, IngestionState.UNCHANGED)
     assert copy_of(borders, again) == whole
     assert [id for id, _ in borders.store.prefixes()] == [first.version.id]
+
+
+class Changed:
+    """Any border, some of whose methods are others."""
+
+    def __init__(self, inner: object, **others: object) -> None:
+        self._inner, self._others = inner, others
+
+    def __getattr__(self, name: str) -> Any:
+        return self._others[name] if name in self._others else getattr(self._inner, name)
+
+
+def spoil(borders: Borders, outcome: Outcome) -> None:
+    """Change a byte in the copy that a version has."""
+    assert outcome.version is not None
+    version = outcome.version
+    key = StoreKey(version.team, version.project, version.experiment, version.id)
+    with borders.store.opened(version.url) as tree, borders.store.writing(key) as open_sink:
+        for entry in tuple(tree.files()):
+            data = tree.read(entry.path, 0, entry.size)
+            with open_sink(entry) as sink:
+                sink.write(bytes([data[0] ^ 1]) + data[1:])
+
+
+def digests_of_copy(borders: Borders, outcome: Outcome) -> set[tuple[str, str]]:
+    assert outcome.version is not None
+    with borders.store.opened(outcome.version.url) as tree:
+        return {(one.path, sha256(tree.read(one.path, 0, one.size)).hexdigest()) for one in tuple(tree.files())}
+
+
+def test_a_forced_look_mends_a_spoilt_copy_and_leaves_a_sound_one(borders: Borders, run: Path) -> None:
+    first = ingest(event(run, 1), borders)
+    sound = digests_of_copy(borders, first)
+    steps: list[str] = []
+    noted = replace(borders, step=steps.append)
+    assert ingest(event(run, 2, is_forced=True), noted).ingestion.state is IngestionState.UNCHANGED
+    assert digests_of_copy(borders, first) == sound
+    assert "mended" not in steps
+    spoil(borders, first)
+    assert ingest(event(run, 3), borders).ingestion.state is IngestionState.UNCHANGED
+    assert digests_of_copy(borders, first) != sound, "nobody asked to read it"
+    assert ingest(event(run, 4, is_forced=True), noted).ingestion.state is IngestionState.UNCHANGED
+    assert digests_of_copy(borders, first) == sound
+    assert "mended" in steps
+
+
+def test_a_copy_that_cannot_be_mended_stays_as_it_is(borders: Borders, run: Path) -> None:
+    first = ingest(event(run, 1), borders)
+    assert first.version is not None
+    spoil(borders, first)
+    spoilt = digests_of_copy(borders, first)
+
+    @contextmanager
+    def fails_late(key: StoreKey, size_bytes: int = 0) -> Iterator[OpenSink]:
+        with borders.store.writing(key, size_bytes) as open_sink:
+            yield open_sink
+            if first.version is not None and key.version_id == first.version.id:
+                raise StorageUnavailable("the disk is full")
+
+    failing: Any = Changed(borders.store, writing=fails_late)
+    outcome = ingest(event(run, 2, is_forced=True), replace(borders, store=failing))
+    assert (outcome.ingestion.state, outcome.ingestion.reason) == (IngestionState.FAILED, "store-unavailable")
+    assert digests_of_copy(borders, first) == spoilt
+    assert [id for id, _ in borders.store.prefixes()] == [first.version.id]
+
+
+def test_who_lost_the_lease_says_nothing_about_where_a_version_is_kept(borders: Borders, run: Path) -> None:
+    first = ingest(event(run, 1), borders)
+    assert first.version is not None
+    borders.store.remove(first.version.url)
+    (run / "model.onnx").touch()
+    noted: list[object] = []
+    registry: Any = Changed(borders.registry, beat=lambda *_: False, kept_at=lambda *where: noted.append(where))
+    ingest(event(run, 2), replace(borders, registry=registry))
+    assert noted == []
 
 
 def test_a_reference_becomes_a_copy_where_copies_are_wanted(borders: Borders, run: Path) -> None:

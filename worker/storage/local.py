@@ -7,6 +7,7 @@ Which versions there should be is left to the registry.
 Laws (each has a test of the same name):
     a process that is killed at any moment leaves nothing visible, or everything;
     an operation of the system that fails leaves nothing visible;
+    a version that is written anew is there all the time, as it was or as it is now;
     nothing is written or removed outside the version's own folder.
 
 The files are read-only from the start. A version never changes, so an open for writing is a mistake, and fails as one.
@@ -30,8 +31,8 @@ from worker.records import StoreKey
 from worker.storage.folders import empty, folder_names, made, opened, opened_folder, remove_folder, sync
 from worker.storage.layout import MODEL, PREFIX_PARTS, Parts, file_parts, is_part, parts_of, prefix_parts, url_of
 
-INCOMING = ".incoming"
-"""The folder of a version in which its files lie while they are being written or removed."""
+INCOMING, OUTGOING = ".incoming", ".outgoing"
+"""The folders of a version in which its files lie while they are being written, and while they are being removed."""
 
 FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_MODE = 0o444
@@ -88,9 +89,10 @@ class LocalStore:
         Raises:
             StorageUnavailable: *url* is not one of this store, there is nothing, or it may not be read.
         """
-        parts = parts_of(self._root_url, url)
+        path = self._path(parts_of(self._root_url, url))
+        is_between = not os.path.lexists(os.path.join(path, MODEL)) and os.path.lexists(os.path.join(path, OUTGOING))
         try:
-            return LocalTree(os.path.join(self._path(parts), MODEL))
+            return LocalTree(os.path.join(path, OUTGOING if is_between else MODEL))
         except TreeError as exc:
             raise StorageUnavailable(f"{url}: {exc.reason}") from exc
 
@@ -125,7 +127,7 @@ class LocalStore:
 
     @contextmanager
     def _incoming(self, parts: Parts) -> Iterator[_Incoming]:
-        """Begin the version at *parts* anew; what an error leaves of it is removed."""
+        """Begin the version at *parts* anew, beside its old files; what an error leaves of the new ones is removed."""
         with ExitStack() as handles:
             with _translated(self._path(parts)):
                 self._make_root()
@@ -134,7 +136,7 @@ class LocalStore:
                 for depth in range(PREFIX_PARTS):
                     with opened(root, parts[:depth]) as above:
                         sync(above)
-                _vacate(version)
+                remove_folder(version, INCOMING)
                 folder = handles.enter_context(made(version, [INCOMING]))
             incoming = _Incoming(self._path(parts), version, folder)
             try:
@@ -181,7 +183,7 @@ class LocalStore:
         """Remove the folders of a version and those above it as far as they are empty, from below."""
         above = [parts[:depth] for depth in range(PREFIX_PARTS, 0, -1)]
         with suppress(OSError), self._opened_root() as root:
-            for *way, name in [(*parts, INCOMING), (*parts, MODEL), *above]:
+            for *way, name in [(*parts, INCOMING), (*parts, OUTGOING), (*parts, MODEL), *above]:
                 with suppress(OSError), opened(root, way) as folder:
                     os.rmdir(name, dir_fd=folder)
 
@@ -238,12 +240,15 @@ class _Incoming:
                     sync(folder)
             if not os.path.samestat(os.fstat(self._folder), os.stat(INCOMING, dir_fd=self._version, follow_symlinks=False)):
                 raise StorageUnavailable(f"{self._path}: another process began to write the same version")
+            _hide(self._version)
             _rename(self._version, INCOMING, MODEL)
             try:
                 sync(self._version)
             except BaseException:
                 _rename(self._version, MODEL, INCOMING)
+                _show_again(self._version)
                 raise
+            remove_folder(self._version, OUTGOING)
 
     def discard(self) -> None:
         """Remove what was written. It goes by the handle, so that what another process put there meanwhile stays."""
@@ -301,7 +306,22 @@ def _vacate(version: int) -> None:
     remove_folder(version, INCOMING)
     with suppress(FileNotFoundError):
         _rename(version, MODEL, INCOMING)
-        remove_folder(version, INCOMING)
+    remove_folder(version, INCOMING)
+    remove_folder(version, OUTGOING)
+
+
+def _hide(version: int) -> None:
+    """Put the files of a finished version aside, where there are any; they can still be opened."""
+    with suppress(FileNotFoundError):
+        os.stat(MODEL, dir_fd=version, follow_symlinks=False)
+        remove_folder(version, OUTGOING)
+        _rename(version, MODEL, OUTGOING)
+
+
+def _show_again(version: int) -> None:
+    """Take back what `_hide` did."""
+    with suppress(OSError):
+        _rename(version, OUTGOING, MODEL)
 
 
 def _rename(folder: int, before: str, after: str) -> None:

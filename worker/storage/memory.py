@@ -24,7 +24,6 @@ class MemoryStore:
     @contextmanager
     def writing(self, key: StoreKey, size_bytes: int = 0) -> Iterator[OpenSink]:
         parts = prefix_parts(key)
-        self._finished.pop(parts, None)
         incoming = _Incoming()
         self._incoming[parts] = incoming.files
         try:

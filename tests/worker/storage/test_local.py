@@ -191,6 +191,9 @@ def test_versions_are_written_and_removed_at_the_same_time(store: LocalStore, tm
 # --- what if this call fails
 
 
+OLD = {"left": b"over", "by/an": b"earlier try"}
+
+
 class Nth:
     """Stands in place of functions of the system, counts their calls, and acts before the n-th, or all from then on."""
 
@@ -244,6 +247,19 @@ def test_an_operation_of_the_system_that_fails_leaves_nothing_visible(store: Loc
         assert not is_visible(store, KEY)
         assert list(store.prefixes()) == [] or lasting
     assert read(store, write(store, KEY, FILES)) == FILES
+
+
+@pytest.mark.usefixtures("no_handle_is_left")
+@pytest.mark.parametrize("name", WRITING_CALLS)
+def test_an_operation_of_the_system_that_fails_leaves_the_version_that_was_to_be_replaced(store: LocalStore, name: str) -> None:
+    write(store, KEY, OLD)
+    for nth in range(1, calls_made((name,), lambda: write(store, KEY, OLD)) + 1):
+        with pytest.MonkeyPatch.context() as patch:
+            Nth(patch, (name,), nth, fail(errno.EIO))
+            with suppress(StorageUnavailable):
+                write(store, KEY, FILES)
+        assert read(store, store.url(KEY)) in (OLD, FILES)
+        assert read(store, write(store, KEY, OLD)) == OLD
 
 
 @pytest.mark.usefixtures("no_handle_is_left")
@@ -403,7 +419,7 @@ def run_until_killed(action: Callable[[], object], nth: int) -> bool:
     return os.WIFSIGNALED(status)
 
 
-@pytest.mark.parametrize("before", [{}, {"left": b"over", "by/an": b"earlier try"}])
+@pytest.mark.parametrize("before", [{}, OLD])
 def test_a_process_that_is_killed_at_any_moment_leaves_nothing_visible_or_everything(
     store: LocalStore, before: dict[str, bytes]
 ) -> None:
@@ -414,6 +430,7 @@ def test_a_process_that_is_killed_at_any_moment_leaves_nothing_visible_or_everyt
         if before:
             write(store, KEY, before)
         was_killed = run_until_killed(lambda: write(store, KEY, FILES), nth)
+        assert is_visible(store, KEY) or not before, "what was there already is never gone"
         if is_visible(store, KEY):
             found = read(store, url)
             assert found in (before, FILES)
