@@ -15,16 +15,17 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from benchmarks import bench_store
+from benchmarks import bench_queue, bench_store
 from benchmarks.case import Cost, Figure, Goal, Row, Within
 from benchmarks.cases import FULL, GB, MODELSCAN, QUICK, Sizes, cases
 from benchmarks.runner import Runner
 from benchmarks.table import machine, page, table
+from tests.servers.process import NoServer
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
-STORE = "store"
-"""The name of the rows that `bench_store` measures by itself."""
+STORE, QUEUE = "store", "queue"
+"""The names of the rows that `bench_store` and `bench_queue` measure by themselves."""
 
 FREE_BYTES = 8 * GB
 """Room for all inputs at once and for one copy of the largest."""
@@ -57,6 +58,22 @@ def measure(runner: Runner, sizes: Sizes, only: str | None) -> Iterator[Row]:
         _say(case.what + (f", beside {case.theirs.label}" if case.theirs else ""))
         yield from runner.rows(case)
     yield from store
+    if only in (None, QUEUE):
+        yield from queue_rows(sizes.jobs)
+
+
+def queue_rows(jobs: int) -> Iterator[Row]:
+    """Yield the rows about getting *jobs* small models from accepted to registered; on the clock, for one of them."""
+    _say("working off a queue, beside Celery with tasks that do nothing")
+    goal, beside = Goal(Figure.WORK_WALL), "a Celery task that does nothing"
+    whats = {count: f"From accepted to registered, a small model, workers: {count}" for count in bench_queue.WORKERS}
+    try:
+        found = bench_queue.measure(jobs)
+    except NoServer:
+        yield from (Row(what, goal, beside, None, None, "Redis or PostgreSQL is not installed") for what in whats.values())
+        return
+    for count, seconds in found.items():
+        yield Row(whats[count], goal, beside, Cost(work_wall=seconds["job"]), Cost(work_wall=seconds["nothing"]))
 
 
 def store_rows(folder: Path, size: int) -> Iterator[Row]:
@@ -82,7 +99,7 @@ def store_rows(folder: Path, size: int) -> Iterator[Row]:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure modelport beside the tools of today.")
-    names = sorted({case.name for case in cases()} | {STORE})
+    names = sorted({case.name for case in cases()} | {STORE, QUEUE})
     parser.add_argument("--quick", action="store_true", help="small inputs, one run each, nothing is written")
     parser.add_argument("--only", choices=names, help="measure only these rows; nothing is written")
     return parser.parse_args(arguments)

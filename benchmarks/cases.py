@@ -23,7 +23,7 @@ model is one whose tensors are jumped over; below 1 MB a model is parsed as it i
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large the inputs are, in bytes; listed in files."""
+    """How large the inputs are, in bytes; listed in files, jobs in models."""
 
     model: int = GB
     middle: int = 64 * MB
@@ -32,10 +32,11 @@ class Sizes:
     events: int = 100 * MB
     ingest: int = 2 * GB
     listed: int = 100_000
+    jobs: int = 1_000
 
 
 FULL = Sizes()
-QUICK = Sizes(4 * MB, 2 * MB, MB, MB, 200_000, 4 * MB, 1_000)
+QUICK = Sizes(4 * MB, 2 * MB, MB, MB, 200_000, 4 * MB, 1_000, 30)
 
 
 def cases(sizes: Sizes = FULL) -> tuple[Case, ...]:

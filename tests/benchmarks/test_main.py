@@ -22,6 +22,17 @@ def test_one_group_is_printed_and_nothing_is_written_or_left(results: Path, caps
     assert list(results.parent.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_the_rows_of_the_queue_are_measured(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main(["--quick", "--only", "queue"]) == 0
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == [
+        "| From accepted to registered, a small model, workers: 1",
+        "| From accepted to registered, a small model, workers: 2",
+    ]
+    assert all("not measured" not in row for row in rows)
+
+
 def test_a_full_run_writes_the_page(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     goal = cases()[0].goals[0]
     monkeypatch.setattr(
@@ -48,4 +59,4 @@ def test_every_comparison_runs_on_small_inputs(results: Path, capsys: pytest.Cap
     printed = capsys.readouterr().out
     problems = [line for line in printed.splitlines() if "not measured" in line]
     assert all("is not installed" in line for line in problems)
-    assert len(printed.splitlines()) == 2 + 2 + sum(len(case.goals) for case in cases())
+    assert len(printed.splitlines()) == 2 + 2 + 2 + sum(len(case.goals) for case in cases())
