@@ -1,5 +1,5 @@
 # modelport in one image: by itself it is the whole service on SQLite; docker-compose.yml runs its parts on servers.
-# Schema-checked with the compose file; no container engine was at hand where it was written.
+# It has not been built yet; tests check what it copies, installs and starts.
 
 FROM python:3.11.15-slim AS build
 WORKDIR /src

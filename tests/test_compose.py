@@ -1,6 +1,6 @@
 """docker-compose.yml, Dockerfile and what lies around them: every name leads somewhere, and the commands work as processes.
 
-No container engine is at hand: the file is held against the schema of the Compose specification, and against ourselves.
+The images have not been built yet: the file is held against the schema of the Compose specification, and against ourselves.
 """
 
 from __future__ import annotations
