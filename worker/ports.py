@@ -37,12 +37,13 @@ from worker.records import (
 
 
 class Registry(Protocol):
-    """The truth about models, versions and ingestions. Every method is one transaction.
+    """The truth about models, versions and ingestions. A method is one transaction, whole or not at all, but for two: `free`
+    makes one for each ingestion, and `token_by_digest` notes the use of a token apart from reading it.
 
     *now* is the time by one clock that all who share a registry go by (`Clock`): leases and pauses are compared with it.
 
     Raises:
-        RegistryUnavailable: the database did not answer; nothing was changed.
+        RegistryUnavailable: the database did not answer; nothing was changed, but for what `free` had freed by then.
     """
 
     def now(self) -> datetime:
