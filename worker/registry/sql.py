@@ -1,4 +1,4 @@
-"""The registry in a database: every method one transaction, whole or not at all.
+"""The registry in a database: a method is one transaction, whole or not at all, but for the two that `worker.ports` names.
 
 Unique keys decide between processes that do the same at once. Who loses begins again, and then finds what the winner wrote;
 so does whose connection was lost before its commit. On SQLite writers stand in line and nobody loses. What an ingestion may
