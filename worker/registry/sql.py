@@ -498,8 +498,11 @@ def _ingestion(connection: Connection, *where: ColumnElement[bool]) -> Ingestion
 
 def _locked(connection: Connection, ingestion_id: str) -> Ingestion | None:
     """Return an ingestion that nobody else changes before this transaction ends (on SQLite, all writers wait anyway)."""
-    row = connection.execute(select(ingestions).where(ingestions.c.id == ingestion_id).with_for_update()).one_or_none()
+    row = connection.execute(LOCKED, {"id": ingestion_id}).one_or_none()
     return None if row is None else rows.ingestion_of(row)
+
+
+LOCKED = select(ingestions).where(ingestions.c.id == bindparam("id")).with_for_update()
 
 
 def _keep(connection: Connection, move: lifecycle.Move | None) -> None:
@@ -596,16 +599,14 @@ def _judged_parts(version: NewVersion) -> Iterable[tuple[Table, Iterable[rows.Va
 
 def _insert_version(connection: Connection, ingestion_id: str, version: NewVersion, now: datetime) -> ModelVersion:
     model = _model_for(connection, version, now)
-    number = _next_number(connection, model)
-    first = _first_elsewhere(connection, version)
+    number, first = _next_number_and_first_elsewhere(connection, model, version)
     connection.execute(insert(model_versions), rows.version_values(version, ingestion_id, model, number, first, now))
     files = sorted(version.files, key=lambda file: file.path)
     _insert_parts(connection, version_files, version.id, map(rows.file_values, files))
     for table, parts in _judged_parts(version):
         _insert_parts(connection, table, version.id, parts)
-    written = _version(connection, model_versions.c.id == version.id)
-    assert written is not None
-    return written
+    written = connection.execute(VERSIONS.where(model_versions.c.id == version.id)).one()
+    return rows.version_of(written, tags=())
 
 
 def _model_for(connection: Connection, version: NewVersion, now: datetime) -> int:
@@ -631,17 +632,15 @@ def _model_for(connection: Connection, version: NewVersion, now: datetime) -> in
     return int(known.sequence)
 
 
-def _next_number(connection: Connection, model: int) -> int:
-    """Return the number after the highest that the model ever had, deleted versions included."""
+def _next_number_and_first_elsewhere(connection: Connection, model: int, version: NewVersion) -> tuple[int, str | None]:
+    """Return the number after the highest that the model ever had, deleted versions included; and the id of the team's oldest
+    living version of equal content, or None: this scope has none.
+    """
     highest = select(func.max(model_versions.c.number)).where(model_versions.c.model == model)
-    return (connection.execute(highest).scalar_one() or 0) + 1
-
-
-def _first_elsewhere(connection: Connection, version: NewVersion) -> str | None:
-    """Return the id of the team's oldest living version of equal content, or None. This scope has none."""
     equal = (LIVES, model_versions.c.team == version.scope.team, model_versions.c.digest == version.digest)
-    statement = select(model_versions.c.id).where(*equal).order_by(model_versions.c.sequence).limit(1)
-    return connection.execute(statement).scalar_one_or_none()
+    oldest = select(model_versions.c.id).where(*equal).order_by(model_versions.c.sequence).limit(1)
+    number, first = connection.execute(select(highest.scalar_subquery(), oldest.scalar_subquery())).one()
+    return (number or 0) + 1, first
 
 
 def _insert_parts(connection: Connection, table: Table, version_id: str, parts: Iterable[rows.Values]) -> None:
