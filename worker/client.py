@@ -1,7 +1,7 @@
 """The side that reports: sends a completion to a server, and keeps it on disk for as long as none answers.
 
 In goes a completion as a JSON object; out comes what the server said. What cannot be sent lies in the spool, one file each,
-written whole or not at all, and is sent by whoever reports or sweeps next, oldest first. The same completion sent twice is one
+written whole or not at all, and is sent by whoever reports next, oldest first. The same completion sent twice is one
 ingestion there, so sending again does no harm.
 
 Laws (each has a test of the same name):
@@ -31,6 +31,11 @@ TRIES = 3
 
 PAUSE_SECONDS = 1.0
 TIMEOUT_SECONDS = 10.0
+
+ACCEPTED = 202
+REFUSING = frozenset({400, 409, 413, 415, 422})
+"""The answers to a completion that will never be taken. Every other may be another one tomorrow: a token that has expired, an
+address that is not modelport's, a server that is busy."""
 
 MAX_SPOOL_BYTES = 1 << 20
 """Size of a file in the spool; a larger one was not written by us."""
@@ -72,48 +77,63 @@ class Server:
 
 
 def _answered(url: str, answer: httpx.Response) -> dict[str, Any]:
-    if answer.status_code >= 500 or answer.status_code in (408, 425, 429):
-        raise ServerUnavailable(f"{url} cannot take it now: {answer.status_code} {_detail(answer)}")
-    if answer.status_code != 202:
+    """Return what the server says of a completion that it took. Only what is wrong with the completion itself is final."""
+    if answer.status_code in REFUSING:
         raise RejectedEvent(f"{url} refused it: {answer.status_code} {_detail(answer)}")
-    said: dict[str, Any] = answer.json()
+    said = _json(answer) if answer.status_code == ACCEPTED else None
+    if not isinstance(said, dict) or not {"id", "state", "known"} <= said.keys():
+        raise ServerUnavailable(f"{url} did not take it: {answer.status_code} {_detail(answer)}")
     return said
 
 
 def _detail(answer: httpx.Response) -> str:
     """Return the sentence of a problem detail, or what stands for it."""
-    with suppress(ValueError):
-        said = answer.json()
-        if isinstance(said, dict) and (told := said.get("detail") or said.get("title")):
-            return str(told)[:500]
+    said = _json(answer)
+    if isinstance(said, dict) and (told := said.get("detail") or said.get("title")):
+        return str(told)[:500]
     return answer.reason_phrase
 
 
+def _json(answer: httpx.Response) -> Any:
+    """Return the JSON of an answer; None where it holds none."""
+    try:
+        return answer.json()
+    except ValueError:
+        return None
+
+
 def report(server: Server, completion: Mapping[str, Any], spool: Path, sleep: Any = time.sleep) -> dict[str, Any] | None:
-    """Send *completion*, after what waits in *spool*; return the answer, or None where it lies in the spool now.
+    """Send *completion*, and then what waits in *spool*; return the answer, None where another process sent it for us.
 
     Raises:
         RejectedEvent: the server refused it.
+        ServerUnavailable: it was not taken, and lies in the spool.
         OSError: it could be neither sent nor written.
     """
     return deliver(server, keep(completion, spool), spool, sleep)
 
 
 def deliver(server: Receiver, kept: Path, spool: Path, sleep: Any = time.sleep) -> dict[str, Any] | None:
-    """Send the file *kept* of *spool*, then what else waits there; return the answer to *kept*, None where it still lies there.
+    """Send the file *kept* of *spool*, then what else waits there; return the answer to *kept*.
+
+    None where another process, which shares the spool, was quicker.
 
     Raises:
         RejectedEvent: the server refused it.
+        ServerUnavailable: it was not taken, and still lies there.
         OSError: the spool cannot be read.
     """
-    for again in range(TRIES):
-        if again:
-            sleep(PAUSE_SECONDS * 2 ** (again - 1))
+    for pause_seconds in (PAUSE_SECONDS * 2**again for again in range(TRIES - 1)):
         with suppress(ServerUnavailable):
-            answer = _send(server, kept)
-            send_all(server, spool)
-            return answer
-    return None
+            return _send_with_others(server, kept, spool)
+        sleep(pause_seconds)
+    return _send_with_others(server, kept, spool)
+
+
+def _send_with_others(server: Receiver, kept: Path, spool: Path) -> dict[str, Any] | None:
+    answer = _send(server, kept)
+    send_all(server, spool)
+    return answer
 
 
 def keep(completion: Mapping[str, Any], spool: Path) -> Path:

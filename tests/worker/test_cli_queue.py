@@ -135,7 +135,7 @@ def test_a_completion_goes_over_a_real_server_to_a_real_worker(
     reporting = dict(os.environ) | {"MODELPORT_API_URL": url, "MODELPORT_HOME": str(home.parent / "client")}
     report = [*CALL, "complete", "--model-path", str(model)]
     spooled = subprocess.run([*report, "first"], env=reporting, capture_output=True, text=True, check=True)
-    assert "does not answer; kept in" in spooled.stderr
+    assert "does not answer: [Errno 111] Connection refused; kept in" in spooled.stderr
     processes = [subprocess.Popen([*CALL, "api", "--port", str(port)]), subprocess.Popen([*CALL, "worker"])]
     try:
         assert until(lambda: answers(url), 30)

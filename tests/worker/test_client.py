@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from worker.client import Server, keep, report, send_all, waiting
-from worker.errors import RejectedEvent
+from worker.errors import RejectedEvent, ServerUnavailable
 
 COMPLETION = {"id": "e1", "experimentId": "x"}
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -41,7 +41,7 @@ def test_the_answer_of_the_server_is_returned_and_nothing_is_left(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
+@pytest.mark.parametrize("status", [200, 301, 401, 403, 404, 408, 429, 500, 502, 503])
 def test_a_server_that_cannot_work_now_is_asked_three_times_and_then_the_spool_keeps_it(tmp_path: Path, status: int) -> None:
     asked: list[float] = []
 
@@ -49,14 +49,24 @@ def test_a_server_that_cannot_work_now_is_asked_three_times_and_then_the_spool_k
         asked.append(0)
         return httpx.Response(status)
 
-    assert report(server(answer), COMPLETION, tmp_path, sleep=asked.append) is None
+    with pytest.raises(ServerUnavailable, match=f"http://server did not take it: {status} "):
+        report(server(answer), COMPLETION, tmp_path, sleep=asked.append)
     assert asked == [0, 1.0, 0, 2.0, 0]
+    assert [json.loads(path.read_text()) for path in waiting(tmp_path)] == [COMPLETION]
+
+
+@pytest.mark.parametrize("body", [b"<html>welcome</html>", b"[]", b'{"id": "in1"}'])
+def test_an_answer_that_is_not_modelports_takes_nothing(tmp_path: Path, body: bytes) -> None:
+    other = server(lambda request: httpx.Response(202, content=body))
+    with pytest.raises(ServerUnavailable, match="http://server did not take it: 202"):
+        report(other, COMPLETION, tmp_path, sleep=lambda seconds: None)
     assert [json.loads(path.read_text()) for path in waiting(tmp_path)] == [COMPLETION]
 
 
 def test_what_was_reported_is_answered_for_by_the_server_or_lies_in_the_spool(tmp_path: Path) -> None:
     for number in range(3):
-        assert report(server(is_away), {"id": f"e{number}"}, tmp_path, sleep=lambda seconds: None) is None
+        with pytest.raises(ServerUnavailable, match="connection refused"):
+            report(server(is_away), {"id": f"e{number}"}, tmp_path, sleep=lambda seconds: None)
     got: list[dict[str, object]] = []
     assert report(server(accepts(got)), {"id": "e3"}, tmp_path) is not None
     assert [one["id"] for one in got] == ["e3", "e0", "e1", "e2"]
@@ -103,4 +113,5 @@ def test_two_processes_may_send_one_spool_at_once(tmp_path: Path) -> None:
 
 
 def test_an_address_that_is_none_is_unavailable_and_not_a_crash(tmp_path: Path) -> None:
-    assert report(Server("nonsense"), COMPLETION, tmp_path, sleep=lambda seconds: None) is None
+    with pytest.raises(ServerUnavailable, match="nonsense does not answer: "):
+        report(Server("nonsense"), COMPLETION, tmp_path, sleep=lambda seconds: None)

@@ -110,10 +110,16 @@ def _report(completion: dict[str, Any], format: str, output: Path | None) -> int
 def _send(completion: dict[str, Any], settings: Settings, format: str, output: Path | None) -> int:
     """Send *completion* to the server, or leave it in the spool for the next command that sends."""
     from worker.client import Server, report
+    from worker.errors import ServerUnavailable
 
-    answer = report(Server(settings.api_url or "", settings.token), completion, settings.home / "spool")
+    spool = settings.home / "spool"
+    try:
+        answer = report(Server(settings.api_url or "", settings.token), completion, spool)
+    except ServerUnavailable as exc:
+        complain(f"{exc}; kept in {spool}, sent with the next report")
+        return OK
     if answer is None:
-        complain(f"{settings.api_url} does not answer; kept in {settings.home / 'spool'}, sent with the next report")
+        complain("another process that shares the spool has sent it")
         return OK
     write(answer, format, output, lambda console: console.print(f"{answer['id']}: {answer['state']}"))
     return OK

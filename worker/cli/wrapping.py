@@ -122,14 +122,14 @@ def _run_and_report(command: tuple[str, ...], planned: dict[str, Any], settings:
 
 def _deliver(kept: Path, settings: Settings) -> None:
     """Deliver the completion *kept* and say what became of it; nothing that happens here changes the status of the command."""
-    from worker.errors import RegistryUnavailable
+    from worker.errors import RegistryUnavailable, ServerUnavailable
 
     try:
         told = _to_server(kept, settings) if settings.api_url else _to_here(kept, settings)
         if told is not None:
             complain(told)
-        elif kept.exists():  # else another process, which shares the spool, was quicker
-            complain(f"nobody takes the completion now; it is kept in {kept.parent}, and sent with the next report")
+    except ServerUnavailable as exc:
+        complain(f"{exc}; the completion is kept in {kept.parent}, and sent with the next report")
     except RegistryUnavailable as exc:
         complain(f"{exc}; the completion is kept in {kept.parent}, and done with the next run")
     except (KeyboardInterrupt, SystemExit):
@@ -139,7 +139,7 @@ def _deliver(kept: Path, settings: Settings) -> None:
 
 
 def _to_server(kept: Path, settings: Settings) -> str | None:
-    """Send *kept* to the server; return what it said, None where it did not answer."""
+    """Send *kept* to the server; return what it said, None where another process sent it for us."""
     from worker.client import Server, deliver
 
     answer = deliver(Server(settings.api_url or "", settings.token), kept, kept.parent)
@@ -149,7 +149,7 @@ def _to_server(kept: Path, settings: Settings) -> str | None:
 def _to_here(kept: Path, settings: Settings) -> str | None:
     """Put *kept* and what else the spool holds into the queue of this machine; where no worker lives, see it through.
 
-    Returns how that of *kept* stands, None where the database did not answer.
+    Returns how that of *kept* stands, None where another process took it.
     """
     from worker.bootstrap import embedded
     from worker.client import deliver
