@@ -8,6 +8,7 @@ worker goes on.
 Laws (each has a test of the same name):
     what one attempt raises ends or delays its ingestion and never the worker;
     work that hangs is abandoned, and other work goes on;
+    a worker that always has work sweeps all the same;
     a sweep frees what was lost and removes what it wrote.
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -89,28 +90,22 @@ class Runner:
 
     def run(self, stop: threading.Event) -> None:
         """Work and sweep until *stop* is set; what the database does not answer is tried again."""
-        for is_time_to_sweep in _ticks(stop, self.borders, self.sweep_seconds):
+        swept = None
+        while not stop.is_set():
+            is_busy = False
             try:
-                if is_time_to_sweep:
+                now = self.borders.clock.now()
+                if swept is None or (now - swept).total_seconds() >= self.sweep_seconds:
                     self.sweep()
-                while not stop.is_set() and self.work_next():
-                    pass
+                    swept = now
+                is_busy = self.work_next()
             except WorkerError as exc:
                 log.error("cannot work", why=str(exc))
+            if not is_busy:
+                stop.wait(IDLE_SECONDS)
 
 
 _claims = itertools.count(1)
-
-
-def _ticks(stop: threading.Event, borders: Borders, sweep_seconds: float) -> Iterator[bool]:
-    """Yield now and after each idle pause until *stop* is set: whether it is time to sweep."""
-    swept = None
-    while not stop.is_set():
-        now = borders.clock.now()
-        is_time = swept is None or (now - swept).total_seconds() >= sweep_seconds
-        swept = now if is_time else swept
-        yield is_time
-        stop.wait(IDLE_SECONDS)
 
 
 def _attempt_watched(ingestion: Ingestion, borders: Borders) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -222,6 +223,30 @@ def test_work_that_hangs_is_abandoned_and_other_work_goes_on(
         if thread.name.startswith("attempt "):
             thread.join(10)
     assert standing(borders, hung).state is IngestionState.WAITING, "who lost the lease registers nothing"
+
+
+def test_a_worker_that_always_has_work_sweeps_all_the_same(borders: Borders, runs: Path) -> None:
+    """Between any two attempts it may be time to; each takes three seconds here, and a sweep is due after ten."""
+    stop, freed, waiting = threading.Event(), [], iter(range(10))
+
+    class Busy:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(borders.registry, name)
+
+        def claim_next(self, owner: str, now: datetime) -> Ingestion | None:
+            if next(waiting, None) is None:
+                stop.set()
+                return None
+            submit(borders, runs / "a", f"run {now}")
+            return borders.registry.claim_next(owner, now)
+
+        def free(self, *arguments: Any) -> Any:
+            freed.append(arguments)
+            return ()
+
+    registry: Any = Busy()
+    Runner(replace(borders, registry=registry, clock=FastClock(clock_in_an_hour().at, [])), "w").run(stop)
+    assert len(freed) > 2
 
 
 def test_the_loop_works_until_it_is_stopped(borders: Borders, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
