@@ -37,6 +37,7 @@ One run of each goes before and is not counted, so the files are in memory for b
 CPU is user and system time.
 "Without imports" counts what is done after the modules are there; "whole process" counts everything from start to exit.
 Peak is the most resident memory above that of a bare interpreter, imports included.
+Rows "from accepted to registered" are seconds on the clock for one of a thousand jobs, worked off in one run.
 Ratios are theirs through ours, so more is better, except where a bound says how many times theirs ours may take.
 1 MB is 10^6 bytes.
 """
