@@ -42,6 +42,9 @@ from worker.storage.local import LocalStore
 SEEN_EVERY_SECONDS, LIVING_SECONDS = 5.0, 15.0
 """How often a worker says that it lives, and how old its last word may be."""
 
+WELL_AGAIN_SECONDS = 1.5
+"""How soon a worker that was not well is looked at again."""
+
 STALL_PER_LEASE = 2 / 3
 """How much of a lease an inspection may take without a word; an attempt whose lease has run out can decide nothing."""
 
@@ -115,16 +118,18 @@ class Embedded:
         return open_location(Location(version.location, path, version.store))
 
     @contextmanager
-    def seen_as_worker(self) -> Iterator[None]:
-        """Let this process be known as a worker while the block runs; a thread gives its signs of life."""
+    def seen_as_worker(self, is_well: Callable[[], bool] = lambda: True) -> Iterator[None]:
+        """Let this process be known as a worker while the block runs; a thread gives its signs of life while it *is_well*."""
         started, over = self.clock.now(), threading.Event()
 
         def see() -> None:
-            while True:
-                with suppress(RegistryUnavailable):
-                    self.registry.see(Worker(self.owner, socket.gethostname(), os.getpid(), started, self.clock.now()))
-                if over.wait(SEEN_EVERY_SECONDS):
-                    return
+            pause = 0.0
+            while not over.wait(pause):
+                pause = WELL_AGAIN_SECONDS
+                if is_well():
+                    pause = SEEN_EVERY_SECONDS
+                    with suppress(RegistryUnavailable):
+                        self.registry.see(Worker(self.owner, socket.gethostname(), os.getpid(), started, self.clock.now()))
 
         thread = threading.Thread(target=see, name="signs of life", daemon=True)
         thread.start()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from ctypes import c_uint64
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ ATTEMPTS_PER_BELL = 25
 """Attempts that one bell may lead to before it is rung again, so that a warm shutdown need not wait for a whole queue."""
 
 SOCKET_SECONDS = 5
+
+BEAT_SECONDS = 1.0
+"""How often the event loop of a worker shows that it turns."""
 
 REDIS_OPTIONS = {
     "visibility_timeout": 2 * HARD_LIMIT_SECONDS,
@@ -133,16 +137,26 @@ class Sweeper(bootsteps.StartStopStep):
     """Sweeps beside the worker for as long as it runs, whether its children work or hang.
 
     In a process of its own: the worker forks its children again and again, and a thread that just then holds a lock would
-    leave it locked in them for ever.
+    leave it locked in them for ever. That the worker is well it learns from a number in shared memory, which needs no lock
+    either.
     """
 
     def __init__(self, parent: Any, **options: Any) -> None:
-        self._process = get_context("spawn").Process(target=sweep_for, args=(os.getpid(),), name="sweeper", daemon=True)
+        spawn = get_context("spawn")
+        self._beats: c_uint64 = spawn.RawValue(c_uint64, 0)
+        self._process = spawn.Process(target=sweep_for, args=(os.getpid(), self._beats), name="sweeper", daemon=True)
         super().__init__(parent, **options)
 
     def start(self, parent: Any) -> None:
         """Begin to sweep."""
         self._process.start()
+
+    def register_with_event_loop(self, parent: Any, hub: Any) -> None:
+        """Let the event loop show that it turns. Celery asks for this at each new connection, and forgets the last one's."""
+        hub.call_repeatedly(BEAT_SECONDS, self._beat)
+
+    def _beat(self) -> None:
+        self._beats.value += 1
 
     def stop(self, parent: Any) -> None:
         """Stop sweeping."""

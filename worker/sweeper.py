@@ -1,4 +1,9 @@
-"""A process that sweeps for a worker, and ends with it."""
+"""A process that sweeps for a worker, says that it lives, and ends with it.
+
+The worker itself says nothing to the registry: it forks, and so must not hold a connection or a lock. Its event loop raises a
+number, and only while that number moves is it said that the worker lives. A worker that is stopped, that hangs, or whose
+broker is away stays silent, though this process goes on.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from ctypes import c_uint64
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -22,15 +29,27 @@ LOOK_SECONDS = 1.0
 log = structlog.get_logger("modelport.sweeper")
 
 
-def sweep_for(parent: int) -> None:
-    """Sweep, and say that the worker *parent* lives, until it is gone or this process is terminated."""
+@dataclass(slots=True)
+class Pulse:
+    """Tells whether *beats*, which a process raises for as long as it is well, has moved since it was last asked."""
+
+    beats: c_uint64
+    seen: int = 0
+
+    def __call__(self) -> bool:
+        before, self.seen = self.seen, self.beats.value
+        return self.seen != before
+
+
+def sweep_for(parent: int, beats: c_uint64) -> None:
+    """Sweep until the worker *parent* is gone or this process is terminated; say that it lives while *beats* moves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     from worker.celery_app import app
 
     with embedded(os.environ, Path.cwd(), role="sweep") as service:
         runner = Runner(service.borders(), service.owner, CeleryDoorbell(app, service.living_workers).ring)
-        with service.seen_as_worker():
+        with service.seen_as_worker(Pulse(beats)):
             for is_time_to_sweep in _ticks(parent, runner.sweep_seconds):
                 try:
                     if is_time_to_sweep:

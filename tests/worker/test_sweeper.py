@@ -1,0 +1,63 @@
+"""The process beside a Celery worker: it says that the worker lives only while that is so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from ctypes import c_uint64
+from pathlib import Path
+
+import pytest
+
+from tests.servers.process import until
+from tests.servers.redis import RedisServer
+from worker.sweeper import Pulse
+
+CALL = [sys.executable, "-c", "from worker.cli import main; main()", "worker"]
+
+
+def test_a_pulse_is_felt_once_for_each_move() -> None:
+    beats = c_uint64(0)
+    is_well = Pulse(beats)
+    assert not is_well(), "a worker whose event loop never turned is not well"
+    beats.value += 1
+    assert is_well()
+    assert not is_well()
+
+
+@pytest.fixture
+def environment(redis: RedisServer, tmp_path: Path) -> Mapping[str, str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("MODELPORT_")}
+    return clean | {"MODELPORT_HOME": str(tmp_path / "home"), "MODELPORT_BROKER_URL": redis.url}
+
+
+@pytest.fixture
+def celery(environment: Mapping[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A real worker; its process is the one whose event loop hears the bells."""
+    with (tmp_path / "log").open("wb") as log:
+        worker = subprocess.Popen(CALL, env=environment, stdout=log, stderr=log)
+    yield worker
+    worker.send_signal(signal.SIGCONT)
+    worker.terminate()
+    worker.wait(40)
+
+
+def check(environment: Mapping[str, str]) -> tuple[int, str]:
+    """Return what `modelport worker --check` ends with and says."""
+    done = subprocess.run([*CALL, "--check"], env=environment, capture_output=True, text=True, timeout=30)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.slow
+def test_a_celery_worker_that_is_stopped_is_not_healthy_though_its_sweeper_goes_on(
+    celery: subprocess.Popen[bytes], environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    healthy, dead = (0, "1 living here\n"), (1, "0 living here\n")
+    assert until(lambda: check(environment) == healthy, 40), (tmp_path / "log").read_text()
+    celery.send_signal(signal.SIGSTOP)
+    assert until(lambda: check(environment) == dead, 24)
+    celery.send_signal(signal.SIGCONT)
+    assert until(lambda: check(environment) == healthy, 10)
