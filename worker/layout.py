@@ -93,7 +93,7 @@ def print_rows(console: Console, rows: Sequence[Mapping[str, Text]], head: Colle
         return
     for row in rows:
         console.print(Line(Text("  ").join(cell for name, cell in row.items() if name in head)))
-        console.print(Padding(Line(_rest(row, head), FIELDS), (0, 0, 0, INDENT)))
+        console.print(Padding(Line(_rest(row, head), FIELDS), (0, 0, 0, INDENT), expand=False))
 
 
 def _rest(row: Mapping[str, Text], head: Collection[str]) -> Text:

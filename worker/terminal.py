@@ -36,6 +36,7 @@ STATE_SIGNS = {
     "incomplete": ("▲ incomplete", "yellow"),
     "corrupt": ("⬣ corrupt", "red"),
 }
+STATES_BY_BADNESS = tuple(STATE_SIGNS)
 VERDICT_SIGNS = {
     "clean": ("✓ clean", "green"),
     "findings": ("▲ findings", "yellow"),
@@ -43,12 +44,17 @@ VERDICT_SIGNS = {
     "nothing": ("– nothing recognisable", "dim"),
 }
 SEVERITY_STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim", "info": "dim"}
-MOST_OPERATORS = 8
-MOST_METRICS = 12
-MOST_FILES = 20
-MOST_TENSORS = 12
+MOST_LINES = 20
+"""Lines of one kind in a report: findings, notes, files, models, metrics. What is left out is counted; JSON has it all."""
+
 MOST_PROBLEMS = 5
-MOST_MODELS = 20
+"""Lines that say why one model is not whole."""
+
+STEP = 2
+"""Columns by which a line stands further in than what it belongs to."""
+
+MOST_OPERATORS = 8
+MOST_TENSORS = 12
 
 
 def show_report(console: Console, report: Mapping[str, Any], is_earlier: bool = False) -> None:
@@ -57,10 +63,11 @@ def show_report(console: Console, report: Mapping[str, Any], is_earlier: bool = 
     *is_earlier* says that it was made at an earlier time, and nothing was read for it now.
     """
     console.print(Line(Text.assemble(_verdict(report), "  ", (clean(report["path"]), "bold"))))
+    others = [model for model in report["models"] if not model["primary"]]
     parts = (
         _findings(report["findings"]),
         *(_model(model) for model in report["models"] if model["primary"]),
-        _others([model for model in report["models"] if not model["primary"]]),
+        _others(sorted(others, key=_badness, reverse=True)),
         _metrics(report["metrics"]),
         _metadata(report["metadata"]),
         _coverage(report, is_earlier),
@@ -72,42 +79,61 @@ def show_report(console: Console, report: Mapping[str, Any], is_earlier: bool = 
 
 
 def _verdict(report: Mapping[str, Any]) -> Text:
-    """Return the verdict in words that the rest of the report bears out: how many findings there are, and how bad they are."""
+    """Return the verdict in words that the rest bears out: how many findings, how bad, how many models are not whole."""
     sign, style = VERDICT_SIGNS[report["verdict"]]
-    findings = report["findings"]
-    if report["verdict"] == "findings" and not findings:
-        return Text(*STATE_SIGNS[_worst_state(report)])
-    if not findings:
-        return Text(sign, style)
-    worst = findings[0]["severity"]
-    told = f"1 finding, {worst}" if len(findings) == 1 else f"{len(findings)} findings, {worst} at worst"
-    return Text(f"▲ {told}" if report["verdict"] == "findings" else f"{sign}, {told}", style)
+    told = [*_counted_findings(report["findings"]), *_counted_states(report["models"])]
+    if report["verdict"] != "findings":
+        return Text(", ".join((sign, *told)), style)
+    worst = max((_badness(model) for model in report["models"]), default=0)
+    if worst:
+        sign, style = STATE_SIGNS[STATES_BY_BADNESS[worst]]
+    return Text(f"{sign[0]} {', '.join(told)}", style)
 
 
-def _worst_state(report: Mapping[str, Any]) -> str:
-    states: list[str] = [model["completeness"]["state"] for model in report["models"]]
-    return max(states, key=list(STATE_SIGNS).index)
+def _counted_findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if findings:
+        worst = findings[0]["severity"]
+        yield f"1 finding, {worst}" if len(findings) == 1 else f"{len(findings)} findings, {worst} at worst"
 
 
-def show_version(console: Console, version: Mapping[str, Any]) -> None:
-    """Print what the registry knows of one version, above its report."""
+def _counted_states(models: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield how many models are corrupt and how many incomplete; of a lone model, that it is."""
+    for state in ("corrupt", "incomplete"):
+        count = sum(model["completeness"]["state"] == state for model in models)
+        if count:
+            yield state if len(models) == 1 else f"{count} {state}"
+
+
+def _badness(model: Mapping[str, Any]) -> int:
+    """Return 0 for a model that is whole, and more the worse it is."""
+    return STATES_BY_BADNESS.index(model["completeness"]["state"])
+
+
+def show_version(console: Console, version: Mapping[str, Any], twin: str = "") -> None:
+    """Print what the registry knows of one version, above its report; *twin* is how the one is called that it is equal to."""
     title = Text.assemble((f"{clean(version['name'])}@{version['number']}", "bold"), "  ", (version["id"], "cyan"))
     console.print(Line(title))
-    console.print(_pairs(_version_pairs(version)))
+    console.print(_pairs(_version_pairs(version, twin)))
 
 
 def show_files(console: Console, files: Sequence[Mapping[str, Any]]) -> None:
     """Print the files of a version with their sizes and the beginning of their digests."""
     shown = table("FILE", ">SIZE", "SHA-256")
-    for file in files[:MOST_FILES]:
+    for file in files[:MOST_LINES]:
         shown.add_row(Line(Text(clean(file["path"]))), size(file["size"]), Text(file["sha256"][:12] + "…", "dim"))
     console.print(shown)
-    if len(files) > MOST_FILES:
-        console.print(Text(f"and {len(files) - MOST_FILES} more", "dim"))
+    for more in _more(files):
+        console.print(more)
 
 
-def show_outcome(console: Console, ingestion: Mapping[str, Any], version: Mapping[str, Any] | None) -> None:
-    """Print how an ingestion ended, in one line, and its version in another."""
+def _more(lines: Sequence[object], most: int = MOST_LINES, style: str = "dim") -> Iterator[Text]:
+    """Yield the line that counts those of *lines* that are left out, where there are any."""
+    if len(lines) > most:
+        yield Text(f"and {len(lines) - most} more", style)
+
+
+def show_outcome(console: Console, ingestion: Mapping[str, Any], version: Mapping[str, Any] | None, twin: str = "") -> None:
+    """Print how an ingestion ended, in one line, and its version in another; *twin* as in `show_version`."""
     answer = ingestion.get("answer")
     if version is None:
         style = "red" if ingestion["state"] == "failed" else "yellow"
@@ -115,11 +141,23 @@ def show_outcome(console: Console, ingestion: Mapping[str, Any], version: Mappin
         return
     word = "registered" if answer == "created" else "unchanged"
     line = Text.assemble((word, "green"), " ", (f"{clean(version['name'])}@{version['number']}", "bold"), "  ")
-    console.print(line.append(version["id"], "cyan").append(f"  {size(version['sizeBytes'])}"))
+    line.append(version["id"], "cyan").append(f"  {size(version['sizeBytes'])}")
+    console.print(line.append_text(_warning(version)))
     if answer == "unchanged":
         console.print(Text(clean(ingestion["message"]), "dim"))
     if version.get("duplicateOf"):
-        console.print(Text(f"equal to {version['duplicateOf']} of another experiment", "dim"))
+        console.print(Text(f"equal to {_called(version['duplicateOf'], twin)} of another experiment", "dim"))
+
+
+def _warning(version: Mapping[str, Any]) -> Text:
+    """Return what is to be known before a version is used; nothing where it is whole and nothing serious was found."""
+    if version["completeness"] != "complete":
+        return Text("  ").append(*STATE_SIGNS[version["completeness"]])
+    return Text("  ").append(*VERDICT_SIGNS["findings"]) if version["verdict"] == "findings" else Text("")
+
+
+def _called(version_id: str, name: str) -> str:
+    return f"{clean(name)} ({version_id})" if name else version_id
 
 
 NONE_YET = "No models yet. `modelport ingest PATH` registers what a run left below PATH."
@@ -277,32 +315,30 @@ def _model(model: Mapping[str, Any]) -> RenderableType:
     return Group(Line(title), *_problems(model, style), _pairs(_fact_pairs(facts), ITEMS), *_signatures(facts["signatures"]))
 
 
-def _problems(model: Mapping[str, Any], style: str) -> Iterator[RenderableType]:
+def _problems(model: Mapping[str, Any], style: str, indent: int = STEP) -> Iterator[RenderableType]:
     problems = model["completeness"]["problems"]
     for problem in problems[:MOST_PROBLEMS]:
-        yield _inside(Text(f"{clean(problem['path'])}: {clean(problem['problem'])}", style))
-    if len(problems) > MOST_PROBLEMS:
-        yield _inside(Text(f"and {len(problems) - MOST_PROBLEMS} more", style))
+        yield _inside(Text(f"{clean(problem['path'])}: {clean(problem['problem'])}", style), indent)
+    for more in _more(problems, MOST_PROBLEMS, style):
+        yield _inside(more, indent)
 
 
-def _inside(text: Text) -> RenderableType:
+def _inside(text: Text, indent: int = STEP, piece: re.Pattern[str] = WORDS) -> RenderableType:
     """Return *text* as a line that stands in, also where it is broken."""
-    return Padding(Line(text), (0, 0, 0, 2))
+    return Padding(Line(text, piece), (0, 0, 0, indent), expand=False)
 
 
 def _others(models: Sequence[Mapping[str, Any]]) -> RenderableType | None:
-    """Return a line for each model that is not the primary one, and its problems."""
+    """Return a line for each model that is not the primary one, and below it, further in, its problems."""
     if not models:
         return None
     lines: list[RenderableType] = [Text("also here", "dim")]
-    for model in models[:MOST_MODELS]:
+    for model in models[:MOST_LINES]:
         sign, style = STATE_SIGNS[model["completeness"]["state"]]
         line = Text(f"{clean(model['root']) or '.'}  {FORMAT_WORDS.get(model['format'], model['format'])}  ")
         line.append(sign, style).append(f"  {size(model['facts']['size_bytes'])}")
-        lines += [_inside(line), *_problems(model, style)]
-    if len(models) > MOST_MODELS:
-        lines.append(_inside(Text(f"and {len(models) - MOST_MODELS} more", "dim")))
-    return Group(*lines)
+        lines += [_inside(line), *_problems(model, style, 2 * STEP)]
+    return Group(*lines, *map(_inside, _more(models)))
 
 
 def _fact_pairs(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -331,14 +367,15 @@ def _most(counts: Mapping[str, int], most: int) -> str:
 
 
 def _signatures(signatures: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
-    for signature in signatures:
+    for signature in signatures[:MOST_LINES]:
         yield Text.assemble("  ", (clean(signature["name"]), "cyan"), f"  {clean(signature['method'])}")
-        yield Padding(Line(Text(_tensors(signature["inputs"])), ITEMS), (0, 0, 0, 4))
-        yield Padding(Line(Text("→ " + _tensors(signature["outputs"])), ITEMS), (0, 0, 0, 2))
+        yield _inside(Text(_tensors(signature["inputs"], "(no inputs)")), 2 * STEP, ITEMS)
+        yield _inside(Text("→ " + _tensors(signature["outputs"], "(no outputs)")), STEP, ITEMS)
+    yield from map(_inside, _more(signatures))
 
 
-def _tensors(tensors: Sequence[Mapping[str, Any]]) -> str:
-    shown = ", ".join(shape(tensor) for tensor in tensors[:MOST_TENSORS]) or "nothing"
+def _tensors(tensors: Sequence[Mapping[str, Any]], otherwise: str) -> str:
+    shown = ", ".join(shape(tensor) for tensor in tensors[:MOST_TENSORS]) or otherwise
     return shown + (f" and {len(tensors) - MOST_TENSORS} more" if len(tensors) > MOST_TENSORS else "")
 
 
@@ -358,12 +395,11 @@ def _metrics(metrics: Mapping[str, Any]) -> RenderableType | None:
     if not values:
         return None
     shown = table("METRIC", ">VALUE", ">STEP", "SESSION")
-    for metric in values[:MOST_METRICS]:
+    for metric in values[:MOST_LINES]:
         step = NOTHING if metric["step"] is None else str(metric["step"])
         session = clean(metric["session"]) or NOTHING
         shown.add_row(Line(Text(clean(metric["name"]))), _value(metric["value"]), step, Line(Text(session)))
-    rest = [Text(f"and {len(values) - MOST_METRICS} more", "dim")] if len(values) > MOST_METRICS else []
-    return Group(shown, *rest)
+    return Group(shown, *_more(values))
 
 
 def _value(value: float | str) -> str:
@@ -379,32 +415,36 @@ def _metadata(metadata: Mapping[str, Any]) -> RenderableType | None:
 def _findings(findings: Sequence[Mapping[str, Any]]) -> RenderableType | None:
     if not findings:
         return None
-    lines = []
-    for finding in findings:
+    lines: list[RenderableType] = []
+    for finding in findings[:MOST_LINES]:
         place = f" ({finding['place']})" if finding["place"] else ""
         line = Text.assemble((finding["severity"], SEVERITY_STYLES[finding["severity"]]), "  ", (finding["rule"], "bold"))
         lines.append(Line(line.append(clean(f"  {finding['path']}{place}: {finding['message']}"))))
-    return Group(*lines)
+    return Group(*lines, *_more(findings))
 
 
 def _coverage(report: Mapping[str, Any], is_earlier: bool) -> RenderableType:
     coverage, read = report["coverage"], report["read"]
-    lines = [Line(Text(clean(f"note  {one['path']}: {one['reason']}"), "dim")) for one in coverage["skipped"][:MOST_FILES]]
-    for one in coverage["inconclusive"][:MOST_FILES]:
-        lines.append(Line(Text(clean(f"not read  {one['path']}: {one['reason']}"), "yellow")))
+    lines = [*_remarks("note", coverage["skipped"], "dim"), *_remarks("not read", coverage["inconclusive"], "yellow")]
     files = f"{read['files']} file{'' if read['files'] == 1 else 's'}"
     when = " when it was registered" if is_earlier else ""
     cost = f"read {size(read['bytes'])} of {files} in {duration(read['seconds'])}{when}"
     return Group(*lines, Line(Text(cost, "dim")))
 
 
-def _version_pairs(version: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _remarks(what: str, remarks: Sequence[Mapping[str, Any]], style: str) -> Iterator[RenderableType]:
+    for one in remarks[:MOST_LINES]:
+        yield Line(Text(clean(f"{what}  {one['path']}: {one['reason']}"), style))
+    yield from _more(remarks, style=style)
+
+
+def _version_pairs(version: Mapping[str, Any], twin: str) -> Iterator[tuple[str, str]]:
     yield "project", clean(version["projectId"])
     yield "experiment", clean(version["experimentId"] or "")
     yield "type", version["modelType"]
     yield "size", size(version["sizeBytes"])
     yield "digest", version["digest"]
     yield "kept", f"{version['store']} at {clean(version['url'])}"
-    yield "equal to", version["duplicateOf"] or ""
+    yield "equal to", _called(version["duplicateOf"], twin) if version["duplicateOf"] else ""
     yield "tags", clean(", ".join(version["tags"]))
-    yield "created", version["dtCreated"]
+    yield "registered", version["dtCreated"]

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from worker import terminal
 
-MODEL = {
+MODEL: dict[str, Any] = {
     "root": "tensorflow_serving/servables/testdata/half_plus_two/00000123",
     "primary": True,
     "format": "tensorflow_savedmodel",
@@ -87,9 +87,17 @@ def test_serious_findings_are_counted_with_the_worst() -> None:
     assert heading(verdict="findings", findings=[finding("critical"), finding("low")]) == "▲ 2 findings, critical at worst"
 
 
-def test_a_model_that_is_not_whole_is_the_heading_where_no_finding_is_listed() -> None:
-    assert heading(verdict="findings", models=[model("complete"), model("incomplete")]) == "▲ incomplete"
-    assert heading(verdict="findings", models=[model("incomplete"), model("corrupt")]) == "⬣ corrupt"
+def test_a_lone_model_that_is_not_whole_is_the_heading_where_no_finding_is_listed() -> None:
+    assert heading(verdict="findings", models=[model("incomplete")]) == "▲ incomplete"
+    assert heading(verdict="findings", models=[model("corrupt")]) == "⬣ corrupt"
+
+
+def test_the_heading_counts_the_models_that_are_not_whole() -> None:
+    several = [model("complete"), model("incomplete"), model("corrupt"), model("incomplete")]
+    assert heading(verdict="findings", models=several) == "⬣ 1 corrupt, 2 incomplete"
+    assert heading(verdict="findings", models=several[:2], findings=[finding("medium")] * 6) == (
+        "▲ 6 findings, medium at worst, 1 incomplete"
+    )
 
 
 def test_what_was_not_read_stays_not_fully_read_beside_findings() -> None:
@@ -112,6 +120,67 @@ def test_a_report_is_broken_after_folders_and_between_words() -> None:
         "testdata/half_plus_two/00000123  ✓ complete  10.1 kB",
         "primary",
     ]
+
+
+def test_models_that_are_not_whole_come_first_with_their_problems_further_in() -> None:
+    problem = {"path": "b.onnx", "problem": "ends after 7 bytes"}
+    broken = MODEL | {"root": "b.onnx", "primary": False, "completeness": {"state": "corrupt", "problems": [problem]}}
+    whole = MODEL | {"root": "a", "primary": False}
+    shown = lines(80, lambda console: terminal.show_report(console, REPORT | {"models": [MODEL, whole, broken]}))
+    at = shown.index("also here")
+    assert shown[at + 1 : at + 4] == [
+        "  b.onnx  TensorFlow SavedModel  ⬣ corrupt  10.1 kB",
+        "    b.onnx: ends after 7 bytes",
+        "  a  TensorFlow SavedModel  ✓ complete  10.1 kB",
+    ]
+
+
+MANY = [{"path": f"f{at:02}", "reason": "no permission"} for at in range(23)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"findings": [finding("low")] * 23},
+        {"coverage": {"skipped": MANY, "inconclusive": []}},
+        {"coverage": {"skipped": [], "inconclusive": MANY}},
+        {"models": [MODEL] + [MODEL | {"primary": False}] * 23},
+        {"metrics": {"values": [{"name": "loss", "value": 0.5, "step": 1, "session": "eval"}] * 23}},
+        {
+            "models": [
+                MODEL
+                | {"facts": MODEL["facts"] | {"signatures": [{"name": "f", "method": "", "inputs": [], "outputs": []}] * 23}}
+            ]
+        },
+    ],
+    ids=["findings", "notes", "unread files", "models", "metrics", "signatures"],
+)
+def test_what_a_report_leaves_out_is_counted(changes: dict[str, Any]) -> None:
+    shown = lines(120, lambda console: terminal.show_report(console, REPORT | changes))
+    assert [line.strip() for line in shown if "more" in line] == ["and 3 more"]
+
+
+def test_a_signature_without_inputs_says_so() -> None:
+    signature = {"name": "init", "method": "", "inputs": [], "outputs": []}
+    report = REPORT | {"models": [MODEL | {"facts": MODEL["facts"] | {"signatures": [signature]}}]}
+    shown = lines(80, lambda console: terminal.show_report(console, report))
+    at = shown.index("  init")
+    assert shown[at + 1 : at + 3] == ["    (no inputs)", "  → (no outputs)"]
+
+
+def outcome(**changes: Any) -> list[str]:
+    ingestion = {"state": "registered", "answer": "created", "message": ""}
+    return lines(120, lambda console: terminal.show_outcome(console, ingestion, VERSION | changes, "digits@1"))
+
+
+def test_a_version_that_is_registered_with_broken_models_or_findings_says_so() -> None:
+    assert outcome() == ["registered mnist-classifier@3  moaaaaaaaaaaaa  257 kB"]
+    assert outcome(completeness="corrupt") == ["registered mnist-classifier@3  moaaaaaaaaaaaa  257 kB  ⬣ corrupt"]
+    assert outcome(verdict="findings") == ["registered mnist-classifier@3  moaaaaaaaaaaaa  257 kB  ▲ findings"]
+
+
+def test_the_version_that_one_is_equal_to_is_named() -> None:
+    assert outcome(duplicateOf="mobbbbbbbbbbbb")[1] == "equal to digits@1 (mobbbbbbbbbbbb) of another experiment"
 
 
 def test_a_wide_terminal_shows_a_table_of_versions() -> None:

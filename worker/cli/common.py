@@ -75,8 +75,8 @@ OUTPUT = click.option(
 )
 
 
-WIDE = 160
-"""Columns of a text result that goes to a file or a pipe, where nothing tells the width."""
+WIDE = 1_000_000
+"""Columns of a text result that goes to a file or a pipe: no line is broken where `grep` and `awk` read."""
 
 
 def write(value: dict[str, Any], format: str, output: Path | None, show: Callable[[Console], None]) -> None:
