@@ -594,3 +594,24 @@ def test_lists_show_one_team_only(model: Path, monkeypatch: pytest.MonkeyPatch, 
     assert json_of(capsys, "models", "list")["models"] == []
     assert "No models yet" in text_of(capsys, "models", "list")
     assert json_of(capsys, "ingestions", "list")["ingestions"] == []
+
+
+def test_no_line_is_broken_where_a_program_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each ingestion is a line below the one heading, each model a line with its state, however long their paths are."""
+    run_folder = tmp_path / "run"
+    deep = run_folder / "/".join(["a-folder-with-a-long-name"] * 8)
+    deep.mkdir(parents=True)
+    (deep / "model.onnx").write_bytes(onnx.model())
+    shown = text_of(capsys, "ingest", run_folder)
+    assert any(str(deep.relative_to(run_folder)) in line and "✓ complete" in line for line in shown.splitlines())
+    heading, row = text_of(capsys, "ingestions", "list").splitlines()
+    assert heading.split() == ["ID", "STATE", "REASON", "ACCEPTED", "TRIES", "EXPERIMENT", "PATH"]
+    assert row.endswith(str(run_folder))
+
+
+def test_equal_content_of_another_experiment_is_named(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = json_of(capsys, "ingest", model, "--experiment", "e1")["version"]["id"]
+    assert f"equal to e1@1 ({first}) of another experiment" in text_of(capsys, "ingest", model, "--experiment", "e2")
+    shown = text_of(capsys, "models", "show", "e2")
+    assert f"e1@1 ({first})" in shown
+    assert "\nregistered    20" in shown

@@ -50,6 +50,9 @@ from worker.cli.common import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from worker.bootstrap import Embedded
+    from worker.records import ModelVersion
+
 
 def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     if wanted:
@@ -142,16 +145,25 @@ def ingest(
 
     with embedded(os.environ, Path.cwd()) as service, progress_bar() as (step, expect, progress):
         event = event_of_path(path, service.new_id(), os.getcwd(), project, experiment, name, model_type(declared))
-        report = ingest_report(bring_in(event, service.borders(step, expect, progress)), path)
+        outcome = bring_in(event, service.borders(step, expect, progress))
+        report, twin = ingest_report(outcome, path), _twin(outcome.version, service)
 
     def show(console: Console) -> None:
         if report["models"]:
             terminal().show_report(console, report, is_earlier=report["ingestion"]["reason"] == "same-listing")
             console.print()
-        terminal().show_outcome(console, report["ingestion"], report["version"])
+        terminal().show_outcome(console, report["ingestion"], report["version"], twin)
 
     write(report, format, output, show)
     return _status_of_ingestion(report, allow_skipped)
+
+
+def _twin(version: ModelVersion | None, service: Embedded) -> str:
+    """Return how the version is called that *version* is equal to; empty where there is none, or it was deleted."""
+    if version is None or version.duplicate_of is None:
+        return ""
+    twin = service.registry.version(service.team, version.duplicate_of)
+    return "" if twin is None else f"{twin.model_name}@{twin.number}"
 
 
 @app.group(short_help="List, show, download, rename, delete and tag models.")
@@ -210,10 +222,11 @@ def models_show(model: str, project: str | None, format: str, output: Path | Non
     with embedded(os.environ, Path.cwd()) as service:
         version = find(service.registry, service.team, model, project)
         files = [file_json(file) for file in service.registry.files(version.id)]
+        twin = _twin(version, service)
     report: dict[str, Any] = json.loads(version.report) | {"version": version_json(version), "files": files}
 
     def show(console: Console) -> None:
-        terminal().show_version(console, report["version"])
+        terminal().show_version(console, report["version"], twin)
         console.print()
         terminal().show_report(console, report, is_earlier=True)
         console.print()
