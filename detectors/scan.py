@@ -41,7 +41,7 @@ from detectors.wrapped_tree import CountingTree
 
 RULES_VERSION = "1"
 """Raised in the change after which the same bytes may give another report: other facts, completeness, findings, metrics,
-metadata or notes. A listing that did not change is looked at again only then, so a change without a raise leaves old facts standing.
+metadata or notes. A listing that did not change is looked at again only then; without a raise, old facts are left standing.
 Until the first release, whose number is 1, nothing that was registered has to be looked at again.
 
 A test pins the reports of a few runs to this number.
