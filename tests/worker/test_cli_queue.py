@@ -50,6 +50,47 @@ def test_without_server_and_worker_a_completion_is_done_before_the_command_ends(
     assert json_of(capsys, "complete", "mnist-7", "--model-path", str(model))["id"] == said["id"]
 
 
+def test_a_report_that_was_made_before_says_when_and_how_to_make_it_anew(
+    home: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = json_of(capsys, "complete", "mnist-7", "--model-path", str(model))
+    (model / "more.txt").write_text("changed since")
+    assert run(["complete", "mnist-7", "--model-path", str(model)]) == 0
+    told = capsys.readouterr().err
+    at = str(said["dtCreated"])[:19].replace("T", " ")
+    assert told == (
+        f"modelport: already reported as {said['id']} at {at} UTC; --id NEW reports it anew, or use `modelport rescan`\n"
+    )
+    assert json_of(capsys, "complete", "mnist-7", "--model-path", str(model), "--id", "b")["reason"] == "new-content"
+
+
+def test_a_report_that_was_made_before_with_another_path_is_refused_in_words(
+    home: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = json_of(capsys, "complete", "mnist-7", "--model-path", str(model))
+    assert said["source"] == "modelport complete"
+    assert run(["complete", "mnist-7", "--model-path", str(model.parent)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"modelport: mnist-7 was already reported as {said['id']} at ")
+    assert told.endswith(" UTC, with another path or other options; --id NEW reports it anew\n")
+
+
+def test_a_relative_path_is_meant_from_here(
+    home: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A worker runs in another folder, and could do nothing with it."""
+    monkeypatch.chdir(model.parent)
+    assert json_of(capsys, "complete", "mnist-7", "--model-path", "run")["modelPath"] == str(model)
+
+
+def test_a_report_without_a_path_is_listed_with_the_path_that_is_looked_at(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert json_of(capsys, "complete", "e7", "--kind", "multinode", status=2)["modelPath"] == ""
+    assert run(["ingestions", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("  e7          /storage/models/e7")
+
+
 def test_an_experiment_that_failed_is_recorded_and_not_looked_at(
     home: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from worker.records import Ingestion
+
 OK, FOUND, ERROR, NOTHING, USAGE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 TYPES = click.Choice(["Tensorflow", "ONNX", "Custom"], case_sensitive=False)
@@ -222,6 +224,18 @@ def terminal() -> Any:
     from worker import terminal
 
     return terminal
+
+
+def row_for_people(ingestion: Ingestion) -> dict[str, Any]:
+    """Return *ingestion* as lists show it: where no path was named, with the one that follows from what it ran on."""
+    from worker.errors import RejectedLocation
+    from worker.locations import default_path
+    from worker.views import ingestion_row
+
+    row = ingestion_row(ingestion)
+    with suppress(RejectedLocation):
+        row["modelPath"] = row["modelPath"] or default_path(ingestion.event)
+    return row
 
 
 def say(sentence: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.common import EXPERIMENT, FORMAT, FOUND, OK, OUTPUT, answer, complain, say, terminal, write
+from worker.cli.common import EXPERIMENT, FORMAT, FOUND, OK, OUTPUT, answer, complain, row_for_people, say, terminal, write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,8 +115,12 @@ def ingestions_list(
     wanted = None if state is None else IngestionState(state)
     with embedded(os.environ, Path.cwd()) as service:
         query = IngestionQuery(team=service.team, state=wanted, experiment=experiment, reason=reason, limit=limit)
-        rows = [ingestion_row(one) for one in service.registry.ingestions(query)]
-    write({"ingestions": rows}, format, output, lambda console: terminal().show_ingestions(console, rows))
+        found = service.registry.ingestions(query)
+
+    def show(console: Console) -> None:
+        terminal().show_ingestions(console, [row_for_people(one) for one in found])
+
+    write({"ingestions": [ingestion_row(one) for one in found]}, format, output, show)
 
 
 @ingestions.command("show", epilog="Example: modelport ingestions show in4x8d3k2m9p1q5r7t0vwz")
@@ -134,12 +138,11 @@ def ingestions_show(ingestion: str, format: str, output: Path | None) -> None:
         if found is None:
             raise NotFound(f"there is no ingestion {ingestion}")
         history = [history_json(entry) for entry in service.registry.history(found.id)]
-    shown = ingestion_row(found) | {"history": history}
 
     def show(console: Console) -> None:
-        terminal().show_ingestion(console, shown)
+        terminal().show_ingestion(console, row_for_people(found) | {"history": history})
 
-    write(shown, format, output, show)
+    write(ingestion_row(found) | {"history": history}, format, output, show)
 
 
 @ingestions.command("retry", epilog="Example: modelport ingestions retry in4x8d3k2m9p1q5r7t0vwz")

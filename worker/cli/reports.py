@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.common import ERROR, EXPERIMENT, FORMAT, NOTHING, OK, OUTPUT, PATH, PROJECT, TYPE, complain, terminal, write
+from worker.cli.common import (
+    ERROR,
+    EXPERIMENT,
+    FORMAT,
+    NOTHING,
+    OK,
+    OUTPUT,
+    PATH,
+    PROJECT,
+    TYPE,
+    complain,
+    row_for_people,
+    terminal,
+    write,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,6 +30,9 @@ if TYPE_CHECKING:
     from worker.bootstrap import Embedded
     from worker.records import CompletionEvent, Ingestion
     from worker.settings import Settings
+
+SOURCE = "modelport complete"
+"""Who says so, in the events."""
 
 KINDS = click.Choice(["singlenode", "multinode", "hyperparameter"])
 CLUSTERS = click.Choice(["public", "private"])
@@ -30,10 +47,18 @@ STATES = click.Choice(["stopped", "failed", "error", "canceled"])
 @PROJECT
 @click.option("--kind", type=KINDS, help="What the experiment ran on; decides where its model lies if no path is given.")
 @click.option("--cluster", type=CLUSTERS, help="Whose machines it ran on.")
-@click.option("--model-path", help="Where its model lies.")
+@click.option(
+    "--model-path",
+    help="Where its model lies. If not given: /artifacts; /storage/models/EXPERIMENT for what ran on several machines; "
+    "/shared/models/EXPERIMENT on a private cluster.",
+)
 @TYPE
 @click.option("--state", type=STATES, default="stopped", show_default=True, help="How it ended.")
-@click.option("--id", "event_id", help="The id of this report; the same id again is the same report.")
+@click.option(
+    "--id",
+    "event_id",
+    help="The id of this report; the same id again is the same report. If not given, it is made of EXPERIMENT and --state.",
+)
 @FORMAT
 @OUTPUT
 def complete(
@@ -50,16 +75,22 @@ def complete(
 ) -> int:
     """Report that EXPERIMENT has finished, so that its model is ingested."""
     said = {
+        "source": SOURCE,
         "experimentId": experiment,
         "projectId": project,
         "kind": kind,
         "cluster": cluster,
-        "modelPath": model_path,
+        "modelPath": _absolute(model_path),
         "modelType": declared,
         "state": state,
         "id": event_id,
     }
     return _report({key: value for key, value in said.items() if value is not None}, format, output)
+
+
+def _absolute(path: str | None) -> str | None:
+    """Return *path* as whoever works on it must name it, who runs in another folder."""
+    return os.path.abspath(path) if path and "://" not in path else path
 
 
 @click.command(epilog="Example: modelport rescan /mnt/runs/mnist-7 --wait")
@@ -129,25 +160,59 @@ def _accept(event: CompletionEvent, service: Embedded, wait: bool, format: str, 
     """Accept *event* here. Where no worker lives, or somebody waits, see it through before returning."""
     from worker.ingest import until_the_end
     from worker.lifecycle import is_end
-    from worker.loop import doorbell
-    from worker.submission import submit
     from worker.views import ingestion_row
 
-    settings = service.settings
-    accepted, _ = submit(event, service.registry, service.clock.now(), doorbell(service).ring, settings.scan_failed)
+    accepted, known = _submitted(event, service)
+    if known:
+        complain(f"already reported as {_told(accepted)}; --id NEW reports it anew, or use `modelport rescan`")
     if not service.living_workers():
         until_the_end(accepted, service.borders())
     standing = _standing(accepted, service)
     while wait and not is_end(standing.state):
         service.clock.sleep(0.5)
         standing = _standing(accepted, service)
-    row = ingestion_row(standing)
 
     def show(console: Console) -> None:
-        terminal().show_end(console, row)
+        terminal().show_end(console, row_for_people(standing))
 
-    write(row, format, output, show)
+    write(ingestion_row(standing), format, output, show)
     return {"failed": ERROR, "nothing_found": NOTHING}.get(standing.state.value, OK)
+
+
+def _submitted(event: CompletionEvent, service: Embedded) -> tuple[Ingestion, bool]:
+    """Return the ingestion of *event*, and whether it was known before.
+
+    Raises:
+        ConflictingEvent: the same report said something else before.
+    """
+    from worker.errors import ConflictingEvent
+    from worker.loop import doorbell
+    from worker.submission import submit
+
+    now, ring = service.clock.now(), doorbell(service).ring
+    try:
+        return submit(event, service.registry, now, ring, service.settings.scan_failed)
+    except ConflictingEvent as exc:
+        before = _reported_before(event, service)
+        if before is None:
+            raise
+        raise ConflictingEvent(
+            f"{event.experiment} was already reported as {_told(before)}, with another path or other options; "
+            "--id NEW reports it anew"
+        ) from exc
+
+
+def _reported_before(event: CompletionEvent, service: Embedded) -> Ingestion | None:
+    """Return the ingestion of the report with the source and id of *event*, None where it was of another experiment."""
+    from worker.records import IngestionQuery
+
+    query = IngestionQuery(team=event.team, experiment=event.experiment, limit=10_000)
+    same = (one for one in service.registry.ingestions(query) if (one.event.source, one.event.id) == (event.source, event.id))
+    return next(same, None)
+
+
+def _told(ingestion: Ingestion) -> str:
+    return f"{ingestion.id} at {ingestion.created:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _standing(ingestion: Ingestion, service: Embedded) -> Ingestion:
