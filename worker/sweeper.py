@@ -45,11 +45,25 @@ def sweep_for(parent: int, beats: c_uint64) -> None:
     """Sweep until the worker *parent* is gone or this process is terminated; say that it lives while *beats* moves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
+    while os.getppid() == parent:
+        try:
+            _sweep(parent, Pulse(beats))
+        except WorkerError as exc:
+            log.error("cannot begin to sweep", why=str(exc))
+            time.sleep(LOOK_SECONDS)
+
+
+def _sweep(parent: int, pulse: Pulse) -> None:
+    """Sweep until the worker *parent* is gone.
+
+    Raises:
+        WorkerError: the database did not answer at the beginning. Later, that is logged, and it is asked again.
+    """
     from worker.celery_app import app
 
     with embedded(os.environ, Path.cwd(), role="sweep") as service:
         runner = Runner(service.borders(), service.owner, CeleryDoorbell(app, service.living_workers).ring)
-        with service.seen_as_worker(Pulse(beats)):
+        with service.seen_as_worker(pulse):
             for is_time_to_sweep in _ticks(parent, runner.sweep_seconds):
                 try:
                     if is_time_to_sweep:

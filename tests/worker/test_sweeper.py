@@ -8,13 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from ctypes import c_uint64
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
 from tests.servers.process import until
 from tests.servers.redis import RedisServer
-from worker.sweeper import Pulse
+from worker.sweeper import Pulse, sweep_for
 
 CALL = [sys.executable, "-c", "from worker.cli import main; main()", "worker"]
 
@@ -61,3 +62,21 @@ def test_a_celery_worker_that_is_stopped_is_not_healthy_though_its_sweeper_goes_
     assert until(lambda: check(environment) == dead, 24)
     celery.send_signal(signal.SIGCONT)
     assert until(lambda: check(environment) == healthy, 10)
+
+
+def test_a_sweeper_that_cannot_begin_tries_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is away while a worker starts must not leave it without its sweeper for ever."""
+    home = tmp_path / "home"
+    home.write_text("a file where the home should be")
+    monkeypatch.setenv("MODELPORT_HOME", str(home))
+    context = get_context("spawn")
+    sweeper = context.Process(target=sweep_for, args=(os.getpid(), context.Value(c_uint64, 0, lock=False)))
+    sweeper.start()
+    try:
+        sweeper.join(4)
+        assert sweeper.is_alive()
+        home.unlink()
+        assert until(lambda: any(home.rglob("*.db")), 20)
+    finally:
+        sweeper.terminate()
+        sweeper.join()
