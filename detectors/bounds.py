@@ -23,6 +23,10 @@ MAX_RANK = 256
 MAX_NAMES = 20_000
 """Names of one sort that a model lists: operators, assets, collections, kinds of objects, operator sets."""
 
+MAX_NODES = 1_000_000
+"""Nodes of one TensorFlow graph and its functions: 2 s and 100 MB for the smallest of them. Frozen graphs, each node of which
+is looked at, have a lower limit of their own."""
+
 
 def check_count(path: str, what: str, found: int, limit: int, name: str) -> None:
     """Raise ModelLimit, which names the limit *name*, where *found* is more than *limit*."""

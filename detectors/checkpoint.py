@@ -287,20 +287,21 @@ def _with_graph(contents: Contents, detection: Detection, extraction: Extraction
         return replace(extraction, completeness=extraction.completeness.and_also(State.INCOMPLETE, problem))
     try:
         meta = read_meta_graph(contents, entry)
+        facts = _facts_with_graph(path, extraction.facts, meta, stored)
     except MalformedModel as exc:
         completeness = extraction.completeness.and_also(State.CORRUPT, Problem(path, exc.reason))
         return replace(extraction, completeness=completeness)
     except (ModelLimit, Unreadable) as exc:
         return replace(extraction, unread=((path, exc.reason),))
-    told = replace(extraction, facts=_facts_with_graph(extraction.facts, meta, stored))
-    if (lack := lacking(meta)) is None:
+    told = replace(extraction, facts=facts)
+    if (lack := lacking(meta, facts.operators)) is None:
         return told
     problem = Problem(path, f"{lack}: its save has not finished, or it was cut off")
     return replace(told, completeness=told.completeness.and_also(State.INCOMPLETE, problem))
 
 
-def _facts_with_graph(facts: ModelFacts, meta: MetaGraphDef, stored: Stored | None) -> ModelFacts:
-    operators = count_operators(meta.graph_def)
+def _facts_with_graph(path: str, facts: ModelFacts, meta: MetaGraphDef, stored: Stored | None) -> ModelFacts:
+    operators = count_operators(path, meta.graph_def)
     told = {
         "git_version": text(meta.meta_info_def.tensorflow_git_version),
         "graph_producer": meta.graph_def.versions.producer,

@@ -12,7 +12,8 @@ version is `incomplete`: it cannot be told from one that was cut off.
 
 Laws (each has a test of the same name):
     any bytes give facts or a `DetectorError`;
-    a graph cut inside a node is corrupt, and one cut between two nodes is incomplete.
+    a graph cut inside a node is corrupt;
+    a graph cut between two nodes is incomplete.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from functools import cache
 from heapq import nsmallest
 from itertools import islice
 
-from detectors.bounds import MAX_NAMES, MAX_RANK, check_count
+from detectors.bounds import MAX_RANK, check_count
 from detectors.detection import Contents, Detector, folder_of, may_be_model, suffix
 from detectors.errors import MalformedModel, ModelError, Unreadable
 from detectors.facts import (
@@ -132,8 +133,7 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
         raise MalformedModel(detection.main, None, "is not in this tree")
     graph, has_end = _read(contents, entry)
     _check_counts(contents, entry.path, graph)
-    operators = count_operators(graph)
-    check_count(entry.path, "operators", len(operators), MAX_NAMES, "MAX_NAMES")
+    operators = count_operators(entry.path, graph)
     if not graph.node or "" in operators:
         raise MalformedModel(entry.path, None, "expected nodes with operators")
     constants = constants_of(graph)

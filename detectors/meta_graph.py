@@ -7,10 +7,12 @@ and what it lacks that a Saver always writes. What its parameters are is left to
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from detectors.detection import Contents
 from detectors.errors import MalformedModel
 from detectors.protos.tensorflow_pb2 import MetaGraphDef
-from detectors.tf_operators import count_operators, uses_variables
+from detectors.tf_operators import uses_variables
 from detectors.tree import FileEntry
 from detectors.wire import Layout, layout_of, parse, skeleton
 
@@ -45,9 +47,10 @@ def read_meta_graph(contents: Contents, file: FileEntry) -> MetaGraphDef:
     return parse(found, MetaGraphDef())
 
 
-def lacking(meta: MetaGraphDef) -> str | None:
+def lacking(meta: MetaGraphDef, operators: Mapping[str, int]) -> str | None:
     """Return what *meta* lacks though every Saver writes it, None where it lacks nothing: the file was cut between two fields.
 
+    *operators* are those of its graph, counted.
     A Saver writes the graph with the versions behind its nodes, then the collections; a graph with variables has one of them.
     A cut between two collections, behind that one, cannot be told from a graph that never had the others.
     """
@@ -55,7 +58,7 @@ def lacking(meta: MetaGraphDef) -> str | None:
         return "holds no graph"
     if not meta.graph_def.HasField("versions"):
         return "holds a graph without the versions that end it"
-    if uses_variables(count_operators(meta.graph_def)) and not any(entry.key == VARIABLES for entry in meta.collection_def):
+    if uses_variables(operators) and not any(entry.key == VARIABLES for entry in meta.collection_def):
         return "holds variables and no collection of them"
     return None
 

@@ -207,8 +207,7 @@ def _instead(contents: Contents, main: FileEntry) -> str:
 
 def _whole(contents: Contents, detection: Detection, model: SavedModel, findings: tuple[Finding, ...]) -> Extraction:
     meta = shown_graph(model)
-    operators = count_operators(meta.graph_def)
-    check_count(detection.main, "types of operators", len(operators), MAX_NAMES, "MAX_NAMES")
+    operators = count_operators(detection.main, meta.graph_def)
     if "" in operators:
         raise MalformedModel(detection.main, None, "a node of the graph has no operator")
     variables = read_variables(contents, detection.root, uses_variables(operators))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from types import MappingProxyType
 
+from detectors.bounds import MAX_NAMES, MAX_NODES, check_count
 from detectors.protos.tensorflow_pb2 import GraphDef, NodeDef
 from detectors.tf_ops import is_registered
 from detectors.wire import text
@@ -24,10 +25,18 @@ def nodes_of(graph: GraphDef) -> Iterator[NodeDef]:
     return chain(graph.node, *(function.node_def for function in graph.library.function))
 
 
-def count_operators(graph: GraphDef) -> Mapping[str, int]:
-    """Return how often each operator stands in *graph* and its functions, sorted by name."""
+def count_operators(path: str, graph: GraphDef) -> Mapping[str, int]:
+    """Return how often each operator stands in *graph*, of the file *path*, and its functions, sorted by name.
+
+    Raises:
+        ModelLimit: more than `MAX_NODES` nodes, or more than `MAX_NAMES` types of them.
+    """
+    nodes = len(graph.node) + sum(len(function.node_def) for function in graph.library.function)
+    check_count(path, "nodes", nodes, MAX_NODES, "MAX_NODES")
+    by_bytes = Counter(node.op for node in nodes_of(graph))
+    check_count(path, "types of operators", len(by_bytes), MAX_NAMES, "MAX_NAMES")
     counts: Counter[str] = Counter()
-    for op, count in Counter(node.op for node in nodes_of(graph)).items():
+    for op, count in by_bytes.items():
         counts[text(op)] += count  # two names that are not UTF-8 may read the same
     return MappingProxyType(dict(sorted(counts.items())))
 

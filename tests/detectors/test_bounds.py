@@ -8,9 +8,10 @@ import pytest
 
 from detectors.scan import Verdict, scan
 from detectors.tree import MemoryTree
-from tests.builders import onnx
+from tests.builders import bundle, onnx
 from tests.builders.onnx import field, number
 
+VERSIONS = field(4, number(1, 900))
 META = field(1, field(4, b"serve") + field(5, b"2"))
 GRAPH = field(2, field(1, field(1, b"a") + field(2, b"NoOp")))
 
@@ -21,6 +22,16 @@ def saved_model(*graphs: bytes) -> dict[str, bytes]:
 
 def of_onnx(more: bytes = b"", opsets: bytes = b"") -> dict[str, bytes]:
     return {"m.onnx": onnx.model(onnx.small_graph() + more) + opsets}
+
+
+def beside_a_checkpoint(meta: bytes) -> dict[str, bytes]:
+    tensor = bundle.Tensor("w", bundle.FLOAT, (1,), bytes(4))
+    return {**bundle.Bundle([tensor]).files("m"), "m.meta": meta}
+
+
+def operators(count: int) -> bytes:
+    """A graph of nodes, each of a type of its own."""
+    return field(2, b"".join(field(1, field(1, b"n") + field(2, b"Op%x" % one)) for one in range(count)) + VERSIONS)
 
 
 def repeated(count: int, each: bytes) -> bytes:
@@ -49,9 +60,13 @@ BOMBS = {
     "signature axes": lambda: saved_model(
         META + GRAPH + field(5, field(1, b"s") + field(2, field(1, field(1, b"x") + field(2, field(3, field(2, b"") * MANY)))))
     ),
-    "operators": lambda: saved_model(
-        META + field(2, b"".join(field(1, field(1, b"n") + field(2, b"Op%x" % one)) for one in range(MANY // 2)))
+    "operators": lambda: saved_model(META + operators(MANY // 2)),
+    "operators beside a checkpoint": lambda: beside_a_checkpoint(META + operators(MANY // 2)),
+    "nodes": lambda: saved_model(META + field(2, repeated(1_000_001, field(1, b"")))),
+    "nodes of functions": lambda: saved_model(
+        META + field(2, field(1, field(2, b"NoOp")) + field(2, field(1, repeated(1_000_001, field(3, b"")))))
     ),
+    "nodes beside a checkpoint": lambda: beside_a_checkpoint(META + field(2, repeated(1_000_001, field(1, b"")) + VERSIONS)),
     "collections": lambda: saved_model(
         META + GRAPH + b"".join(field(4, field(1, b"%x" % one) + field(2, b"")) for one in range(MANY))
     ),
