@@ -201,11 +201,11 @@ def _has_run_out(ingestion: Ingestion, now: datetime) -> bool:
     return ingestion.lease_until is not None and ingestion.lease_until <= now
 
 
-def retry(ingestion: Ingestion, who: str, now: datetime) -> Move | None:
-    """Return a failed *ingestion* received anew, its attempts forgotten; None where it has not failed."""
+def retry(ingestion: Ingestion, who: str, now: datetime, turn: int) -> Move | None:
+    """Return a failed *ingestion* received anew in turn number *turn*, its attempts forgotten; None where it has not failed."""
     if Mover.PERSON not in MOVES[ingestion.state].get(State.RECEIVED, frozenset()):
         return None
-    anew = replace(ingestion, attempts=0, so_far=SoFar(), rest=None, run_after=None, answered_version=None)
+    anew = replace(ingestion, turn=turn, attempts=0, so_far=SoFar(), rest=None, run_after=None, answered_version=None)
     return _moved(anew, State.RECEIVED, "retried", f"by {who}", now)
 
 

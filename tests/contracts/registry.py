@@ -433,6 +433,17 @@ class RegistryContract:
         assert (again.state, again.attempts) == (IngestionState.RECEIVED, 0)
         assert registry.claim_next("you", LATER) is not None
 
+    def test_what_is_tried_again_stands_in_line_with_the_others(self, registry: Registry) -> None:
+        """Thirty at once of one team go before nobody: the other team's next is the second or third to be claimed."""
+        failures = [claimed(registry, f"run-{number}", team="loud") for number in range(30)]
+        for one in failures:
+            registry.finish(one.id, "me", failed(), LATER)
+        quiet = [registry.submit(event(f"quiet-{number}", team="quiet"), LATER)[0] for number in range(2)]
+        for one in failures:
+            registry.retry("loud", one.id, "a person", LATER)
+        first = [registry.claim_next("you", LATER) for _ in range(5)]
+        assert {one.id for one in quiet} <= {one.id for one in first if one is not None}
+
     def test_a_person_discards_what_has_not_ended_well_whoever_owns_it(self, registry: Registry) -> None:
         ingestion = claimed(registry)
         assert registry.discard("other", ingestion.id, "a person", LATER) is None

@@ -77,10 +77,10 @@ def test_an_end_is_final_for_every_worker(state: IngestionState) -> None:
 
 @pytest.mark.parametrize("state", sorted(lifecycle.ENDS - {IngestionState.FAILED}))
 def test_an_end_is_final_but_that_a_person_may_have_a_failed_one_tried_again_or_put_away(state: IngestionState) -> None:
-    assert lifecycle.retry(ended(state), "a person", LATER) is None
+    assert lifecycle.retry(ended(state), "a person", LATER, 7) is None
     assert lifecycle.discard(ended(state), "a person", LATER) is None
     failed = ended(IngestionState.FAILED)
-    again = moved(lifecycle.retry(failed, "a person", LATER))
+    again = moved(lifecycle.retry(failed, "a person", LATER, 7))
     assert (again.state, again.attempts, again.so_far, again.reason) == (IngestionState.RECEIVED, 0, SoFar(), None)
     assert moved(lifecycle.discard(failed, "a person", LATER)).state is IngestionState.DISCARDED
 
@@ -188,7 +188,7 @@ def take(ingestion: Ingestion, step: str, who: str, state: IngestionState, now: 
     if step == "free":
         return lifecycle.free(ingestion, now)
     if step == "retry":
-        return lifecycle.retry(ingestion, who, now)
+        return lifecycle.retry(ingestion, who, now, 1)
     if step == "discard":
         return lifecycle.discard(ingestion, who, now)
     if step == "end":

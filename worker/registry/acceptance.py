@@ -43,7 +43,7 @@ def accept(
     *new_ids* gives an id for an ingestion, and one for the version that it may become.
     """
     known = _known(connection, submissions)
-    turns = {team: _next_turn(connection, team) for team in {one.event.team for one in submissions}}
+    turns = {team: next_turn(connection, team) for team in {one.event.team for one in submissions}}
     answers: list[Accepted | ConflictingEvent] = []
     moves: list[lifecycle.Move] = []
     new: list[Ingestion] = []
@@ -100,7 +100,7 @@ def _write(connection: Connection, new: Sequence[Ingestion], moves: Iterable[lif
         access.know_project(connection, team, project, new[0].created)
 
 
-def _next_turn(connection: Connection, team: str) -> int:
+def next_turn(connection: Connection, team: str) -> int:
     """Return the turn of the team's next ingestion: after its last one that waits, and not before whose turn it is now.
 
     Two that submit at once may get the same turn; then the team is served twice in it, which is fair enough.

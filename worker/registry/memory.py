@@ -205,7 +205,10 @@ class MemoryRegistry:
             return [one for one in freed if one is not None]
 
     def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
-        return self._moved_by_person(team, ingestion_id, lambda ingestion: lifecycle.retry(ingestion, who, _utc(now)))
+        def step(ingestion: Ingestion) -> lifecycle.Move | None:
+            return lifecycle.retry(ingestion, who, _utc(now), self._next_turn(team))
+
+        return self._moved_by_person(team, ingestion_id, step)
 
     def discard(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
         return self._moved_by_person(team, ingestion_id, lambda ingestion: lifecycle.discard(ingestion, who, _utc(now)))

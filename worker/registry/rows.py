@@ -55,7 +55,6 @@ def ingestion_values(ingestion: Ingestion) -> Values:
         "trigger": event.trigger.value,
         "details": event_details(event),
         "event_digest": event_digest(event),
-        "turn": ingestion.turn,
         "created": ingestion.created,
         **standing_values(ingestion),
     }
@@ -81,6 +80,7 @@ def standing_values(ingestion: Ingestion) -> Values:
         "state": ingestion.state.value,
         "reason": ingestion.reason,
         "message": ingestion.message,
+        "turn": ingestion.turn,
         "attempts": ingestion.attempts,
         "version_id": ingestion.version_id,
         "answered_version": ingestion.answered_version,

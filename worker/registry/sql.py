@@ -48,7 +48,7 @@ from worker.records import (
     Worker,
 )
 from worker.registry import access, rows
-from worker.registry.acceptance import Accepted, Submission, accept
+from worker.registry.acceptance import Accepted, Submission, accept, next_turn
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, reading_one, translated
 from worker.registry.tables import (
@@ -165,7 +165,15 @@ class SqlRegistry:
         return [one for one in freed if one is not None]
 
     def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
-        return self._moved_by_person(team, ingestion_id, lambda ingestion: lifecycle.retry(ingestion, who, now))
+        def work(connection: Connection) -> Ingestion | None:
+            ingestion = _locked(connection, ingestion_id)
+            if ingestion is None or ingestion.event.team != team:
+                return None
+            move = lifecycle.retry(ingestion, who, now, next_turn(connection, team))
+            _keep(connection, move)
+            return None if move is None else move.ingestion
+
+        return self._write(work)
 
     def discard(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
         return self._moved_by_person(team, ingestion_id, lambda ingestion: lifecycle.discard(ingestion, who, now))
