@@ -37,6 +37,7 @@ def test_no_route_is_without_a_policy(app: FastAPI) -> None:
         "POST /v1/ingestions/{ingestion_id}/retry": ["operate"],
         "POST /v1/ingestions/{ingestion_id}/discard": ["operate"],
         "GET /v1/queue": reading,
+        "GET /": True,
         "GET /livez": True,
         "GET /readyz": True,
         "GET /openapi.json": True,
