@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from detectors.detection import Contents, Detector, folder_of
+from detectors.detection import Contents, Detector, folder_of, suffix
 from detectors.errors import MalformedModel, ModelLimit, Unreadable
 from detectors.facts import (
     Completeness,
@@ -33,8 +33,10 @@ from detectors.facts import (
 )
 from detectors.json_text import JsonError, parse_json
 from detectors.tree import FileEntry
+from detectors.weights import keras, pytorch, safetensors
 from detectors.weights.folders import below
 from detectors.weights.single_file import NAME_NOTE, FileFormat, identify, read_file
+from detectors.weights.zip_listing import LOCAL
 
 CONFIG = "config.json"
 MAX_CONFIG_BYTES = 1 << 20
@@ -160,13 +162,31 @@ def _facts(config: dict[str, Any], read: list[Extraction], size_bytes: int) -> M
 
 def _read_weights(formats: tuple[FileFormat, ...], contents: Contents, entry: FileEntry) -> Extraction:
     """Return what the header of one file of weights says; a format that nobody knows is only not checked."""
+    if entry.size == 0:
+        return Extraction(ModelFacts(), Completeness(State.INCOMPLETE, (Problem(entry.path, "is empty"),)))
     found = identify(formats, contents, entry)
-    if found is None:
+    one = found[0] if found else _by_name(contents, entry)
+    if one is None:
         return Extraction(ModelFacts(details={"completeness_checked": False}))
     try:
-        return read_file(found[0], contents.tree, entry)
+        return read_file(one, contents.tree, entry)
     except MalformedModel as exc:
         return Extraction(ModelFacts(), Completeness(State.CORRUPT, (Problem(exc.path, exc.reason),)))
+
+
+def _by_name(contents: Contents, entry: FileEntry) -> FileFormat | None:
+    """Return the format that a file must have by its name though it does not begin so: it may have been cut off before it does.
+
+    None for `.bin` that is no zip, and for msgpack: they may be anything.
+    """
+    match suffix(entry.path):
+        case ".safetensors":
+            return safetensors.FORMAT
+        case ".h5":
+            return keras.HDF5
+        case ".bin" if entry.size < len(LOCAL) or contents.head(entry).startswith(LOCAL):
+            return pytorch.ZIP
+    return None
 
 
 def _missing(contents: Contents, root: str, indexes: Iterable[FileEntry]) -> Iterator[Problem]:

@@ -93,8 +93,11 @@ def read_hdf5(window: Window) -> Extraction:
 
     Raises:
         EndsEarly: the superblock does not fit into the file.
-        MalformedModel: a version or a size of offsets that HDF5 does not have.
+        MalformedModel: another signature, or a version or a size of offsets that HDF5 does not have.
     """
+    signature = piece(window, 0, len(HDF5_MAGIC))
+    if signature != HDF5_MAGIC:
+        raise MalformedModel(window.path, 0, f"expected the signature of HDF5, found {signature.hex(' ')}")
     end = _hdf5_end(window)
     problem = Problem(window.path, f"the superblock says {end} bytes, the file ends at {window.size}")
     has_lambda = LAMBDA in piece(window, 0, min(HDF5_ATTRIBUTE_BYTES, window.size))
@@ -151,4 +154,5 @@ def _lambda_finding(path: str, place: str) -> Finding:
     return Finding("keras-lambda", Severity.MEDIUM, path, place, message)
 
 
-FORMATS = (FileFormat("keras", recognise_zip, read_zip), FileFormat("keras", recognise_hdf5, read_hdf5))
+HDF5 = FileFormat("keras", recognise_hdf5, read_hdf5)
+FORMATS = (FileFormat("keras", recognise_zip, read_zip), HDF5)

@@ -116,8 +116,9 @@ def _compression(head: bytes) -> str | None:
     return next((name for magic, name in JOBLIB_COMPRESSION.items() if head.startswith(magic)), None)
 
 
+ZIP = FileFormat("pytorch", recognise_zip, read_zip)
 FORMATS = (
-    FileFormat("pytorch", recognise_zip, read_zip),
+    ZIP,
     FileFormat("pytorch", recognise_legacy, read_legacy),
     FileFormat("pickle", recognise_pickle, read_pickle),
 )

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from detectors.errors import MalformedModel, ModelLimit
-from detectors.facts import Framework
+from detectors.facts import Completeness, Framework, Problem, State
 from detectors.weights import coreml, huggingface, mlflow, openvino
 from tests.builders.weights import LFS_POINTER, OPENVINO, hdf5, pytorch_zip, safetensors
 from tests.builders.weights import coreml as coreml_file
@@ -150,6 +150,36 @@ class TestHuggingFace:
     def test_the_weights_are_held_to_their_own_format(self, name: str, data: bytes, expected: str) -> None:
         ((_, extraction),) = look({"config.json": CONFIG, name: data})
         assert extraction.completeness.state == expected
+
+    @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "tf_model.h5", "flax_model.msgpack"])
+    def test_empty_weights_are_incomplete(self, name: str) -> None:
+        ((_, extraction),) = look({"m/config.json": CONFIG, f"m/{name}": b""})
+        assert extraction.completeness == Completeness(State.INCOMPLETE, (Problem(f"m/{name}", "is empty"),))
+
+    @pytest.mark.parametrize(
+        ("name", "data"),
+        [
+            ("model.safetensors", WEIGHTS),
+            ("pytorch_model.bin", pytorch_zip()),
+            ("pytorch_model.bin", PICKLE),
+            ("tf_model.h5", hdf5(b"layer_names")),
+        ],
+    )
+    def test_weights_that_were_cut_off_anywhere_are_incomplete(self, name: str, data: bytes) -> None:
+        for size in range(len(data)):
+            ((_, extraction),) = look({"m/config.json": CONFIG, f"m/{name}": data[:size]})
+            assert extraction.completeness.state == "incomplete", size
+            assert extraction.completeness.problems[0].path == f"m/{name}"
+
+    def test_a_shard_of_which_only_the_length_of_its_header_is_there_is_incomplete(self) -> None:
+        shards = {"model-1.safetensors": WEIGHTS, "model-2.safetensors": WEIGHTS[:8]}
+        ((_, extraction),) = look({"config.json": CONFIG, "model.safetensors.index.json": INDEX, **shards})
+        assert [one.path for one in extraction.completeness.problems] == ["model-2.safetensors"]
+
+    @pytest.mark.parametrize("name", ["model.safetensors", "tf_model.h5"])
+    def test_weights_of_another_format_than_their_name_says_are_corrupt(self, name: str) -> None:
+        ((_, extraction),) = look({"config.json": CONFIG, name: bytes(100)})
+        assert extraction.completeness.state == "corrupt"
 
     def test_weights_of_an_unknown_format_leave_the_end_unproven(self) -> None:
         ((_, extraction),) = look({"config.json": CONFIG, "flax_model.msgpack": b"\x81"})
