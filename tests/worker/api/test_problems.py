@@ -52,7 +52,7 @@ def test_what_a_sender_cannot_change_is_not_told() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not-found"),
+        ("GET", "/nowhere", 404, "not-found"),
         ("GET", "/v1/nothing", 404, "not-found"),
         ("GET", "/v1/ingestions/", 404, "not-found"),
         ("GET", "/docs", 404, "not-found"),
