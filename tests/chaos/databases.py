@@ -86,6 +86,8 @@ def kill_database(folder: Path, kills: int, seed: int) -> Row:
         f"{reports.statuses[503]} × 503, {odd} other answers; accepting again after at most {max(back):.1f} s"
     )
     whole = audit.is_clean and audit.registered == audit.accepted and odd == 0 and reports.cut_off == 0
+    if not whole:
+        seen += f"; {reports.cut_off} without an answer; {audit}"
     fault = f"PostgreSQL kill -9 under load, {kills} times"
     wanted = f"every 202 still there and ended once; nothing but 202 and 503; back within {WITHIN_SECONDS:g} s"
     return Row(fault, wanted, seen, whole, max(back) <= WITHIN_SECONDS)
