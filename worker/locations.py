@@ -5,7 +5,7 @@ looked up on disk: that the place exists, and that no link leads out of its root
 
 Laws (each has a test of the same name):
     a location lies inside an allowed root, or there is no location;
-    `..` never leads out of a mount.
+    dots never lead out of a mount.
 """
 
 from __future__ import annotations

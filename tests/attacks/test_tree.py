@@ -121,13 +121,19 @@ def test_a_fifo_is_passed_over_and_never_waited_for(root: Path, tree: LocalTree)
     assert only_remark(tree) is Passed.SPECIAL
 
 
-def test_a_file_that_becomes_a_fifo_after_listing_is_never_waited_for(root: Path, tree: LocalTree) -> None:
-    """Reading never waits for anything but the disk. The opening of a FIFO without a writer does, unless told not to."""
+@pytest.mark.parametrize("has_writer", [False, True])
+def test_reading_never_waits_for_anything_but_the_disk(root: Path, tree: LocalTree, has_writer: bool) -> None:
+    """A file became a FIFO after listing: opening one without a writer waits, and so does reading one that is empty."""
     listed(tree)
     (root / "honest").unlink()
     os.mkfifo(root / "honest")
+    ends = [os.open(root / "honest", mode | os.O_NONBLOCK) for mode in (os.O_RDONLY, os.O_WRONLY) if has_writer]
+    begun = time.monotonic()
     with pytest.raises(Unreadable):
         tree.read("honest", 0, 1)
+    assert time.monotonic() - begun < 1
+    for end in ends:
+        os.close(end)
 
 
 def test_a_file_that_becomes_a_socket_after_listing_is_refused(root: Path, tree: LocalTree) -> None:

@@ -17,6 +17,7 @@ from detectors.detection import Contents
 from detectors.errors import MalformedModel, ModelError, ModelLimit
 from detectors.facts import Extraction, State
 from detectors.onnx import DETECTOR, LAYOUT
+from detectors.onnx_inventory import take_inventory
 from detectors.protos import onnx_pb2
 from detectors.tree import MemoryTree
 from detectors.wire import Window, hop, parse, skeleton
@@ -252,6 +253,75 @@ def test_generated_models_are_read_as_onnx_reads_them(make: Any) -> None:
     assert_agrees(extraction, model)
     assert extraction.completeness.state is State.COMPLETE
     assert extraction.findings == ()
+
+
+def with_tensors_everywhere() -> Any:
+    """Return a model that holds a tensor of its own name in every place where onnx has one, some of them inside others."""
+
+    def tensor(name: str) -> Any:
+        return helper.make_tensor(name, TensorProto.FLOAT, [1], [1.0])
+
+    def sparse(name: str) -> Any:
+        indices = helper.make_tensor(f"{name} indices", TensorProto.INT64, [1], [0])
+        return helper.make_sparse_tensor(tensor(f"{name} values"), indices, [4])
+
+    def node(name: str, inner: Any = None) -> Any:
+        graphs = {} if inner is None else {"g": inner, "gs": [inner, inner]}
+        carried = {"t": tensor(f"{name} t"), "ts": [tensor(f"{name} t0"), tensor(f"{name} t1")], "s": sparse(f"{name} s")}
+        return helper.make_node(name, ["x"], ["y"], domain="own", ss=[sparse(f"{name} s0")], **carried, **graphs)
+
+    def graph(name: str, *nodes: Any) -> Any:
+        return helper.make_graph(nodes, name, [], [], [tensor(f"{name} w")], sparse_initializer=[sparse(f"{name} sw")])
+
+    nested = graph("inner", node("Inner", graph("innermost", node("Innermost"))))
+    default = helper.make_attribute("default", tensor("default t"))
+    body = [node("Body", graph("in body"))]
+    function = helper.make_function("own", "F", [], [], body, [helper.make_opsetid("own", 1)], [], [default])
+    model = small_model(nodes=[node("Outer", nested)], initializers=[tensor("w")], sparse=[sparse("sw")], functions=[function])
+    model.training_info.add(initialization=graph("begin", node("Begin")), algorithm=graph("learn", node("Learn")))
+    return model
+
+
+def parts_of(message: Any, kind: str) -> Iterator[Any]:
+    """Yield every message of type *kind* inside *message*, wherever onnx's own schema has one."""
+    if message.DESCRIPTOR.name == kind:
+        yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for each in value if field.is_repeated else [value]:
+                yield from parts_of(each, kind)
+
+
+def operators_of(message: Any) -> Counter[tuple[bytes, bytes]]:
+    nodes = parts_of(message, "NodeProto")
+    return Counter((b"" if node.domain == "ai.onnx" else node.domain.encode(), node.op_type.encode()) for node in nodes)
+
+
+@pytest.mark.parametrize("make", [*GENERATED, with_tensors_everywhere], ids=lambda make: make.__name__)
+def test_nothing_that_onnx_s_own_reader_would_see_is_overlooked(make: Any) -> None:
+    model = make()
+    data = model.SerializeToString()
+    window = Window(MemoryTree({"m.onnx": data}), "m.onnx", len(data))
+    found = take_inventory(parse(skeleton(window, LAYOUT), onnx_pb2.ModelProto()), "m.onnx")
+    tensors = Counter(tensor.name.encode() for tensor in parts_of(model, "TensorProto"))
+    assert Counter(held.tensor.name for held in found.tensors) == tensors
+    training = sum(map(operators_of, model.training_info), Counter[tuple[bytes, bytes]]())
+    assert found.operators == operators_of(model) - training
+
+
+def test_the_model_with_tensors_everywhere_fills_every_place_that_onnx_has() -> None:
+    model = with_tensors_everywhere()
+    messages = [each for kind in ("GraphProto", "AttributeProto", "FunctionProto") for each in parts_of(model, kind)]
+    filled = {(each.DESCRIPTOR.name, field.name) for each in messages for field, _ in each.ListFields()}
+    holding = ("TensorProto", "SparseTensorProto", "GraphProto", "NodeProto", "AttributeProto")
+    kinds = {each.DESCRIPTOR.name: each.DESCRIPTOR for each in messages}
+    places = {(name, field.name) for name, kind in kinds.items() for field in kind.fields if is_any_of(field, holding)}
+    assert places <= filled
+    assert len(places) == 11
+
+
+def is_any_of(field: Any, kinds: tuple[str, ...]) -> bool:
+    return field.message_type is not None and field.message_type.name in kinds
 
 
 def test_external_data_written_by_onnx_is_complete_and_belongs_to_the_model(tmp_path: Path) -> None:

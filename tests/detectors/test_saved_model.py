@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors import saved_model
-from detectors.detection import Contents, detect
-from detectors.errors import DetectorError, MalformedModel, TreeUnavailable
+from detectors.detection import LFS_POINTER, Contents, detect
+from detectors.errors import DetectorError, MalformedModel, ModelLimit, TreeUnavailable
 from detectors.facts import Detection, Extraction, Parameters, Problem, Severity, State, TensorSpec
 from detectors.saved_model import DETECTOR
 from detectors.tree import MemoryTree
@@ -534,6 +534,18 @@ def test_a_cut_text_is_corrupt() -> None:
 def test_any_bytes_give_facts_or_a_detector_error(data: bytes, name: str) -> None:
     with suppress(DetectorError):
         assert look({name: data}).facts.size_bytes == len(data)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from(["pb", "pbtxt"]), st.sampled_from(["", "runs/a"]))
+def test_a_file_named_saved_model_is_a_saved_model_whole_or_broken(data: bytes, suffix: str, root: str) -> None:
+    """It is never another format's, or nobody's: a stub of a large file and a page of a web server are broken SavedModels."""
+    path = f"{root}/saved_model.{suffix}".removeprefix("/")
+    for content in (data, LFS_POINTER + data, b"<html>" + data):
+        [detection] = found_in({path: content, "notes.txt": data})
+        assert (detection.format, detection.root, detection.main) == ("tensorflow_savedmodel", root, path)
+        with suppress(MalformedModel, ModelLimit):
+            assert look({path: content}).facts.size_bytes == len(content)
 
 
 MUTABLE = small(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,15 +16,16 @@ import pytest
 
 from detectors.errors import TreeUnavailable, Unreadable
 from detectors.facts import ModelType
-from detectors.scan import Verdict, scan
+from detectors.scan import Scan, Verdict, scan
 from detectors.tree import FileEntry, FileTree, Passed, PassedOver
 from detectors.wrapped_tree import FlakyTree
 from tests.builders import bundle as build
 from tests.builders import onnx
 from worker.bootstrap import open_location
 from worker.errors import RegistryUnavailable, StorageUnavailable
-from worker.ingest import Borders, Outcome, ingest
+from worker.ingest import Borders, Outcome, ingest, recover
 from worker.inspector.in_process import InProcessInspector
+from worker.lifecycle import is_end
 from worker.locations import Mount, Places, resolve
 from worker.ports import OpenSink, Registry, Store
 from worker.records import CompletionEvent, IngestionState, Location, StoreKey, StoreMode, VersionQuery
@@ -134,6 +135,131 @@ def test_a_bare_path_that_is_not_utf8_gives_a_readable_name(borders: Borders, ru
     version = ingest(event(odd, experiment=None), borders).version
     assert version is not None
     assert version.model_name == ("r\\xffn" + "x" * 200)[:100]
+
+
+def test_the_same_event_the_same_listing_and_the_same_content_each_answer_with_the_version_that_is_there_already(
+    borders: Borders, run: Path
+) -> None:
+    first = ingest(event(run, 1), borders).version
+    same_event, same_listing = ingest(event(run, 1), borders), ingest(event(run, 2), borders)
+    (run / "notes.txt").write_text("trained on a Tuesday")
+    same_content = ingest(event(run, 3), borders)
+    assert first is not None
+    for outcome in (same_event, same_listing, same_content):
+        assert outcome.version is not None
+        assert outcome.version.id == first.id
+    assert [one.ingestion.reason for one in (same_event, same_listing, same_content)] == [
+        "new-content",
+        "same-listing",
+        "same-content",
+    ]
+    assert [version.id for version in borders.registry.versions(VersionQuery())] == [first.id]
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+def nothing_happens(borders: Borders, run: Path) -> Borders:
+    return borders
+
+
+def listed_already(borders: Borders, run: Path) -> Borders:
+    ingest(event(run, 2), borders)
+    return borders
+
+
+def kept_already(borders: Borders, run: Path) -> Borders:
+    ingest(event(run, 2), borders)
+    (run / "model.onnx").write_bytes(onnx.model())
+    return borders
+
+
+def without_a_model(borders: Borders, run: Path) -> Borders:
+    (run / "model.onnx").unlink()
+    return borders
+
+
+def gone(borders: Borders, run: Path) -> Borders:
+    shutil.rmtree(run)
+    return borders
+
+
+def elsewhere(borders: Borders, run: Path) -> Borders:
+    return replace(borders, resolve=partial(resolve, places=Places(roots=("/nowhere",))))
+
+
+def never_at_rest(borders: Borders, run: Path) -> Borders:
+    def step(name: str) -> None:
+        (run / "notes.txt").write_text(f"still writing {borders.clock.now()}")
+
+    return replace(borders, step=step)
+
+
+def unreachable(borders: Borders, run: Path) -> Borders:
+    return replace(borders, open_tree=never_opens)
+
+
+@contextmanager
+def never_opens(location: Location) -> Iterator[FileTree]:
+    raise TreeUnavailable("", "input/output error")
+    yield
+
+
+def full(borders: Borders, run: Path) -> Borders:
+    return replace(borders, store=FailingStore(borders.store))  # type: ignore[arg-type]
+
+
+def a_bug(borders: Borders, run: Path) -> Borders:
+    def inspect(*arguments: object) -> Scan:
+        raise ZeroDivisionError("a bug")
+
+    return replace(borders, inspect=inspect)
+
+
+def a_death(at: str) -> Callable[[Borders, Path], Borders]:
+    def happens(borders: Borders, run: Path) -> Borders:
+        def step(name: str) -> None:
+            if name == at:
+                raise Died
+
+        return replace(borders, owner="dead-owner", step=step)
+
+    happens.__name__ = f"a_death_at_{at}"
+    return happens
+
+
+@pytest.mark.parametrize(
+    ("happens", "end", "reason"),
+    [
+        (nothing_happens, "registered", "new-content"),
+        (listed_already, "unchanged", "same-listing"),
+        (kept_already, "unchanged", "same-content"),
+        (without_a_model, "nothing_found", "nothing-found"),
+        (gone, "failed", "nothing-there"),
+        (elsewhere, "failed", "rejected-location"),
+        (never_at_rest, "failed", "kept-changing"),
+        (unreachable, "failed", "source-unavailable"),
+        (full, "failed", "store-unavailable"),
+        (a_bug, "failed", "unforeseen"),
+        (a_death("store"), "failed", "worker-lost"),
+        (a_death("register"), "failed", "worker-lost"),
+        (a_death("registered"), "registered", "new-content"),
+    ],
+    ids=lambda given: given.__name__ if callable(given) else given,
+)
+def test_every_accepted_event_ends_in_exactly_one_end_state(
+    borders: Borders, run: Path, happens: Callable[[Borders, Path], Borders], end: str, reason: str
+) -> None:
+    with suppress(ZeroDivisionError, Died):
+        ingest(event(run), happens(borders, run))
+    recover(borders)
+    again = ingest(event(run), borders)
+    assert (again.ingestion.state.value, again.ingestion.reason, again.known) == (end, reason, True)
+    steps = [entry.state for entry in borders.registry.history(again.ingestion.id)]
+    assert [state.value for state in steps if is_end(state)] == [end]
+    assert is_end(steps[-1])
+    assert list(borders.registry.owned()) == []
 
 
 def test_the_same_event_answers_with_the_same_ingestion(borders: Borders, run: Path) -> None:
@@ -368,9 +494,6 @@ def test_a_bug_ends_the_ingestion_and_is_raised(borders: Borders, run: Path) -> 
 
 
 def test_a_process_that_died_is_ended_by_the_next_run(borders: Borders, run: Path) -> None:
-    class Died(BaseException):
-        pass
-
     def step(name: str) -> None:
         if name == "register":
             raise Died
@@ -383,7 +506,7 @@ def test_a_process_that_died_is_ended_by_the_next_run(borders: Borders, run: Pat
     assert outcome.version is not None
     assert [version_id for version_id, _ in borders.store.prefixes()] == [outcome.version.id]
     assert end_of(ingest(event(run, 1), borders)) == (IngestionState.FAILED, "worker-lost")
-    assert list(borders.registry.running()) == []
+    assert list(borders.registry.owned()) == []
 
 
 def test_a_living_process_is_left_to_its_work(borders: Borders, run: Path) -> None:
@@ -392,7 +515,7 @@ def test_a_living_process_is_left_to_its_work(borders: Borders, run: Path) -> No
     alive = replace(borders, is_dead=lambda owner: False)
     assert end_of(ingest(event(run, 1), alive))[0] is IngestionState.RUNNING
     assert end_of(ingest(event(run, 2), alive))[0] is IngestionState.REGISTERED
-    assert [one.id for one in borders.registry.running()] == [ingestion.id]
+    assert [one.id for one in borders.registry.owned()] == [ingestion.id]
 
 
 def test_a_declared_type_that_is_not_there_is_a_finding(borders: Borders, run: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import struct
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from detectors.errors import ModelLimit
 from detectors.metrics import events
-from detectors.metrics.budget import Budget
+from detectors.metrics.budget import Budget, BudgetSpent
 from detectors.metrics.events import EventReader
 from detectors.metrics.record_file import MAX_SMALL_RECORD_BYTES
 from detectors.metrics.series import Checkpoint, Point, Room
@@ -348,10 +349,13 @@ def test_the_layouts_change_nothing_but_the_time_it_takes(bodies, data):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.binary(max_size=60) | event_bytes(), max_size=8), st.binary(max_size=30))
-def test_any_bytes_give_series_and_notes(bodies, rest):
-    series, _ = read(build.event_file(*map(build.record, bodies)) + rest)
+@given(st.lists(st.binary(max_size=60) | event_bytes(), max_size=8), st.binary(max_size=30), st.integers(0, 20))
+def test_any_bytes_give_series_and_notes_or_budget_spent(bodies, rest, looks):
+    data = build.event_file(*map(build.record, bodies)) + rest
+    series, _ = read(data)
     assert all(item.count > 0 for item in series.values())
+    with suppress(BudgetSpent):
+        assert read(data, budget=Budget(looks=looks))[0].keys() == series.keys()
 
 
 def test_a_large_record_is_above_the_small_limit():

@@ -177,10 +177,14 @@ def test_a_child_that_talks_nonsense_is_lost_at_once_and_believed_in_nothing(
     assert time.monotonic() - began < 4
 
 
-def test_after_a_loss_the_next_inspection_works(taken_over: IsolatedInspector) -> None:
-    for behaviour in ("segfault", "pickle", "hang up"):
-        lost(taken_over, told_to(behaviour))
-        assert inspect(taken_over, TREE).verdict is Verdict.CLEAN
+@pytest.mark.parametrize("behaviour", ["segfault", "killed", "hang up", "sleep", "stopped", "pickle", "digits"])
+def test_a_child_that_dies_hangs_or_talks_nonsense_is_an_inspector_lost_and_the_next_inspection_works(
+    make_taken_over: Make, behaviour: str
+) -> None:
+    inspector = make_taken_over(patience=Patience(stall_seconds=1.0))
+    inspect(inspector, TREE)
+    lost(inspector, told_to(behaviour))
+    assert inspect(inspector, TREE).verdict is Verdict.CLEAN
 
 
 def test_verdict_and_cost_are_not_what_a_child_says(taken_over: IsolatedInspector) -> None:
