@@ -70,7 +70,11 @@ MOVES: Mapping[IngestionState, Mapping[IngestionState, Movers]] = {
         State.IGNORED: frozenset({Mover.ANYONE}),
         State.DISCARDED: frozenset({Mover.PERSON}),
     },
-    State.WAITING: {State.RUNNING: frozenset({Mover.ANYONE}), State.DISCARDED: frozenset({Mover.PERSON})},
+    State.WAITING: {
+        State.RUNNING: frozenset({Mover.ANYONE}),
+        State.FAILED: frozenset({Mover.SWEEP}),
+        State.DISCARDED: frozenset({Mover.PERSON}),
+    },
     State.RUNNING: {
         **dict.fromkeys(ENDS, frozenset({Mover.OWNER})),
         State.WAITING: frozenset({Mover.OWNER, Mover.SWEEP}),
@@ -97,8 +101,9 @@ LONG_SECONDS = 3 * LEASE_SECONDS
 
 def contradiction(ingestion: Ingestion, has_version: bool, now: datetime) -> str | None:
     """Return what about *ingestion* cannot be, None where all is well. *has_version* tells whether it registered one."""
-    runs = ingestion.state is State.RUNNING
-    if (ingestion.owner is not None) != runs or (ingestion.lease_until is not None) != runs:
+    watched = ingestion.state is State.WAITING and ingestion.event.trigger is Trigger.CLI
+    owned = ingestion.state is State.RUNNING or (watched and ingestion.owner is not None)
+    if (ingestion.owner is not None) != owned or (ingestion.lease_until is not None) != owned:
         return f"{ingestion.id} is {ingestion.state.value}, its owner is {ingestion.owner}, its lease {ingestion.lease_until}"
     if has_version != (ingestion.state is State.REGISTERED):
         return f"{ingestion.id} is {ingestion.state.value} and has {'a' if has_version else 'no'} version"
@@ -168,13 +173,24 @@ def beat(ingestion: Ingestion, owner: str, now: datetime, lease_seconds: float =
 
 
 def wait(ingestion: Ingestion, owner: str, pause: Pause, now: datetime) -> Move | None:
-    """Return *ingestion* waiting and owned by nobody, to be claimed after the pause; None where that is not theirs to do."""
+    """Return *ingestion* waiting, to be claimed after the pause; None where that is not theirs to do.
+
+    Nobody owns it then, but for what a person watches: the process that they started sleeps, and its end is noticed by whoever
+    frees what is lost. A worker may claim it all the same.
+    """
     if not may_move(ingestion, State.WAITING, owner):
         return None
     attempts = ingestion.attempts if pause.is_attempt else ingestion.attempts - 1
     run_after = now + timedelta(seconds=pause.seconds)
+    is_watched = ingestion.event.trigger is Trigger.CLI
     waiting = replace(
-        ingestion, owner=None, lease_until=None, attempts=attempts, run_after=run_after, so_far=pause.so_far, rest=pause.rest
+        ingestion,
+        owner=ingestion.owner if is_watched else None,
+        lease_until=run_after + timedelta(seconds=LEASE_SECONDS) if is_watched else None,
+        attempts=attempts,
+        run_after=run_after,
+        so_far=pause.so_far,
+        rest=pause.rest,
     )
     return _moved(waiting, State.WAITING, pause.reason, pause.message, now)
 
@@ -185,7 +201,7 @@ def free(ingestion: Ingestion, now: datetime, is_dead: bool = False) -> Move | N
     The owner is lost when its lease has run out, or when somebody knows that it *is_dead*; None where neither is so. What a
     person watched is not tried again by itself: they know that it did not end.
     """
-    if ingestion.state is not State.RUNNING or not (is_dead or _has_run_out(ingestion, now)):
+    if ingestion.owner is None or not (is_dead or _has_run_out(ingestion, now)):
         return None
     freed = replace(ingestion, owner=None, lease_until=None, run_after=now)
     if ingestion.event.trigger is Trigger.CLI:

@@ -120,7 +120,7 @@ def _move_all(registry: Registry, query: IngestionQuery, to: IngestionState, mov
 
 def check_ingestions(borders: Borders, repair: bool) -> Check:
     """Tell whether somebody works on every ingestion that is under way."""
-    lost = [ingestion.id for ingestion in borders.registry.running() if borders.is_dead(ingestion.owner or "")]
+    lost = [ingestion.id for ingestion in borders.registry.owned() if borders.is_dead(ingestion.owner or "")]
     if not lost:
         return Check("ingestions", "ok", "somebody works on everything that is under way")
     if repair:
@@ -165,7 +165,7 @@ def unneeded(borders: Borders) -> list[tuple[str, str]]:
     The store is asked first and the registry last: what is registered in between is needed, and must not be in the list.
     """
     held = list(borders.store.prefixes())
-    in_work = {ingestion.version_id for ingestion in borders.registry.running()}
+    in_work = {ingestion.version_id for ingestion in borders.registry.owned()}
     needed = {version_id for version_id, is_kept in borders.registry.store_keys() if is_kept}
     return [(version_id, url) for version_id, url in held if version_id not in needed | in_work]
 

@@ -140,7 +140,7 @@ class Registry(Protocol):
         """Return the living version of this scope whose listing key this is, or None."""
         ...
 
-    def running(self) -> Sequence[Ingestion]:
+    def owned(self) -> Sequence[Ingestion]:
         """Return the ingestions that somebody owns."""
         ...
 

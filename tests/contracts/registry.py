@@ -284,7 +284,7 @@ class RegistryContract:
         ingestion = claimed(registry)
         assert (ingestion.state, ingestion.owner, ingestion.attempts) == (IngestionState.RUNNING, "me", 1)
         assert standing(registry, ingestion) == ingestion
-        assert list(registry.running()) == [ingestion]
+        assert list(registry.owned()) == [ingestion]
 
     def test_a_new_event_can_be_claimed_in_the_same_transaction(self, registry: Registry) -> None:
         ingestion, known = registry.submit(event(), NOON, "worker-1")
@@ -307,7 +307,7 @@ class RegistryContract:
         ingestion = claimed(registry)
         registry.finish(ingestion.id, "me", failed(), LATER)
         assert registry.claim(ingestion.id, "me", LATER) is None
-        assert list(registry.running()) == []
+        assert list(registry.owned()) == []
 
     def test_an_unknown_ingestion_cannot_be_moved(self, registry: Registry) -> None:
         assert registry.claim("in?", "me", NOON) is None
@@ -326,7 +326,7 @@ class RegistryContract:
         assert len([answer for answer in answers if answer is not None]) == 1
 
     def test_who_waits_lets_go_and_the_attempt_does_not_count(self, registry: Registry) -> None:
-        ingestion = claimed(registry)
+        ingestion = claimed(registry, trigger=Trigger.COMPLETION)
         assert registry.wait(ingestion.id, "me", PAUSE, LATER)
         now = standing(registry, ingestion)
         assert (now.state, now.owner, now.attempts) == (IngestionState.WAITING, None, 0)
@@ -422,6 +422,17 @@ class RegistryContract:
     def test_one_of_many_threads_frees(self, registry: Registry) -> None:
         claimed(registry, trigger=Trigger.COMPLETION)
         assert sum(len(freed) for freed in in_threads(8, lambda number: registry.free(LEASE_END))) == 1
+
+    def test_what_a_person_watches_ends_with_its_process_even_while_it_waits(self, registry: Registry) -> None:
+        dead, slept = (claimed(registry, id, owner, trigger=Trigger.CLI) for id, owner in (("1", "dead"), ("2", "asleep")))
+        for one in (dead, slept):
+            assert registry.wait(one.id, one.owner or "", PAUSE, LATER)
+        assert [one.id for one in registry.owned()] == [dead.id, slept.id]
+        assert [one.state for one in registry.free(LATER, lambda owner: owner == "dead")] == [IngestionState.FAILED]
+        assert standing(registry, dead).reason == "worker-lost"
+        pause_and_lease = timedelta(seconds=PAUSE.seconds + LEASE_SECONDS)
+        assert registry.free(LATER + pause_and_lease - timedelta(seconds=1)) == []
+        assert [one.id for one in registry.free(LATER + pause_and_lease)] == [slept.id]
 
     def test_a_failed_one_is_tried_again_when_a_person_says_so(self, registry: Registry) -> None:
         ingestion = claimed(registry)

@@ -71,7 +71,7 @@ def test_home_may_lie_on_a_network_where_the_database_is_a_server(
 ) -> None:
     monkeypatch.setattr(filesystems, "filesystem_of", lambda folder: kind)
     with embedded(environment, tmp_path) as service:
-        assert service.registry.running() == []
+        assert service.registry.owned() == []
     with pytest.raises(UnsafeHome, match="where SQLite may lose data"), embedded({**environment, **sqlite(tmp_path)}, tmp_path):
         pass
 

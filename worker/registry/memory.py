@@ -201,7 +201,7 @@ class MemoryRegistry:
             return lifecycle.free(ingestion, _utc(now), is_dead=ingestion.owner is not None and dead(ingestion.owner))
 
         with self._lock:
-            freed = [self._moved(one.id, step) for one in self.running()]
+            freed = [self._moved(one.id, step) for one in self.owned()]
             return [one for one in freed if one is not None]
 
     def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
@@ -248,9 +248,9 @@ class MemoryRegistry:
             if kept is not None:
                 kept.new = replace(kept.new, store=store, url=url, location=location)
 
-    def running(self) -> Sequence[Ingestion]:
+    def owned(self) -> Sequence[Ingestion]:
         with self._lock:
-            return [one for one in self._ingestions.values() if one.state is IngestionState.RUNNING]
+            return [one for one in self._ingestions.values() if one.owner is not None and not lifecycle.is_end(one.state)]
 
     def queue(self, now: datetime, team: str | None = None) -> Queue:
         with self._lock:

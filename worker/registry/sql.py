@@ -18,7 +18,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, Table, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Select, Table, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -156,12 +156,12 @@ class SqlRegistry:
         return self._moved(ingestion_id, lambda ingestion: lifecycle.wait(ingestion, owner, pause, now)) is not None
 
     def free(self, now: datetime, dead: Callable[[str], bool] = lambda owner: False) -> Sequence[Ingestion]:
-        gone = {one.owner for one in self.running() if one.owner is not None and dead(one.owner)}
+        gone = {one.owner for one in self.owned() if one.owner is not None and dead(one.owner)}
 
         def step(ingestion: Ingestion) -> lifecycle.Move | None:
             return lifecycle.free(ingestion, now, is_dead=ingestion.owner in gone)
 
-        freed = [self._moved(one.id, step) for one in self.running() if step(one)]
+        freed = [self._moved(one.id, step) for one in self.owned() if step(one)]
         return [one for one in freed if one is not None]
 
     def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
@@ -213,9 +213,8 @@ class SqlRegistry:
         statement = update(model_versions).where(model_versions.c.id == version_id)
         self._write(lambda connection: connection.execute(statement, values))
 
-    def running(self) -> Sequence[Ingestion]:
-        where = ingestions.c.state == IngestionState.RUNNING.value
-        statement = select(ingestions).where(where).order_by(ingestions.c.sequence)
+    def owned(self) -> Sequence[Ingestion]:
+        statement = select(ingestions).where(IS_OWNED).order_by(ingestions.c.sequence)
         return self._read(lambda connection: [rows.ingestion_of(row) for row in connection.execute(statement)])
 
     def queue(self, now: datetime, team: str | None = None) -> Queue:
@@ -473,6 +472,12 @@ def _is_due(now: Any) -> tuple[ColumnElement[bool], ...]:
     may_begin = ingestions.c.run_after.is_(None) | (ingestions.c.run_after <= now)
     return claimable(), may_begin
 
+
+IS_OWNED = or_(
+    ingestions.c.state == IngestionState.RUNNING.value,
+    and_(ingestions.c.state == IngestionState.WAITING.value, ingestions.c.owner.is_not(None)),
+)
+"""The second line is what a person watches while it waits for its files."""
 
 SERVER_TIME = select(func.clock_timestamp())
 """The time by PostgreSQL's clock when it answers, not when the transaction began."""

@@ -198,7 +198,7 @@ class Alike(RuleBasedStateMachine):
 
     @invariant()
     def all_that_can_be_seen_is_equal(self) -> None:
-        self.both(lambda registry: list(registry.running()))
+        self.both(lambda registry: list(registry.owned()))
         self.both(lambda registry: list(registry.store_keys()))
         for team in ("default", "other"):
             self.both(lambda registry, team=team: list(registry.versions(VersionQuery(team=team))))

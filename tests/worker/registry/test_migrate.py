@@ -123,7 +123,7 @@ def test_alembic_is_imported_only_to_migrate(database: str) -> None:
         "import worker.registry.memory; assert 'sqlalchemy' not in sys.modules\n"
         "from worker.registry.sql import SqlRegistry; from worker.registry.migrate import migrate, pending\n"
         f"assert migrate({database!r}) == pending({database!r}) == ()\n"
-        f"SqlRegistry({database!r}).running(); assert 'alembic' not in sys.modules"
+        f"SqlRegistry({database!r}).owned(); assert 'alembic' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", look], cwd=Path(__file__).parents[3], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

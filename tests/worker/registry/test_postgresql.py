@@ -340,7 +340,7 @@ def test_a_transaction_that_stands_still_lets_go(
 def test_a_server_that_is_not_there_is_unavailable() -> None:
     registry = SqlRegistry(f"postgresql://nobody:secret@127.0.0.1:{free_port()}/x")
     with pytest.raises(RegistryUnavailable, match=r"the registry's database did not answer: connection .*refused") as caught:
-        registry.running()
+        registry.owned()
     assert "secret" not in str(caught.value)
     registry.close()
 
@@ -348,7 +348,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
 def test_a_database_that_is_not_there_is_unavailable(postgres: PostgresServer) -> None:
     registry = SqlRegistry(postgres.url("nowhere"))
     with pytest.raises(RegistryUnavailable, match='database "nowhere" does not exist'):
-        registry.running()
+        registry.owned()
     registry.close()
 
 

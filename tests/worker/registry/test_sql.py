@@ -100,7 +100,7 @@ WRITES: dict[str, Work] = {
 
 
 def mine(registry: SqlRegistry):  # type: ignore[no-untyped-def]
-    return registry.running()[0]
+    return registry.owned()[0]
 
 
 def old(registry: SqlRegistry) -> str:
@@ -165,14 +165,14 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("this is no database\n" * 100)
     registry = SqlRegistry(f"sqlite:///{tmp_path / 'text.db'}")
     with pytest.raises(RegistryUnavailable, match="file is not a database"):
-        registry.running()
+        registry.owned()
     registry.close()
 
 
 def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     registry = SqlRegistry(f"sqlite:///{tmp_path / 'nowhere' / 'registry.db'}")
     with pytest.raises(RegistryUnavailable, match="unable to open database file"):
-        registry.running()
+        registry.owned()
     registry.close()
 
 
