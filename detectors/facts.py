@@ -106,6 +106,11 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class CutOff(Problem):
+    """A problem of a file whose bytes are as promised as far as they go: it ends too early, and the rest may still come."""
+
+
+@dataclass(frozen=True, slots=True)
 class Completeness:
     """The proof, or what speaks against it. No problems means complete."""
 

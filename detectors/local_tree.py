@@ -383,9 +383,9 @@ class _Links:
     def _trouble(self, here: list[str], target: str) -> str | None:
         """Return why *target*, seen from the folder *here*, does not lead to something inside, or None where it does."""
         pending: list[str] = []
-        for _ in range(MAX_LINK_HOPS):
+        for hop in range(MAX_LINK_HOPS):
             if target.startswith("/"):
-                return "is absolute"
+                return "leads to an absolute path" if hop else "is an absolute path"
             pending.extend(reversed(target.split("/")))
             try:
                 found = self._next_link(here, pending)

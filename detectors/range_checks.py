@@ -12,7 +12,7 @@ Laws (each has a test of the same name):
 
 from __future__ import annotations
 
-from detectors.facts import FileSums, Problem, TensorRange
+from detectors.facts import CutOff, FileSums, Problem, TensorRange
 from detectors.sstable import unmask
 from detectors.tensor_sums import ByteOrder, sum_for
 from detectors.tf_dtypes import STRING, VARIANT, base_of
@@ -54,19 +54,21 @@ class RangeChecks:
         self._close(end, b"")
 
     def problems(self) -> tuple[Problem, ...]:
-        """Return what is wrong with the bytes fed so far, taken as the whole file. May be asked more than once."""
-        told = list(self._problems)
-        for running in self._running:
-            told.append(self._cut_off(running.check))
+        """Return what is wrong with the bytes fed so far, taken as the whole file. May be asked more than once.
+
+        They are all `CutOff` where nothing is wrong with the file but that it ends too early.
+        """
+        broken, missing = list(self._problems), [self._cut_off(running.check) for running in self._running]
         for check in self._waiting[self._next :]:
             empty = check.start == check.stop <= self._position
             if not empty:
-                told.append(self._cut_off(check))
+                missing.append(self._cut_off(check))
             elif reason := _Running(check, self._order).reason():
-                told.append(reason)
+                broken.append(reason)
+        kind, told = Problem if broken else CutOff, broken + missing
         more = len(told) - MAX_PROBLEMS + self._untold
         told = told[:MAX_PROBLEMS] + ([f"and {more} more tensors"] if more > 0 else [])
-        return tuple(Problem(self._path, problem) for problem in told)
+        return tuple(kind(self._path, problem) for problem in told)
 
     def _open(self, check: TensorRange) -> None:
         is_framed = base_of(check.dtype) in FRAMED

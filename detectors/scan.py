@@ -22,6 +22,7 @@ from detectors.detection import Contents, Detector, detect
 from detectors.errors import MalformedModel, ModelLimit, Unreadable
 from detectors.facts import (
     Completeness,
+    CutOff,
     Detection,
     Extraction,
     Finding,
@@ -171,7 +172,10 @@ def scan(
 
 
 def with_problems(found: Scan, problems: Iterable[Problem]) -> Scan:
-    """Return *found* after every byte was read: each problem makes the model that its file belongs to corrupt."""
+    """Return *found* after every byte was read: a problem makes the model that its file belongs to corrupt.
+
+    Where its files only end too early, as `CutOff` says, it is incomplete.
+    """
     problems = tuple(problems)
     if not problems:
         return found
@@ -183,7 +187,8 @@ def _with_problems(model: Model, problems: tuple[Problem, ...]) -> Model:
     mine = [problem for problem in problems if problem.path in model.detection.files]
     if not mine:
         return model
-    completeness = model.extraction.completeness.and_also(State.CORRUPT, *mine)
+    state = State.INCOMPLETE if all(isinstance(problem, CutOff) for problem in mine) else State.CORRUPT
+    completeness = model.extraction.completeness.and_also(state, *mine)
     return replace(model, extraction=replace(model.extraction, completeness=completeness))
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors import range_checks
-from detectors.facts import FileSums, TensorRange
+from detectors.facts import CutOff, FileSums, Problem, TensorRange
 from detectors.range_checks import RangeChecks
 from tests.builders import bundle as build
 
@@ -78,6 +78,14 @@ def test_a_file_that_ends_too_early_is_a_problem_for_each_tensor_behind_its_end(
         "tensor cut wants bytes [50, 100), the file has 60",
         "tensor gone wants bytes [150, 200), the file has 60",
     ]
+
+
+def test_only_a_file_that_is_right_as_far_as_it_goes_is_cut_off():
+    promised = FileSums("d", (plain(DATA, 0, 50), plain(DATA, 50, 100)))
+    for data, kind in ((DATA[:60], CutOff), (b"\xff" + DATA[1:60], Problem)):
+        checks = RangeChecks(promised)
+        checks.update(data)
+        assert {type(problem) for problem in checks.problems()} == {kind}
 
 
 def test_problems_may_be_asked_twice():

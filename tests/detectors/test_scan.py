@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.errors import DetectorError, TreeChanged, TreeError, TreeUnavailable, Unreadable
-from detectors.facts import ModelType, Problem, State
+from detectors.facts import CutOff, ModelType, Problem, State
 from detectors.local_tree import LocalTree
 from detectors.scan import Scan, Verdict, scan, with_problems, worst_state
 from detectors.tree import FileEntry, MemoryTree, Passed, PassedOver
@@ -136,7 +136,7 @@ class Remarking(MemoryTree):
     passed_over = (
         PassedOver("fifo", Passed.SPECIAL, "is a FIFO"),
         PassedOver("in", Passed.LINK_INSIDE, "a link to m.onnx"),
-        PassedOver("out", Passed.LINK_OUTSIDE, "a link to /etc/passwd, which is absolute"),
+        PassedOver("out", Passed.LINK_OUTSIDE, "a link to /etc/passwd, which is an absolute path"),
         PassedOver("secret", Passed.UNREADABLE, "may not be listed"),
     )
 
@@ -161,6 +161,13 @@ def test_problems_of_the_store_pass_make_their_model_corrupt() -> None:
     }
     assert (worst_state(after), after.verdict) == (State.CORRUPT, Verdict.FINDINGS)
     assert with_problems(found, []) is found
+
+
+def test_a_file_that_only_ends_too_early_leaves_its_model_incomplete() -> None:
+    found = scan(MemoryTree({"a.onnx": onnx.model()}))
+    cut = CutOff("a.onnx", "tensor w wants bytes [0, 8), the file has 6")
+    assert worst_state(with_problems(found, [cut])) is State.INCOMPLETE
+    assert worst_state(with_problems(found, [cut, Problem("a.onnx", "checksum of v differs")])) is State.CORRUPT
 
 
 def example_files() -> dict[str, bytes]:

@@ -232,6 +232,16 @@ class TestListing:
             ("deep", Passed.LINK_INSIDE),
         ]
 
+    def test_an_absolute_path_is_told_of_the_link_or_of_where_it_leads(self, on_disk: Build, tmp_path: Path) -> None:
+        tree = on_disk({"model": b"x"})
+        (tmp_path / "root/away").symlink_to("/etc/passwd")
+        (tmp_path / "root/two").symlink_to("away")
+        list(tree.files())
+        assert [passed.reason for passed in tree.passed_over] == [
+            "a link to /etc/passwd, which is an absolute path",
+            "a link to away, which leads to an absolute path",
+        ]
+
     def test_links_beyond_the_limit_of_look_ups_count_as_outside(
         self, on_disk: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
