@@ -10,11 +10,16 @@ from detectors.open import scan_path
 from detectors.report import scan_report, to_json
 from detectors.scan import EXIT_STATUS
 
+USAGE = "usage: python -m detectors PATH"
+
 
 def main(arguments: list[str]) -> int:
     """Print the report of the one path in *arguments* and return the status that its verdict stands for."""
+    if arguments in (["--help"], ["-h"]):
+        print(USAGE)
+        return 0
     if len(arguments) != 1 or arguments[0].startswith("-"):
-        print("usage: python -m detectors PATH", file=sys.stderr)
+        print(USAGE, file=sys.stderr)
         return 4
     try:
         found = scan_path(arguments[0])

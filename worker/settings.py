@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote, urlsplit
@@ -106,7 +106,9 @@ class Settings(BaseModel):
         default_factory=dict, description="JSON: path as experiments see it → where it lies for this worker."
     )
     roots: Annotated[tuple[str, ...] | None, BeforeValidator(_from_json)] = Field(
-        default=None, description="JSON list of folders that models may lie in; every readable path where it is not set."
+        default=None,
+        description="JSON list of folders that models may lie in, such as `/mnt/{team}`; `[]`: only what mounts give. Not set: every "
+        "readable path; for who comes to the API with a team other than `default`, or from elsewhere, what mounts give.",
     )
     watch: Annotated[tuple[WatchSetting, ...] | None, BeforeValidator(_from_json)] = Field(
         default=None,
@@ -259,14 +261,21 @@ def _in_words(exc: ValidationError) -> str:
     for error in exc.errors():
         setting, *inside = (str(part) for part in error["loc"])
         key = ".".join((PREFIX + setting.upper(), *inside))
-        known = error["type"] != "extra_forbidden" or inside
-        says = (
-            error["msg"].removeprefix("Value error, ")
-            if known
-            else f"no such setting; known are {', '.join(Settings.model_fields)}"
-        )
-        lines.append(f"{key}: {says}, found {_without_secrets(error['input'])}")
+        lines.append(f"{key}: {_says(error['type'], error['msg'], setting, inside)}, found {_without_secrets(error['input'])}")
     return "; ".join(lines)
+
+
+KEYS: Mapping[str, type[BaseModel]] = {"mounts": MountSetting, "watch": WatchSetting}
+"""Settings whose values are objects, and the keys of those."""
+
+
+def _says(kind: str, message: str, setting: str, inside: Sequence[str]) -> str:
+    """Return what is wrong with the part *inside* a setting; *kind* is pydantic's word for it."""
+    if kind != "extra_forbidden":
+        return message.removeprefix("Value error, ")
+    if inside:
+        return f"no such key; known are {', '.join(KEYS[setting].model_fields)}"
+    return f"no such setting; known are {', '.join(Settings.model_fields)}"
 
 
 def _without_secrets(value: object) -> str:

@@ -34,5 +34,10 @@ def test_a_path_that_the_system_refuses_is_told(name, tmp_path: Path, capsys: py
 
 def test_the_verdict_is_the_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.onnx").write_bytes(onnx.model())
-    assert (main([str(tmp_path)]), main([]), main(["--help"])) == (0, 4, 4)
+    assert (main([str(tmp_path)]), main([]), main(["--unknown"])) == (0, 4, 4)
     assert "modelport.scan/1" in capsys.readouterr().out
+
+
+def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (main(["--help"]), main(["-h"])) == (0, 0)
+    assert capsys.readouterr() == ("usage: python -m detectors PATH\n" * 2, "")

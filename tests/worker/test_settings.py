@@ -47,7 +47,12 @@ def test_mounts_are_read_in_both_forms(tmp_path: Path) -> None:
     ("key", "value", "says"),
     [
         ("MODELPORT_MOUNTS", "{x", "MODELPORT_MOUNTS: expected JSON"),
-        ("MODELPORT_MOUNTS", '{"/a": {"at": "/b", "stare": "copy"}}', "stare"),
+        ("MODELPORT_MOUNTS", '{"/a": {"at": "/b", "stare": "copy"}}', "stare: no such key; known are at, store, found 'copy'"),
+        (
+            "MODELPORT_WATCH",
+            '[{"path": "/r", "quite_seconds": 3}]',
+            "0.quite_seconds: no such key; known are path, project, trigger, ",
+        ),
         ("MODELPORT_MOUNTS", '{"/a": "/b/{home}"}', "{home} is not one of"),
         ("MODELPORT_ROOTS", '["relative"]', "expected an absolute path"),
         ("MODELPORT_SETTLE_SECONDS", "soon", "MODELPORT_SETTLE_SECONDS"),
