@@ -119,14 +119,20 @@ def _move_all(registry: Registry, query: IngestionQuery, to: IngestionState, mov
 
 
 def check_ingestions(borders: Borders, repair: bool) -> Check:
-    """Tell whether somebody works on every ingestion that is under way."""
+    """Tell whether every ingestion that runs has its process, and how many wait for one."""
     lost = [ingestion.id for ingestion in borders.registry.owned() if borders.is_dead(ingestion.owner or "")]
     if not lost:
-        return Check("ingestions", "ok", "somebody works on everything that is under way")
+        return Check("ingestions", "ok", f"what runs has its process; {_waiting(borders)}")
     if repair:
         recover(borders)
         return Check("ingestions", "repaired", f"ended {_named(lost)}, whose process is gone")
     return Check("ingestions", "trouble", f"the process of {_named(lost)} is gone; the next ingest or --repair ends them")
+
+
+def _waiting(borders: Borders) -> str:
+    states = borders.registry.queue(borders.clock.now()).states
+    count = sum(states.get(state, 0) for state in (IngestionState.RECEIVED, IngestionState.WAITING))
+    return f"{count} wait for a worker" if count else "nothing waits"
 
 
 def check_promise(borders: Borders) -> Check:

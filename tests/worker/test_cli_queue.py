@@ -104,6 +104,18 @@ def test_a_rescan_reads_again_only_when_it_is_forced(home: Path, model: Path, ca
     assert json_of(capsys, "rescan", str(model), "--force", "--wait")["reason"] == "same-content"
 
 
+def test_doctor_counts_what_waits_for_a_worker(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    failed = str(json_of(capsys, "rescan", str(tmp_path / "late"), status=2)["id"])
+    assert doctor_says(capsys) == "what runs has its process; nothing waits"
+    assert run(["ingestions", "retry", failed]) == 0
+    assert doctor_says(capsys) == "what runs has its process; 1 wait for a worker"
+
+
+def doctor_says(capsys: pytest.CaptureFixture[str]) -> str:
+    checks = json_of(capsys, "doctor")["checks"]
+    return next(check["says"] for check in checks if check["name"] == "ingestions")  # type: ignore[attr-defined,no-any-return]
+
+
 def test_a_path_that_is_not_there_fails_in_words(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = json_of(capsys, "complete", "x", "--model-path", str(tmp_path / "nowhere"), status=2)
     assert (said["state"], said["reason"]) == ("failed", "nothing-there")
