@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
@@ -163,13 +163,15 @@ def work(ingestion: Ingestion, borders: Borders) -> Scan | None:
         _carry_out(ingestion, _interrupted(ingestion), ingestion.so_far, ingestion.rest, borders)
         raise
     except LeaseLost:
-        _forget_leftover(ingestion, borders)
+        _insist_on_forgetting(ingestion, borders)
         return None
     except Exception as exc:
         so_far = _counted(ingestion.so_far, exc)
         decision = decide(exc, so_far, borders.patience_seconds)
-        _forget_leftover(ingestion, borders)
+        is_forgotten = _forget_leftover(ingestion, borders)
         _carry_out(ingestion, decision, so_far, exc.since if isinstance(exc, NotSettled) else None, borders)
+        if not is_forgotten:  # the database was away, and has just answered
+            _forget_leftover(ingestion, borders)
         if isinstance(decision, Reject) and decision.reason == UNFORESEEN:
             raise
         return None
@@ -392,11 +394,26 @@ def _kept_at(ingestion: Ingestion, same: ModelVersion, store: StoreMode, url: st
     borders.registry.kept_at(same.id, store, url, location)
 
 
-def _forget_leftover(ingestion: Ingestion, borders: Borders) -> None:
-    """Remove what was written for a version that was not registered. What cannot be removed now, `doctor` finds later."""
-    with suppress(StorageUnavailable, RegistryUnavailable):
+def _forget_leftover(ingestion: Ingestion, borders: Borders) -> bool:
+    """Remove what was written for a version that was not registered; False where nobody can tell now, or it stays.
+
+    What is not removed, `doctor` finds later.
+    """
+    try:
         if borders.registry.version(ingestion.event.team, ingestion.version_id) is None:
             borders.store.remove(borders.store.url(_store_key(ingestion)))
+    except (StorageUnavailable, RegistryUnavailable):
+        return False
+    return True
+
+
+def _insist_on_forgetting(ingestion: Ingestion, borders: Borders) -> None:
+    """Remove what was written, though the database be away for a moment: who owns the ingestion now does not know of it."""
+    for pause in PAUSES_SECONDS:
+        if _forget_leftover(ingestion, borders):
+            return
+        borders.clock.sleep(pause)
+    _forget_leftover(ingestion, borders)
 
 
 def _version(

@@ -675,6 +675,32 @@ def test_a_copy_that_cannot_be_mended_stays_as_it_is(borders: Borders, run: Path
     assert [id for id, _ in borders.store.prefixes()] == [first.version.id]
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_copy_that_could_not_be_forgotten_while_the_database_was_away_is_forgotten_when_it_answers(
+    is_lost: bool, borders: Borders, run: Path
+) -> None:
+    """The first registering fails, and so does the question after it, whether the version is there."""
+    registering, asking = iter([True]), iter([True])
+
+    def register(*arguments: Any) -> Any:
+        if not next(registering, False):
+            return borders.registry.register(*arguments)
+        if is_lost:
+            return None
+        raise RegistryUnavailable("the server has gone away")
+
+    def version(*arguments: Any) -> Any:
+        if next(asking, False):
+            raise RegistryUnavailable("the server is starting")
+        return borders.registry.version(*arguments)
+
+    registry: Any = Changed(borders.registry, register=register, version=version)
+    ingest(event(run, 1), replace(borders, registry=registry, clock=clock_in_an_hour()))
+    assert next(asking, "asked") == "asked"
+    kept = {version_id for version_id, is_kept in borders.registry.store_keys() if is_kept}
+    assert {version_id for version_id, _ in borders.store.prefixes()} == kept
+
+
 def test_who_lost_the_lease_says_nothing_about_where_a_version_is_kept(borders: Borders, run: Path) -> None:
     first = ingest(event(run, 1), borders)
     assert first.version is not None
