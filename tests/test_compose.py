@@ -104,7 +104,9 @@ def test_every_setting_is_one_of_ours_and_has_a_good_value(known: dict[str, Serv
         assert str(loaded.home) in service.volumes
         assert loaded.store_folder.is_relative_to(loaded.home)
         assert loaded.roots is not None
-        assert set(loaded.roots) <= set(service.volumes), "a model may lie only where something is mounted"
+        bases = {root.removesuffix("/{team}") for root in loaded.roots}
+        assert bases <= set(service.volumes), "a model may lie only where something is mounted"
+        assert not bases & set(loaded.roots), "a team reaches its own folders alone"
         for mount in loaded.places().mounts:
             assert any(mount.at.startswith(root) for root in loaded.roots)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from worker.errors import RejectedLocation
@@ -42,9 +42,15 @@ FIELDS = frozenset({"team", "project_id", "experiment_id", "cluster"})
 """Names that a mount or a root may hold in braces."""
 
 
+NO_ROOTS = "none is set; MODELPORT_ROOTS and MODELPORT_MOUNTS say what may be reached"
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where models may be. *roots* None allows every path (the embedded default); *mode* None decides by the path."""
+    """Where models may be. *roots* None allows every path (the embedded default), none at all allow what mounts give.
+
+    *mode* None decides by the path.
+    """
 
     mounts: tuple[Mount, ...] = ()
     roots: tuple[str, ...] | None = None
@@ -68,10 +74,23 @@ def resolve(event: CompletionEvent, places: Places) -> Location:
     mount = _mount_of(declared, places.mounts)
     path = _through(mount, declared, event) if mount else declared
     url = "file://" + quote(path, safe="/", errors="surrogateescape")
-    root = _root_of(path, event, places.roots)
-    if root is None and mount is not None:
-        root = _normal(_filled(mount.at, event))
+    if mount is not None and not places.roots:
+        root: str | None = _normal(_filled(mount.at, event))
+    else:
+        root = _root_of(path, event, places.roots)
     return Location(url, path, _mode(mount, declared, places), root)
+
+
+def check_from_afar(event: CompletionEvent, places: Places) -> None:
+    """Raise where the model path of *event* is none for a sender who is not to reach all that this machine can read.
+
+    Where roots are set, they decide when the path is resolved; where they are not, only what mounts give may be asked for.
+
+    Raises:
+        RejectedLocation: as `resolve`.
+    """
+    if places.roots is None:
+        resolve(event, replace(places, roots=()))
 
 
 def default_path(event: CompletionEvent) -> str:
@@ -125,7 +144,7 @@ def _root_of(path: str, event: CompletionEvent, roots: tuple[str, ...] | None) -
     allowed = [_normal(_filled(root, event)) for root in roots]
     found = next((root for root in allowed if _is_below(path, root)), None)
     if found is None:
-        raise RejectedLocation(f"{path} lies outside the allowed roots ({', '.join(allowed) or 'none is set'})")
+        raise RejectedLocation(f"{path} lies outside the allowed roots ({', '.join(allowed) or NO_ROOTS})")
     return found
 
 

@@ -107,8 +107,8 @@ class Settings(BaseModel):
     )
     roots: Annotated[tuple[str, ...] | None, BeforeValidator(_from_json)] = Field(
         default=None,
-        description="JSON list of folders that models may lie in, such as `/mnt/{team}`; `[]`: only what mounts give. Not set: every "
-        "readable path; for who comes to the API with a team other than `default`, or from elsewhere, what mounts give.",
+        description="JSON list of folders that models may lie in, such as `/mnt/{team}`; `[]`: only what mounts give. Not set: "
+        "every readable path; for who comes to the API from elsewhere, or with a team other than `default`, what mounts give.",
     )
     watch: Annotated[tuple[WatchSetting, ...] | None, BeforeValidator(_from_json)] = Field(
         default=None,

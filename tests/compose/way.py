@@ -15,7 +15,7 @@ DONE_SECONDS = 90.0
 
 def bring_one_through(stack: Stack, experiment: str) -> str:
     """Report *experiment* with the example's files, wait for its end, and return the state that it ended in."""
-    shutil.copytree(ROOT / "examples" / "digits", stack.folder / "runs" / experiment)
+    shutil.copytree(ROOT / "examples" / "digits", stack.folder / "runs" / "default" / experiment)
     token = stack.ours("modelport", "token", "create", "compose", "--scope", "completion:write", "--scope", "model:read")
     with httpx.Client(base_url=stack.url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
         told = client.post("/v1/completions", json={"experimentId": experiment, "modelPath": "/artifacts"})

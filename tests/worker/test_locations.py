@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import RejectedLocation
-from worker.locations import Mount, Places, resolve
+from worker.locations import Mount, Places, check_from_afar, resolve
 from worker.records import Cluster, CompletionEvent, Kind, StoreMode
 
 
@@ -143,3 +143,20 @@ def test_a_location_lies_inside_an_allowed_root_or_there_is_no_location(parts: l
         return
     assert path == posixpath.normpath(path)
     assert path in ("/a", "/mnt/red") or path.startswith(("/a/", "/mnt/red/"))
+
+
+def test_without_a_root_what_a_mount_gives_is_allowed() -> None:
+    location = resolve(event("/storage/x"), Places((STORAGE,), roots=()))
+    assert (location.path, location.root) == ("/mnt/red/storage/x", "/mnt/red/storage")
+
+
+def test_from_afar_only_what_mounts_give_may_be_asked_for_where_no_roots_are_set() -> None:
+    check_from_afar(event("/storage/x"), Places((STORAGE,)))
+    with pytest.raises(RejectedLocation, match="none is set; MODELPORT_ROOTS and MODELPORT_MOUNTS say what may be reached"):
+        check_from_afar(event("/etc/x"), Places((STORAGE,)))
+    with pytest.raises(RejectedLocation):
+        check_from_afar(event("/storage/../etc/x"), Places((STORAGE,)))
+
+
+def test_from_afar_roots_that_are_set_decide_when_the_path_is_resolved() -> None:
+    check_from_afar(event("/etc/x"), Places(roots=("/mnt",)))

@@ -23,8 +23,9 @@ from worker.api.schemas import COMPLETION_BODY, RESCAN_BODY, Accepted, answers
 from worker.api.service import Service, service_of
 from worker.errors import ConflictingEvent
 from worker.events import completion_from_cloudevent, completion_from_json, rescan_from_json
-from worker.records import CompletionEvent
-from worker.submission import submit
+from worker.locations import check_from_afar
+from worker.records import DEFAULT_TEAM, CompletionEvent
+from worker.submission import end_at_once, submit
 
 STRUCTURED = "application/cloudevents+json"
 PREFIX = "ce-"
@@ -59,6 +60,7 @@ def ask_for_rescan(request: Request, caller: Writer, body: Body, service: Annota
 
 
 def _accept(event: CompletionEvent, service: Service) -> Response:
+    _check_place(event, service)
     try:
         ingestion, known = submit(event, service.registry, service.clock.now(), service.ring, service.is_failed_scanned)
     except ConflictingEvent as exc:
@@ -67,6 +69,19 @@ def _accept(event: CompletionEvent, service: Service) -> Response:
     if not known:
         log.info("accepted", ingestion=ingestion.id, team=event.team, trigger=event.trigger.value, state=ingestion.state.value)
     return reply({"id": ingestion.id, "state": ingestion.state.value, "known": known}, 202)
+
+
+def _check_place(event: CompletionEvent, service: Service) -> None:
+    """Raise where the event would have us look at what its sender is not to reach.
+
+    Raises:
+        RejectedLocation: no roots are set, the path leads through no mount, and the sender may be on another machine or of
+            another team than the one that owns this one.
+    """
+    is_of_this_machine = service.is_loopback and event.team == DEFAULT_TEAM
+    is_looked_at = service.is_failed_scanned or end_at_once(event) is None
+    if is_looked_at and not is_of_this_machine:
+        check_from_afar(event, service.places)
 
 
 def _completion(headers: Headers, body: bytes, team: str) -> CompletionEvent:

@@ -31,6 +31,7 @@ def service_of_embedded(embedded: Embedded, ring: Callable[[], None], host: str)
         clock=embedded.clock,
         ring=ring,
         new_id=embedded.new_id,
+        places=embedded.settings.places(),
         living_workers=embedded.living_workers,
         is_failed_scanned=embedded.settings.scan_failed,
         is_loopback=is_loopback(host),

@@ -8,12 +8,16 @@ from ipaddress import ip_address
 
 from fastapi import Request
 
+from worker.locations import Places
 from worker.ports import Clock, Registry
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """ring is called after each commit that left work for somebody. living_workers tells how many work off the queue.
+
+    places are where models may be: who is not the team of this machine, at a door that only this machine reaches, may not ask
+    for every path where no roots are set.
 
     is_loopback tells whether only this machine can reach the door: then it stands open as long as nobody made a token.
     """
@@ -22,6 +26,7 @@ class Service:
     clock: Clock
     ring: Callable[[], None]
     new_id: Callable[[], str]
+    places: Places
     living_workers: Callable[[], int] = lambda: 0
     is_failed_scanned: bool = False
     is_loopback: bool = False

@@ -14,6 +14,7 @@ import pytest
 from tests.worker.api.client import Client
 from worker.api.app import make_app
 from worker.api.service import Service
+from worker.locations import Places
 from worker.ports import Registry
 from worker.registry.memory import MemoryRegistry
 from worker.registry.migrate import migrate
@@ -21,6 +22,7 @@ from worker.registry.sql import SqlRegistry
 from worker.teams import create_token
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+ANYWHERE = Places(roots=("/",))
 
 
 @dataclass
@@ -45,6 +47,7 @@ class Door:
     rung: list[int] = field(default_factory=list)
     is_loopback: bool = False
     is_failed_scanned: bool = False
+    places: Places = ANYWHERE
     secrets: Iterator[int] = field(default_factory=lambda: count(1))
 
     def ring(self) -> None:
@@ -59,6 +62,7 @@ class Door:
             clock=self.clock,
             ring=self.ring,
             new_id=lambda: f"new-{next(ids)}",
+            places=self.places,
             living_workers=lambda: 2,
             is_failed_scanned=self.is_failed_scanned,
             is_loopback=self.is_loopback,

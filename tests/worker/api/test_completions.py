@@ -13,6 +13,7 @@ from tests.worker.api.client import Client
 from tests.worker.api.conftest import NOON, Door
 from worker.api.schemas import Accepted
 from worker.errors import RegistryUnavailable
+from worker.locations import Mount, Places
 from worker.records import CompletionEvent, End, Ingestion, IngestionState, Trigger
 from worker.registry.memory import MemoryRegistry
 
@@ -235,3 +236,37 @@ def test_a_hundred_threads_with_one_completion_get_one_ingestion(door: Door, adm
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert [answer.json()["known"] for answer in answers].count(False) == 1
     assert door.registry.queue(NOON).states == {IngestionState.RECEIVED: 1}
+
+
+WITHOUT_ROOTS = Places((Mount("/storage", "/mnt/{team}"),))
+
+
+@pytest.mark.parametrize(
+    ("team", "is_loopback", "path", "status"),
+    [
+        ("vision", True, "/etc", 422),
+        ("vision", True, "/storage/../etc", 422),
+        ("vision", True, "/storage/run", 202),
+        ("default", False, "/etc", 422),
+        ("default", False, "/storage/run", 202),
+        ("default", True, "/home/me/run", 202),
+    ],
+)
+def test_without_roots_a_token_reaches_only_what_mounts_give_but_for_the_team_of_this_machine(
+    door: Door, team: str, is_loopback: bool, path: str, status: int
+) -> None:
+    door.registry.create_team("vision", door.clock.now())
+    door.places, door.is_loopback = WITHOUT_ROOTS, is_loopback
+    client = door.admin(team)
+    completion = client.post("/v1/completions", COMPLETION | {"modelPath": path})
+    rescan = client.post("/v1/rescans", {"path": path})
+    assert (completion.status_code, rescan.status_code) == (status, status)
+    if status == 422:
+        assert completion.json()["type"] == "urn:modelport:problem:rejected-location"
+        assert sum(door.registry.queue(door.clock.now()).states.values()) == 0
+
+
+def test_an_experiment_that_is_only_recorded_may_name_any_path(door: Door) -> None:
+    door.places = WITHOUT_ROOTS
+    answer = door.admin().post("/v1/completions", COMPLETION | {"modelPath": "/etc", "state": "failed"})
+    assert (answer.status_code, answer.json()["state"]) == (202, "ignored")
