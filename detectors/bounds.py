@@ -21,7 +21,8 @@ MAX_RANK = 256
 """Axes of one tensor. TensorFlow's own limit is 254."""
 
 MAX_NAMES = 20_000
-"""Names of one sort that a model lists: operators, assets, collections, kinds of objects, operator sets."""
+"""Names of one sort that a model lists: operators, assets, collections, kinds of objects, operator sets, functions, files
+of external data."""
 
 MAX_NODES = 1_000_000
 """Nodes of one TensorFlow graph and its functions: 2 s and 100 MB for the smallest of them. Frozen graphs, each node of which

@@ -181,7 +181,7 @@ def _detection(entry: FileEntry, evidence: Evidence, parts: list[str]) -> Detect
 
 
 def _external_files(contents: Contents, entry: FileEntry) -> Iterable[str]:
-    """Return the listed files that hold external data of the model; none where the model is broken inside."""
+    """Return the listed files that hold external data of the model; none where the model is broken inside, or too large."""
     if len(contents.below(folder_of(entry.path))) < 2:
         return ()
     try:
@@ -189,9 +189,9 @@ def _external_files(contents: Contents, entry: FileEntry) -> Iterable[str]:
         if b"location" not in found.data:
             return ()
         tensors = take_inventory(parse(found, onnx_pb2.ModelProto()), entry.path).tensors
+        return onnx_external.files_named(contents, entry.path, tensors)
     except (ModelError, Unreadable):
         return ()
-    return onnx_external.examine(contents, entry.path, tensors).files
 
 
 def _completeness(corrupt: Iterable[Problem], missing: Iterable[Problem]) -> Completeness:

@@ -23,6 +23,7 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
 
+from detectors.bounds import MAX_NAMES, check_count
 from detectors.detection import Contents, folder_of
 from detectors.facts import Finding, Problem, Severity
 from detectors.onnx_inventory import EXTERNAL, Held, elements_of
@@ -98,7 +99,11 @@ class ExternalData:
 
 
 def examine(contents: Contents, main: str, tensors: Iterable[Held]) -> ExternalData:
-    """Return what the external ones among *tensors* of the model file *main* name. Nothing is read."""
+    """Return what the external ones among *tensors* of the model file *main* name. Nothing is read.
+
+    Raises:
+        ModelLimit: they name more than `MAX_NAMES` files.
+    """
     external = [(held, _keys(held)) for held in tensors if held.tensor.data_location == EXTERNAL]
     parts = list(_parts(contents, main, external))
     findings = chain(_outside_findings(main, parts), _key_findings(main, external))
@@ -111,6 +116,18 @@ def examine(contents: Contents, main: str, tensors: Iterable[Held]) -> ExternalD
     )
 
 
+def files_named(contents: Contents, main: str, tensors: Iterable[Held]) -> list[str]:
+    """Return the listed files that the external ones among *tensors* of the model file *main* name. Nothing is read.
+
+    Raises:
+        ModelLimit: they name more than `MAX_NAMES` files.
+    """
+    external = (held.tensor for held in tensors if held.tensor.data_location == EXTERNAL)
+    named = {entry.value for tensor in external for entry in tensor.external_data if entry.key == b"location"}
+    parts = _located(contents, main, {_name(location): [] for location in named})
+    return [part.path for part in parts if part.size is not None]
+
+
 def _keys(held: Held) -> Keys:
     keys: Keys = {}
     for entry in held.tensor.external_data:
@@ -119,11 +136,21 @@ def _keys(held: Held) -> Keys:
 
 
 def _parts(contents: Contents, main: str, external: Iterable[tuple[Held, Keys]]) -> Iterator[Part]:
-    """Yield what is named, sorted by name. A location that is given twice counts both times: readers may take either."""
+    """Return what is named, sorted by name. A location that is given twice counts both times: readers may take either."""
     ranges: dict[str, list[tuple[int, int]]] = {}
     for held, keys in external:
         for location in keys.get(b"location", ()):
-            ranges.setdefault(location.decode("utf-8", "surrogateescape"), []).append(_range(held, keys))
+            ranges.setdefault(_name(location), []).append(_range(held, keys))
+    return _located(contents, main, ranges)
+
+
+def _name(location: bytes) -> str:
+    return location.decode("utf-8", "surrogateescape")
+
+
+def _located(contents: Contents, main: str, ranges: dict[str, list[tuple[int, int]]]) -> Iterator[Part]:
+    """Yield the parts that *ranges* of locations come to, sorted by name; raises ModelLimit where they are too many."""
+    check_count(main, "names of external data", len(ranges), MAX_NAMES, "MAX_NAMES")
     folder = folder_of(main)
     barriers = _barriers(contents, folder)
     for name, taken in sorted(ranges.items()):

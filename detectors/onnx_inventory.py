@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from detectors.bounds import MAX_RANK
+from detectors.bounds import MAX_NAMES, MAX_RANK, check_count
 from detectors.errors import ModelLimit
 from detectors.protos import onnx_pb2
 from detectors.wire import text
@@ -30,7 +30,7 @@ EXTERNAL = 1
 MAX_ELEMENTS = 2**63 - 1
 """Elements of one tensor; no file system holds more, and no reader of JSON keeps more apart."""
 
-MAX_TENSORS = 250_000
+MAX_TENSORS = 200_000
 """Tensors of one model. The largest mixtures of experts have about 140,000; each takes about 20 µs to check."""
 
 ARROW = " → "
@@ -135,8 +135,9 @@ def take_inventory(model: onnx_pb2.ModelProto, path: str) -> Inventory:
     """Return what *model* holds; *path* is that of its file.
 
     Raises:
-        ModelLimit: there are more tensors than `MAX_TENSORS`.
+        ModelLimit: there are more tensors than `MAX_TENSORS`, or more functions than `MAX_NAMES`.
     """
+    check_count(path, "functions", len(model.functions), MAX_NAMES, "MAX_NAMES")
     tensors: list[Held] = []
     graph, training = Scope(path, tensors), Scope(path, tensors)
     graph.add_graph(model.graph, "graph")

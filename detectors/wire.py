@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     AnyDescriptor: TypeAlias = Descriptor | UpbDescriptor
     AnyFieldDescriptor: TypeAlias = FieldDescriptor | UpbFieldDescriptor
 
-MAX_FIELDS = 3_000_000
+MAX_FIELDS = 1_500_000
 """Fields that one walk may meet, those inside small messages aside. It bounds time, and memory after parsing: an empty
-message of 2 bytes becomes 100."""
+message of 2 bytes becomes up to 180."""
 
 MAX_SMALL_MESSAGES = 6_000_000
 """Messages that may be inside small ones (`Layout.messages_in`); one of 4 bytes becomes up to 180."""
@@ -464,7 +464,7 @@ class _Walk:
                             searched, is_marked = buffer, SIZE_MARK in buffer
                         if is_marked and SIZE_MARK in chunk:
                             break
-                        if rule.layout.near:
+                        if length and rule.layout.near:
                             self._inside += rule.layout.messages_in(chunk)
                     out += chunk
                 self._fields += 1

@@ -45,6 +45,14 @@ BOMBS = {
     "onnx outputs": lambda: of_onnx(repeated(MANY, field(12, field(1, b"a")))),
     "onnx axes": lambda: of_onnx(field(11, field(1, b"x") + field(2, field(1, number(1, 1) + field(2, field(1, b"") * MANY))))),
     "onnx opsets": lambda: of_onnx(opsets=b"".join(field(8, field(1, b"%x" % one) + number(2, 1)) for one in range(MANY // 2))),
+    "onnx functions": lambda: of_onnx(opsets=b"".join(field(25, field(1, b"%x" % one)) for one in range(MANY))),
+    "onnx external data": lambda: of_onnx(
+        b"".join(
+            field(5, number(2, 1) + number(14, 1) + field(13, field(1, b"location") + field(2, b"%x" % one)))
+            for one in range(MANY // 2)
+        )
+    ),
+    "onnx initializers": lambda: of_onnx(repeated(2_900_000, field(5, b""))),
     "onnx initializer axes": lambda: of_onnx(
         field(5, field(1, b"\x01" * MANY) + number(2, 1) + field(8, b"w") + field(9, bytes(4)))
     ),

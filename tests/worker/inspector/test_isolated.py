@@ -253,7 +253,7 @@ def test_ten_megabytes_of_empty_messages_end_under_half_a_gigabyte(make: Make) -
     bomb = MemoryTree({"bomb.onnx": b"\x08\x08\x3a\x80\xad\xe2\x04" + b"\x0a\x00" * 5_000_000})
     found = inspect(inspector, bomb)
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert [note.reason for note in found.coverage.inconclusive] == ["more than 3000000 fields (limit MAX_FIELDS)"]
+    assert [note.reason for note in found.coverage.inconclusive] == ["more than 1500000 fields (limit MAX_FIELDS)"]
 
 
 class SignallingTree:
