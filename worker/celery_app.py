@@ -12,16 +12,20 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from ctypes import c_uint64
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import structlog
 from celery import Celery, bootsteps
-from celery.signals import worker_process_shutdown
+from celery.signals import worker_process_shutdown, worker_ready, worker_shutdown
 from kombu import Queue
+from kombu.utils.url import maybe_sanitize_url
 
 from worker.bootstrap import embedded
 from worker.doorbell import QUEUE, SWEEP_TASK, TASK, CeleryDoorbell
+from worker.logged_registry import logged
 from worker.runner import Runner
 from worker.settings import Settings, load
 from worker.sweeper import sweep_for
@@ -99,7 +103,8 @@ class _Process:
         if self._runner is None or self._pid != os.getpid():
             self._stack = ExitStack()
             service = self._stack.enter_context(embedded(os.environ, Path.cwd(), role="worker"))
-            self._runner = Runner(service.borders(), service.owner, CeleryDoorbell(app, service.living_workers).ring)
+            borders = replace(service.borders(), registry=logged(service.registry))
+            self._runner = Runner(borders, service.owner, CeleryDoorbell(app, service.living_workers).ring)
             self._pid = os.getpid()
         return self._runner
 
@@ -110,6 +115,7 @@ class _Process:
             self._stack.close()
 
 
+log = structlog.get_logger("modelport.worker")
 process = _Process()
 app = make_app(load(os.environ, Path.cwd()))
 
@@ -126,6 +132,16 @@ def ingest(id: str | None = None) -> None:
 def sweep() -> None:
     """Free what was lost, and ring for what waits."""
     process.runner().sweep()
+
+
+@worker_ready.connect
+def _started(sender: Any, **_: Any) -> None:
+    log.info("worker started", worker=sender.hostname, broker=maybe_sanitize_url(app.conf.broker_url))
+
+
+@worker_shutdown.connect
+def _stopped(sender: Any, **_: Any) -> None:
+    log.info("worker stopped", worker=sender.hostname)
 
 
 @worker_process_shutdown.connect

@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
+import structlog
+
+from worker import logs
 from worker.bootstrap import Embedded, embedded
 from worker.doorbell import CeleryDoorbell, Doorbell, NoDoorbell
+from worker.logged_registry import logged
 from worker.runner import Runner, abandoned
+
+log = structlog.get_logger("modelport.worker")
 
 
 def doorbell(service: Embedded) -> Doorbell:
@@ -22,22 +29,22 @@ def doorbell(service: Embedded) -> Doorbell:
     return CeleryDoorbell(app, service.living_workers)
 
 
-def run_workers(count: int) -> None:
+def run_workers(count: int, log_level: str = "INFO") -> None:
     """Work off the queue in *count* processes until this one is told to stop; what runs is finished first.
 
-    A process that dies is replaced.
+    A process that dies is replaced. Each logs what is of *log_level* or worse.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     context = get_context("spawn")
-    processes = [context.Process(target=_work) for _ in range(count)]
+    processes = [context.Process(target=_work, args=(log_level,)) for _ in range(count)]
     for process in processes:
         process.start()
     while not stop.wait(1.0):
         for place, process in enumerate(processes):
             if not process.is_alive():
-                processes[place] = context.Process(target=_work)
+                processes[place] = context.Process(target=_work, args=(log_level,))
                 processes[place].start()
     for process in processes:
         process.terminate()
@@ -45,12 +52,15 @@ def run_workers(count: int) -> None:
         process.join()
 
 
-def _work() -> None:
+def _work(log_level: str) -> None:
     """Work off the queue in this process until SIGTERM."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logs.configure(log_level)
     with embedded(os.environ, Path.cwd(), role="worker") as service, service.seen_as_worker():
-        Runner(service.borders(), service.owner).run(stop)
+        log.info("worker started", worker=service.owner, broker=None)
+        Runner(replace(service.borders(), registry=logged(service.registry)), service.owner).run(stop)
+        log.info("worker stopped", worker=service.owner)
     if abandoned():
         os._exit(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 from tests.servers.process import free_port, until
+from tests.servers.redis import RedisServer
 from worker.cli import run
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
@@ -201,6 +203,39 @@ def test_a_completion_goes_over_a_real_server_to_a_real_worker(
         for process in processes:
             process.wait(20)
     assert list((home.parent / "client" / "spool").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_hears_bells_logs_the_same(home: Path, model: Path, redis: RedisServer) -> None:
+    assert logged_by_a_worker(model, dict(os.environ) | {"MODELPORT_BROKER_URL": redis.url}) == EVENTS
+
+
+def test_a_worker_logs_its_start_each_claim_each_end_and_its_stop(home: Path, model: Path) -> None:
+    assert logged_by_a_worker(model, dict(os.environ)) == EVENTS
+
+
+EVENTS = ["worker started", "claimed", "ended", "worker stopped"]
+
+
+def logged_by_a_worker(model: Path, environment: dict[str, str]) -> list[str]:
+    """Return what a real worker with these settings logged while it worked on one completion."""
+    log = model.parent / "log"
+    with log.open("wb") as lines:
+        worker = subprocess.Popen([*CALL, "worker"], env=environment, stdout=lines, stderr=lines)
+    try:
+        assert until(lambda: "event='worker started'" in log.read_text(), 40), log.read_text()
+        assert until(lambda: subprocess.run([*CALL, "worker", "--check"], env=environment).returncode == 0, 40)
+        subprocess.run([*CALL, "complete", "mnist-7", "--model-path", str(model)], env=environment, check=True)
+        assert until(lambda: "event='ended'" in log.read_text(), 40), log.read_text()
+    finally:
+        worker.terminate()
+        worker.wait(40)
+    return re.findall(r"^timestamp='[^']+' level='info' event='([^']+)'", log.read_text(), re.MULTILINE)
+
+
+def test_a_level_that_nobody_knows_is_wrong_usage(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["worker", "--log-level", "loud"]) == 4
+    assert "'--log-level': 'loud' is not one of 'debug', 'info'" in capsys.readouterr().err
 
 
 def answers(url: str) -> bool:

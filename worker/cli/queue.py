@@ -29,12 +29,21 @@ STATES = (
     "ignored",
 )
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+"""Names that the standard library and Celery share."""
+
 INGESTION = click.argument("ingestion")
 
 
 @click.command(short_help="Work off the queue until stopped.", epilog="Example: modelport worker --concurrency 2")
 @click.option("--concurrency", type=click.IntRange(1, 256), default=1, show_default=True, help="Ingestions at a time.")
-@click.option("--log-level", default="INFO", show_default=True, help="How much is logged.")
+@click.option(
+    "--log-level",
+    type=click.Choice(LOG_LEVELS, case_sensitive=False),
+    default="INFO",
+    show_default=True,
+    help="The least of what is logged to stderr; at INFO that a worker started, and each claim, wait and end.",
+)
 @click.option("--check", is_flag=True, help="Only tell whether a worker of this machine gave a sign of life just now.")
 def worker(concurrency: int, log_level: str, check: bool) -> int:
     """Work off the queue until stopped: a Celery worker where a broker is set, otherwise by looking at the database."""
@@ -43,13 +52,15 @@ def worker(concurrency: int, log_level: str, check: bool) -> int:
     if check:
         return _check_workers()
     if load(os.environ, Path.cwd()).broker_url:
+        from worker import logs
         from worker.celery_app import app
 
+        logs.configure(log_level)
         app.worker_main(["worker", "--concurrency", str(concurrency), "--loglevel", log_level])
     else:
         from worker.loop import run_workers
 
-        run_workers(concurrency)
+        run_workers(concurrency, log_level)
     return OK
 
 
@@ -68,10 +79,12 @@ def _check_workers() -> int:
 @FORMAT
 def sweep(every: float | None, format: str) -> None:
     """Free what dead workers left behind, once, and ring for what waits. Workers do this by themselves."""
+    from worker import logs
     from worker.bootstrap import embedded
     from worker.loop import doorbell
     from worker.runner import Runner
 
+    logs.configure()
     with embedded(os.environ, Path.cwd(), role="sweep") as service:
         runner = Runner(service.borders(), service.owner, doorbell(service).ring)
         while every is not None:
