@@ -202,6 +202,12 @@ def show_end(console: Console, ingestion: Mapping[str, Any]) -> None:
         console.print(Line(Text(clean(ingestion["message"]))))
 
 
+def show_answer(console: Console, answer: Mapping[str, Any], path: str) -> None:
+    """Show what a server answered to a completion, in a line: its id, its state, and the *path* unless it was looked at."""
+    looks = f"; {path} will be looked at" if path and answer["state"] in UNDER_WAY else ""
+    console.print(Line(Text(clean(f"{answer['id']}: {answer['state']}{looks}"))))
+
+
 def _ingestion_row(ingestion: Mapping[str, Any]) -> dict[str, Text]:
     return {
         "ID": Text(ingestion["id"], "cyan"),
@@ -222,6 +228,9 @@ def show_records(console: Console, records: Sequence[Mapping[str, Any]], otherwi
     rows = [{name: Text(clean(NOTHING if value is None else str(value))) for name, value in one.items()} for one in records]
     print_rows(console, rows, head=tuple(records[0])[:1])
 
+
+UNDER_WAY = ("received", "waiting", "running")
+"""States of an ingestion that has not ended."""
 
 STATE_STYLES = {"failed": "red", "running": "cyan", "waiting": "yellow", "registered": "green"}
 

@@ -85,6 +85,33 @@ def test_a_relative_path_is_meant_from_here(
     assert json_of(capsys, "complete", "mnist-7", "--model-path", "run")["modelPath"] == str(model)
 
 
+def test_a_relative_path_with_nothing_there_is_wrong_usage(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was meant from another folder, and a server would look somewhere else."""
+    monkeypatch.chdir(tmp_path)
+    assert run(["complete", "mnist-7", "--model-path", "nowhere"]) == 4
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"Error: Invalid value for --model-path: there is nothing at {tmp_path}/nowhere; a relative path is meant from the "
+        "current folder, so name one that is there, or an absolute path as the workers see it"
+    )
+    assert json_of(capsys, "ingestions", "list")["ingestions"] == []
+
+
+def test_a_run_that_failed_may_have_left_nothing_at_its_relative_path(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = json_of(capsys, "complete", "mnist-7", "--model-path", "nowhere", "--state", "failed")
+    assert (said["state"], said["modelPath"]) == ("ignored", f"{tmp_path}/nowhere")
+
+
+def test_an_empty_path_is_wrong_usage(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It comes from a variable that is not set; the default would be another model."""
+    assert run(["complete", "mnist-7", "--model-path", ""]) == 4
+    assert "expected a path, found nothing" in capsys.readouterr().err
+
+
 def test_a_report_without_a_path_is_listed_with_the_path_that_is_looked_at(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,7 +222,9 @@ def test_a_completion_goes_over_a_real_server_to_a_real_worker(
     try:
         assert until(lambda: answers(url), 30)
         sent = subprocess.run([*report, "second"], env=reporting, capture_output=True, text=True, check=True)
-        assert sent.stdout.endswith(": received\n")
+        assert sent.stdout.endswith(f": received; {model} will be looked at\n")
+        again = subprocess.run([*report, "second"], env=reporting, capture_output=True, text=True, check=True)
+        assert again.stderr == "modelport: already reported; --id NEW reports it anew\n"
         assert until(lambda: states(url) == ["registered", "registered"], 30), states(url)
     finally:
         for process in processes:

@@ -236,3 +236,13 @@ def test_a_narrow_terminal_shows_every_field_of_an_ingestion() -> None:
         "    accepted 2026-01-01 10:05:00 · tries 2 · experiment e7 ·",
         "    path /mnt/runs/mnist-7",
     ]
+
+
+def test_the_answer_of_a_server_names_the_path_that_it_will_look_at() -> None:
+    def answered(state: str, path: str) -> list[str]:
+        answer = {"id": "in4f8dzaduglhlx3cm1pp5", "state": state, "known": False}
+        return lines(80, lambda console: terminal.show_answer(console, answer, path))
+
+    assert answered("received", "/artifacts") == ["in4f8dzaduglhlx3cm1pp5: received; /artifacts will be looked at"]
+    assert answered("ignored", "/artifacts") == ["in4f8dzaduglhlx3cm1pp5: ignored"]
+    assert answered("received", "") == ["in4f8dzaduglhlx3cm1pp5: received"]

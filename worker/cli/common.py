@@ -19,7 +19,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from worker.records import Ingestion
+    from worker.records import CompletionEvent, Ingestion
 
 OK, FOUND, ERROR, NOTHING, USAGE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -228,14 +228,19 @@ def terminal() -> Any:
 
 def row_for_people(ingestion: Ingestion) -> dict[str, Any]:
     """Return *ingestion* as lists show it: where no path was named, with the one that follows from what it ran on."""
-    from worker.errors import RejectedLocation
-    from worker.locations import default_path
     from worker.views import ingestion_row
 
-    row = ingestion_row(ingestion)
+    return ingestion_row(ingestion) | {"modelPath": path_of(ingestion.event)}
+
+
+def path_of(event: CompletionEvent) -> str:
+    """Return the path that is looked at for *event*: the one it names, or what follows from what it ran on; empty for none."""
+    from worker.errors import RejectedLocation
+    from worker.locations import default_path
+
     with suppress(RejectedLocation):
-        row["modelPath"] = row["modelPath"] or default_path(ingestion.event)
-    return row
+        return event.model_path or default_path(event)
+    return ""
 
 
 def say(sentence: str) -> None:

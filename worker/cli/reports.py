@@ -19,6 +19,7 @@ from worker.cli.common import (
     PROJECT,
     TYPE,
     complain,
+    path_of,
     row_for_people,
     terminal,
     write,
@@ -37,6 +38,19 @@ SOURCE = "modelport complete"
 KINDS = click.Choice(["singlenode", "multinode", "hyperparameter"])
 CLUSTERS = click.Choice(["public", "private"])
 STATES = click.Choice(["stopped", "failed", "error", "canceled"])
+WENT_WELL = "stopped"
+"""The state of an experiment that ended by itself, so that its model is looked for."""
+
+
+def _given_path(context: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
+    """Return *path*; an empty one comes from a variable that is not set, and would mean the default.
+
+    Raises:
+        BadParameter: it is empty.
+    """
+    if path == "":
+        raise click.BadParameter("expected a path, found nothing; without the option, the default is taken")
+    return path
 
 
 @click.command(
@@ -49,11 +63,13 @@ STATES = click.Choice(["stopped", "failed", "error", "canceled"])
 @click.option("--cluster", type=CLUSTERS, help="Whose machines it ran on.")
 @click.option(
     "--model-path",
-    help="Where its model lies. If not given: /artifacts; /storage/models/EXPERIMENT for what ran on several machines; "
-    "/shared/models/EXPERIMENT on a private cluster.",
+    callback=_given_path,
+    help="Where its model lies; a relative path is meant from the current folder, and must be there unless the run failed. "
+    "If not given: /artifacts; /storage/models/EXPERIMENT for what ran on several machines; /shared/models/EXPERIMENT on a "
+    "private cluster.",
 )
 @TYPE
-@click.option("--state", type=STATES, default="stopped", show_default=True, help="How it ended.")
+@click.option("--state", type=STATES, default=WENT_WELL, show_default=True, help="How it ended.")
 @click.option(
     "--id",
     "event_id",
@@ -80,7 +96,7 @@ def complete(
         "projectId": project,
         "kind": kind,
         "cluster": cluster,
-        "modelPath": _absolute(model_path),
+        "modelPath": _from_here(model_path, must_be_there=state == WENT_WELL),
         "modelType": declared,
         "state": state,
         "id": event_id,
@@ -88,9 +104,25 @@ def complete(
     return _report({key: value for key, value in said.items() if value is not None}, format, output)
 
 
-def _absolute(path: str | None) -> str | None:
-    """Return *path* as whoever works on it must name it, who runs in another folder."""
-    return os.path.abspath(path) if path and "://" not in path else path
+def _from_here(path: str | None, must_be_there: bool) -> str | None:
+    """Return *path* as whoever works on it must name it, who runs in another folder or on another machine.
+
+    An absolute path is not looked for: it may be there for the workers alone. A failed run may have left nothing.
+
+    Raises:
+        BadParameter: a relative path that *must be there* is not, so it was meant from another folder.
+    """
+    if path is None or "://" in path:
+        return path
+    absolute = os.path.abspath(path)
+    if must_be_there and not os.path.isabs(path) and not os.path.exists(absolute):
+        raise click.BadParameter(
+            f"there is nothing at {absolute}; a relative path is meant from the current folder, so name one that is there, "
+            "or an absolute path as the workers see it",
+            click.get_current_context(),
+            param_hint="--model-path",
+        )
+    return absolute
 
 
 @click.command(epilog="Example: modelport rescan /mnt/runs/mnist-7 --wait")
@@ -152,8 +184,18 @@ def _send(completion: dict[str, Any], settings: Settings, format: str, output: P
     if answer is None:
         complain("another process that shares the spool has sent it")
         return OK
-    write(answer, format, output, lambda console: console.print(f"{answer['id']}: {answer['state']}"))
+    if answer["known"]:
+        complain("already reported; --id NEW reports it anew")
+    write(answer, format, output, lambda console: terminal().show_answer(console, answer, _looked_at(completion)))
     return OK
+
+
+def _looked_at(completion: dict[str, Any]) -> str:
+    """Return the path that the server will look at, as experiments see it; empty where the completion does not tell."""
+    from worker.events import completion_from_json
+    from worker.records import DEFAULT_TEAM
+
+    return path_of(completion_from_json(completion, DEFAULT_TEAM))
 
 
 def _accept(event: CompletionEvent, service: Embedded, wait: bool, format: str, output: Path | None) -> int:
