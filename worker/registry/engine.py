@@ -17,6 +17,8 @@ PostgreSQL 15, 20.11 "Client Connection Defaults", 34.1.2 "Parameter Key Words",
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -31,6 +33,9 @@ from worker.errors import BadSetting, RegistryUnavailable
 
 BUSY_SECONDS = 30.0
 """How long a transaction waits for another process's write before it gives up."""
+
+BUSY_PAUSE_SECONDS = 0.01
+"""How long to wait before SQLite is asked again for what it does not wait for by itself."""
 
 READS_ONLY = "registry_reads_only"
 """The execution option of a connection that takes no write lock."""
@@ -65,7 +70,7 @@ def open_engine(url: str, busy_seconds: float = BUSY_SECONDS) -> Engine:
         advice = "; `pip install modelport[postgresql]` brings it" if backend == "postgresql" else ""
         raise BadSetting(f"{SETTING}={shown(parsed)}: there is no driver for {parsed.drivername} ({exc}){advice}") from exc
     if backend == "sqlite":
-        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "connect", partial(_set_up_sqlite, busy_seconds=busy_seconds))
         event.listen(engine, "begin", _begin_sqlite)
     if backend == "postgresql":
         event.listen(engine, "connect", partial(_set_up_postgresql, busy_seconds=busy_seconds))
@@ -148,14 +153,31 @@ def _set_up_postgresql(connection: Any, record: object, busy_seconds: float) -> 
     connection.autocommit = False
 
 
-def _set_up_sqlite(connection: Any, record: object) -> None:
+def _set_up_sqlite(connection: Any, record: object, busy_seconds: float) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute("PRAGMA synchronous=FULL")
-    if cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-        cursor.execute("PRAGMA journal_mode=WAL")
+    _write_ahead(cursor, time.monotonic() + busy_seconds)
     cursor.close()
+
+
+def _write_ahead(cursor: Any, until: float) -> None:
+    """Let the file have a write-ahead log, which it keeps from then on.
+
+    SQLite does not wait for others here, whatever the time-out: two that each hold a look at a new file would wait for each
+    other. So it is asked again *until* then, in seconds of `time.monotonic`.
+
+    Raises:
+        sqlite3.OperationalError: the file is still locked by then.
+    """
+    while cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(BUSY_PAUSE_SECONDS)
 
 
 def _begin_sqlite(connection: Connection) -> None:

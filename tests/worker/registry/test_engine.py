@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
-from worker.errors import BadSetting
+from worker.errors import BadSetting, RegistryUnavailable
 from worker.registry import engine as engines
-from worker.registry.engine import READS_ONLY, open_engine, parse_url, shown
+from worker.registry.engine import READS_ONLY, open_engine, parse_url, shown, translated
 
 
 @pytest.mark.parametrize(
@@ -75,3 +78,29 @@ def test_a_url_may_say_how_long_to_wait_for_a_network(url: str) -> None:
 
 def test_a_password_is_not_shown() -> None:
     assert shown(parse_url("postgresql://user:secret@host/db")) == "postgresql://user:***@host/db"
+
+
+def test_a_new_file_that_another_process_writes_to_is_waited_for(tmp_path: Path) -> None:
+    """SQLite itself gives up at once where a file is to get its write-ahead log just then."""
+    writer = sqlite3.connect(tmp_path / "new.db", isolation_level=None, check_same_thread=False)
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("CREATE TABLE other (a)")
+    done = threading.Timer(0.5, writer.execute, ["COMMIT"])
+    done.start()
+    engine = open_engine(f"sqlite:///{tmp_path / 'new.db'}", 20)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    engine.dispose()
+    done.join()
+    writer.close()
+
+
+def test_a_new_file_that_stays_locked_is_no_longer_waited_for_than_was_said(tmp_path: Path) -> None:
+    writer = sqlite3.connect(tmp_path / "new.db", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("CREATE TABLE other (a)")
+    engine = open_engine(f"sqlite:///{tmp_path / 'new.db'}", 0.1)
+    with pytest.raises(RegistryUnavailable, match="database is locked"), translated(), engine.connect():
+        pass
+    engine.dispose()
+    writer.close()
