@@ -9,6 +9,7 @@ never noticed.
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import ExitStack
 from ctypes import c_uint64
@@ -150,7 +151,7 @@ def _close(**_: Any) -> None:
 
 
 class Sweeper(bootsteps.StartStopStep):
-    """Sweeps beside the worker for as long as it runs, whether its children work or hang.
+    """Sweeps beside the worker for as long as it runs, whether its children work or hang, and stands in while it is deaf.
 
     In a process of its own: the worker forks its children again and again, and a thread that just then holds a lock would
     leave it locked in them for ever. That the worker is well it learns from a number in shared memory, which needs no lock
@@ -160,7 +161,8 @@ class Sweeper(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **options: Any) -> None:
         spawn = get_context("spawn")
         self._beats: c_uint64 = spawn.RawValue(c_uint64, 0)
-        self._process = spawn.Process(target=sweep_for, args=(os.getpid(), self._beats), name="sweeper", daemon=True)
+        given = (os.getpid(), self._beats, parent.concurrency, logging.getLevelName(parent.loglevel))
+        self._process = spawn.Process(target=sweep_for, args=given, name="sweeper", daemon=True)
         super().__init__(parent, **options)
 
     def start(self, parent: Any) -> None:

@@ -1,8 +1,12 @@
-"""A process that sweeps for a worker, says that it lives, and ends with it.
+"""A process that sweeps for a worker, says that it lives, works in its stead while it hears no bells, and ends with it.
 
 The worker itself says nothing to the registry: it forks, and so must not hold a connection or a lock. Its event loop raises a
 number, and only while that number moves is it said that the worker lives. A worker that is stopped, that hangs, or whose
 broker is away stays silent, though this process goes on.
+
+A worker whose event loop stands still for `DEAF_SECONDS` hears no bells: it looks for its broker, which may be gone for good.
+What is due is then claimed here, straight from the registry, in as many threads as the worker has children, until the loop
+turns again. What the children were doing meanwhile they finish.
 """
 
 from __future__ import annotations
@@ -10,21 +14,31 @@ from __future__ import annotations
 import math
 import os
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ctypes import c_uint64
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
 
+from worker import logs
 from worker.bootstrap import embedded
 from worker.doorbell import CeleryDoorbell
 from worker.errors import WorkerError
+from worker.logged_registry import logged
 from worker.runner import Runner
 
 LOOK_SECONDS = 1.0
 """How often it is looked whether a pause is over, so that a model that has settled waits no longer than that."""
+
+DEAF_SECONDS = 5.0
+"""How long the event loop of a worker may stand still before it counts as one that hears nothing."""
+
+END_SECONDS = 10.0
+"""How long an attempt that was begun here may still take once the worker ends; then it is lost as with a killed worker."""
 
 log = structlog.get_logger("modelport.sweeper")
 
@@ -41,19 +55,38 @@ class Pulse:
         return self.seen != before
 
 
-def sweep_for(parent: int, beats: c_uint64) -> None:
-    """Sweep until the worker *parent* is gone or this process is terminated; say that it lives while *beats* moves."""
+@dataclass(slots=True)
+class Deafness:
+    """Tells whether *beats* has stood still for `DEAF_SECONDS`; whoever asks must ask more often than that."""
+
+    beats: c_uint64
+    seen: int = 0
+    since: float = field(default_factory=time.monotonic)
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if self.seen != self.beats.value:
+            self.seen, self.since = self.beats.value, now
+        return now - self.since >= DEAF_SECONDS
+
+
+def sweep_for(parent: int, beats: c_uint64, slots: int = 1, log_level: str = "INFO") -> None:
+    """Sweep until the worker *parent* is gone or this process is terminated; say that it lives while *beats* moves.
+
+    While it does not, up to *slots* ingestions are worked on here at a time. What is of *log_level* or worse is logged.
+    """
+    logs.configure(log_level)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     while os.getppid() == parent:
         try:
-            _sweep(parent, Pulse(beats))
+            _sweep(parent, beats, slots)
         except WorkerError as exc:
             log.error("cannot begin to sweep", why=str(exc))
             time.sleep(LOOK_SECONDS)
 
 
-def _sweep(parent: int, pulse: Pulse) -> None:
+def _sweep(parent: int, beats: c_uint64, slots: int) -> None:
     """Sweep until the worker *parent* is gone.
 
     Raises:
@@ -62,8 +95,9 @@ def _sweep(parent: int, pulse: Pulse) -> None:
     from worker.celery_app import app
 
     with embedded(os.environ, Path.cwd(), role="sweep") as service:
-        runner = Runner(service.borders(), service.owner, CeleryDoorbell(app, service.living_workers).ring)
-        with service.seen_as_worker(pulse):
+        borders = replace(service.borders(), registry=logged(service.registry))
+        runner = Runner(borders, service.owner, CeleryDoorbell(app, service.living_workers).ring)
+        with service.seen_as_worker(Pulse(beats)), _stood_in_for(runner, Deafness(beats), slots):
             for is_time_to_sweep in _ticks(parent, runner.sweep_seconds):
                 try:
                     if is_time_to_sweep:
@@ -72,6 +106,37 @@ def _sweep(parent: int, pulse: Pulse) -> None:
                         runner.look()
                 except WorkerError as exc:
                     log.error("cannot sweep", why=str(exc))
+
+
+@contextmanager
+def _stood_in_for(runner: Runner, is_deaf: Callable[[], bool], slots: int) -> Iterator[None]:
+    """Let *slots* threads work off the queue while the block runs, but only as long as the worker *is_deaf*."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            if not (is_deaf() and _has_worked(runner)):
+                over.wait(LOOK_SECONDS)
+
+    threads = [threading.Thread(target=work, name=f"stand-in {slot}", daemon=True) for slot in range(slots)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        until = time.monotonic() + END_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+
+def _has_worked(runner: Runner) -> bool:
+    """Make one attempt; False where nothing may be claimed, or where the database does not answer."""
+    try:
+        return runner.work_next()
+    except WorkerError as exc:
+        log.error("cannot work", why=str(exc))
+        return False
 
 
 def _ticks(parent: int, sweep_seconds: float) -> Iterator[bool]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,11 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.process import until
+from tests.servers.process import free_port, until
 from tests.servers.redis import RedisServer
 from worker.sweeper import Pulse, sweep_for
 
-CALL = [sys.executable, "-c", "from worker.cli import main; main()", "worker"]
+MODELPORT = [sys.executable, "-c", "from worker.cli import main; main()"]
+CALL = [*MODELPORT, "worker"]
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 
 
 def test_a_pulse_is_felt_once_for_each_move() -> None:
@@ -62,6 +66,50 @@ def test_a_celery_worker_that_is_stopped_is_not_healthy_though_its_sweeper_goes_
     assert until(lambda: check(environment) == dead, 24)
     celery.send_signal(signal.SIGCONT)
     assert until(lambda: check(environment) == healthy, 10)
+
+
+@pytest.mark.slow
+def test_ingestion_goes_on_while_the_broker_is_gone_and_once_it_is_back(
+    celery: subprocess.Popen[bytes], redis: RedisServer, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    assert until(lambda: check(environment) == (0, "1 living here\n"), 40), log.read_text()
+    redis.kill()
+    complete("while-gone", environment)
+    assert until(lambda: state("while-gone", environment) == "registered", 30), log.read_text()
+    assert re.search(r"event='claimed' .*owner='sweep-", log.read_text())
+    redis.start()
+    assert until(lambda: check(environment) == (0, "1 living here\n"), 60), log.read_text()
+    complete("once-back", environment)
+    assert until(lambda: state("once-back", environment) == "registered", 30), log.read_text()
+    assert celery.poll() is None
+
+
+def test_a_worker_that_never_met_its_broker_works_all_the_same(tmp_path: Path) -> None:
+    nowhere = f"redis://127.0.0.1:{free_port()}/0"
+    environment = {"PATH": os.environ["PATH"], "MODELPORT_HOME": str(tmp_path / "home"), "MODELPORT_BROKER_URL": nowhere}
+    complete("lonely", environment)
+    with (tmp_path / "log").open("wb") as log:
+        worker = subprocess.Popen(CALL, env=environment, stdout=log, stderr=log)
+    try:
+        assert until(lambda: state("lonely", environment) == "registered", 30), (tmp_path / "log").read_text()
+    finally:
+        worker.terminate()
+        worker.wait(40)
+
+
+def complete(experiment: str, environment: Mapping[str, str]) -> None:
+    """Report that *experiment* has finished with the example as its model."""
+    subprocess.run([*MODELPORT, "complete", experiment, "--model-path", str(EXAMPLE)], env=environment, check=True, timeout=60)
+
+
+def state(experiment: str, environment: Mapping[str, str]) -> str:
+    """Return the state of the only ingestion of *experiment*."""
+    command = [*MODELPORT, "ingestions", "list", "--experiment", experiment, "--format", "json"]
+    (found,) = json.loads(subprocess.run(command, env=environment, capture_output=True, check=True, timeout=60).stdout)[
+        "ingestions"
+    ]
+    return str(found["state"])
 
 
 def test_a_sweeper_that_cannot_begin_tries_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
