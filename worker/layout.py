@@ -28,7 +28,7 @@ ITEMS = re.compile(r"(?:\[[^\]]{0,200}\]|.)*?(?:, |$)")
 FIELDS = re.compile(r".*?(?: · |$)")
 """A field of an entry, with its name."""
 
-KEEP_WHOLE = ("ID", "TYPE", "STATE", ">SIZE", "CREATED", ">VALUE", ">STEP", "SHA-256", "AT", "REASON")
+KEEP_WHOLE = ("ID", "TYPE", "STATE", ">SIZE", "REGISTERED", ">VALUE", ">STEP", "SHA-256", "AT", "REASON")
 """Columns whose cells are never broken over lines."""
 
 NOTHING = "–"

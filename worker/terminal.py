@@ -31,6 +31,7 @@ FORMAT_WORDS = {
     "coreml": "Core ML",
     "openvino": "OpenVINO",
 }
+STYLE_WORDS = {"graph": "a graph, as in TensorFlow 1", "object_graph": "an object graph, as in TensorFlow 2"}
 STATE_SIGNS = {
     "complete": ("✓ complete", "green"),
     "incomplete": ("▲ incomplete", "yellow"),
@@ -132,28 +133,34 @@ def _more(lines: Sequence[object], most: int = MOST_LINES, style: str = "dim") -
         yield Text(f"and {len(lines) - most} more", style)
 
 
-def show_outcome(console: Console, ingestion: Mapping[str, Any], version: Mapping[str, Any] | None, twin: str = "") -> None:
-    """Print how an ingestion ended, in one line, and its version in another; *twin* as in `show_version`."""
-    answer = ingestion.get("answer")
+def show_outcome(console: Console, report: Mapping[str, Any], twin: str = "") -> None:
+    """Print how the ingestion of *report* ended, in one line: where there is a version, with the verdict on it.
+
+    *twin* as in `show_version`.
+    """
+    ingestion, version = report["ingestion"], report["version"]
     if version is None:
         style = "red" if ingestion["state"] == "failed" else "yellow"
         console.print(Text.assemble((ingestion["state"].replace("_", " "), style), f": {clean(ingestion['message'])}"))
         return
-    word = "registered" if answer == "created" else "unchanged"
-    line = Text.assemble((word, "green"), " ", (f"{clean(version['name'])}@{version['number']}", "bold"), "  ")
-    line.append(version["id"], "cyan").append(f"  {size(version['sizeBytes'])}")
-    console.print(line.append_text(_warning(version)))
+    answer = ingestion["answer"]
+    word = Text("registered" if answer == "created" else "unchanged", "green")
+    console.print(Text(" ").join((word, _version_line(version, _verdict(report)))))
     if answer == "unchanged":
         console.print(Text(clean(ingestion["message"]), "dim"))
     if version.get("duplicateOf"):
         console.print(Text(f"equal to {_called(version['duplicateOf'], twin)} of another experiment", "dim"))
 
 
-def _warning(version: Mapping[str, Any]) -> Text:
-    """Return what is to be known before a version is used; nothing where it is whole and nothing serious was found."""
-    if version["completeness"] != "complete":
-        return Text("  ").append(*STATE_SIGNS[version["completeness"]])
-    return Text("  ").append(*VERDICT_SIGNS["findings"]) if version["verdict"] == "findings" else Text("")
+def _version_line(version: Mapping[str, Any], verdict: Text) -> Text:
+    name = Text(f"{clean(version['name'])}@{version['number']}", "bold")
+    return Text("  ").join((name, Text(version["id"], "cyan"), Text(size(version["sizeBytes"])), verdict))
+
+
+def _state(version: Mapping[str, Any]) -> Text:
+    """Return the verdict on a version; where its models are not whole, how bad they are."""
+    whole = version["completeness"] == "complete"
+    return Text(*(VERDICT_SIGNS[version["verdict"]] if whole else STATE_SIGNS[version["completeness"]]))
 
 
 def _called(version_id: str, name: str) -> str:
@@ -172,15 +179,13 @@ def show_versions(console: Console, versions: Sequence[Mapping[str, Any]], is_fi
 
 
 def _row(version: Mapping[str, Any]) -> dict[str, Text]:
-    whole = version["completeness"] == "complete"
-    state = VERDICT_SIGNS[version["verdict"]] if whole else STATE_SIGNS[version["completeness"]]
     return {
         "ID": Text(version["id"], "cyan"),
         "MODEL": Text(f"{clean(version['name'])}@{version['number']}"),
-        "STATE": Text(*state),
+        "STATE": _state(version),
         ">SIZE": Text(size(version["sizeBytes"])),
         "TYPE": Text(version["modelType"]),
-        "CREATED": Text(minute(version["dtCreated"])),
+        "REGISTERED": Text(minute(version["dtCreated"])),
         "PROJECT": Text(clean(version["projectId"])),
         "EXPERIMENT": Text(clean(version["experimentId"] or NOTHING)),
         "TAGS": Text(clean(", ".join(version["tags"])) or NOTHING),
@@ -195,11 +200,13 @@ def show_ingestions(console: Console, ingestions: Sequence[Mapping[str, Any]]) -
     print_rows(console, [_ingestion_row(one) for one in ingestions], head=("ID", "STATE", "REASON"))
 
 
-def show_end(console: Console, ingestion: Mapping[str, Any]) -> None:
-    """Show one ingestion in a line, and in another why it stands as it does."""
+def show_end(console: Console, ingestion: Mapping[str, Any], version: Mapping[str, Any] | None = None) -> None:
+    """Show one ingestion in a line, in another why it stands as it does, and the *version* that it led to with its verdict."""
     show_ingestions(console, [ingestion])
     if ingestion["message"]:
         console.print(Line(Text(clean(ingestion["message"]))))
+    if version is not None:
+        console.print(Line(_version_line(version, _state(version))))
 
 
 def show_answer(console: Console, answer: Mapping[str, Any], path: str) -> None:
@@ -236,25 +243,31 @@ STATE_STYLES = {"failed": "red", "running": "cyan", "waiting": "yellow", "regist
 
 
 def show_ingestion(console: Console, ingestion: Mapping[str, Any]) -> None:
-    """Show one ingestion: what was asked for, how it stands, and its steps."""
-    told = (
-        "state",
-        "reason",
-        "message",
-        "modelPath",
-        "experimentId",
-        "projectId",
-        "trigger",
-        "source",
-        "attempts",
-        "versionId",
-    )
-    console.print(_pairs([(name, clean(str(ingestion[name]))) for name in told if ingestion[name] not in (None, "")]))
+    """Show one ingestion: how it stands, what was asked for, and its steps."""
+    console.print(_pairs(_ingestion_pairs(ingestion)))
     steps = table("AT", "STATE", "REASON", "")
     for step in ingestion["history"]:
         steps.add_row(moment(step["at"]), step["state"], clean(step["reason"] or ""), Line(Text(clean(step["message"] or ""))))
     console.print()
     console.print(steps)
+
+
+def _ingestion_pairs(ingestion: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "ingestion", ingestion["id"]
+    yield "state", ingestion["state"]
+    yield "reason", clean(ingestion["reason"] or "")
+    yield "message", clean(ingestion["message"] or "")
+    yield "version", ingestion["versionId"] or ""
+    yield "path", clean(ingestion["modelPath"])
+    yield "project", clean(ingestion["projectId"])
+    yield "experiment", clean(ingestion["experimentId"] or "")
+    yield "asked by", clean(_asked_by(ingestion["trigger"], ingestion["source"]))
+    yield "accepted", f"{moment(ingestion['dtCreated'])} UTC"
+    yield "tries", str(ingestion["attempts"])
+
+
+def _asked_by(trigger: str, source: str) -> str:
+    return trigger if source == trigger else f"{trigger} from {source}"
 
 
 def show_checks(console: Console, checks: Sequence[Mapping[str, Any]]) -> None:
@@ -281,25 +294,30 @@ def moment(timestamp: str) -> str:
 
 
 def size(count: int) -> str:
-    """Return a count of bytes in decimal units, three digits at least: `13.2 MB`."""
-    value, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB", "PB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{count} B" if unit == "B" else f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
+    """Return a count of bytes in decimal units, with three digits: `13.2 MB`."""
+    return f"{count} B" if count < THOUSAND else _in_units(count, ("kB", "MB", "GB", "TB", "PB"))
 
 
 def number(count: int | None) -> str:
     """Return a count as people say it: `3.27 M`; a dash where it is unknown."""
     if count is None:
-        return "–"
-    value, unit = float(count), ""
-    for larger in ("k", "M", "G", "T"):
-        if value < 1000:
+        return NOTHING
+    return str(count) if count < THOUSAND else _in_units(count, ("k", "M", "G", "T"))
+
+
+THOUSAND = 1000
+"""From here on a count is told in units of thousands."""
+
+
+def _in_units(count: int, units: Sequence[str]) -> str:
+    """Return *count*, a thousand at least, in the largest of *units* that leaves at least one, and with three digits."""
+    value, unit = count / THOUSAND, units[0]
+    for larger in units[1:]:
+        if value < THOUSAND - 0.5:
             break
-        value, unit = value / 1000, larger
-    return str(count) if not unit else f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
+        value, unit = value / THOUSAND, larger
+    decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{decimals}f} {unit}"
 
 
 def duration(seconds: float) -> str:
@@ -321,7 +339,8 @@ def _model(model: Mapping[str, Any]) -> RenderableType:
     title.append(sign, style).append(f"  {size(facts['size_bytes'])}")
     if model["primary"]:
         title.append("  primary", "dim")
-    return Group(Line(title), *_problems(model, style), _pairs(_fact_pairs(facts), ITEMS), *_signatures(facts["signatures"]))
+    facts_below = Padding(_pairs(_fact_pairs(facts), ITEMS), (0, 0, 0, STEP))
+    return Group(Line(title), *_problems(model, style), facts_below, *_signatures(facts["signatures"]))
 
 
 def _problems(model: Mapping[str, Any], style: str, indent: int = STEP) -> Iterator[RenderableType]:
@@ -338,30 +357,48 @@ def _inside(text: Text, indent: int = STEP, piece: re.Pattern[str] = WORDS) -> R
 
 
 def _others(models: Sequence[Mapping[str, Any]]) -> RenderableType | None:
-    """Return a line for each model that is not the primary one, and below it, further in, its problems."""
+    """Return a line for each model that is not the primary one, and below it, further in, its problems.
+
+    The path comes last, so that the columns before it stand below each other whatever the paths are.
+    """
     if not models:
         return None
     lines: list[RenderableType] = [Text("also here", "dim")]
-    for model in models[:MOST_LINES]:
-        sign, style = STATE_SIGNS[model["completeness"]["state"]]
-        line = Text(f"{clean(model['root']) or '.'}  {FORMAT_WORDS.get(model['format'], model['format'])}  ")
-        line.append(sign, style).append(f"  {size(model['facts']['size_bytes'])}")
+    shown = models[:MOST_LINES]
+    signs = _equally_wide([STATE_SIGNS[model["completeness"]["state"]][0] for model in shown])
+    sizes = _equally_wide([size(model["facts"]["size_bytes"]) for model in shown], is_right=True)
+    formats = _equally_wide([FORMAT_WORDS.get(model["format"], model["format"]) for model in shown])
+    for model, sign, bytes_told, format in zip(shown, signs, sizes, formats, strict=True):
+        style = STATE_SIGNS[model["completeness"]["state"]][1]
+        line = Text.assemble((sign, style), f"  {bytes_told}  {format}  {clean(model['root']) or '.'}")
         lines += [_inside(line), *_problems(model, style, 2 * STEP)]
     return Group(*lines, *map(_inside, _more(models)))
 
 
+def _equally_wide(cells: Sequence[str], is_right: bool = False) -> list[str]:
+    """Return *cells* of characters of one column each, filled up with spaces to the widest."""
+    width = max(map(len, cells))
+    return [cell.rjust(width) if is_right else cell.ljust(width) for cell in cells]
+
+
 def _fact_pairs(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    framework = facts["framework"]
-    written = [f"{framework['name']} {framework['version'] or ''}".strip()] if framework else []
-    written += [facts["producer"]] if facts["producer"] and facts["producer"] not in written else []
-    written += [facts["style"].replace("_", " ")] if facts["style"] else []
-    yield "written by", clean(" · ".join(written))
+    yield "written by", clean(" · ".join(_writers(facts["framework"], facts["producer"])))
+    yield "saved as", STYLE_WORDS.get(facts["style"], clean(facts["style"] or ""))
     yield "tags", clean("; ".join(", ".join(tags) or "none" for tags in facts["tags"]))
     yield "opsets", clean(", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in facts["opset_imports"].items()))
     yield "parameters", _parameters(facts["parameters"])
     yield "operators", clean(_most(facts["operators"], MOST_OPERATORS))
     yield "custom", clean(", ".join(facts["custom_operators"]))
-    yield "created", facts["created"] or ""
+    yield "created", f"{moment(facts['created'])} UTC" if facts["created"] else ""
+
+
+def _writers(framework: Mapping[str, str | None] | None, producer: str | None) -> Iterator[str]:
+    """Yield what wrote a model, each name once: an ONNX file names one tool, which is both."""
+    named = f"{framework['name']} {framework['version'] or ''}".strip() if framework else ""
+    if named:
+        yield named
+    if producer and producer.casefold() != named.casefold():
+        yield producer
 
 
 def _parameters(parameters: Mapping[str, int | None]) -> str:
@@ -377,7 +414,9 @@ def _most(counts: Mapping[str, int], most: int) -> str:
 
 def _signatures(signatures: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
     for signature in signatures[:MOST_LINES]:
-        yield Text.assemble("  ", (clean(signature["name"]), "cyan"), f"  {clean(signature['method'])}")
+        yield _inside(
+            Text.assemble(("signature ", "dim"), (clean(signature["name"]), "cyan"), f"  {clean(signature['method'])}")
+        )
         yield _inside(Text(_tensors(signature["inputs"], "(no inputs)")), 2 * STEP, ITEMS)
         yield _inside(Text("→ " + _tensors(signature["outputs"], "(no outputs)")), STEP, ITEMS)
     yield from map(_inside, _more(signatures))
@@ -456,4 +495,4 @@ def _version_pairs(version: Mapping[str, Any], twin: str) -> Iterator[tuple[str,
     yield "kept", f"{version['store']} at {clean(version['url'])}"
     yield "equal to", _called(version["duplicateOf"], twin) if version["duplicateOf"] else ""
     yield "tags", clean(", ".join(version["tags"]))
-    yield "registered", version["dtCreated"]
+    yield "registered", f"{moment(version['dtCreated'])} UTC"

@@ -129,9 +129,9 @@ def test_models_that_are_not_whole_come_first_with_their_problems_further_in() -
     shown = lines(80, lambda console: terminal.show_report(console, REPORT | {"models": [MODEL, whole, broken]}))
     at = shown.index("also here")
     assert shown[at + 1 : at + 4] == [
-        "  b.onnx  TensorFlow SavedModel  ⬣ corrupt  10.1 kB",
+        "  ⬣ corrupt   10.1 kB  TensorFlow SavedModel  b.onnx",
         "    b.onnx: ends after 7 bytes",
-        "  a  TensorFlow SavedModel  ✓ complete  10.1 kB",
+        "  ✓ complete  10.1 kB  TensorFlow SavedModel  a",
     ]
 
 
@@ -164,28 +164,100 @@ def test_a_signature_without_inputs_says_so() -> None:
     signature = {"name": "init", "method": "", "inputs": [], "outputs": []}
     report = REPORT | {"models": [MODEL | {"facts": MODEL["facts"] | {"signatures": [signature]}}]}
     shown = lines(80, lambda console: terminal.show_report(console, report))
-    at = shown.index("  init")
+    at = shown.index("  signature init")
     assert shown[at + 1 : at + 3] == ["    (no inputs)", "  → (no outputs)"]
 
 
-def outcome(**changes: Any) -> list[str]:
+def outcome(version: dict[str, Any] = VERSION, **changes: Any) -> list[str]:
     ingestion = {"state": "registered", "answer": "created", "message": ""}
-    return lines(120, lambda console: terminal.show_outcome(console, ingestion, VERSION | changes, "digits@1"))
+    report = REPORT | {"ingestion": ingestion, "version": version} | changes
+    return lines(120, lambda console: terminal.show_outcome(console, report, "digits@1"))
 
 
-def test_a_version_that_is_registered_with_broken_models_or_findings_says_so() -> None:
-    assert outcome() == ["registered mnist-classifier@3  moaaaaaaaaaaaa  257 kB"]
-    assert outcome(completeness="corrupt") == ["registered mnist-classifier@3  moaaaaaaaaaaaa  257 kB  ⬣ corrupt"]
-    assert outcome(verdict="findings") == ["registered mnist-classifier@3  moaaaaaaaaaaaa  257 kB  ▲ findings"]
+def test_the_verdict_stands_beside_the_version_that_was_registered() -> None:
+    registered = "registered mnist-classifier@3  moaaaaaaaaaaaa  257 kB  "
+    assert outcome() == [registered + "✓ clean"]
+    assert outcome(verdict="findings", models=[model("corrupt")]) == [registered + "⬣ corrupt"]
+    assert outcome(verdict="inconclusive") == [registered + "◌ not fully read"]
+
+
+def test_findings_are_not_hidden_behind_a_model_that_is_corrupt() -> None:
+    [line] = outcome(verdict="findings", models=[model("corrupt")], findings=[finding("high")])
+    assert line.endswith("  257 kB  ⬣ 1 finding, high, corrupt")
+
+
+def test_the_end_of_a_report_shows_the_verdict_on_its_version() -> None:
+    row = {"id": "in4f8dzaduglhlx3cm1pp5", "state": "registered", "reason": "new-content", "attempts": 1, "message": "done"}
+    row |= {"dtCreated": "2026-01-01T10:05:00.000Z", "experimentId": "e7", "modelPath": "/mnt/runs/mnist-7"}
+    corrupt = VERSION | {"completeness": "corrupt"}
+    assert lines(120, lambda console: terminal.show_end(console, row, corrupt))[-2:] == [
+        "done",
+        "mnist-classifier@3  moaaaaaaaaaaaa  257 kB  ⬣ corrupt",
+    ]
+
+
+def facts_shown(**changes: Any) -> list[str]:
+    report = REPORT | {"models": [MODEL | {"root": "m", "facts": MODEL["facts"] | changes}]}
+    shown = lines(80, lambda console: terminal.show_report(console, report))
+    at = next(at for at, line in enumerate(shown) if line.endswith("  primary")) + 1
+    return shown[at : shown.index("", at)]
+
+
+def test_facts_stand_in_below_their_model_and_a_tool_is_named_once() -> None:
+    tool = {"name": "cntk", "version": "2.5.1"}
+    assert facts_shown(framework=tool, producer="CNTK 2.5.1", style="graph", created="2026-01-01T10:05:00Z") == [
+        "  written by    cntk 2.5.1",
+        "  saved as      a graph, as in TensorFlow 1",
+        "  parameters    3 stored",
+        "  operators     Const 24, VariableV2 4",
+        "  created       2026-01-01 10:05:00 UTC",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.00 kB"),
+        (9_994, "9.99 kB"),
+        (9_996, "10.0 kB"),
+        (18_000, "18.0 kB"),
+        (257_482, "257 kB"),
+        (999_600, "1.00 MB"),
+        (5 * 10**15, "5.00 PB"),
+        (5 * 10**18, "5000 PB"),
+    ],
+)
+def test_sizes_have_three_digits(count: int, told: str) -> None:
+    assert terminal.size(count) == told
+
+
+def test_an_ingestion_is_shown_in_words() -> None:
+    row = {"id": "in4f8dzaduglhlx3cm1pp5", "state": "failed", "reason": "nothing-there", "message": "nothing is there"}
+    row |= {"versionId": None, "projectId": "default", "trigger": "completion", "source": "modelport complete", "attempts": 2}
+    row |= {"dtCreated": "2026-01-01T10:05:00.000Z", "experimentId": "e7", "modelPath": "/artifacts", "history": []}
+    assert lines(80, lambda console: terminal.show_ingestion(console, row))[:10] == [
+        "ingestion     in4f8dzaduglhlx3cm1pp5",
+        "state         failed",
+        "reason        nothing-there",
+        "message       nothing is there",
+        "path          /artifacts",
+        "project       default",
+        "experiment    e7",
+        "asked by      completion from modelport complete",
+        "accepted      2026-01-01 10:05:00 UTC",
+        "tries         2",
+    ]
 
 
 def test_the_version_that_one_is_equal_to_is_named() -> None:
-    assert outcome(duplicateOf="mobbbbbbbbbbbb")[1] == "equal to digits@1 (mobbbbbbbbbbbb) of another experiment"
+    assert outcome(VERSION | {"duplicateOf": "mobbbbbbbbbbbb"})[1] == "equal to digits@1 (mobbbbbbbbbbbb) of another experiment"
 
 
 def test_a_wide_terminal_shows_a_table_of_versions() -> None:
     assert lines(170, lambda console: terminal.show_versions(console, [VERSION])) == [
-        "ID              MODEL               STATE      SIZE  TYPE        CREATED           PROJECT                "
+        "ID              MODEL               STATE      SIZE  TYPE        REGISTERED        PROJECT                "
         "EXPERIMENT                 TAGS",
         "moaaaaaaaaaaaa  mnist-classifier@3  ✓ clean  257 kB  Tensorflow  2026-01-01 10:05  vision-team-quarterly  "
         "mnist-2026-01-01T10-05-00  production, reviewed-by-anna",
@@ -200,7 +272,7 @@ def test_a_wide_terminal_shows_a_table_of_versions() -> None:
             [
                 "moaaaaaaaaaaaa  mnist-classifier@3  ✓ clean  257 kB",
                 "Tensorflow",
-                "    created 2026-01-01 10:05 ·",
+                "    registered 2026-01-01 10:05 ·",
                 "    project vision-team-quarterly ·",
                 "    experiment mnist-2026-01-01T10-05-00 ·",
                 "    tags production, reviewed-by-anna",
@@ -210,7 +282,7 @@ def test_a_wide_terminal_shows_a_table_of_versions() -> None:
             80,
             [
                 "moaaaaaaaaaaaa  mnist-classifier@3  ✓ clean  257 kB  Tensorflow",
-                "    created 2026-01-01 10:05 · project vision-team-quarterly ·",
+                "    registered 2026-01-01 10:05 · project vision-team-quarterly ·",
                 "    experiment mnist-2026-01-01T10-05-00 · tags production, reviewed-by-anna",
             ],
         ),
@@ -218,7 +290,7 @@ def test_a_wide_terminal_shows_a_table_of_versions() -> None:
             100,
             [
                 "moaaaaaaaaaaaa  mnist-classifier@3  ✓ clean  257 kB  Tensorflow",
-                "    created 2026-01-01 10:05 · project vision-team-quarterly ·",
+                "    registered 2026-01-01 10:05 · project vision-team-quarterly ·",
                 "    experiment mnist-2026-01-01T10-05-00 · tags production, reviewed-by-anna",
             ],
         ),

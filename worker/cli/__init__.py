@@ -152,7 +152,7 @@ def ingest(
         if report["models"]:
             terminal().show_report(console, report, is_earlier=report["ingestion"]["reason"] == "same-listing")
             console.print()
-        terminal().show_outcome(console, report["ingestion"], report["version"], twin)
+        terminal().show_outcome(console, report, twin)
 
     write(report, format, output, show)
     return _status_of_ingestion(report, allow_skipped)

@@ -202,7 +202,7 @@ def _accept(event: CompletionEvent, service: Embedded, wait: bool, format: str, 
     """Accept *event* here. Where no worker lives, or somebody waits, see it through before returning."""
     from worker.ingest import until_the_end
     from worker.lifecycle import is_end
-    from worker.views import ingestion_row
+    from worker.views import ingestion_row, version_json
 
     accepted, known = _submitted(event, service)
     if known:
@@ -214,8 +214,10 @@ def _accept(event: CompletionEvent, service: Embedded, wait: bool, format: str, 
         service.clock.sleep(0.5)
         standing = _standing(accepted, service)
 
+    version = service.registry.version(event.team, standing.answered_version) if standing.answered_version else None
+
     def show(console: Console) -> None:
-        terminal().show_end(console, row_for_people(standing))
+        terminal().show_end(console, row_for_people(standing), None if version is None else version_json(version))
 
     write(ingestion_row(standing), format, output, show)
     return {"failed": ERROR, "nothing_found": NOTHING}.get(standing.state.value, OK)
