@@ -6,7 +6,7 @@ means is left to `bundle` and `checkpoint`. Nothing is believed before its check
 Laws (each has a test of the same name):
     any bytes give entries or a `ModelError`;
     every truncation is refused;
-    every flipped bit of a block is refused.
+    every flipped bit is refused.
 
 Layout (LevelDB, doc/table_format.md; TensorFlow's tsl/lib/io/table_builder.cc writes the same):
 
@@ -16,7 +16,8 @@ Layout (LevelDB, doc/table_format.md; TensorFlow's tsl/lib/io/table_builder.cc w
     footer  metaindex handle | index handle | zeros up to 40 bytes | magic, 8 bytes
     handle  varint offset | varint size (without type and crc)
 
-An entry of the index block has the handle of a data block as its value.
+An entry of the index block has the handle of a data block as its value. The metaindex block is for filters and tells nothing
+here; its checksum is held to all the same, so that no damage to the file goes unnoticed.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Handle(NamedTuple):
 def read_table(window: Window) -> Iterator[tuple[bytes, bytes]]:
     """Yield (key, value) of every entry, keys strictly ascending.
 
-    Reads each block once: one request up to `WHOLE_BYTES`, else the footer, the index block and the data blocks in order.
+    Reads each block once: one request up to `WHOLE_BYTES`, else the footer, metaindex and index, and the data blocks in order.
 
     Raises:
         MalformedModel: footer, block, checksum or entry is not what the format allows.
@@ -93,7 +94,7 @@ def read_table(window: Window) -> Iterator[tuple[bytes, bytes]]:
 
 
 def read_first(window: Window) -> tuple[bytes, bytes]:
-    """Return the first entry. Reads the footer, the index block and the first data block.
+    """Return the first entry. Reads footer, metaindex block, index block and the first data block.
 
     Raises:
         MalformedModel, ModelLimit: as in `read_table`, or the table is empty.
@@ -106,7 +107,7 @@ def read_first(window: Window) -> tuple[bytes, bytes]:
 
 
 def read_handles(window: Window) -> Iterator[Handle]:
-    """Yield where the data blocks lie, in order and none before the end of another. Reads the footer and the index block.
+    """Yield where the data blocks lie, in order and none before the end of another. Reads all but these.
 
     Raises:
         MalformedModel, ModelLimit: as in `read_table`.
@@ -114,11 +115,11 @@ def read_handles(window: Window) -> Iterator[Handle]:
     return _Blocks(window).handles()
 
 
-def read_footer(window: Window) -> Handle:
-    """Return the handle of the index block. Reads the last 48 bytes.
+def read_footer(window: Window) -> tuple[Handle, Handle]:
+    """Return the handles of the metaindex block and of the index block. Reads the last 48 bytes.
 
     Raises:
-        MalformedModel: the file is shorter than a footer, its magic number differs, or the handle leaves the file.
+        MalformedModel: the file is shorter than a footer, its magic number differs, or its padding is not of zeros.
     """
     start = window.size - FOOTER_BYTES
     if start < 0:
@@ -126,8 +127,11 @@ def read_footer(window: Window) -> Handle:
     footer = window.bytes(start, window.size)
     if footer[-8:] != MAGIC:
         raise MalformedModel(window.path, window.size - 8, f"expected the table magic {MAGIC.hex()}, found {footer[-8:].hex()}")
-    _, position = _handle(footer, 0, 40, window.path, start)
-    return _handle(footer, position, 40, window.path, start)[0]
+    metaindex, position = _handle(footer, 0, 40, window.path, start)
+    index, position = _handle(footer, position, 40, window.path, start)
+    if not footer[position - 1] or any(footer[position:40]):  # No size is 0, so no varint that ends in 0 is its shortest form.
+        raise MalformedModel(window.path, start + position, "expected two handles and zeros up to the magic, found more")
+    return metaindex, index
 
 
 def has_magic(window: Window) -> bool:
@@ -212,7 +216,8 @@ class _Blocks:
             ModelLimit: there are more than `MAX_BLOCKS`.
         """
         path = self._window.path
-        index = read_footer(self._window)
+        metaindex, index = read_footer(self._window)
+        self._read(metaindex)
         end = 0
         for number, (_, value) in enumerate(entries(self._read(index), path, index.offset)):
             if number >= MAX_BLOCKS:
