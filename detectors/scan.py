@@ -298,10 +298,16 @@ def _type_findings(models: tuple[Model, ...], declared: ModelType | None) -> Ite
     yield Finding("type-mismatch", Severity.MEDIUM, found.main, "", message)
 
 
+LINK_ADVICE = "if it belongs to the model, put the file itself here"
+
+
 def _link_findings(passed_over: Iterable[PassedOver]) -> Iterable[Finding]:
     for one in passed_over:
         if one.why is Passed.LINK_OUTSIDE:
-            yield Finding("link-outside", Severity.HIGH, one.path, "", f"not followed: {one.reason}")
+            yield Finding("link-outside", Severity.HIGH, one.path, "", f"left out: {one.reason}; {LINK_ADVICE}")
+
+
+INSIDE = "which is looked at where it lies"
 
 
 def _coverage(
@@ -311,7 +317,8 @@ def _coverage(
     for model in models:
         unread.update(model.extraction.unread)
     unread.update((one.path, one.reason) for one in passed_over if one.why is Passed.UNREADABLE)
-    skipped = [Note(one.path, one.reason) for one in passed_over if one.why in (Passed.LINK_INSIDE, Passed.SPECIAL)]
+    skipped = [Note(one.path, one.reason) for one in passed_over if one.why is Passed.SPECIAL]
+    skipped += [Note(one.path, f"left out: {one.reason}, {INSIDE}") for one in passed_over if one.why is Passed.LINK_INSIDE]
     skipped += [
         Note(model.detection.main, str(model.extraction.facts.details["note"]))
         for model in models

@@ -146,7 +146,13 @@ def test_what_the_listing_passed_over_is_told_by_its_kind() -> None:
     assert [(finding.rule, finding.severity.value, finding.path) for finding in found.findings] == [
         ("link-outside", "high", "out")
     ]
-    assert [note.path for note in found.coverage.skipped] == ["fifo", "in"]
+    assert found.findings[0].message == (
+        "left out: a link to /etc/passwd, which is an absolute path; if it belongs to the model, put the file itself here"
+    )
+    assert [(note.path, note.reason) for note in found.coverage.skipped] == [
+        ("fifo", "is a FIFO"),
+        ("in", "left out: a link to m.onnx, which is looked at where it lies"),
+    ]
     assert [note.path for note in found.coverage.inconclusive] == ["secret"]
     assert found.verdict is Verdict.FINDINGS
 
