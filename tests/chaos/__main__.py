@@ -19,12 +19,15 @@ from tests.chaos.kills import kill_workers
 from tests.chaos.load import burst, same_at_once
 from tests.chaos.network import cut_links
 from tests.chaos.row import HEAD, Row
+from tests.chaos.watch import FILES, RUNS, watch_all
+from tests.chaos.writers import write_slowly
 
 ACCEPTED, KILLS, FLUSHES, REDIS_KILLS, POISON = 8000, 200, 10, 8, 8
 CUTS = 20
 DATABASE_KILLS = 20
 COMPLETIONS, COMPLETIONS_SECONDS = 10_000, 30.0
 KEYS, SENDERS = 100, 100
+WRITERS = 500
 
 Fault = Callable[[Path, float, int], Row]
 """Takes an empty folder, the scale and the seed."""
@@ -54,6 +57,8 @@ FAULTS: Mapping[str, Fault] = {
     "burst": lambda folder, scale, seed: burst(folder, _scaled(COMPLETIONS, scale), COMPLETIONS_SECONDS * scale),
     "same-sqlite": lambda folder, scale, seed: same_at_once(folder, "sqlite", _scaled(KEYS, scale), SENDERS),
     "same-postgresql": lambda folder, scale, seed: same_at_once(folder, "postgresql", _scaled(KEYS, scale), SENDERS),
+    "watcher": lambda folder, scale, seed: watch_all(folder, _scaled(FILES, scale), _scaled(RUNS, scale)),
+    "writers": lambda folder, scale, seed: write_slowly(folder, _scaled(WRITERS, scale), seed),
 }
 
 

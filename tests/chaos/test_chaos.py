@@ -10,6 +10,8 @@ from tests.chaos.databases import kill_database
 from tests.chaos.kills import kill_workers
 from tests.chaos.load import burst, same_at_once
 from tests.chaos.network import cut_links
+from tests.chaos.watch import watch_all
+from tests.chaos.writers import write_slowly
 
 
 @pytest.mark.slow
@@ -49,3 +51,16 @@ def test_the_same_completion_reported_at_once_is_one_ingestion(server_folder: Pa
     row = same_at_once(server_folder, database, keys=5, senders=100)
     assert row.is_safe, row
     assert row.is_met, row
+
+
+@pytest.mark.slow
+def test_a_watcher_that_stands_still_or_runs_out_of_watches_misses_nothing(server_folder: Path) -> None:
+    row = watch_all(server_folder, files=1000, runs=100)
+    assert row.is_safe, row
+    assert row.is_met, row
+
+
+@pytest.mark.slow
+def test_no_model_is_registered_before_its_last_byte_is_there(server_folder: Path) -> None:
+    row = write_slowly(server_folder, count=20, seed=1)
+    assert row.is_safe, row

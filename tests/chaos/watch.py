@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.chaos.row import Row
 from tests.servers.process import until
 from worker.bootstrap import Embedded, embedded
 from worker.records import IngestionQuery
@@ -148,6 +149,17 @@ def run_out_of_watches(folder: Path, runs: int) -> tuple[int, str]:
         watcher.fill_runs(runs)
         watcher.has_reported(runs, LIMIT_SECONDS)
         return runs - len(set(watcher.reports())), watcher.log
+
+
+def watch_all(folder: Path, files: int, runs: int) -> Row:
+    """Return what a watcher missed that stood still, and one that ran out of watches, of *runs* runs each."""
+    found = stand_still(folder / "still", files, runs)
+    missed, log = run_out_of_watches(folder / "few", runs)
+    fault = f"{files:,} files in {runs:,} runs while the watcher stands still; {FEW_WATCHES} inotify watches for {runs:,} runs"
+    wanted = f"0 missed, 0 twice, all reported within {LIMIT_SECONDS:.0f} s; it polls where watches run out"
+    seen = f"{found.missed} missed, {found.twice} twice, the last after {found.seconds:.1f} s; {missed} missed without watches"
+    whole = not (found.missed or found.twice or missed) and "by=polling" in log
+    return Row(fault, wanted, seen, whole, found.seconds <= LIMIT_SECONDS)
 
 
 def main(arguments: list[str]) -> int:
