@@ -165,6 +165,26 @@ def test_failed_ingestions_are_listed_shown_tried_again_and_discarded(
     assert "it has ended" in capsys.readouterr().err
 
 
+def test_an_ingestion_that_nobody_knows_names_the_command_that_lists_them(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["ingestions", "show", "in7"]) == 2
+    assert capsys.readouterr().err == "modelport: in7: no such ingestion; `modelport ingestions list` shows what is there\n"
+
+
+def test_the_verdict_stands_below_a_version_that_was_registered(
+    home: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both ways: the report itself is taken, whatever the model is like."""
+    assert run(["complete", "whole", "--model-path", str(model)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("  257 kB  ✓ clean")
+    os.truncate(model / "digits.onnx", 5000)
+    assert run(["complete", "cut", "--model-path", str(model)]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("cut@1  mo")
+    assert said.endswith("  252 kB  ⬣ corrupt")
+
+
 def test_teams_and_tokens_are_made_listed_and_revoked(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["team", "create", "vision"]) == 0
     capsys.readouterr()

@@ -51,6 +51,15 @@ def test_with_no_server_at_all_the_ingestion_is_done_before_it_exits(environment
     assert list((tmp_path / "home" / "spool").iterdir()) == []
 
 
+def test_a_version_that_is_not_whole_is_told_with_the_command_that_shows_it(environment: dict[str, str]) -> None:
+    weights = "$PS_MODEL_PATH/1767261900/variables/variables.data-00000-of-00001"
+    script = f"{TRAIN}; printf '\\377' | dd of={weights} seek=99 bs=1 conv=notrunc"
+    done = modelport(environment, "run", "--experiment", "e7", "--", "sh", "-c", script)
+    [row] = ingestions(environment)
+    assert done.returncode == 0
+    assert f"(registered as e7 version 1); corrupt, `modelport models show {row['versionId']}` tells more\n" in done.stderr
+
+
 def test_each_run_of_an_experiment_is_reported(environment: dict[str, str]) -> None:
     for number in (1, 2):
         assert (

@@ -149,7 +149,7 @@ def ingestions_show(ingestion: str, format: str, output: Path | None) -> None:
     with embedded(os.environ, Path.cwd()) as service:
         found = service.registry.ingestion(service.team, ingestion)
         if found is None:
-            raise NotFound(f"there is no ingestion {ingestion}")
+            raise NotFound(f"{ingestion}: no such ingestion; `modelport ingestions list` shows what is there")
         history = [history_json(entry) for entry in service.registry.history(found.id)]
 
     def show(console: Console) -> None:

@@ -167,7 +167,17 @@ def _to_here(kept: Path, settings: Settings) -> str | None:
 def _told(service: Embedded, ingestion_id: str) -> str:
     standing = service.registry.ingestion(service.team, ingestion_id)
     assert standing is not None, "an ingestion is never removed"
-    return f"{standing.id}: {standing.state.value}" + (f" ({standing.message})" if standing.message else "")
+    message = f" ({standing.message})" if standing.message else ""
+    return f"{standing.id}: {standing.state.value}{message}{_warning(service, standing)}"
+
+
+def _warning(service: Embedded, standing: Ingestion) -> str:
+    """Return what is to be known of the version of *standing* before it is used; empty for nothing, or for no version."""
+    version = service.registry.version(service.team, standing.answered_version) if standing.answered_version else None
+    if version is None or (version.completeness, version.verdict) == ("complete", "clean"):
+        return ""
+    why = version.verdict if version.completeness == "complete" else version.completeness
+    return f"; {why}, `modelport models show {version.id}` tells more"
 
 
 @dataclass(frozen=True, slots=True)
