@@ -7,7 +7,8 @@ checksums are left to whoever reads the weights.
 
     external_data of a TensorProto:  location (relative path), offset, length (decimal; bytes), checksum (SHA-1)
 
-Several tensors may share a file, also the same bytes of it: overlaps are counted, not refused.
+Several tensors may share a file, also the same bytes of it: overlaps are counted, not refused. What lies outside is raw data,
+which strings never are: such a tensor has no values that a reader takes, whatever its file holds.
 
 Source: onnx/docs/ExternalData.md of onnx 1.23. Runtimes have followed such names out of the folder again and again
 (CVE-2022-25882, CVE-2024-27318, CVE-2026-34446, CVE-2026-34447).
@@ -27,7 +28,7 @@ from detectors.bounds import MAX_NAMES, check_count
 from detectors.detection import Contents, folder_of
 from detectors.facts import Finding, Problem, Severity
 from detectors.onnx_inventory import EXTERNAL, Held, elements_of
-from detectors.onnx_types import dtype_name, raw_bytes_of
+from detectors.onnx_types import NEVER_RAW, dtype_name, raw_bytes_of
 from detectors.tree import RemarksOnListing, readable
 from detectors.wire import text
 
@@ -241,6 +242,8 @@ def _contradiction(held: Held, keys: Keys) -> str | None:
     """Return why the external data of one tensor cannot be right whatever the file holds."""
     if b"location" not in keys:
         return "expected a location of its external data, found none"
+    if held.tensor.data_type in NEVER_RAW:
+        return f"expected no external data of {dtype_name(held.tensor.data_type)}, which raw data cannot hold, found some"
     for key in (b"offset", b"length"):
         if key in keys and _number(keys, key) is None:
             return f"expected a number of bytes as {key.decode()}, found {keys[key][-1][:MAX_SHOWN]!r}"

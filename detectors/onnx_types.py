@@ -54,6 +54,10 @@ ELEMENTS = {
 }
 """Elements below a byte are packed, the last byte filled up. How six-bit floats are packed is not relied on here."""
 
+UNDEFINED, STRING = 0, 8
+NEVER_RAW = frozenset({UNDEFINED, STRING})
+"""Element types whose values stand neither in raw data nor in another file. Source: onnx/checker.cc, `check_tensor`."""
+
 
 def dtype_name(number: int) -> str:
     """Return the name of an element type; a number that this version does not know keeps its number: `dtype_99`."""

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from detectors.facts import State
 from detectors.onnx_inventory import EXTERNAL, elements_in
-from detectors.onnx_types import ELEMENTS, dtype_name, raw_bytes_of
+from detectors.onnx_types import ELEMENTS, NEVER_RAW, UNDEFINED, dtype_name, raw_bytes_of
 from detectors.protos import onnx_pb2
 
 VALUE_FIELDS = {
@@ -51,7 +51,6 @@ BYTES_PER_VALUE = {4: (4, 4), 5: (1, 10), 7: (1, 10), 10: (8, 8), 11: (1, 10)}
 FIELD_OF = {1: 4, 14: 4, 11: 10, 15: 10, 7: 7, 12: 11, 13: 11, 8: STRING_DATA}
 """The field of an element type; of the others that ONNX has it is `int32_data`."""
 
-UNDEFINED, STRING = 0, 8
 COMPLEX = frozenset({14, 15})
 
 Fields = dict[int, Any]
@@ -99,7 +98,7 @@ def _wrong_raw(fields: Fields, data_type: int, elements: int) -> Wrong | None:
     if RAW_DATA in fields and RAW_DATA + SIZE in fields:
         return Wrong(State.CORRUPT, "raw data stands there twice")
     raw = _raw_bytes(fields)
-    if raw and data_type in (UNDEFINED, STRING):
+    if raw and data_type in NEVER_RAW:
         return Wrong(State.CORRUPT, f"expected no raw data of {dtype_name(data_type)}, found {raw} bytes")
     expected = raw_bytes_of(data_type, elements)
     if expected is None and elements and not raw:

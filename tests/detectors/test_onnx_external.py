@@ -188,6 +188,15 @@ def test_external_data_that_cannot_be_right_is_corrupt(keys: dict[str, str], rea
     assert ("run/m.onnx", f"graph → initializer w: {reason}") in problems(extraction)
 
 
+@pytest.mark.parametrize(("dtype", "name"), [(build.STRING, "string"), (0, "dtype_0")])
+def test_external_data_of_a_type_that_raw_data_cannot_hold_is_corrupt(dtype: int, name: str) -> None:
+    """onnx 1.23 loads such a model and its checker refuses it then: "STRING data should not be stored in raw_data field"."""
+    extraction = extract(build.external_tensor("w", [4], dtype, location="w.bin"), {"run/w.bin": bytes(100)})
+    assert extraction.completeness.state is State.CORRUPT
+    reason = f"expected no external data of {name}, which raw data cannot hold, found some"
+    assert problems(extraction) == [("run/m.onnx", f"graph → initializer w: {reason}")]
+
+
 def test_a_length_beyond_any_file_is_a_shortage() -> None:
     tensor = build.external_tensor("w", [2**61 // 4], location="w.bin", length=str(2**61))
     extraction = extract(tensor, {"run/w.bin": bytes(24)})
