@@ -10,6 +10,7 @@
     ├── StorageUnavailable     try again: the store did not take or give the bytes
     ├── ServerUnavailable      keep it and send it again: no server answered
     ├── InspectorLost          try again, but not for ever: the child that read the files died, hung or talked nonsense
+    ├── StorageHangs           try again, but not for ever: nothing that was asked for came back
     ├── RegistryUnavailable    try again: the database did not answer
     ├── UnsafeHome             stop the start: the embedded database would not be safe there
     ├── BadSetting             stop the start: a setting has a wrong value
@@ -78,6 +79,14 @@ class InspectorLost(WorkerError):
     def __init__(self, cause: str, reason: str) -> None:
         super().__init__(f"the inspection was lost ({cause}): {reason}")
         self.cause = cause
+
+
+class StorageHangs(WorkerError):
+    """An attempt waited for *seconds* for storage that neither answers nor fails; the same files may be had again later."""
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        super().__init__(f"the storage hangs: nothing came back for {seconds:.0f} s {reason}")
+        self.seconds = seconds
 
 
 class RegistryUnavailable(WorkerError):

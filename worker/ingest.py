@@ -25,7 +25,7 @@ from detectors.facts import State
 from detectors.report import scan_report, to_json
 from detectors.scan import RULES_VERSION, Scan, with_problems, worst_state
 from detectors.tree import FileTree, Passed, RemarksOnListing, readable
-from worker.errors import LeaseLost, NothingThere, NotSettled, RegistryUnavailable, StorageUnavailable
+from worker.errors import LeaseLost, NothingThere, NotSettled, RegistryUnavailable, StorageHangs, StorageUnavailable
 from worker.heartbeat import BeatingTree, Heartbeat
 from worker.lifecycle import LEASE_SECONDS, is_end
 from worker.manifest import Manifest, content_digest, oms_digest, read_once
@@ -175,6 +175,20 @@ def work(ingestion: Ingestion, borders: Borders) -> Scan | None:
         if isinstance(decision, Reject) and decision.reason == UNFORESEEN:
             raise
         return None
+
+
+def give_up(ingestion: Ingestion, silent_seconds: float, step: str, borders: Borders) -> None:
+    """Let go of *ingestion*, whose attempt hangs in *step*: it waits for the next one, or has failed.
+
+    If the attempt comes back all the same it finds that it owns nothing any more, and removes what it wrote.
+
+    Raises:
+        RegistryUnavailable: the database did not answer; the lease runs out by itself.
+    """
+    error = StorageHangs(silent_seconds, f"in the step {step!r} of {ingestion.event.model_path or 'the default path'}")
+    so_far = _counted(ingestion.so_far, error)
+    _carry_out(ingestion, decide(error, so_far, borders.patience_seconds), so_far, ingestion.rest, borders)
+    _forget_leftover(ingestion, borders)
 
 
 def _carry_out(ingestion: Ingestion, decision: Decision, so_far: SoFar, rest: Rest | None, borders: Borders) -> None:

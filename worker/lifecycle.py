@@ -207,7 +207,7 @@ def free(ingestion: Ingestion, now: datetime, is_dead: bool = False) -> Move | N
     if ingestion.event.trigger is Trigger.CLI:
         message = "the process that worked on it ended before it was done"
     elif ingestion.attempts >= MAX_ATTEMPTS:
-        message = f"worker died {ingestion.attempts} times; the last was {ingestion.owner}"
+        message = f"{ingestion.attempts} workers died or hung over it; the last was {ingestion.owner}"
     else:
         return _moved(freed, State.WAITING, "worker-lost", f"{ingestion.owner} gave no sign of life; it is tried again", now)
     return _moved(replace(freed, run_after=None), State.FAILED, "worker-lost", message, now)

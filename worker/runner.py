@@ -2,8 +2,8 @@
 loop of the embedded default call the same functions.
 
 A claim has an owner name of its own, so that a thread which hung and comes back is as much a stranger to the registry as a
-process that died. Work that gives no sign of life for the length of a lease is abandoned: its thread is left behind, the
-worker goes on.
+process that died. Work that gives no sign of life for nearly the length of a lease is abandoned: its thread is left behind,
+its ingestion is told why, the worker goes on.
 
 Laws (each has a test of the same name):
     what one attempt raises ends or delays its ingestion and never the worker;
@@ -15,6 +15,7 @@ Laws (each has a test of the same name):
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,14 +23,19 @@ from dataclasses import dataclass, replace
 import structlog
 
 from worker.errors import WorkerError
-from worker.ingest import Borders, recover, work
-from worker.records import Ingestion, IngestionState
+from worker.ingest import Borders, give_up, recover, work
+from worker.records import Ingestion
 
 LOOK_SECONDS = 1.0
-"""How often it is looked whether work that takes long still owns its ingestion."""
+LOOKS_PER_LEASE = 24
+"""How often it is looked whether work that takes long still gets on: every second, and often enough where a lease is short."""
 
 IDLE_SECONDS = 1.0
 """How long the loop sleeps where nothing is to be done."""
+
+SILENCE_PER_LEASE = 11 / 12
+"""How much of a lease may pass without a sign of life. Less than all of it, so that who saw what hangs says so before a sweep
+frees it as lost; more than an inspection may take without a word (`bootstrap`) after the last beat."""
 
 SWEEPS_PER_LEASE = 6
 """How often what was lost is looked for while a lease lasts."""
@@ -109,34 +115,53 @@ _claims = itertools.count(1)
 
 
 def _attempt_watched(ingestion: Ingestion, borders: Borders) -> None:
-    """Make the attempt in a thread of its own, and leave it behind where it loses its lease."""
-    done = threading.Event()
+    """Make the attempt in a thread of its own, and leave it behind where it hangs or loses its lease."""
+    done, steps = threading.Event(), ["claim"]
+
+    def step(name: str) -> None:
+        steps.append(name)
+        borders.step(name)
 
     def attempt() -> None:
         try:
-            work(ingestion, borders)
+            work(ingestion, replace(borders, step=step))
         except Exception:
             log.exception("unforeseen", ingestion=ingestion.id)
         finally:
             done.set()
 
     threading.Thread(target=attempt, name=f"attempt {ingestion.id}", daemon=True).start()
-    while not done.wait(LOOK_SECONDS):
-        if not _is_ours(ingestion, borders):
-            if not done.wait(LOOK_SECONDS):
-                log.error("abandoned", ingestion=ingestion.id, why="it gave no sign of life for the length of its lease")
+    while not done.wait(min(LOOK_SECONDS, borders.lease_seconds / LOOKS_PER_LEASE)):
+        silent_seconds = _silent_seconds(ingestion, borders)
+        if silent_seconds == math.inf and done.wait(LOOK_SECONDS):
+            return
+        if silent_seconds >= borders.lease_seconds * SILENCE_PER_LEASE:
+            _abandon(ingestion, steps[-1], silent_seconds, borders)
             return
 
 
-def _is_ours(ingestion: Ingestion, borders: Borders) -> bool:
-    """Tell whether the attempt still owns its ingestion; also where the registry does not answer."""
+def _abandon(ingestion: Ingestion, step: str, silent_seconds: float, borders: Borders) -> None:
+    """Leave the attempt behind, and say where it hangs unless the ingestion is another's already."""
+    log.error("abandoned", ingestion=ingestion.id, step=step, why="it gave no sign of life for the length of its lease")
+    if silent_seconds < math.inf:
+        try:
+            give_up(ingestion, silent_seconds, step, borders)
+        except WorkerError as exc:
+            log.error("cannot say that it hangs", ingestion=ingestion.id, why=str(exc))
+
+
+def _silent_seconds(ingestion: Ingestion, borders: Borders) -> float:
+    """Return how long the attempt gave no sign of life; infinite where it does not own its ingestion any more.
+
+    0 where the registry does not answer: nobody can tell then.
+    """
     try:
         now = borders.registry.ingestion(ingestion.event.team, ingestion.id)
     except WorkerError:
-        return True
-    if now is None or now.state is not IngestionState.RUNNING or now.owner != borders.owner:
-        return False
-    return now.lease_until is not None and now.lease_until > borders.clock.now()
+        return 0.0
+    if now is None or now.owner != borders.owner or now.lease_until is None:
+        return math.inf
+    return borders.lease_seconds - (now.lease_until - borders.clock.now()).total_seconds()
 
 
 def abandoned() -> list[str]:

@@ -6,7 +6,7 @@ In goes an exception and how often it was tried; out comes a decision as a value
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from detectors.errors import DetectorError, ModelError, TreeChanged, TreeLimit, TreeUnavailable, Unreadable
 from worker.errors import (
@@ -16,6 +16,7 @@ from worker.errors import (
     RegistryUnavailable,
     RejectedEvent,
     RejectedLocation,
+    StorageHangs,
     StorageUnavailable,
     WorkerError,
 )
@@ -86,6 +87,13 @@ def _changed(error: Exception, so_far: SoFar, patience_seconds: float) -> Decisi
     return Again(LOOK_AGAIN_SECONDS, False, "changed", str(error))
 
 
+def _hangs(error: Exception, so_far: SoFar, patience_seconds: float) -> Decision:
+    """Pause for as long as it hung, then for twice and four times that: others get at least half of a worker's time."""
+    assert isinstance(error, StorageHangs)
+    again = _retry("storage-hangs")(error, so_far, patience_seconds)
+    return replace(again, seconds=error.seconds * 2 ** (so_far.failed - 1)) if isinstance(again, Again) else again
+
+
 def _lost(error: Exception, so_far: SoFar, patience_seconds: float) -> Decision:
     assert isinstance(error, InspectorLost)
     rule = _retry("inspector-lost", MAX_TRIES if error.cause == "crashed" else MAX_LIMITS)
@@ -111,6 +119,7 @@ RULES: dict[type[Exception], Rule] = {
     TreeChanged: _changed,
     TreeUnavailable: _retry("source-unavailable"),
     StorageUnavailable: _retry("store-unavailable"),
+    StorageHangs: _hangs,
     InspectorLost: _lost,
     RegistryUnavailable: _retry("registry-unavailable"),
     RejectedEvent: _reject("rejected-event"),

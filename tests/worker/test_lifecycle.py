@@ -138,7 +138,7 @@ def test_a_lost_worker_costs_one_attempt_and_five_of_them_the_ingestion() -> Non
         ingestion = moved(lifecycle.free(ingestion, now))
         assert ingestion.attempts == attempt
     assert (ingestion.state, ingestion.reason) == (IngestionState.FAILED, "worker-lost")
-    assert ingestion.message == "worker died 5 times; the last was worker 5"
+    assert ingestion.message == "5 workers died or hung over it; the last was worker 5"
 
 
 def test_what_a_person_watched_is_not_tried_again_by_itself() -> None:

@@ -215,8 +215,10 @@ def test_work_that_hangs_is_abandoned_and_other_work_goes_on(
     assert abandoned() == [f"attempt {hung.id}"]
     assert runner.work_next()
     assert standing(borders, other).state is IngestionState.REGISTERED
-    runner.sweep()
-    assert standing(borders, hung).reason == "worker-lost"
+    assert (standing(borders, hung).state, standing(borders, hung).reason) == (IngestionState.WAITING, "storage-hangs")
+    said = standing(borders, hung).message or ""
+    assert said.startswith("the storage hangs: nothing came back for ")
+    assert said.endswith(f"s in the step 'resolve' of {runs / 'a'}")
 
     comes_back.set()
     for thread in threading.enumerate():

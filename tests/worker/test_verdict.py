@@ -9,7 +9,15 @@ import pytest
 import detectors.errors
 import worker.errors
 from detectors.errors import TreeChanged, TreeLimit, TreeUnavailable, Unreadable
-from worker.errors import InspectorLost, NotSettled, RegistryUnavailable, RejectedEvent, RejectedLocation, StorageUnavailable
+from worker.errors import (
+    InspectorLost,
+    NotSettled,
+    RegistryUnavailable,
+    RejectedEvent,
+    RejectedLocation,
+    StorageHangs,
+    StorageUnavailable,
+)
 from worker.records import SoFar
 from worker.verdict import RULES, Again, Reject, decide
 
@@ -91,3 +99,15 @@ def test_what_will_not_change_by_itself_is_rejected(error: Exception, reason: st
     decision = decide(error, SoFar(failed=1), 60.0)
     assert isinstance(decision, Reject)
     assert decision.reason == reason
+
+
+def test_what_hangs_pauses_for_as_long_and_ends_at_the_fourth_try() -> None:
+    error = StorageHangs(55.0, "in the step 'detect' of /mnt/a")
+    said = "the storage hangs: nothing came back for 55 s in the step 'detect' of /mnt/a"
+    decisions = [decide(error, SoFar(failed=tries), 60.0) for tries in (1, 2, 3, 4)]
+    assert decisions == [
+        Again(55.0, True, "storage-hangs", said),
+        Again(110.0, True, "storage-hangs", said),
+        Again(220.0, True, "storage-hangs", said),
+        Reject("storage-hangs", f"{said} (tried 4 times)"),
+    ]
