@@ -64,9 +64,9 @@ Step = Callable[[str], None]
 class Borders:
     """Everything outside that the use case touches, and the plain values that steer it.
 
-    file_time is the clock by which this machine's files change, None where it is the registry's. is_dead tells whether the
-    owner of an ingestion is known to have ended; its lease need not be waited for. expect is told how many bytes will be
-    read for good, progress how many were.
+    file_time is the clock of this machine, None where it is the registry's. Which of them stamped the files nobody knows, so
+    a file is as young as either says. is_dead tells whether the owner of an ingestion is known to have ended; its lease need
+    not be waited for. expect is told how many bytes will be read for good, progress how many were.
     """
 
     registry: Registry
@@ -271,8 +271,8 @@ def _settled(tree: FileTree, ingestion: Ingestion, quiet_seconds: float, borders
         NotSettled: it has not rested for the quiet period yet.
         Unreadable: a folder may not be listed, so nobody knows what would be kept.
     """
-    at = borders.clock.now().timestamp() if borders.file_time is None else borders.file_time()
-    look = _look(tree, at)
+    at = borders.clock.now().timestamp()
+    look = _look(tree, at, at if borders.file_time is None else min(at, borders.file_time()))
     decision = settle(ingestion.rest, look, quiet_seconds, ingestion.event.files)
     if isinstance(decision, Wait):
         raise NotSettled(decision.seconds, decision.reason, decision.since)
@@ -282,9 +282,9 @@ def _settled(tree: FileTree, ingestion: Ingestion, quiet_seconds: float, borders
     return look
 
 
-def _look(tree: FileTree, at: float) -> Look:
+def _look(tree: FileTree, at: float, files_at: float) -> Look:
     entries = tuple(tree.files())
-    return Look(at, entries, tree.passed_over if isinstance(tree, RemarksOnListing) else ())
+    return Look(at, entries, tree.passed_over if isinstance(tree, RemarksOnListing) else (), files_at)
 
 
 def _check_whole(event: CompletionEvent, found: Scan, look: Look, quiet_seconds: float, patience_seconds: float) -> None:
@@ -335,7 +335,7 @@ def _keep(
 
 def _look_again(tree: FileTree, look: Look) -> None:
     """Raise TreeChanged where the listing is not what it was: what was kept would be a mixture."""
-    if _look(tree, look.at) != look:
+    if _look(tree, look.at, look.file_time) != look:
         raise TreeChanged("", "files were added, removed or changed while they were read")
 
 

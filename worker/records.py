@@ -142,11 +142,18 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One listing, what it passed over, and when it was made (seconds since 1970, the worker's clock)."""
+    """One listing, what it passed over, and when it was made: *at*, in seconds since 1970 by the registry's clock, which all
+    workers share. *files_at* is the earliest that it may have been by the clock that stamped the files; None: *at*."""
 
     at: float
     entries: tuple[FileEntry, ...]
     passed_over: tuple[PassedOver, ...] = ()
+    files_at: float | None = None
+
+    @property
+    def file_time(self) -> float:
+        """When it was made, to compare with the times of its files."""
+        return self.at if self.files_at is None else self.files_at
 
 
 @dataclass(frozen=True, slots=True)

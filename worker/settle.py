@@ -57,7 +57,7 @@ def settle(before: Rest | None, now: Look, quiet_seconds: float, named: Sequence
     if _is_marked(now.entries):
         return Settled()
     if before is None:
-        rest = max((_rest(entry, now.at, quiet_seconds) for entry in now.entries), default=quiet_seconds)
+        rest = max((_rest(entry, now.file_time, quiet_seconds) for entry in now.entries), default=quiet_seconds)
         return Settled() if rest <= 0 else Wait(rest, "files changed a moment ago", seen)
     if before.digest != seen.digest:
         return Wait(quiet_seconds, f"still changing: {_size(before)} before, {_size(seen)} now", seen)
@@ -68,13 +68,14 @@ def settle(before: Rest | None, now: Look, quiet_seconds: float, named: Sequence
 def rest_of_broken(now: Look, quiet_seconds: float, most_seconds: float, named: Sequence[NamedFile] = ()) -> float:
     """Return how many seconds settled files must still rest before they are taken for a broken model, or for none.
 
-    At most *most_seconds*. None where the writer said that it is done, or the files do not say when they changed: storage
-    that keeps no times takes whole objects only.
+    At most *most_seconds*. None where the writer said that it is done, or the files do not say when they changed (storage
+    that keeps no times takes whole objects only) or claim to come from the future.
     """
     if named or _is_marked(now.entries):
         return 0.0
     wanted = min(max(quiet_seconds, min(BROKEN_PER_QUIET * quiet_seconds, BROKEN_SECONDS)), most_seconds)
-    return max((wanted - (now.at - entry.changed) for entry in now.entries if entry.changed is not None), default=0.0)
+    ages = (now.file_time - entry.changed for entry in now.entries if entry.changed is not None)
+    return max((wanted - age for age in ages if age >= 0), default=0.0)
 
 
 def rest_of(look: Look) -> Rest:

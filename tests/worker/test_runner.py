@@ -161,6 +161,20 @@ def test_half_a_file_is_no_model_and_no_broken_one_while_it_may_still_be_written
     assert standing(borders, ingestion).state is end
 
 
+@pytest.mark.parametrize("off_seconds", [-7200.0, 7200.0])
+def test_a_clock_that_is_two_hours_off_neither_hurries_nor_delays_a_worker(
+    off_seconds: float, borders: Borders, runs: Path
+) -> None:
+    ingestion = submit(borders, runs / "a")
+    clock = TestClock(datetime.now(UTC) + timedelta(seconds=1), [])
+    runner = Runner(replace(borders, clock=clock, file_time=lambda: clock.now().timestamp() + off_seconds), "w")
+    assert runner.work_next()
+    assert standing(borders, ingestion).message == "files changed a moment ago"
+    clock.sleep(5.0)
+    assert runner.work_next()
+    assert standing(borders, ingestion).state is IngestionState.REGISTERED
+
+
 def test_what_stays_incomplete_fails_with_what_is_missing(borders: Borders, runs: Path) -> None:
     (saved_model(runs / "a") / "variables" / "variables.data-00000-of-00001").unlink()
     ingestion = submit(borders, runs / "a")

@@ -34,6 +34,18 @@ def test_a_file_from_the_future_is_looked_at_twice() -> None:
     assert settle(None, look, 5.0) == Wait(5.0, "files changed a moment ago", rest_of(look))
 
 
+def test_files_are_as_old_as_their_own_clock_says() -> None:
+    """And two looks are as far apart as the registry's says, which all workers share."""
+    entries = (entry(changed=94.0),)
+    late = Look(100.0, entries, files_at=97.0)
+    assert settle(None, late, 5.0) == Wait(2.0, "files changed a moment ago", rest_of(late))
+    assert settle(rest_of(Look(90.0, entries)), Look(95.0, entries, files_at=1.0), 5.0) == Settled()
+
+
+def test_broken_files_from_the_future_are_not_waited_for_longer_than_others() -> None:
+    assert rest_of_broken(Look(100.0, (entry(changed=7300.0),)), 5.0, 60.0) == 0.0
+
+
 def test_an_empty_tree_is_looked_at_twice() -> None:
     look = Look(100.0, ())
     assert settle(None, look, 5.0) == Wait(5.0, "files changed a moment ago", rest_of(look))
