@@ -1,7 +1,11 @@
 """Hugging Face models: a folder with `config.json` and weights, or with an index that spreads the weights over shards.
 
-In goes the folder, out come architecture and type, the parameters where the weights are safetensors, and whether every shard
-is there and whole. Files of other formats in the same folder stay free for their own detectors.
+In goes the folder, out come architecture and type, the parameters where the weights are safetensors, and whether every file
+of the model is there and whole. Shards are those that an index names, else those that their own names tell of. Files of
+other formats in the same folder stay free for their own detectors.
+
+JSON that ends early is told by its grammar; of a file larger than `MAX_TEXT_BYTES` by its last bytes, which a cut right
+behind an inner bracket may leave as they were. Vocabularies as text and of SentencePiece have no end that could be proven.
 
     config.json                   {"architectures": ["BertModel"], "model_type": "bert", "transformers_version": "4.57.1", …}
     model.safetensors.index.json  {"metadata": {"total_size": 3}, "weight_map": {"tensor": "model-00001-of-00002.safetensors"}}
@@ -17,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from detectors.detection import Contents, Detector, folder_of, suffix
+from detectors.detection import HEAD_BYTES, Contents, Detector, folder_of, suffix
 from detectors.errors import MalformedModel, ModelLimit, Unreadable
 from detectors.facts import (
     Completeness,
@@ -31,10 +35,11 @@ from detectors.facts import (
     Problem,
     State,
 )
-from detectors.json_text import JsonError, parse_json
+from detectors.json_text import BYTE_ORDER_MARK, JsonError, parse_json
 from detectors.tree import FileEntry
 from detectors.weights import keras, pytorch, safetensors
 from detectors.weights.folders import below
+from detectors.weights.shards import missing_shards
 from detectors.weights.single_file import NAME_NOTE, FileFormat, identify, read_file
 from detectors.weights.zip_listing import LOCAL
 
@@ -49,6 +54,15 @@ MAX_SHARDS = 2000
 MAX_PROBLEMS = 50
 """Missing shards that are named one by one."""
 
+MAX_TEXT_BYTES = 2 << 20
+"""Of a JSON file beside the weights that is read as a whole; a vocabulary may be larger."""
+
+MAX_TEXTS_BYTES = 64 << 20
+"""Of all such files of one scan together."""
+
+ENDING_BYTES = 64
+"""Read from the end of a larger one: more than the blanks behind the last bracket."""
+
 WEIGHTS = re.compile(
     r"(?:model|pytorch_model|tf_model|flax_model|diffusion_pytorch_model)[\w.-]*\.(?:safetensors|bin|h5|msgpack)"
 )
@@ -59,6 +73,17 @@ BESIDES = re.compile(
     r"|chat_template\.\w+"
 )
 """What belongs to such a model and is no model itself. `*.model` is a SentencePiece vocabulary."""
+
+TEXTS = frozenset(
+    "generation_config.json tokenizer.json tokenizer_config.json special_tokens_map.json added_tokens.json vocab.json"
+    " preprocessor_config.json".split()
+)
+"""Those of them that are one JSON value."""
+
+CLOSING = {b"{": b"}", b"[": b"]"}
+
+STATES = frozenset({".bin", ".pt", ".pth"})
+"""Suffixes of those that PyTorch writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +112,30 @@ def detector(formats: tuple[FileFormat, ...]) -> Detector:
 
 
 def _detect(contents: Contents, root: str) -> Iterator[Detection]:
-    """Yield the model in the folder *root*, where it is one: an index counts by itself, a config only with weights."""
+    """Yield the model in the folder *root*, where it is one: an index counts by itself, a config only with weights.
+
+    Each counts too where it was cut off, so that nothing of it can be read.
+    """
     folder = _folder(contents, root)
-    config = _config(contents, folder.config) if folder.weights or folder.indexes else None
-    if config is not None and folder.config is not None:
-        main, saw = folder.config, f"model_type {str(config.get('model_type'))[:100]}"
-    elif folder.indexes and "weight_map" in (_object(contents, folder.indexes[0], "MAX_INDEX_BYTES", MAX_INDEX_BYTES) or {}):
-        main, saw = folder.indexes[0], "weight_map of an index"
-    else:
-        return
-    files = {entry.path for entry in (main, *folder.indexes, *folder.weights, *folder.besides)}
-    yield Detection("huggingface", ModelType.CUSTOM, root, main.path, (Evidence(main.path, 0, saw),), tuple(sorted(files)))
+    if found := _mark(contents, folder):
+        main, saw = found
+        files = {entry.path for entry in (main, *folder.indexes, *folder.weights, *folder.besides)}
+        yield Detection("huggingface", ModelType.CUSTOM, root, main.path, (Evidence(main.path, 0, saw),), tuple(sorted(files)))
+
+
+def _mark(contents: Contents, folder: _Folder) -> tuple[FileEntry, str] | None:
+    """Return the file that makes the folder a model, and what was seen in it; None where none does."""
+    if folder.config is not None and (folder.weights or folder.indexes):
+        if (config := _config(contents, folder.config)) is not None:
+            return folder.config, f"model_type {str(config.get('model_type'))[:100]}"
+        if _cut_off(contents, folder.config):
+            return folder.config, "a config that was cut off, beside weights"
+    for index in folder.indexes[:MAX_SHARDS]:
+        if "weight_map" in (_object(contents, index, "MAX_INDEX_BYTES", MAX_INDEX_BYTES) or {}):
+            return index, "weight_map of an index"
+        if _cut_off(contents, index):
+            return index, "an index that was cut off"
+    return None
 
 
 def _folder(contents: Contents, root: str) -> _Folder:
@@ -128,18 +166,19 @@ def _extract(formats: tuple[FileFormat, ...], contents: Contents, detection: Det
         raise ModelLimit(detection.main, None, "MAX_SHARDS", f"more than {MAX_SHARDS} files of weights")
     config = _config(contents, contents.find(below(detection.root, CONFIG))) or {}
     read = [_read_weights(formats, contents, entry) for entry in weights]
-    missing = tuple(_missing(contents, detection.root, (one for one in entries if INDEX.fullmatch(_name(one)))))
+    besides = [_read_beside(formats, contents, entry) for entry in entries if entry not in weights]
+    missing = tuple(_missing(contents, detection.root, (one for one in entries if INDEX.fullmatch(_name(one))), weights))
     completeness = Completeness(State.INCOMPLETE, missing) if missing else Completeness()
-    for one in read:
+    for one in (*read, *besides):
         completeness = completeness.and_also(one.completeness.state, *one.completeness.problems)
     return Extraction(
-        _facts(config, read, sum(entry.size for entry in entries)),
+        _facts(config, read, besides, sum(entry.size for entry in entries)),
         completeness,
         tuple(finding for one in read for finding in one.findings),
     )
 
 
-def _facts(config: dict[str, Any], read: list[Extraction], size_bytes: int) -> ModelFacts:
+def _facts(config: dict[str, Any], read: list[Extraction], besides: list[Extraction], size_bytes: int) -> ModelFacts:
     stored = [one.facts.parameters.stored for one in read]
     dtypes: Counter[str] = Counter()
     for one in read:
@@ -152,7 +191,7 @@ def _facts(config: dict[str, Any], read: list[Extraction], size_bytes: int) -> M
         framework=Framework("transformers", version[:100] if isinstance(version, str) else None),
         details={
             "note": NAME_NOTE,
-            "completeness_checked": all(one.facts.details.get("completeness_checked", True) for one in read),
+            "completeness_checked": all(one.facts.details.get("completeness_checked", True) for one in (*read, *besides)),
             "architectures": _texts(config.get("architectures")),
             "model_type": _text(config.get("model_type")),
             "dtype": _text(config.get("dtype", config.get("torch_dtype"))),
@@ -163,7 +202,7 @@ def _facts(config: dict[str, Any], read: list[Extraction], size_bytes: int) -> M
 def _read_weights(formats: tuple[FileFormat, ...], contents: Contents, entry: FileEntry) -> Extraction:
     """Return what the header of one file of weights says; a format that nobody knows is only not checked."""
     if entry.size == 0:
-        return Extraction(ModelFacts(), Completeness(State.INCOMPLETE, (Problem(entry.path, "is empty"),)))
+        return _incomplete(entry, "is empty")
     found = identify(formats, contents, entry)
     one = found[0] if found else _by_name(contents, entry)
     if one is None:
@@ -184,24 +223,82 @@ def _by_name(contents: Contents, entry: FileEntry) -> FileFormat | None:
             return safetensors.FORMAT
         case ".h5":
             return keras.HDF5
-        case ".bin" if entry.size < len(LOCAL) or contents.head(entry).startswith(LOCAL):
+        case one if one in STATES and (entry.size < len(LOCAL) or contents.head(entry).startswith(LOCAL)):
             return pytorch.ZIP
     return None
 
 
-def _missing(contents: Contents, root: str, indexes: Iterable[FileEntry]) -> Iterator[Problem]:
-    """Yield a problem for each shard that an index names and that is not there."""
+def _read_beside(formats: tuple[FileFormat, ...], contents: Contents, entry: FileEntry) -> Extraction:
+    """Return whether one file that holds no weights is whole, as far as its format tells.
+
+    Raises:
+        ModelLimit: the texts beside all weights have more than `MAX_TEXTS_BYTES`.
+    """
+    name = _name(entry)
+    if INDEX.fullmatch(name):
+        return Extraction(ModelFacts())  # `_missing` tells of it.
+    if name == CONFIG or name in TEXTS:
+        reason = _wrong_text(contents, entry)
+        return _incomplete(entry, reason) if reason else Extraction(ModelFacts())
+    if entry.size == 0 or suffix(name) in STATES:
+        return _read_weights(formats, contents, entry)
+    return Extraction(ModelFacts(details={"completeness_checked": False}))
+
+
+def _incomplete(entry: FileEntry, reason: str) -> Extraction:
+    return Extraction(ModelFacts(), Completeness(State.INCOMPLETE, (Problem(entry.path, reason),)))
+
+
+def _missing(contents: Contents, root: str, indexes: Iterable[FileEntry], weights: Iterable[FileEntry]) -> Iterator[Problem]:
+    """Yield a problem for each shard that is not there, though an index names it, or without one the names of others."""
+    told: set[str] = set()
     for index in indexes:
         found = _object(contents, index, "MAX_INDEX_BYTES", MAX_INDEX_BYTES)
         shards = found.get("weight_map") if found else None
         if not isinstance(shards, dict):
-            yield Problem(index.path, "expected an index with a weight_map")
+            yield Problem(index.path, _wrong_json(contents, index) or "expected an index with a weight_map")
             continue
+        told.add(suffix(_name(index).removesuffix(".index.json")))
         names = sorted({shard for shard in shards.values() if isinstance(shard, str)})
         absent = [below(root, name) for name in names if contents.find(below(root, name)) is None]
         yield from (Problem(path, "the index names it, it is not there") for path in absent[:MAX_PROBLEMS])
         if len(absent) > MAX_PROBLEMS:
             yield Problem(index.path, f"{len(absent)} of {len(names)} shards are not there")
+    yield from missing_shards(entry.path for entry in weights if suffix(entry.path) not in told)
+
+
+def _cut_off(contents: Contents, entry: FileEntry) -> bool:
+    """Tell whether a file holds nothing, or begins as a JSON object and is none."""
+    begins = contents.head(entry).removeprefix(BYTE_ORDER_MARK).lstrip()[:1]
+    is_empty = not begins and entry.size <= HEAD_BYTES and entry.path not in contents.unread
+    return is_empty or (begins == b"{" and _wrong_json(contents, entry) is not None)
+
+
+def _wrong_text(contents: Contents, entry: FileEntry) -> str | None:
+    """Return why a JSON file is not whole, None where it is. Of more than `MAX_TEXT_BYTES` only both ends are read."""
+    if entry.size <= MAX_TEXT_BYTES:
+        contents.spend(entry.path, "MAX_TEXTS_BYTES", entry.size, MAX_TEXTS_BYTES)
+        return _wrong_json(contents, entry)
+    head, window = contents.head(entry), contents.window(entry)
+    ending = window.bytes(entry.size - ENDING_BYTES, entry.size).rstrip()
+    closing = CLOSING.get(head[:1], b"") if head[1:2] not in b"\r\n" else b"\n" + CLOSING.get(head[:1], b"")
+    if ending.endswith(closing):
+        return None
+    return f"at byte {entry.size}: expected {closing.strip().decode()} as the end of JSON, found {ending[-8:]!r}"
+
+
+def _wrong_json(contents: Contents, entry: FileEntry) -> str | None:
+    """Return why a file is no JSON, None where it is, or where it may not be read, which is noted."""
+    if entry.size == 0:
+        return "expected a JSON object, found an empty file"
+    try:
+        parse_json(contents.read_whole(entry, "MAX_INDEX_BYTES", MAX_INDEX_BYTES), entry.path)
+    except (Unreadable, ModelLimit) as exc:
+        contents.unread[entry.path] = exc.reason
+    except JsonError as exc:
+        place = "" if exc.offset is None else f"at byte {exc.offset}: "
+        return f"{place}expected a whole JSON object; {exc.reason}"
+    return None
 
 
 def _object(contents: Contents, entry: FileEntry, limit: str, max_bytes: int) -> dict[str, Any] | None:

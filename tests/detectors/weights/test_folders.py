@@ -7,7 +7,7 @@ import json
 import pytest
 
 from detectors.errors import MalformedModel, ModelLimit
-from detectors.facts import Completeness, Framework, Problem, State
+from detectors.facts import Completeness, Evidence, Framework, Problem, State
 from detectors.weights import coreml, huggingface, mlflow, openvino
 from tests.builders.weights import LFS_POINTER, OPENVINO, hdf5, pytorch_zip, safetensors
 from tests.builders.weights import coreml as coreml_file
@@ -189,6 +189,80 @@ class TestHuggingFace:
     @pytest.mark.parametrize("config", [b"{}", b"[1]", b"not JSON", b'{"learning_rate": 0.1}'])
     def test_another_config_leaves_the_weights_to_their_own_format(self, config: bytes) -> None:
         assert formats({"config.json": config, "model.safetensors": WEIGHTS}) == ["safetensors"]
+
+    @pytest.mark.parametrize("beside", [{}, {"m/model.safetensors.index.json": INDEX, "m/model-2.safetensors": WEIGHTS}])
+    def test_a_config_that_was_cut_off_anywhere_is_incomplete(self, beside: dict[str, bytes]) -> None:
+        for size in range(len(CONFIG)):
+            files = {"m/config.json": CONFIG[:size], "m/model-1.safetensors": WEIGHTS, **beside}
+            ((detection, extraction),) = look(files)
+            assert set(detection.files) == set(files), size
+            assert extraction.completeness.state == "incomplete", size
+            assert [one.path for one in extraction.completeness.problems] == ["m/config.json"]
+
+    def test_a_config_that_was_cut_off_tells_its_place_and_what_was_expected(self) -> None:
+        ((detection, extraction),) = look({"config.json": CONFIG[:17], "model.safetensors": WEIGHTS})
+        assert detection.evidence == (Evidence("config.json", 0, "a config that was cut off, beside weights"),)
+        reason = "expected a whole JSON object; not JSON: Expecting value, found the end"
+        assert problem(extraction) == f"at byte 17: {reason}"
+        ((_, extraction),) = look({"config.json": b"", "model.safetensors": WEIGHTS})
+        assert problem(extraction) == "expected a JSON object, found an empty file"
+
+    @pytest.mark.parametrize("name", ["model.safetensors.index.json", "pytorch_model.bin.index.json"])
+    @pytest.mark.parametrize("config", [{}, {"m/config.json": CONFIG}])
+    def test_an_index_that_was_cut_off_anywhere_is_incomplete(self, name: str, config: dict[str, bytes]) -> None:
+        for size in range(len(INDEX)):
+            ((_, extraction),) = look({f"m/{name}": INDEX[:size], "m/model-1.safetensors": WEIGHTS, **config})
+            assert extraction.completeness.state == "incomplete", size
+            assert [one.path for one in extraction.completeness.problems] == [f"m/{name}"]
+
+    def test_without_an_index_the_names_of_shards_tell_which_are_missing(self) -> None:
+        ((_, extraction),) = look({"m/config.json": CONFIG, "m/model-00001-of-00003.safetensors": WEIGHTS})
+        assert extraction.completeness.state == "incomplete"
+        assert [one.path for one in extraction.completeness.problems] == [
+            "m/model-00002-of-00003.safetensors", "m/model-00003-of-00003.safetensors"
+        ]  # fmt: skip
+
+    def test_where_an_index_tells_the_shards_their_names_are_not_asked(self) -> None:
+        """A folder may still hold shards of an earlier save, cut into other pieces."""
+        weights = {"model-1.safetensors": WEIGHTS, "model-2.safetensors": WEIGHTS, "model-00001-of-00009.safetensors": WEIGHTS}
+        ((_, extraction),) = look({"config.json": CONFIG, "model.safetensors.index.json": INDEX, **weights})
+        assert extraction.completeness.state == "complete"
+
+    @pytest.mark.parametrize(
+        ("name", "data"),
+        [
+            ("tokenizer.json", b'{"version": "1.0", "model": {"vocab": {"a": 0}}}'),
+            ("special_tokens_map.json", b"{}\n"),
+            ("optimizer.pt", pytorch_zip()),
+            ("training_args.bin", pytorch_zip()),
+        ],
+    )
+    def test_what_belongs_to_the_weights_may_not_be_cut_off_either(self, name: str, data: bytes) -> None:
+        whole = {"config.json": CONFIG, "model.safetensors": WEIGHTS}
+        assert look({**whole, name: data})[0][1].completeness.state == "complete"
+        for size in range(len(data.rstrip())):
+            ((_, extraction),) = look({**whole, name: data[:size]})
+            assert [one.path for one in extraction.completeness.problems] == [name], size
+            assert extraction.completeness.state == "incomplete"
+
+    @pytest.mark.parametrize("data", [b'{\n  "a": {\n    "b": 0\n  }\n}\n', b'{"a": {"b": 1}}'])
+    def test_of_a_large_vocabulary_both_ends_are_read(self, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(huggingface, "MAX_TEXT_BYTES", 0)
+        monkeypatch.setattr(huggingface, "ENDING_BYTES", 5)
+        whole = {"config.json": CONFIG, "model.safetensors": WEIGHTS}
+        assert look({**whole, "tokenizer.json": data})[0][1].completeness.state == "complete"
+        ((_, extraction),) = look({**whole, "tokenizer.json": data.rstrip()[:-2]})
+        assert extraction.completeness.state == "incomplete"
+        assert problem(extraction).startswith(f"at byte {len(data.rstrip()) - 2}: expected }} as the end of JSON, found ")
+
+    def test_a_vocabulary_of_text_has_no_end_that_is_proven(self) -> None:
+        ((_, extraction),) = look({"config.json": CONFIG, "model.safetensors": WEIGHTS, "merges.txt": b"a b"})
+        assert extraction.facts.details["completeness_checked"] is False
+
+    def test_texts_beyond_the_limit_are_not_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(huggingface, "MAX_TEXTS_BYTES", 200)
+        with pytest.raises(ModelLimit):
+            look({"config.json": CONFIG, "model.safetensors": WEIGHTS, "tokenizer.json": b"{}" + b" " * 198})
 
     def test_a_config_alone_is_no_model(self) -> None:
         assert formats({"config.json": CONFIG}) == []
