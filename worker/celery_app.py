@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from billiard.pool import RUN
 from celery import Celery, bootsteps
 from celery.signals import worker_process_shutdown, worker_ready, worker_shutdown
 from kombu import Queue
@@ -29,6 +30,7 @@ from worker.doorbell import QUEUE, SWEEP_TASK, TASK, CeleryDoorbell
 from worker.logged_registry import logged
 from worker.runner import Runner
 from worker.settings import Settings, load
+from worker.stuck import is_stuck
 from worker.sweeper import sweep_for
 
 SOFT_LIMIT_SECONDS = 3300
@@ -163,6 +165,7 @@ class Sweeper(bootsteps.StartStopStep):
         self._beats: c_uint64 = spawn.RawValue(c_uint64, 0)
         given = (os.getpid(), self._beats, parent.concurrency, logging.getLevelName(parent.loglevel))
         self._process = spawn.Process(target=sweep_for, args=given, name="sweeper", daemon=True)
+        self._worker = parent
         super().__init__(parent, **options)
 
     def start(self, parent: Any) -> None:
@@ -175,11 +178,29 @@ class Sweeper(bootsteps.StartStopStep):
 
     def _beat(self) -> None:
         self._beats.value += 1
+        _leave_stuck(self._worker.pool._pool)
 
     def stop(self, parent: Any) -> None:
         """Stop sweeping."""
         self._process.terminate()
         self._process.join()
+
+
+def _leave_stuck(pool: Any) -> None:
+    """Go on without the children of Celery's *pool* that are stuck: others take their place, and the end waits for none.
+
+    Celery waits for a child's end before it replaces it, and for that of all before it ends itself; a thread of its own calls
+    this meanwhile. Source: celery 5.7 `concurrency/prefork.py` (`on_stop`), billiard 4.2 `pool.py` (`_join_exited_workers`).
+    """
+    children = list(pool._pool)
+    stuck = [child for child in children if is_stuck(child.pid)]
+    for child in stuck:
+        if child._popen.returncode is None:
+            log.error("left behind", process=child.pid, why="it waits for storage that hangs, and nothing can end it")
+            child._popen.returncode = 0
+    if stuck and pool._state != RUN and not any(child.is_alive() for child in children):
+        log.info("worker stopped", worker=None)
+        os._exit(0)
 
 
 app.steps["worker"].add(Sweeper)

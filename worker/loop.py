@@ -16,6 +16,7 @@ from worker.bootstrap import Embedded, embedded
 from worker.doorbell import CeleryDoorbell, Doorbell, NoDoorbell
 from worker.logged_registry import logged
 from worker.runner import Runner, abandoned
+from worker.stuck import is_stuck, join
 
 log = structlog.get_logger("modelport.worker")
 
@@ -32,7 +33,8 @@ def doorbell(service: Embedded) -> Doorbell:
 def run_workers(count: int, log_level: str = "INFO") -> None:
     """Work off the queue in *count* processes until this one is told to stop; what runs is finished first.
 
-    A process that dies is replaced. Each logs what is of *log_level* or worse.
+    A process that dies is replaced, and so is one that ended but for what hangs in it; that one is not waited for either.
+    Each logs what is of *log_level* or worse.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -43,13 +45,15 @@ def run_workers(count: int, log_level: str = "INFO") -> None:
         process.start()
     while not stop.wait(1.0):
         for place, process in enumerate(processes):
-            if not process.is_alive():
+            if not process.is_alive() or is_stuck(process.pid):
                 processes[place] = context.Process(target=_work, args=(log_level,))
                 processes[place].start()
     for process in processes:
         process.terminate()
-    for process in processes:
-        process.join()
+    left = [process.pid for process in processes if not join(process)]
+    if left:
+        log.error("left behind", processes=left, why="they wait for storage that hangs, and nothing can end them")
+        os._exit(0)
 
 
 def _work(log_level: str) -> None:

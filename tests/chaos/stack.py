@@ -63,9 +63,9 @@ class Stack:
         self.journal[ingestion.id] = run
         return ingestion
 
-    def start_worker(self, concurrency: int = 2) -> subprocess.Popen[bytes]:
-        """Start a worker in a process group of its own."""
-        command = [sys.executable, "-m", "tests.chaos.poisoned", "worker", "--concurrency", str(concurrency)]
+    def start_worker(self, concurrency: int = 2, program: str = "tests.chaos.poisoned") -> subprocess.Popen[bytes]:
+        """Start a worker in a process group of its own; *program* is a module that stands for `modelport`."""
+        command = [sys.executable, "-m", program, "worker", "--concurrency", str(concurrency)]
         log = (self.folder / "workers.log").open("ab")
         worker = subprocess.Popen(command, cwd=ROOT, env=dict(self.environment), stdout=log, stderr=log, start_new_session=True)
         log.close()
