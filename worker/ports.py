@@ -13,6 +13,7 @@ from detectors.scan import Scan
 from detectors.tree import FileEntry, FileTree
 from worker.records import (
     CompletionEvent,
+    Count,
     End,
     FileDigest,
     HistoryEntry,
@@ -152,7 +153,15 @@ class Registry(Protocol):
         """Return what in the registry contradicts itself, one sentence for each, naming an id; empty where all is well.
 
         Looked for are: an end without its version, a version without its end, an owner without a run, a run without an owner,
-        a lease that ran out long ago and was not freed.
+        a lease that ran out long ago and was not freed; and a state in which the counters say more ingestions, or fewer, than
+        there are.
+        """
+        ...
+
+    def counters(self) -> Sequence[Count]:
+        """Return all that was counted so far, by name and labels; what never happened is left out.
+
+        Each is counted in the transaction in which it happens, and so survives what the registry survives.
         """
         ...
 

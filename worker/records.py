@@ -383,6 +383,44 @@ class Queue:
     oldest: datetime | None
 
 
+class Counted(StrEnum):
+    """What a registry counts from its first ingestion on; after each, the labels that it is told apart by."""
+
+    ACCEPTED = "accepted"
+    """Events that became an ingestion: trigger."""
+    RETRIED = "retried"
+    """Failed ingestions that a person had tried again: trigger."""
+    CLAIMED = "claimed"
+    """Attempts that began: trigger."""
+    FREED = "freed"
+    """Ingestions that were taken from an owner who was lost: trigger."""
+    ENDED = "ended"
+    """Ends, one for each that was accepted and one for each that was retried: outcome, reason, trigger, format. The format is
+    that of the version where one was registered, and `none` elsewhere."""
+    PUT_AWAY = "put_away"
+    """Failed ingestions that a person discarded, whose end was counted when they failed: trigger."""
+    WAITED = "waited"
+    """First claims by the time since the ingestion was accepted or retried: le, the most seconds of a bucket. Each is counted
+    in the lowest bucket that holds it, and in no other."""
+    WAITED_MICROSECONDS = "waited_microseconds"
+    """The sum of those times."""
+    BYTES = "bytes"
+    """Bytes of files that were read whole to be registered: outcome, which is `unchanged` where their content was known."""
+
+
+Labels = tuple[tuple[str, str], ...]
+"""Names and words of labels, sorted by name; each word is one of a closed set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How often something with these labels happened so far, or how much of it there was."""
+
+    name: Counted
+    labels: Labels
+    value: int
+
+
 @dataclass(frozen=True, slots=True)
 class Worker:
     """A process that works off the queue: its name, where it runs, since when, and when it last gave a sign of life."""

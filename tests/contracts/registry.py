@@ -21,6 +21,7 @@ from worker.ports import Registry
 from worker.records import (
     Cluster,
     CompletionEvent,
+    Counted,
     End,
     ExperimentState,
     FileDigest,
@@ -154,6 +155,11 @@ def register_judged(registry: Registry, id: str, **judged: Any) -> ModelVersion:
 
 def failed(reason: str = "unreadable") -> End:
     return End(IngestionState.FAILED, reason, "it may not be read")
+
+
+def told(registry: Registry) -> dict[str, int]:
+    """Return what was counted, each under its name and labels in one line."""
+    return {" ".join([one.name, *map("=".join, one.labels)]): one.value for one in registry.counters()}
 
 
 def standing(registry: Registry, ingestion: Ingestion) -> Ingestion:
@@ -508,6 +514,103 @@ class RegistryContract:
         assert list(registry.contradictions(LEASE_END)) == []
         [said] = registry.contradictions(LEASE_END + timedelta(minutes=3))
         assert said.startswith(f"{running.id} is me's, whose lease ran out at ")
+
+    # Counters
+
+    def test_a_new_registry_has_counted_nothing(self, registry: Registry) -> None:
+        assert registry.counters() == []
+
+    def test_the_way_of_an_ingestion_is_counted(self, registry: Registry) -> None:
+        ingestion, _ = registry.submit(event(trigger=Trigger.COMPLETION), NOON)
+        registry.claim(ingestion.id, "me", NOON + timedelta(seconds=7))
+        registry.wait(ingestion.id, "me", PAUSE, NOON)
+        running = registry.claim(ingestion.id, "me", NOON + timedelta(seconds=70))
+        assert running is not None
+        registry.register(ingestion.id, "me", new_version(running), LATER)
+        assert told(registry) == {
+            "accepted trigger=completion": 1,
+            "claimed trigger=completion": 2,
+            "waited le=10": 1,
+            "waited_microseconds": 7_000_000,
+            "ended format=onnx outcome=registered reason=new-content trigger=completion": 1,
+            "bytes outcome=registered": 3,
+        }
+
+    def test_a_repeated_event_is_not_counted_again(self, registry: Registry) -> None:
+        registry.submit(event(), NOON)
+        registry.submit(event(), LATER)
+        assert told(registry) == {"accepted trigger=cli": 1}
+
+    def test_what_changes_nothing_is_not_counted(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        before = told(registry)
+        assert registry.claim(ingestion.id, "other", LATER) is None
+        assert not registry.finish(ingestion.id, "other", failed(), LATER)
+        assert registry.register(ingestion.id, "other", new_version(ingestion), LATER) is None
+        assert registry.retry("default", ingestion.id, "a person", LATER) is None
+        assert told(registry) == before
+
+    def test_equal_content_is_counted_as_read_and_unchanged(self, registry: Registry) -> None:
+        register(registry, "1")
+        ingestion = claimed(registry, "2")
+        registry.register(ingestion.id, "me", new_version(ingestion), LATER)
+        registry.finish(ingestion.id, "me", End(IngestionState.UNCHANGED, "same-content", "so"), LATER)
+        found = told(registry)
+        assert found["bytes outcome=unchanged"] == 3
+        assert found["ended format=none outcome=unchanged reason=same-content trigger=cli"] == 1
+
+    def test_what_is_accepted_and_claimed_at_once_is_counted_as_both(self, registry: Registry) -> None:
+        registry.submit(event(), NOON, "me")
+        assert told(registry) == {"accepted trigger=cli": 1, "claimed trigger=cli": 1, "waited le=0.1": 1}
+
+    def test_what_is_accepted_and_ends_at_once_is_counted_as_both(self, registry: Registry) -> None:
+        registry.submit(event(), NOON, end=End(IngestionState.IGNORED, "experiment-failed", "it failed"))
+        ended = "ended format=none outcome=ignored reason=experiment-failed trigger=cli"
+        assert told(registry) == {"accepted trigger=cli": 1, ended: 1}
+
+    def test_a_lost_owner_is_counted(self, registry: Registry) -> None:
+        claimed(registry, "1", trigger=Trigger.WATCH)
+        claimed(registry, "2")
+        registry.free(LEASE_END)
+        found = told(registry)
+        assert (found["freed trigger=watch"], found["freed trigger=cli"]) == (1, 1)
+        assert found["ended format=none outcome=failed reason=worker-lost trigger=cli"] == 1
+
+    def test_words_that_nobody_knows_are_counted_together(self, registry: Registry) -> None:
+        registry.finish(claimed(registry, "1").id, "me", failed("a word"), LATER)
+        registry.finish(claimed(registry, "2").id, "me", failed("another"), LATER)
+        ingestion = claimed(registry, "3")
+        registry.register(ingestion.id, "me", new_version(ingestion, format="new"), LATER)
+        found = told(registry)
+        assert found["ended format=none outcome=failed reason=other trigger=cli"] == 2
+        assert found["ended format=other outcome=registered reason=new-content trigger=cli"] == 1
+
+    def test_what_was_accepted_or_retried_has_ended_or_is_in_flight(self, registry: Registry) -> None:
+        """What a person put away after it had failed has ended once."""
+        registry.submit(event("1"), NOON)
+        register(registry, "2")
+        unread = claimed(registry, "3")
+        registry.finish(unread.id, "me", failed(), LATER)
+        registry.retry("default", unread.id, "a person", LATER)
+        registry.claim(unread.id, "me", LATER)
+        registry.finish(unread.id, "me", failed(), LATER)
+        registry.discard("default", unread.id, "a person", LATER)
+        registry.discard("default", claimed(registry, "4").id, "a person", LATER)
+        summed = {name: sum(one.value for one in registry.counters() if one.name is name) for name in Counted}
+        assert (summed[Counted.ACCEPTED], summed[Counted.RETRIED], summed[Counted.PUT_AWAY]) == (4, 1, 1)
+        assert summed[Counted.ENDED] == 4
+        assert registry.queue(LATER).states[IngestionState.RECEIVED] == 1
+
+    def test_the_counters_say_how_many_ingestions_stand_in_each_state(self, registry: Registry) -> None:
+        assert list(registry.contradictions(NOON)) == []
+        self.test_what_was_accepted_or_retried_has_ended_or_is_in_flight(registry)
+        assert list(registry.contradictions(NOON)) == []
+
+    def test_many_threads_count_each_step(self, registry: Registry) -> None:
+        in_threads(8, lambda number: [register(registry, f"{number}-{turn}", f"{number}-{turn}") for turn in range(5)])
+        found = told(registry)
+        assert (found["accepted trigger=cli"], found["claimed trigger=cli"], found["bytes outcome=registered"]) == (40, 40, 120)
+        assert list(registry.contradictions(NOON)) == []
 
     def test_where_a_version_is_kept_may_change_and_nothing_else(self, registry: Registry) -> None:
         version = register(registry).version

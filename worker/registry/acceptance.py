@@ -5,6 +5,7 @@ However many there are, it takes the same few statements, and one commit.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,8 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 from worker import lifecycle
 from worker.errors import ConflictingEvent
 from worker.records import CompletionEvent, End, Ingestion
-from worker.registry import access, rows
+from worker.registry import access, rows, shards
+from worker.registry.counters import Amounts, of_step
 from worker.registry.tables import claimable, ingestion_history, ingestions
 from worker.registry.words import conflict, event_digest, event_key
 
@@ -45,7 +47,7 @@ def accept(
     known = _known(connection, submissions)
     turns = {team: next_turn(connection, team) for team in {one.event.team for one in submissions}}
     answers: list[Accepted | ConflictingEvent] = []
-    moves: list[lifecycle.Move] = []
+    steps: list[Sequence[lifecycle.Move]] = []
     new: list[Ingestion] = []
     for one in submissions:
         key = event_key(one.event)
@@ -58,8 +60,8 @@ def accept(
         known[key] = standing, event_digest(one.event)
         answers.append((standing, False))
         new.append(standing)
-        moves += taken
-    _write(connection, new, moves)
+        steps.append(taken)
+    _write(connection, new, steps)
     return answers
 
 
@@ -91,13 +93,26 @@ def _moves(one: Submission, ingestion_id: str, version_id: str, turn: int, lease
     return [move] if further is None else [move, further]
 
 
-def _write(connection: Connection, new: Sequence[Ingestion], moves: Iterable[lifecycle.Move]) -> None:
+def _write(connection: Connection, new: Sequence[Ingestion], steps: Sequence[Sequence[lifecycle.Move]]) -> None:
+    """Write the ingestions that are *new*, and the *steps* that each of them took."""
     if not new:
         return
     connection.execute(insert(ingestions), [rows.ingestion_values(one) for one in new])
-    connection.execute(insert(ingestion_history), [rows.history_values(move.ingestion.id, move.entry) for move in moves])
+    noted = [rows.history_values(move.ingestion.id, move.entry) for taken in steps for move in taken]
+    connection.execute(insert(ingestion_history), noted)
     for team, project in {(one.event.team, one.event.project): None for one in new}:
         access.know_project(connection, team, project, new[0].created)
+    shards.add(connection, _amounts(steps))
+
+
+def _amounts(steps: Iterable[Sequence[lifecycle.Move]]) -> Amounts:
+    amounts: Amounts = Counter()
+    for taken in steps:
+        before = None
+        for move in taken:
+            amounts.update(of_step(before, move))
+            before = move.ingestion
+    return amounts
 
 
 def next_turn(connection: Connection, team: str) -> int:

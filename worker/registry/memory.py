@@ -19,6 +19,7 @@ from worker.errors import RegistryUnavailable, RejectedEvent
 from worker.records import (
     DEFAULT_TEAM,
     CompletionEvent,
+    Count,
     End,
     FileDigest,
     HistoryEntry,
@@ -39,6 +40,7 @@ from worker.records import (
     VersionQuery,
     Worker,
 )
+from worker.registry.counters import Amounts, counts, disagreements, of_content, of_step
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.stored import json_text
 from worker.registry.words import (
@@ -149,6 +151,7 @@ class MemoryRegistry:
         self._teams = {folded(DEFAULT_TEAM): Team(DEFAULT_TEAM, FIRST_DAY)}
         self._projects: dict[tuple[str, str], Project] = {}
         self._tokens: dict[str, Token] = {}
+        self._counted: Amounts = Counter()
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -164,13 +167,13 @@ class MemoryRegistry:
             ingestion_id, version_id = self._free_ids()
             move = lifecycle.receive(event, ingestion_id, version_id, _utc(now), self._next_turn(event.team))
             self._by_event[event_key(event)] = move.ingestion.id
-            self._keep(move)
+            self._keep(None, move)
             self._projects.setdefault((event.team, event.project), Project(event.team, event.project, _utc(now)))
             if end is not None:
                 further = lifecycle.end(move.ingestion, owner or "", end, _utc(now))
             else:
                 further = lifecycle.claim(move.ingestion, owner, version_id, _utc(now)) if owner is not None else None
-            self._keep(further)
+            self._keep(move.ingestion, further)
             return (further or move).ingestion, False
 
     def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
@@ -182,7 +185,7 @@ class MemoryRegistry:
         with self._lock:
             due = min(self._due(now), key=lambda ingestion: ingestion.turn, default=None)
             move = None if due is None else lifecycle.claim(due, owner, version_id, _utc(now))
-            self._keep(move)
+            self._keep(due, move)
             return None if move is None else move.ingestion
 
     def beat(self, ingestion_id: str, owner: str, now: datetime) -> bool:
@@ -234,9 +237,11 @@ class MemoryRegistry:
             same = self._newest(lambda kept: _holds(kept, version.scope) and kept.new.digest == version.digest)
             if same is not None:
                 same.list_anew(version)
+                self._counted.update(of_content(version, is_new=False))
                 return Registration(same.record(), is_new=False)
             registered = self._add(version, _utc(now)).record()
-            self._keep(lifecycle.end(ingestion, owner, first_seen(registered), _utc(now)))
+            self._keep(ingestion, lifecycle.end(ingestion, owner, first_seen(registered), _utc(now)), version.format)
+            self._counted.update(of_content(version, is_new=True))
             return Registration(registered, is_new=True)
 
     def same_listing(self, scope: Scope, listing_key: str) -> ModelVersion | None:
@@ -264,7 +269,12 @@ class MemoryRegistry:
         with self._lock:
             registered = set(self._versions)
             said = [lifecycle.contradiction(one, one.version_id in registered, _utc(now)) for one in self._ingestions.values()]
-            return [sentence for sentence in said if sentence is not None]
+            states = Counter(one.state for one in self._ingestions.values())
+            return [*(sentence for sentence in said if sentence is not None), *disagreements(self.counters(), states)]
+
+    def counters(self) -> Sequence[Count]:
+        with self._lock:
+            return counts(self._counted)
 
     def is_due(self, now: datetime) -> bool:
         with self._lock:
@@ -451,7 +461,7 @@ class MemoryRegistry:
         with self._lock:
             ingestion = self._ingestions.get(ingestion_id)
             move = None if ingestion is None else step(ingestion)
-            self._keep(move)
+            self._keep(ingestion, move)
             return None if move is None else move.ingestion
 
     def _moved_by_person(
@@ -459,10 +469,11 @@ class MemoryRegistry:
     ) -> Ingestion | None:
         return self._moved(ingestion_id, lambda ingestion: step(ingestion) if ingestion.event.team == team else None)
 
-    def _keep(self, move: lifecycle.Move | None) -> None:
+    def _keep(self, before: Ingestion | None, move: lifecycle.Move | None, format: str | None = None) -> None:
         if move is not None:
             self._ingestions[move.ingestion.id] = move.ingestion
             self._history.setdefault(move.ingestion.id, []).append(move.entry)
+            self._counted.update(of_step(before, move, format))
 
     def _add(self, version: NewVersion, now: datetime) -> _Kept:
         first = next((id for id, kept in self._versions.items() if _is_equal_in_team(kept, version)), None)

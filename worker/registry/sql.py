@@ -27,6 +27,7 @@ from worker import lifecycle
 from worker.errors import ConflictingEvent, RegistryUnavailable, RejectedEvent
 from worker.records import (
     CompletionEvent,
+    Count,
     End,
     FileDigest,
     HistoryEntry,
@@ -47,8 +48,9 @@ from worker.records import (
     VersionQuery,
     Worker,
 )
-from worker.registry import access, rows
+from worker.registry import access, rows, shards
 from worker.registry.acceptance import Accepted, Submission, accept, next_turn
+from worker.registry.counters import Amounts, disagreements, of_content, of_step
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, reading_one, translated
 from worker.registry.tables import (
@@ -140,9 +142,8 @@ class SqlRegistry:
 
         def work(connection: Connection) -> Ingestion | None:
             row = connection.execute(NEXT, {"now": now}).one_or_none()
-            move = None if row is None else self._claim(rows.ingestion_of(row), owner, version_id, now)
-            _keep(connection, move)
-            return None if move is None else move.ingestion
+            due = None if row is None else rows.ingestion_of(row)
+            return _kept(connection, due, None if due is None else self._claim(due, owner, version_id, now))
 
         return self._write(work)
 
@@ -169,9 +170,7 @@ class SqlRegistry:
             ingestion = _locked(connection, ingestion_id)
             if ingestion is None or ingestion.event.team != team:
                 return None
-            move = lifecycle.retry(ingestion, who, now, next_turn(connection, team))
-            _keep(connection, move)
-            return None if move is None else move.ingestion
+            return _kept(connection, ingestion, lifecycle.retry(ingestion, who, now, next_turn(connection, team)))
 
         return self._write(work)
 
@@ -198,9 +197,11 @@ class SqlRegistry:
             check_theirs(ingestion, version)
             same = _version(connection, *_in_scope(version.scope), model_versions.c.digest == version.digest)
             if same is not None:
-                return Registration(_list_anew(connection, same, version), is_new=False)
+                listed = _list_anew(connection, same, version)
+                shards.add(connection, of_content(version, is_new=False))
+                return Registration(listed, is_new=False)
             registered = _insert_version(connection, ingestion_id, version, now)
-            _keep(connection, lifecycle.end(ingestion, owner, first_seen(registered), now))
+            _end(connection, ingestion, lifecycle.end(ingestion, owner, first_seen(registered), now), version)
             return Registration(registered, is_new=True)
 
         return self._write(work)
@@ -241,9 +242,14 @@ class SqlRegistry:
         def work(connection: Connection) -> list[str]:
             found = connection.execute(statement)
             said = (lifecycle.contradiction(rows.ingestion_of(row), bool(row.has_version), now) for row in found)
-            return [sentence for sentence in said if sentence is not None]
+            states = {IngestionState(state): count for state, count in connection.execute(STATES)}
+            wrong = [sentence for sentence in said if sentence is not None]
+            return [*wrong, *disagreements(shards.read(connection), states)]
 
         return self._read(work)
+
+    def counters(self) -> Sequence[Count]:
+        return self._read_one(shards.read)
 
     def is_due(self, now: datetime) -> bool:
         statement = select(select(ingestions.c.sequence).where(*_is_due(now)).exists())
@@ -418,9 +424,7 @@ class SqlRegistry:
 
         def work(connection: Connection) -> Ingestion | None:
             ingestion = _locked(connection, ingestion_id)
-            move = None if ingestion is None else step(ingestion)
-            _keep(connection, move)
-            return None if move is None else move.ingestion
+            return _kept(connection, ingestion, None if ingestion is None else step(ingestion))
 
         return self._write(work)
 
@@ -473,6 +477,8 @@ def _is_due(now: Any) -> tuple[ColumnElement[bool], ...]:
     return claimable(), may_begin
 
 
+STATES = select(ingestions.c.state, func.count()).group_by(ingestions.c.state)
+
 IS_OWNED = or_(
     ingestions.c.state == IngestionState.RUNNING.value,
     and_(ingestions.c.state == IngestionState.WAITING.value, ingestions.c.owner.is_not(None)),
@@ -518,13 +524,28 @@ def _locked(connection: Connection, ingestion_id: str) -> Ingestion | None:
 LOCKED = select(ingestions).where(ingestions.c.id == bindparam("id")).with_for_update()
 
 
-def _keep(connection: Connection, move: lifecycle.Move | None) -> None:
-    """Write where an ingestion stands after *move*, and the line of its history; nothing for None."""
+def _kept(connection: Connection, before: Ingestion | None, move: lifecycle.Move | None) -> Ingestion | None:
+    """Write where an ingestion stands after *move*, the line of its history, and what is counted; nothing for None.
+
+    It is the last that a transaction writes.
+    """
     if move is None:
-        return
+        return None
+    _keep(connection, move, of_step(before, move))
+    return move.ingestion
+
+
+def _end(connection: Connection, before: Ingestion, move: lifecycle.Move | None, version: NewVersion) -> None:
+    """Write that an ingestion has ended with a new *version*; nothing for None. It is the last that a transaction writes."""
+    if move is not None:
+        _keep(connection, move, of_step(before, move, version.format) + of_content(version, is_new=True))
+
+
+def _keep(connection: Connection, move: lifecycle.Move, amounts: Amounts) -> None:
     standing = rows.standing_values(move.ingestion)
     connection.execute(KEEP, {"moved": move.ingestion.id} | standing)
     _note(connection, move)
+    shards.add(connection, amounts)
 
 
 KEEP = update(ingestions).where(ingestions.c.id == bindparam("moved"))

@@ -137,6 +137,18 @@ ingestion_history = Table(
     Column("message", AnyText),
 )
 
+counters = Table(
+    "counters",
+    metadata,
+    # What happened since the registry began, as records.Counted names it: added in the transaction of what is counted, by
+    # `shards.add`. The value of a counter is the sum of its shards.
+    Column("name", Text, primary_key=True),
+    # A JSON object of words from closed sets, sorted and without blanks, so that equal labels are equal text.
+    Column("labels", Text, primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("value", BigInteger, nullable=False),
+)
+
 workers = Table(
     "workers",
     metadata,

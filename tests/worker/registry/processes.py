@@ -5,6 +5,7 @@
     python -m tests.worker.registry.processes queue DATABASE          prints the ids that each process submitted and claimed
     python -m tests.worker.registry.processes migrate DATABASE        prints the pending revisions that each process found
     python -m tests.worker.registry.processes killed DATABASE         kills a process before each statement of `register`
+    python -m tests.worker.registry.processes killed-on-the-way DATABASE    and of everything that is done to one ingestion
 
 Each process is a fork of this small one, so that a new one costs milliseconds, and opens connections of its own.
 """
@@ -20,8 +21,8 @@ from typing import Any
 
 from sqlalchemy import event as hooks
 
-from tests.contracts.registry import LATER, NOON, claimed, event, new_version
-from worker.records import Ingestion
+from tests.contracts.registry import LATER, NOON, PAUSE, claimed, event, failed, new_version
+from worker.records import End, IngestionState, Trigger
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
 
@@ -79,14 +80,52 @@ def killed_before(database: str, statement: int) -> list[str]:
     registry = SqlRegistry(database)
     ingestion = claimed(registry, f"run-{statement}", experiment=f"e{statement}")
     registry.close()
-    child = os.fork()
-    if child == 0:
-        die_before(SqlRegistry(database), statement, ingestion)
-    os.waitpid(child, 0)
+    in_a_process_that_dies(database, statement, lambda mine: mine.register(ingestion.id, "me", new_version(ingestion), LATER))
     return [ingestion.id, ingestion.version_id]
 
 
-def die_before(registry: SqlRegistry, statement: int, ingestion: Ingestion) -> None:
+def killed_on_the_way(database: str) -> int:
+    """Kill a process before its n-th statement, for each n, until one comes through; return how many were killed."""
+    statement = 0
+    while in_a_process_that_dies(database, statement, lambda registry, n=statement: whole_way(registry, str(n))):
+        statement += 1
+    return statement
+
+
+def whole_way(registry: SqlRegistry, id: str) -> None:
+    """Take every step that is counted: accept, claim, wait, lose, fail, retry, put away; register, and once more."""
+    for again in ("first", "second"):
+        lost = claimed(registry, f"{id} lost {again}", experiment=id, trigger=Trigger.COMPLETION)
+        registry.wait(lost.id, "me", PAUSE, NOON)
+        registry.claim(lost.id, "me", LATER)
+        registry.free(LATER, lambda owner: True)
+        running = registry.claim(lost.id, "me", LATER)
+        assert running is not None
+        if not registry.register(lost.id, "me", new_version(running), LATER).is_new:  # type: ignore[union-attr]
+            registry.finish(lost.id, "me", End(IngestionState.UNCHANGED, "same-content", ""), LATER)
+    unread = claimed(registry, f"{id} unread")
+    for _ in range(2):
+        registry.finish(unread.id, "me", failed(), LATER)
+        registry.retry("default", unread.id, "a person", LATER)
+        registry.claim(unread.id, "me", LATER)
+    registry.finish(unread.id, "me", failed(), LATER)
+    registry.discard("default", unread.id, "a person", LATER)
+    registry.submit(event(f"{id} ignored"), LATER, end=End(IngestionState.IGNORED, "experiment-failed", ""))
+
+
+def in_a_process_that_dies(database: str, statement: int, work: Callable[[SqlRegistry], object]) -> bool:
+    """Do *work* in a process that is killed before its n-th statement; tell whether it had so many."""
+    child = os.fork()
+    if child == 0:
+        registry = SqlRegistry(database)
+        die_before(registry, statement)
+        work(registry)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def die_before(registry: SqlRegistry, statement: int) -> None:
     seen = 0
 
     def count(*arguments: object) -> None:
@@ -97,8 +136,6 @@ def die_before(registry: SqlRegistry, statement: int, ingestion: Ingestion) -> N
 
     hooks.listen(registry.engine, "before_cursor_execute", count)
     hooks.listen(registry.engine, "commit", count)
-    registry.register(ingestion.id, "me", new_version(ingestion), LATER)
-    os._exit(0)
 
 
 def at_once(work: Callable[[int], Any]) -> list[Any]:
@@ -123,5 +160,12 @@ def fork(number: int, work: Callable[[int], Any], start: int, starting: int) -> 
 
 
 if __name__ == "__main__":
-    modes = {"same-event": same_event, "same-content": same_content, "queue": queue, "migrate": migrated, "killed": killed}
+    modes = {
+        "same-event": same_event,
+        "same-content": same_content,
+        "queue": queue,
+        "migrate": migrated,
+        "killed": killed,
+        "killed-on-the-way": killed_on_the_way,
+    }
     print(json.dumps(modes[sys.argv[1]](sys.argv[2])))

@@ -204,6 +204,11 @@ class Alike(RuleBasedStateMachine):
             self.both(lambda registry, team=team: list(registry.versions(VersionQuery(team=team))))
 
     @invariant()
+    def the_counters_are_equal_and_agree_with_the_rows(self) -> None:
+        self.both(lambda registry: list(registry.counters()))
+        assert self.both(lambda registry: list(registry.contradictions(NOON))) == []
+
+    @invariant()
     def a_scope_has_one_living_version_of_one_content(self) -> None:
         found = [version for team in ("default", "other") for version in self.sql.versions(VersionQuery(team=team))]
         keys = [(version.team, version.project, version.experiment, version.digest) for version in found]

@@ -16,8 +16,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from tests.contracts.registry import register
+from tests.contracts.registry import NOON, claimed, failed, register
 from worker.errors import BadSetting, RegistryUnavailable
+from worker.records import End, Trigger
 from worker.registry import migrate as migrating
 from worker.registry.engine import open_engine
 from worker.registry.migrate import REVISIONS, configuration, migrate, pending
@@ -83,6 +84,40 @@ def test_the_comparison_sees_a_difference(database: str, change: str) -> None:
     engine.dispose()
 
 
+def test_a_database_without_counters_begins_with_what_its_rows_tell(database: str) -> None:
+    """A failure that was retried is not told by its row any more, nor how long anything waited."""
+    registry = SqlRegistry(database)
+    register(registry, "1")
+    register(registry, "2", digest="d2", trigger=Trigger.COMPLETION)
+    finish(registry, "3", failed("unreadable"))
+    finish(registry, "4", failed("a word of another release"))
+    registry.retry("default", finish(registry, "5", failed()), "a person", NOON)
+    claimed(registry, "6")
+    execute(database, "DROP TABLE counters")
+    execute(database, "UPDATE alembic_version SET version_num = '0002'")
+    assert migrate(database) == ("0003",)
+    assert [(one.name, dict(one.labels), one.value) for one in registry.counters()] == [
+        ("accepted", {"trigger": "cli"}, 5),
+        ("accepted", {"trigger": "completion"}, 1),
+        ("bytes", {"outcome": "registered"}, 6),
+        ("ended", {"format": "none", "outcome": "failed", "reason": "other", "trigger": "cli"}, 1),
+        ("ended", {"format": "none", "outcome": "failed", "reason": "unreadable", "trigger": "cli"}, 1),
+        ("ended", {"format": "onnx", "outcome": "registered", "reason": "new-content", "trigger": "cli"}, 1),
+        ("ended", {"format": "onnx", "outcome": "registered", "reason": "new-content", "trigger": "completion"}, 1),
+    ]
+    assert registry.contradictions(NOON) == []
+    register(registry, "7", digest="d3")
+    assert registry.contradictions(NOON) == []
+    registry.close()
+
+
+def finish(registry: SqlRegistry, id: str, end: End) -> str:
+    """Return the id of an ingestion that has ended so."""
+    ingestion = claimed(registry, id)
+    assert registry.finish(ingestion.id, "me", end, NOON)
+    return ingestion.id
+
+
 def test_the_list_of_revisions_is_the_folder() -> None:
     scripts = ScriptDirectory.from_config(configuration())
     assert tuple(reversed([script.revision for script in scripts.walk_revisions()])) == REVISIONS
@@ -92,7 +127,7 @@ def test_the_list_of_revisions_is_the_folder() -> None:
 @pytest.mark.parametrize("work", [migrate, pending])
 def test_a_newer_database_is_refused(database: str, work: object) -> None:
     execute(database, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(BadSetting, match=r"the database has revision 9999, this modelport knows .* 0002; update modelport"):
+    with pytest.raises(BadSetting, match=r"the database has revision 9999, this modelport knows .* 0003; update modelport"):
         work(database)  # type: ignore[operator]
     assert tables(database) == {*metadata.tables, "alembic_version"}
 
@@ -149,5 +184,5 @@ def test_a_new_revision_is_written_from_the_template(database: str, tmp_path: Pa
         command.revision(config, "what it changes", autogenerate=True, rev_id="0099", version_path=str(tmp_path))
     engine.dispose()
     written = (tmp_path / "0099_what_it_changes.py").read_text()
-    assert "down_revision = '0002'" in written
+    assert "down_revision = '0003'" in written
     assert "batch_op.add_column(sa.Column('sha256', sa.Text(), nullable=False))" in written

@@ -5,6 +5,7 @@ A migrated database is made once and copied for each test. Where a test needs a 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -35,10 +36,18 @@ from tests.contracts.registry import (
 )
 from tests.servers.postgresql import PostgresServer, postgres_server
 from tests.servers.process import free_port, until
-from tests.worker.registry.test_processes import check_that_each_is_claimed_once, register_again, run, state_of
+from tests.worker.registry.test_processes import (
+    check_that_all_is_counted,
+    check_that_counters_survive_kills,
+    check_that_each_is_claimed_once,
+    register_again,
+    run,
+    state_of,
+)
 from worker.errors import RegistryUnavailable
-from worker.records import IngestionState, VersionQuery
+from worker.records import Counted, IngestionState, VersionQuery
 from worker.registry import engine as engines
+from worker.registry import shards
 from worker.registry.engine import open_engine
 from worker.registry.migrate import REVISIONS, migrate, pending
 from worker.registry.sql import NEXT, SqlRegistry
@@ -46,6 +55,8 @@ from worker.registry.tables import ingestions, metadata
 from worker.registry.words import MAX_TRIES
 
 BuildSql = Callable[..., SqlRegistry]
+
+ONE_ACCEPTED = Counter({(Counted.ACCEPTED, (("trigger", "cli"),)): 1})
 
 numbers = count()
 
@@ -140,6 +151,37 @@ def test_a_kill_before_any_statement_leaves_all_or_nothing(database: str, regist
     assert 1 <= registered <= 10
     again = [register_again(registry, ingestion_id) for ingestion_id, version_id in killed]
     assert again == [True] * (20 - registered) + [False] * registered
+
+
+def test_a_kill_before_any_statement_leaves_counters_and_rows_agreeing(database: str) -> None:
+    check_that_counters_survive_kills(database)
+
+
+def test_many_processes_count_what_each_did(database: str) -> None:
+    check_that_all_is_counted(database)
+
+
+def test_who_adds_to_another_shard_does_not_wait(build: BuildSql, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction that has counted and not ended keeps nobody else from counting the same."""
+    holder, other = build(), build(busy_seconds=1.0)
+    with holder.engine.begin() as connection:
+        monkeypatch.setattr(shards.secrets, "randbelow", lambda count: 0)
+        shards.add(connection, ONE_ACCEPTED)
+        monkeypatch.setattr(shards.secrets, "randbelow", lambda count: count - 1)
+        assert other.submit(event(), NOON)[1] is False
+        monkeypatch.setattr(shards.secrets, "randbelow", lambda count: 0)
+        with pytest.raises(RegistryUnavailable, match="canceling statement due to lock timeout"):
+            other.submit(event("2"), NOON)
+    assert [one.value for one in other.counters()] == [2]
+
+
+def test_a_transaction_draws_its_shard(registry: SqlRegistry) -> None:
+    for number in range(40):
+        registry.submit(event(f"run-{number}"), NOON)
+    with registry.engine.connect() as connection:
+        used = connection.execute(text("SELECT count(*), sum(value) FROM counters")).one()
+    assert 2 <= used[0] <= 16
+    assert used[1] == 40
 
 
 def test_readers_of_one_transaction_see_one_moment(registry: SqlRegistry) -> None:

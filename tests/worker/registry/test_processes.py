@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from tests.contracts.registry import LATER, new_version
-from worker.records import IngestionState
+from worker.records import Counted, IngestionState
 from worker.registry.migrate import REVISIONS, pending
 from worker.registry.sql import SqlRegistry
 from worker.registry.tables import metadata
@@ -76,6 +76,36 @@ def test_a_kill_before_any_statement_leaves_all_or_nothing(database: str) -> Non
     assert integrity(registry) == "ok"
     again = [register_again(registry, ingestion_id) for ingestion_id, version_id in ingestions]
     assert again == [True] * (20 - registered) + [False] * registered
+    assert registry.contradictions(LATER) == []
+    registry.close()
+
+
+def test_a_kill_before_any_statement_leaves_counters_and_rows_agreeing(database: str) -> None:
+    check_that_counters_survive_kills(database)
+
+
+def check_that_counters_survive_kills(database: str) -> None:
+    """Processes that take every step of an ingestion are killed, each before another statement."""
+    kills = run("killed-on-the-way", database)
+    registry = SqlRegistry(database)
+    assert kills > 100
+    assert registry.contradictions(LATER) == []
+    ended = [one for one in registry.counters() if one.name is Counted.ENDED]
+    assert {dict(one.labels)["outcome"] for one in ended} == {"registered", "unchanged", "failed", "ignored"}
+    registry.close()
+
+
+def test_many_processes_count_what_each_did(database: str) -> None:
+    check_that_all_is_counted(database)
+
+
+def check_that_all_is_counted(database: str) -> None:
+    """Six processes submit twenty each, and claim after each one; no addition is lost to another."""
+    claimed = sum(len(ids) for _, ids in run("queue", database))
+    registry = SqlRegistry(database)
+    found = {one.name: one.value for one in registry.counters() if one.name in (Counted.ACCEPTED, Counted.CLAIMED)}
+    assert found == {Counted.ACCEPTED: 120, Counted.CLAIMED: claimed}
+    assert registry.contradictions(LATER) == []
     registry.close()
 
 

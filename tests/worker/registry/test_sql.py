@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event as hooks
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from tests.contracts.registry import (
@@ -135,6 +136,17 @@ def failed_with_a_full_disk(registry: SqlRegistry, work: Work, statement: int, s
         except RegistryUnavailable as exc:
             return "disk is full" in str(exc)
     return False
+
+
+def test_counters_that_say_another_number_than_the_rows_are_a_contradiction(registry: SqlRegistry) -> None:
+    register(registry, "1")
+    registry.submit(event("2"), NOON)
+    with registry.engine.begin() as connection:
+        connection.execute(text("UPDATE counters SET value = 3 WHERE name = 'ended'"))
+    assert registry.contradictions(NOON) == [
+        "the counters say 3 registered, and there are 1",
+        "the counters say -1 in flight, and there are 1",
+    ]
 
 
 def test_what_is_locked_is_unavailable(build: BuildSql) -> None:
