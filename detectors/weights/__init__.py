@@ -16,13 +16,15 @@ their end can be proven cheaply. Nothing is unpickled, parsed as YAML or XML, or
     pytorch           zip with data.pkl; magic number of the old format       the zip's directory; not proven
     pickle            protocol 2 to 5, or joblib's compression, and a suffix  its last byte; not proven
 
-A file that ends before its own figures say is `incomplete`, since a copy that still runs looks the same; figures that
-contradict each other are `corrupt`. Where nothing proves the end, `details` says `completeness_checked: false`. A format by
-itself is no finding; `details["note"]` says how little was opened.
+A file that ends before its own figures say is `incomplete`, since a copy that still runs looks the same; so is one that ends
+before anything of it shows, where its suffix is of models alone. Figures that contradict each other are `corrupt`. Where
+nothing proves the end, `details` says `completeness_checked: false`. Files that are shards of one set by their names are one
+model. A format by itself is no finding; `details["note"]` says how little was opened.
 
 Laws (each has a test of the same name):
     any bytes give facts or a DetectorError;
     a file that was cut off is never complete where its end can be proven;
+    a file that was cut off is never passed over where its suffix tells what it was;
     reading does not grow with the weights.
 """
 

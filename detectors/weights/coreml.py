@@ -27,7 +27,7 @@ from detectors.facts import (
 from detectors.json_text import JsonError, parse_json
 from detectors.tree import FileEntry
 from detectors.weights.folders import free_below, is_there, outermost
-from detectors.weights.single_file import NAME_NOTE, EndsEarly, FileFormat
+from detectors.weights.single_file import NAME_NOTE, EndsEarly, FileFormat, begins
 from detectors.wire import Window, hop
 
 MANIFEST = "Manifest.json"
@@ -105,5 +105,5 @@ def _parts(contents: Contents, entry: FileEntry) -> list[str]:
     return [item["path"] for item in items.values() if isinstance(item, dict) and isinstance(item.get("path"), str)]
 
 
-FORMAT = FileFormat("coreml", recognise, read)
+FORMAT = FileFormat("coreml", recognise, read, frozenset({".mlmodel"}), begins(b"\x08", needed=3))
 PACKAGES = Detector("coreml", _match_packages, _extract_package)

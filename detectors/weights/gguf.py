@@ -24,7 +24,7 @@ from typing import Any
 from detectors.errors import MalformedModel, ModelLimit
 from detectors.facts import Completeness, Extraction, ModelFacts, Parameters, Problem, State
 from detectors.tree import FileEntry
-from detectors.weights.single_file import HEADER_NOTE, ByteOrder, EndsEarly, FileFormat, end_not_proven, number, piece
+from detectors.weights.single_file import HEADER_NOTE, ByteOrder, EndsEarly, FileFormat, begins, end_not_proven, number, piece
 from detectors.wire import Window
 
 MAGIC = b"GGUF"
@@ -83,8 +83,11 @@ def read(window: Window) -> Extraction:
     Raises:
         EndsEarly: the file ends before the header does.
         ModelLimit: more than `MAX_ITEMS` in the header.
-        MalformedModel: a type or a rank that the format does not have.
+        MalformedModel: other letters, or a type or a rank that the format does not have.
     """
+    magic = piece(window, 0, len(MAGIC))
+    if magic != MAGIC:
+        raise MalformedModel(window.path, 0, f"expected the letters GGUF, found {magic!r}")
     header = _Header(window, _byteorder(piece(window, 4, 4)) or "little")
     if header.version < 2:
         return end_not_proven(version=header.version)
@@ -217,4 +220,4 @@ def _told(values: dict[str, Any]) -> dict[str, Any]:
     return {key.removeprefix("general."): values[key] for key in keys if key in values}
 
 
-FORMAT = FileFormat("gguf", recognise, read)
+FORMAT = FileFormat("gguf", recognise, read, frozenset({".gguf"}), begins(MAGIC, needed=8))

@@ -22,6 +22,8 @@ from detectors.wire import Window
 
 START = LFS_POINTER + b"/v1\n"
 
+FIRST_WORD = b"version "
+
 MAX_POINTER_BYTES = 1024
 """Source: the same document, "less than 1024 bytes"."""
 
@@ -43,6 +45,11 @@ def recognise(entry: FileEntry, head: bytes) -> str | None:
     return "a Git LFS pointer"
 
 
+def may_begin(window: Window) -> bool:
+    """Tell whether a short file is the beginning of a pointer, as far as the word that says so."""
+    return window.size >= len(FIRST_WORD) and START.startswith(window.bytes(0, window.size))
+
+
 def read(window: Window) -> Extraction:
     """Return the digest and size that the pointer names, None where it lacks them. Reads the file, below 1 KB."""
     text = piece(window, 0, min(window.size, MAX_POINTER_BYTES))
@@ -57,4 +64,4 @@ def read(window: Window) -> Extraction:
     return Extraction(ModelFacts(details=details), Completeness(State.INCOMPLETE, (problem,)))
 
 
-FORMAT = FileFormat("git_lfs_pointer", recognise, read)
+FORMAT = FileFormat("git_lfs_pointer", recognise, read, frozenset(FORMAT_OF_SUFFIX), may_begin)

@@ -28,7 +28,7 @@ from detectors.facts import (
 )
 from detectors.json_text import JsonError, parse_json
 from detectors.tree import FileEntry
-from detectors.weights.single_file import NAME_NOTE, FileFormat, number, piece
+from detectors.weights.single_file import NAME_NOTE, EndsEarly, FileFormat, begins, number, piece
 from detectors.weights.zip_listing import LOCAL, Member, list_members, read_member
 from detectors.wire import Window
 
@@ -86,6 +86,18 @@ def recognise_hdf5(entry: FileEntry, head: bytes) -> str | None:
         return "an HDF5 file with the suffix .weights.h5"
     marks = [mark for mark in ("keras_version", "model_config", "layer_names") if mark.encode() in head]
     return f"an HDF5 file that names {marks[0]}" if marks else None
+
+
+def may_begin_hdf5(window: Window) -> bool:
+    """Tell whether a short file is HDF5 that was cut off: before its marks, so nobody knows whether it was one of Keras."""
+    if not HDF5_MAGIC.startswith(window.bytes(0, min(window.size, len(HDF5_MAGIC)))):
+        return False
+    try:
+        return _hdf5_end(window) > window.size
+    except EndsEarly:
+        return True
+    except MalformedModel:
+        return False
 
 
 def read_hdf5(window: Window) -> Extraction:
@@ -154,5 +166,5 @@ def _lambda_finding(path: str, place: str) -> Finding:
     return Finding("keras-lambda", Severity.MEDIUM, path, place, message)
 
 
-HDF5 = FileFormat("keras", recognise_hdf5, read_hdf5)
-FORMATS = (FileFormat("keras", recognise_zip, read_zip), HDF5)
+HDF5 = FileFormat("keras", recognise_hdf5, read_hdf5, frozenset({".h5", ".hdf5", ".keras"}), may_begin_hdf5)
+FORMATS = (FileFormat("keras", recognise_zip, read_zip, frozenset({".keras"}), begins(LOCAL)), HDF5)

@@ -17,7 +17,7 @@ from collections import Counter
 from detectors.facts import Extraction
 from detectors.tree import FileEntry
 from detectors.weights.flatbuffer import Flatbuffer
-from detectors.weights.single_file import EndsEarly, FileFormat
+from detectors.weights.single_file import EndsEarly, FileFormat, begins
 from detectors.wire import Window
 
 MAGIC = b"ORTM"
@@ -57,4 +57,4 @@ def read(window: Window) -> Extraction:
     return flat.told(stored, dict(dtypes), ort_format=flat.text(session, 0), producer=flat.text(model, 2))
 
 
-FORMAT = FileFormat("ort", recognise, read)
+FORMAT = FileFormat("ort", recognise, read, frozenset({".ort"}), begins(MAGIC, 4))

@@ -14,7 +14,7 @@ from detectors.detection import suffix
 from detectors.errors import MalformedModel
 from detectors.facts import Completeness, Extraction, ModelFacts, Problem, State
 from detectors.tree import FileEntry
-from detectors.weights.single_file import NAME_NOTE, FileFormat, end_not_proven, piece
+from detectors.weights.single_file import NAME_NOTE, FileFormat, end_not_proven, number, piece
 from detectors.weights.zip_listing import LOCAL, list_members
 from detectors.wire import Window
 
@@ -29,6 +29,9 @@ TOP_MEMBERS = frozenset(
 
 PICKLE_SUFFIXES = frozenset(".pkl .pickle .joblib .sav .pt .pth .bin .ckpt .model .p".split())
 
+PICKLES_ALONE = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth"})
+"""Those of them that nothing else uses; `.pt` and `.pth` are pickles in PyTorch's old format."""
+
 JOBLIB_COMPRESSION = {
     b"\x78": "zlib", b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "xz", b"\x04\x22\x4d\x18": "lz4"
 }  # fmt: skip
@@ -39,14 +42,24 @@ PROTOCOLS = frozenset(bytes([0x80, protocol]) for protocol in range(2, 6))
 
 STOP = b"."
 
+NAME_START = 30
+"""Where the name of a zip's first member starts. Source: APPNOTE.TXT 6.3.10, section 4.3.7."""
+
 
 def recognise_zip(entry: FileEntry, head: bytes) -> str | None:
     """Return what was seen of PyTorch's zip: the name of its first member."""
     name_bytes = int.from_bytes(head[26:28], "little")
-    folder, _, rest = head[30 : 30 + name_bytes].decode("utf-8", "replace").partition("/")
+    folder, _, rest = head[NAME_START : NAME_START + name_bytes].decode("utf-8", "replace").partition("/")
     if head[:4] != LOCAL or not folder or rest.split("/")[0] not in TOP_MEMBERS:
         return None
     return f"a zip that begins with {folder}/{rest}"
+
+
+def may_begin_zip(window: Window) -> bool:
+    """Tell whether a short file is a zip that was cut off before the name of its first member ends."""
+    if not LOCAL.startswith(window.bytes(0, min(window.size, len(LOCAL)))):
+        return False
+    return window.size < NAME_START or window.size < NAME_START + number(window, NAME_START - 4, 2)
 
 
 def read_zip(window: Window) -> Extraction:
@@ -100,9 +113,20 @@ def recognise_pickle(entry: FileEntry, head: bytes) -> str | None:
     return None
 
 
+def may_begin_pickle(window: Window) -> bool:
+    """Tell whether a short file was cut off before what a pickle, or a compression of joblib, begins with."""
+    head = window.bytes(0, min(window.size, 6))
+    packed = suffix(window.path) == ".joblib" and any(magic.startswith(head) for magic in JOBLIB_COMPRESSION)
+    return packed or any(magic.startswith(head) for magic in PROTOCOLS)
+
+
 def read_pickle(window: Window) -> Extraction:
-    """Return the protocol or the compression. Reads the first bytes and the last one."""
-    head = piece(window, 0, min(6, window.size))
+    """Return the protocol or the compression. Reads the first bytes and the last one.
+
+    Raises:
+        EndsEarly: the file is shorter than two bytes.
+    """
+    head = piece(window, 0, max(2, min(6, window.size)))
     if packed := _compression(head):
         return end_not_proven(kind="joblib", compression=packed)
     found = end_not_proven(protocol=head[1])
@@ -116,9 +140,11 @@ def _compression(head: bytes) -> str | None:
     return next((name for magic, name in JOBLIB_COMPRESSION.items() if head.startswith(magic)), None)
 
 
-ZIP = FileFormat("pytorch", recognise_zip, read_zip)
+ZIP = FileFormat("pytorch", recognise_zip, read_zip, frozenset({".pt", ".pth", ".pt2"}), may_begin_zip)
 FORMATS = (
     ZIP,
     FileFormat("pytorch", recognise_legacy, read_legacy),
-    FileFormat("pickle", recognise_pickle, read_pickle),
+    FileFormat(
+        "pickle", recognise_pickle, read_pickle, frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth"}), may_begin_pickle
+    ),
 )

@@ -19,7 +19,7 @@ from detectors.errors import MalformedModel, ModelLimit
 from detectors.facts import Completeness, Extraction, ModelFacts, Parameters, Problem, State
 from detectors.json_text import JsonError, parse_json
 from detectors.tree import FileEntry
-from detectors.weights.single_file import HEADER_NOTE, FileFormat, number, piece
+from detectors.weights.single_file import HEADER_NOTE, FileFormat, begins, number, piece
 from detectors.wire import Window
 
 MAX_HEADER_BYTES = 32 << 20
@@ -134,4 +134,4 @@ def _shown(metadata: Any) -> dict[str, str]:
     return {str(key)[:MAX_METADATA_CHARS]: str(metadata[key])[:MAX_METADATA_CHARS] for key in list(metadata)[:MAX_METADATA]}
 
 
-FORMAT = FileFormat("safetensors", recognise, read)
+FORMAT = FileFormat("safetensors", recognise, read, frozenset({".safetensors"}), begins(b"{", 8))

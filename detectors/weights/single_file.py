@@ -3,15 +3,20 @@
 In goes a table of `FileFormat`, out comes a `Detector`. Each file is looked at once; the first format that knows it takes it.
 A reader raises `EndsEarly` where the file ends before bytes that it speaks of, and that becomes `incomplete`: a copy that is
 still running looks the same, so waiting may help. Bytes that contradict each other are `MalformedModel`, as everywhere.
+
+A file that was cut off before its format shows is told by its suffix, where that is used for models alone and what is there
+of the file may be the beginning of one. Files that are shards of one set by their names (`detectors.weights.shards`) are
+one model.
 """
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from detectors.detection import Contents, Detector, may_be_model
+from detectors.detection import HEAD_BYTES, Contents, Detector, may_be_model, suffix
 from detectors.errors import MalformedModel, ModelError
 from detectors.facts import (
     Completeness,
@@ -20,15 +25,20 @@ from detectors.facts import (
     Extraction,
     ModelFacts,
     ModelType,
+    Parameters,
     Problem,
     State,
 )
 from detectors.tree import FileEntry, FileTree
+from detectors.weights.shards import ShardSet, missing_shards, shard_set_of
 from detectors.wire import Window
 
 NAME_NOTE = "told by name; content not opened"
 HEADER_NOTE = "told by its header; weights not opened"
 
+
+COUNTED = ("tensors", "storages", "storage_bytes")
+"""Details that are added up over the files of a model."""
 
 ByteOrder = Literal["little", "big"]
 
@@ -43,31 +53,117 @@ class FileFormat:
 
     recognise gets the entry and its first bytes and returns what it saw there, or None; it reads nothing.
     read gets the whole file through a window and returns facts and completeness; the size is filled in later.
+    suffixes are those that files of this format alone have; may_begin gets a file of such a name that is too short for
+    recognise, and tells whether it may be the beginning of one that was cut off.
     """
 
     name: str
     recognise: Callable[[FileEntry, bytes], str | None]
     read: Callable[[Window], Extraction]
+    suffixes: frozenset[str] = frozenset()
+    may_begin: Callable[[Window], bool] = lambda window: False
 
 
 def single_files(name: str, formats: tuple[FileFormat, ...]) -> Detector:
     """Return the detector of all *formats*, in their order."""
 
     def match(contents: Contents) -> Iterator[Detection]:
-        for entry in contents.free():
-            if may_be_model(entry) and (found := identify(formats, contents, entry)):
-                recognised, saw = found
-                evidence = (Evidence(entry.path, 0, saw),)
-                yield Detection(recognised.name, ModelType.CUSTOM, entry.path, entry.path, evidence, (entry.path,))
+        return _match(formats, contents)
 
     def extract(contents: Contents, detection: Detection) -> Extraction:
-        entry = contents.find(detection.main)
-        assert entry is not None
-        found = identify(formats, contents, entry)
-        assert found is not None
-        return read_file(found[0], contents.tree, entry)
+        return _extract(formats, contents, detection)
 
     return Detector(name, match, extract)
+
+
+def _match(formats: tuple[FileFormat, ...], contents: Contents) -> Iterator[Detection]:
+    """Yield each file that a format knows, with the other files of its set where it is a shard."""
+    sets: dict[ShardSet, list[str]] = defaultdict(list)
+    for entry in contents.free():
+        if shards := shard_set_of(entry.path):
+            sets[shards].append(entry.path)
+    taken: set[str] = set()
+    for entry in contents.free():
+        if entry.path not in taken and (found := _format_of(formats, contents, entry)):
+            one, saw = found
+            shards = shard_set_of(entry.path)
+            files = tuple(sets[shards]) if shards else (entry.path,)
+            taken.update(files)
+            yield Detection(one.name, ModelType.CUSTOM, entry.path, entry.path, (Evidence(entry.path, 0, saw),), files)
+
+
+def _format_of(formats: tuple[FileFormat, ...], contents: Contents, entry: FileEntry) -> tuple[FileFormat, str] | None:
+    """Return the format of a file, by its bytes or, where it was cut off before they tell, by its name; and what was seen."""
+    if may_be_model(entry) and (found := identify(formats, contents, entry)):
+        return found
+    if one := _by_name(formats, contents, entry):
+        return one, f"the suffix {suffix(entry.path)}, and {entry.size} bytes"
+    return None
+
+
+def _by_name(formats: tuple[FileFormat, ...], contents: Contents, entry: FileEntry) -> FileFormat | None:
+    """Return the format that an empty or short file must have by its suffix, None for none."""
+    likely = [one for one in formats if suffix(entry.path) in one.suffixes]
+    if not likely or entry.size >= HEAD_BYTES:
+        return None
+    head = contents.head(entry)
+    if entry.path in contents.unread:
+        return None
+    window = contents.window(entry)
+    window.buffer = head
+    return next((one for one in likely if one.may_begin(window)), None)
+
+
+def _extract(formats: tuple[FileFormat, ...], contents: Contents, detection: Detection) -> Extraction:
+    """Return the facts of one file, or those of all shards of a set together.
+
+    Raises:
+        MalformedModel, ModelLimit: as the reader of the format.
+    """
+    main = contents.find(detection.main)
+    assert main is not None
+    found = _format_of(formats, contents, main)
+    assert found is not None
+    entries = [entry for path in detection.files if (entry := contents.find(path))]
+    read = [_read_one(formats, contents, entry, found[0]) for entry in entries]
+    missing = tuple(missing_shards(detection.files))
+    whole = read[0] if len(read) == 1 else _together(read)
+    return replace(whole, completeness=whole.completeness.and_also(State.INCOMPLETE, *missing)) if missing else whole
+
+
+def _read_one(formats: tuple[FileFormat, ...], contents: Contents, entry: FileEntry, otherwise: FileFormat) -> Extraction:
+    """Return what one file says: of its own format, or as one of the format *otherwise* where it shows none."""
+    if found := identify(formats, contents, entry):
+        return read_file(found[0], contents.tree, entry)
+    if one := _by_name(formats, contents, entry):
+        reason = f"expected a file of the format {one.name}, found {entry.size} bytes, too few to begin one"
+        facts = ModelFacts(size_bytes=entry.size, details={"note": NAME_NOTE})
+        return Extraction(facts, Completeness(State.INCOMPLETE, (Problem(entry.path, reason),)))
+    return read_file(otherwise, contents.tree, entry)
+
+
+def _together(read: list[Extraction]) -> Extraction:
+    """Return what was read of several files as of one model; what the first tells of the model stands for all."""
+    details = dict(read[0].facts.details)
+    for name in COUNTED:
+        if name in details:
+            details[name] = sum(one.facts.details.get(name, 0) for one in read)
+    details["files"] = len(read)
+    details["completeness_checked"] = all(one.facts.details.get("completeness_checked", True) for one in read)
+    stored = [one.facts.parameters.stored for one in read]
+    dtypes: Counter[str] = Counter()
+    completeness = Completeness()
+    for one in read:
+        dtypes.update(one.facts.dtypes)
+        completeness = completeness.and_also(one.completeness.state, *one.completeness.problems)
+    facts = replace(
+        read[0].facts,
+        size_bytes=sum(one.facts.size_bytes for one in read),
+        parameters=Parameters(stored=None if None in stored else sum(count or 0 for count in stored)),
+        dtypes=dict(dtypes),
+        details=details,
+    )
+    return Extraction(facts, completeness, tuple(finding for one in read for finding in one.findings))
 
 
 def identify(formats: tuple[FileFormat, ...], contents: Contents, entry: FileEntry) -> tuple[FileFormat, str] | None:
@@ -101,6 +197,20 @@ def told_by_name(**details: object) -> Extraction:
 def end_not_proven(**details: object) -> Extraction:
     """The same for a format, or a file, whose end cannot be proven without reading all of it."""
     return told_by_name(completeness_checked=False, **details)
+
+
+def begins(magic: bytes, place: int = 0, needed: int = 0) -> Callable[[Window], bool]:
+    """Return a test of whether a file may be the beginning of one that has *magic* at *place*.
+
+    It must be shorter than *needed* bytes, at the least than up to the end of *magic*, for a longer one shows what it is.
+    """
+    needed = max(needed, place + len(magic))
+
+    def may_begin(window: Window) -> bool:
+        data = window.bytes(0, min(window.size, needed))
+        return len(data) < needed and magic.startswith(data[place : place + len(magic)])
+
+    return may_begin
 
 
 def number(window: Window, start: int, count: int, byteorder: ByteOrder = "little") -> int:

@@ -20,7 +20,7 @@ from detectors.errors import MalformedModel
 from detectors.facts import Extraction
 from detectors.tree import FileEntry
 from detectors.weights.flatbuffer import Flatbuffer
-from detectors.weights.single_file import EndsEarly, FileFormat
+from detectors.weights.single_file import EndsEarly, FileFormat, begins
 from detectors.wire import Window
 
 MAGIC = b"TFL3"
@@ -98,4 +98,4 @@ def _type_name(code: int) -> str:
     return TYPES[code] if code < len(TYPES) else f"type {code}"
 
 
-FORMAT = FileFormat("tflite", recognise, read)
+FORMAT = FileFormat("tflite", recognise, read, frozenset({".tflite"}), begins(MAGIC, 4))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from detectors.detection import Contents, detect
 from detectors.errors import DetectorError, MalformedModel
-from detectors.facts import ModelType
+from detectors.facts import ModelType, Problem
 from detectors.tree import MemoryTree
 from detectors.weights import DETECTORS
 from detectors.wrapped_tree import CountingTree
@@ -27,7 +27,7 @@ from tests.builders.weights import (
     safetensors,
     tflite,
 )
-from tests.detectors.weights.looked_at import formats, look
+from tests.detectors.weights.looked_at import formats, look, problem
 
 WHOLE = {
     "m.tflite": tflite(),
@@ -75,6 +75,89 @@ def test_a_file_that_was_cut_off_is_never_complete_where_its_end_can_be_proven(p
             for _, extraction in look({path: WHOLE[path][:stop]}):
                 is_proven = extraction.facts.details.get("completeness_checked", True)
                 assert not (is_proven and extraction.completeness.state == "complete"), stop
+
+
+@pytest.mark.parametrize("path", [path for path in sorted(WHOLE) if path.startswith("m.") and path.count("/") == 0])
+def test_a_file_that_was_cut_off_is_never_passed_over_where_its_suffix_tells_what_it_was(path: str) -> None:
+    """But for XML, whose suffix says nothing, and for a pointer of Git LFS, which has another file's suffix."""
+    shortest = {"m.xml": OPENVINO.index(b">", OPENVINO.index(b"<net")), "m.onnx": len(b"version ")}.get(path, 0)
+    for stop in range(shortest, len(WHOLE[path])):
+        ((_, extraction),) = look({path: WHOLE[path][:stop]})
+        assert extraction.completeness.state == "incomplete", stop
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("m.bin", b""),
+        ("m.dat", b""),
+        ("m.h5", hdf5(b"data")),
+        ("m.keras", b"hello"),
+        ("m.pt", b"hello"),
+        ("m.pkl", b"(lp0"),
+        ("m.gguf", b"GGML"),
+        ("m.safetensors", b"hello world"),
+        ("m.tflite", b"0000TFL2"),
+        ("m.mlmodel", b"he"),
+    ],
+)
+def test_a_short_file_that_is_no_beginning_of_its_format_is_left_alone(path: str, data: bytes) -> None:
+    assert formats({path: data}) == []
+
+
+@pytest.mark.parametrize("data", [b"", b"T", b"0000OR"])
+def test_an_empty_or_short_file_tells_what_its_suffix_made_us_expect(data: bytes) -> None:
+    ((detection, extraction),) = look({"run/m.ort": data})
+    assert (detection.format, detection.evidence[0].saw) == ("ort", f"the suffix .ort, and {len(data)} bytes")
+    assert extraction.completeness.problems == (
+        Problem("run/m.ort", f"expected a file of the format ort, found {len(data)} bytes, too few to begin one"),
+    )
+
+
+class TestShards:
+    WEIGHTS = safetensors({"w": ("F32", (2, 3), 24)})
+    LLAMA = gguf({"f": ((3,), 0, 0)}, 12)
+
+    def test_all_of_a_set_are_one_model(self) -> None:
+        files = {"m/a-00001-of-00002.gguf": self.LLAMA, "m/a-00002-of-00002.gguf": self.LLAMA}
+        ((detection, extraction),) = look(files)
+        assert (detection.format, detection.main, detection.files) == ("gguf", "m/a-00001-of-00002.gguf", tuple(files))
+        assert (extraction.facts.parameters.stored, extraction.facts.dtypes) == (6, {"float32": 2})
+        assert extraction.facts.size_bytes == 2 * len(self.LLAMA)
+        assert (extraction.facts.details["files"], extraction.facts.details["completeness_checked"]) == (2, True)
+        assert extraction.completeness.state == "complete"
+
+    def test_details_that_count_are_added_up(self) -> None:
+        files = {f"a-0000{n}-of-00002.safetensors": self.WEIGHTS for n in (1, 2)}
+        assert look(files)[0][1].facts.details["tensors"] == 2
+
+    @pytest.mark.parametrize(
+        ("suffix", "data"), [("safetensors", WEIGHTS), ("gguf", LLAMA), ("bin", pytorch_zip()), ("bin", WHOLE["m.pkl"])]
+    )
+    def test_one_alone_is_incomplete_and_names_the_others(self, suffix: str, data: bytes) -> None:
+        ((_, extraction),) = look({f"m/a-00002-of-00003.{suffix}": data})
+        assert extraction.completeness.state == "incomplete"
+        assert [one.path for one in extraction.completeness.problems] == [
+            f"m/a-00001-of-00003.{suffix}", f"m/a-00003-of-00003.{suffix}"
+        ]  # fmt: skip
+
+    def test_one_that_was_cut_off_anywhere_is_told_by_its_name(self) -> None:
+        for data in (self.WEIGHTS, self.LLAMA):
+            suffix = "gguf" if data is self.LLAMA else "safetensors"
+            for size in range(len(data)):
+                ((_, extraction),) = look({f"a-00001-of-00002.{suffix}": data, f"a-00002-of-00002.{suffix}": data[:size]})
+                assert [one.path for one in extraction.completeness.problems] == [f"a-00002-of-00002.{suffix}"]
+                assert extraction.completeness.state == "incomplete"
+
+    @pytest.mark.parametrize(("suffix", "data"), [("safetensors", WEIGHTS), ("gguf", LLAMA)])
+    def test_one_that_is_something_else_is_malformed(self, suffix: str, data: bytes) -> None:
+        with pytest.raises(MalformedModel) as caught:
+            look({f"a-00001-of-00002.{suffix}": data, f"a-00002-of-00002.{suffix}": bytes(100)})
+        assert caught.value.path == f"a-00002-of-00002.{suffix}"
+
+    def test_one_that_has_no_directory_of_a_zip_like_the_others_is_incomplete(self) -> None:
+        ((_, extraction),) = look({"a-00001-of-00002.bin": pytorch_zip(), "a-00002-of-00002.bin": bytes(100)})
+        assert problem(extraction) == "expected a zip directory at the end of the file, found none"
 
 
 @settings(max_examples=300, deadline=None)
