@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.builders import onnx
+from tests.chaos.poisoned import CLOCK_IS_OFF
 from tests.servers.postgresql import SETTINGS, PostgresServer, postgres_server
 from tests.servers.process import descendants, is_running
 from tests.servers.redis import RedisServer, redis_server
@@ -63,11 +64,16 @@ class Stack:
         self.journal[ingestion.id] = run
         return ingestion
 
-    def start_worker(self, concurrency: int = 2, program: str = "tests.chaos.poisoned") -> subprocess.Popen[bytes]:
+    def start_worker(
+        self, concurrency: int = 2, program: str = "tests.chaos.poisoned", clock_is_off_seconds: float = 0.0
+    ) -> subprocess.Popen[bytes]:
         """Start a worker in a process group of its own; *program* is a module that stands for `modelport`."""
         command = [sys.executable, "-m", program, "worker", "--concurrency", str(concurrency)]
         log = (self.folder / "workers.log").open("ab")
-        worker = subprocess.Popen(command, cwd=ROOT, env=dict(self.environment), stdout=log, stderr=log, start_new_session=True)
+        environment = dict(self.environment)
+        if clock_is_off_seconds:
+            environment[CLOCK_IS_OFF] = str(clock_is_off_seconds)
+        worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
         log.close()
         self.workers.append(worker)
         return worker

@@ -104,19 +104,33 @@ def make_checkpoint(run: Path) -> None:
 def test_wherever_a_worker_dies_the_next_one_finishes_its_work(
     make: Callable[[Path], None], place: Place, tmp_path: Path
 ) -> None:
+    assert kill_at_every_step(make, place, tmp_path) > 20
+
+
+def kill_at_every_step(make: Callable[[Path], None], place: Place, folder: Path) -> int:
+    """Kill a worker at its first step, another at its second, and so on; return how many were, each put right by the next."""
     for calls in itertools.count(1):
-        run = tmp_path / f"run-{calls}"
+        run = folder / f"run-{calls}"
         make(run)
-        with place.borders("sender") as borders:
-            accepted, _ = borders.registry.submit(
-                event(run, calls, experiment=f"e{calls}", trigger=Trigger.COMPLETION), borders.clock.now()
-            )
+        accepted = accept(place, run, calls)
         status = in_child(partial(work_and_strike, place, calls, signal.SIGKILL))
         assert status in (0, -signal.SIGKILL)
-        finish_and_audit(place, run, accepted.id)
+        finish_and_audit(place, run, accepted)
         if status == 0:
             break
-    assert calls > 20
+    check_nothing_is_left(place)
+    return calls - 1
+
+
+def accept(place: Place, run: Path, number: int) -> str:
+    """Return the id of an accepted completion of *run*."""
+    with place.borders("sender") as borders:
+        completion = event(run, number, experiment=run.name, trigger=Trigger.COMPLETION)
+        ingestion, _ = borders.registry.submit(completion, borders.clock.now())
+    return ingestion.id
+
+
+def check_nothing_is_left(place: Place) -> None:
     with place.borders("auditor") as borders:
         assert [check for check in checks_of(borders) if check.state != "ok"] == []
 
@@ -132,26 +146,25 @@ def work_and_strike(place: Place, calls: int, blow: signal.Signals) -> None:
 @pytest.mark.slow
 def test_a_worker_that_was_stopped_past_its_lease_registers_nothing(place: Place, tmp_path: Path) -> None:
     """It is stopped at every step in turn and goes on when another has done its work. By its own clock no time passed."""
-    refused = 0
+    assert stop_at_every_step(place, tmp_path) > 20
+
+
+def stop_at_every_step(place: Place, folder: Path) -> int:
+    """Stop a worker past its lease at its first step, another at its second, and so on; return how many were refused."""
     for calls in itertools.count(1):
-        run = tmp_path / f"run-{calls}"
+        run = folder / f"run-{calls}"
         make_onnx(run)
-        with place.borders("sender") as borders:
-            accepted, _ = borders.registry.submit(
-                event(run, calls, experiment=f"e{calls}", trigger=Trigger.COMPLETION), borders.clock.now()
-            )
+        accepted = accept(place, run, calls)
         zombie = start(partial(work_and_strike, place, calls, signal.SIGSTOP))
         _, status = os.waitpid(zombie, os.WUNTRACED)
         if os.WIFEXITED(status):
             break
-        finish_and_audit(place, run, accepted.id)
+        finish_and_audit(place, run, accepted)
         os.kill(zombie, signal.SIGCONT)
         assert os.waitstatus_to_exitcode(os.waitpid(zombie, 0)[1]) == 0
-        audit(place, run, accepted.id)
-        refused += 1
-    assert refused > 20
-    with place.borders("auditor") as borders:
-        assert [check for check in checks_of(borders) if check.state != "ok"] == []
+        audit(place, run, accepted)
+    check_nothing_is_left(place)
+    return calls - 1
 
 
 def finish_and_audit(place: Place, run: Path, ingestion_id: str) -> None:
