@@ -14,20 +14,29 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from tests.chaos.clocks import disagree
 from tests.chaos.databases import kill_database
+from tests.chaos.hung import hang
 from tests.chaos.kills import kill_workers
 from tests.chaos.load import burst, same_at_once
+from tests.chaos.machine import take_any_steps
 from tests.chaos.network import cut_links
 from tests.chaos.row import HEAD, Row
+from tests.chaos.steps import kill_everywhere, stop_everywhere
 from tests.chaos.watch import FILES, RUNS, watch_all
 from tests.chaos.writers import write_slowly
+from worker import logs
 
 ACCEPTED, KILLS, FLUSHES, REDIS_KILLS, POISON = 8000, 200, 10, 8, 8
+ZOMBIES = 100
+FRESH, CLOCK_KILLS = 500, 20
+STEPS = 50_000
 CUTS = 20
 DATABASE_KILLS = 20
 COMPLETIONS, COMPLETIONS_SECONDS = 10_000, 30.0
 KEYS, SENDERS = 100, 100
 WRITERS = 500
+BESIDE_WHAT_HANGS = 1000
 
 Fault = Callable[[Path, float, int], Row]
 """Takes an empty folder, the scale and the seed."""
@@ -52,12 +61,18 @@ def _kills(database: str, folder: Path, scale: float, seed: int) -> Row:
 FAULTS: Mapping[str, Fault] = {
     "kills-sqlite": partial(_kills, "sqlite"),
     "kills-postgresql": partial(_kills, "postgresql"),
+    "steps": lambda folder, scale, seed: kill_everywhere(folder),
+    "zombies": lambda folder, scale, seed: stop_everywhere(folder, _scaled(ZOMBIES, scale)),
+    "clocks": lambda folder, scale, seed: disagree(folder, _scaled(FRESH, scale), _scaled(CLOCK_KILLS, scale), seed),
+    "machine": lambda folder, scale, seed: take_any_steps(folder, _scaled(STEPS, scale), seed),
     "cuts": lambda folder, scale, seed: cut_links(folder, _scaled(CUTS, scale), seed),
     "database": lambda folder, scale, seed: kill_database(folder, _scaled(DATABASE_KILLS, scale), seed),
     "burst": lambda folder, scale, seed: burst(folder, _scaled(COMPLETIONS, scale), COMPLETIONS_SECONDS * scale),
     "same-sqlite": lambda folder, scale, seed: same_at_once(folder, "sqlite", _scaled(KEYS, scale), SENDERS),
     "same-postgresql": lambda folder, scale, seed: same_at_once(folder, "postgresql", _scaled(KEYS, scale), SENDERS),
     "watcher": lambda folder, scale, seed: watch_all(folder, _scaled(FILES, scale), _scaled(RUNS, scale)),
+    "hung": lambda folder, scale, seed: hang(folder, _scaled(BESIDE_WHAT_HANGS, scale)),
+    "hung-no-broker": lambda folder, scale, seed: hang(folder, _scaled(BESIDE_WHAT_HANGS, scale), with_broker=False),
     "writers": lambda folder, scale, seed: write_slowly(folder, _scaled(WRITERS, scale), seed),
 }
 
@@ -69,6 +84,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--only", choices=FAULTS, action="append")
     chosen = parser.parse_args(arguments)
+    logs.configure("CRITICAL")
     print("\n".join(HEAD), flush=True)
     rows = [_run(FAULTS[name], chosen.scale, chosen.seed) for name in chosen.only or FAULTS]
     return int(not all(row.is_safe for row in rows))

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.clocks import disagree
 from tests.chaos.databases import kill_database
+from tests.chaos.hung import hang
 from tests.chaos.kills import kill_workers
 from tests.chaos.load import burst, same_at_once
+from tests.chaos.machine import take_any_steps
 from tests.chaos.network import cut_links
 from tests.chaos.watch import watch_all
 from tests.chaos.writers import write_slowly
@@ -29,6 +32,19 @@ def test_a_silent_cut_of_redis_delays_work_by_15_seconds_at_most(server_folder: 
     row = cut_links(server_folder, cuts=1, seed=1)
     assert row.is_safe, row
     assert row.is_met, row
+
+
+@pytest.mark.slow
+def test_workers_whose_clocks_disagree_lose_nothing_and_do_nothing_twice(server_folder: Path) -> None:
+    row = disagree(server_folder, count=30, kills=3, seed=1)
+    assert row.is_safe, row
+    assert row.is_met, row
+
+
+@pytest.mark.slow
+def test_any_steps_are_answered_alike_and_counted(tmp_path: Path) -> None:
+    row = take_any_steps(tmp_path, 1, first_seed=1)
+    assert row.is_safe, row
 
 
 @pytest.mark.slow
@@ -64,3 +80,11 @@ def test_a_watcher_that_stands_still_or_runs_out_of_watches_misses_nothing(serve
 def test_no_model_is_registered_before_its_last_byte_is_there(server_folder: Path) -> None:
     row = write_slowly(server_folder, count=20, seed=1)
     assert row.is_safe, row
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_broker", [True, False])
+def test_storage_that_hangs_is_told_and_left_behind_and_other_work_goes_on(server_folder: Path, with_broker: bool) -> None:
+    row = hang(server_folder, 20, with_broker)
+    assert row.is_safe, row
+    assert row.is_met, row

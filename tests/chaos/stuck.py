@@ -1,0 +1,48 @@
+"""A worker for which a run with a file `hangs` hangs, on a machine that cannot mount a file system that does.
+
+`python -m tests.chaos.stuck ARGUMENTS` is `modelport ARGUMENTS` otherwise. Who waits can be killed here, and that is all that
+differs from a mount.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from detectors.local_tree import LocalTree
+from detectors.tree import FileEntry
+from tests.chaos.hanging import MARKER, Hangs
+from worker.cli import main
+
+NEVER, _kept_open = os.pipe()
+"""A pipe into which nobody writes."""
+
+healthy_files, healthy_read = LocalTree.files, LocalTree.read
+
+
+def hangs(tree: Any) -> Hangs | None:
+    marker = Path(os.fsdecode(tree._name)) / MARKER
+    return Hangs(marker.read_text()) if marker.is_file() else None
+
+
+def files(self: Any) -> Iterator[FileEntry]:
+    if hangs(self) in (Hangs.STAT, Hangs.LIST):
+        os.read(NEVER, 1)
+    return healthy_files(self)
+
+
+def read(self: Any, path: str, start: int, stop: int) -> bytes:
+    if hangs(self) is Hangs.READ:
+        os.read(NEVER, 1)
+    return healthy_read(self, path, start, stop)
+
+
+# Not below, so that processes that are spawned, and import this module by another name, hang as well.
+LocalTree.files, LocalTree.read = files, read  # type: ignore[method-assign]
+
+if __name__ == "__main__":
+    sys.argv[0] = "modelport"
+    main()
