@@ -3,6 +3,10 @@
 In goes the folder, out come flavors, run and version. `MLmodel` is YAML; only lines of the shape that MLflow writes are
 looked at. Where the folder holds a model that another detector reads, that model is reported and the wrapping is not.
 
+YAML may end behind any line. MLflow writes its keys in order and `utc_time_created` always, as the last of them but for keys
+of its own to come: without that the end is not proven, and where another key shows that MLflow wrote the file it was cut off.
+A file of flavors alone may be written by hand; it was cut off where its last line has no value or does not end.
+
     artifact_path: model
     flavors:
       python_function:
@@ -41,13 +45,27 @@ MAX_BYTES = 256 << 10
 
 MAX_FLAVORS = 50
 
+KEYS = (
+    b"artifact_path:", b"auth_policy:", b"databricks_runtime:", b"env_vars:", b"flavors:", b"metadata:", b"mlflow_version:",
+    b"model_id:", b"model_size_bytes:", b"model_uuid:", b"run_id:", b"utc_time_created:",
+)  # fmt: skip
+"""One of these comes first, as the file's keys are sorted."""
+
 READ_BY_OTHERS = frozenset({".onnx", ".pb", ".pbtxt"})
 """A folder with such a file is left to the detectors of that format."""
 
 FLAVOR = re.compile(r"^  ([A-Za-z_]\w*): *$", re.MULTILINE)
 PART = re.compile(r"^    (?:data|pickled_model|model_data): (\S.*)$", re.MULTILINE)
 TOP = re.compile(r"^(mlflow_version|run_id|utc_time_created|model_uuid|model_size_bytes): (\S.*)$", re.MULTILINE)
-FLAVORS = re.compile(r"^flavors:\s*\n((?:[ #].*\n?|\n)*)", re.MULTILINE)
+FLAVORS = re.compile(r"^flavors:[ \t]*(\S.*)?\n((?:[ #].*\n?|\n)*)", re.MULTILINE)
+"""What stands behind the key, which MLflow leaves empty, and the lines that belong to it."""
+
+WRITTEN = re.compile(r"^(artifact_path|mlflow_version|model_id|model_size_bytes|model_uuid|run_id):", re.MULTILINE)
+"""Keys that MLflow writes and that nobody needs who writes such a file by hand."""
+
+CREATED = re.compile(r"""^utc_time_created: *(?:'[^'\n]+'|"[^"\n]+"|[^'"\s].*)$""", re.MULTILINE)
+BARE_KEY = re.compile(r"\s*[\w.-]+:\s*")
+"""A key without a value: MLflow writes `null` where there is none."""
 
 
 def _match(contents: Contents) -> Iterator[Detection]:
@@ -60,7 +78,12 @@ def _match(contents: Contents) -> Iterator[Detection]:
 
 
 def _is_mark(contents: Contents, entry: FileEntry) -> bool:
-    return entry.path.rpartition("/")[2] == FILE_NAME and b"flavors:" in contents.head(entry)
+    """Tell whether a file is the `MLmodel` of a model, or the beginning of one."""
+    if entry.path.rpartition("/")[2] != FILE_NAME:
+        return False
+    head = contents.head(entry)
+    is_unreadable = not head and entry.size > 0
+    return b"flavors:" in head or (not is_unreadable and any(head[: len(key)] == key[: len(head)] for key in KEYS))
 
 
 def _extract(contents: Contents, detection: Detection) -> Extraction:
@@ -71,22 +94,39 @@ def _extract(contents: Contents, detection: Detection) -> Extraction:
     """
     entry = contents.find(detection.main)
     assert entry is not None
-    text = contents.read_whole(entry, "MAX_BYTES", MAX_BYTES).decode("utf-8", "replace")
-    flavors = found[1] if (found := FLAVORS.search(text)) else ""
+    text = contents.read_whole(entry, "MAX_BYTES", MAX_BYTES).decode("utf-8", "replace").replace("\r\n", "\n")
+    flavors = found[2] if (found := FLAVORS.search(text)) else ""
     top = {key: _plain(value) for key, value in TOP.findall(text)}
     parts = [_plain(part) for part in PART.findall(flavors)]
-    problems = tuple(_missing(contents, detection.root, parts))
+    reason = _why_cut_off(text)
+    cut_off = (Problem(entry.path, f"at byte {entry.size}: {reason}"),) if reason else ()
+    problems = (*cut_off, *_missing(contents, detection.root, parts))
     facts = ModelFacts(
         size_bytes=sum(one.size for one in contents.below(detection.root)),
         framework=Framework("mlflow", top.get("mlflow_version")),
         details={
             "note": NAME_NOTE,
-            "completeness_checked": bool(parts),
+            "completeness_checked": bool(parts) and CREATED.search(text) is not None,
             "flavors": FLAVOR.findall(flavors)[:MAX_FLAVORS],
             **{key: top[key] for key in ("run_id", "utc_time_created", "model_uuid") if key in top},
         },
     )
     return Extraction(facts, Completeness(State.INCOMPLETE, problems) if problems else Completeness())
+
+
+def _why_cut_off(text: str) -> str | None:
+    """Return what a whole `MLmodel` has and *text* has not, None where it is whole or cannot be told from a whole one."""
+    found = FLAVORS.search(text)
+    if found is None or not (found[1] or found[2].strip()):
+        return "expected flavors, found the end of the file"
+    if CREATED.search(text):
+        return None
+    if written := WRITTEN.search(text):
+        return f"expected utc_time_created, which MLflow writes behind {written[1]}, found the end of the file"
+    last_line = text.rstrip("\n").rpartition("\n")[2]
+    if BARE_KEY.fullmatch(last_line):
+        return f"expected a value of {last_line.strip()[:100]}, found the end of the file"
+    return None if text.endswith("\n") else "expected the end of the last line, found the end of the file"
 
 
 def _missing(contents: Contents, root: str, parts: list[str]) -> Iterator[Problem]:

@@ -82,7 +82,42 @@ class TestMLflow:
         files = {"m/MLmodel": MLMODEL, "m/model.pkl": PICKLE, "m/0/MLmodel": MLMODEL}
         assert formats(files) == ["mlflow"]
 
-    @pytest.mark.parametrize("text", [b"", b"hello", b"flavor:"])
+    def test_a_file_that_was_cut_off_anywhere_is_incomplete(self) -> None:
+        """But for the last line's end, which holds nothing."""
+        for size in range(len(MLMODEL) - 1):
+            ((detection, extraction),) = look({"m/MLmodel": MLMODEL[:size], "m/model.pkl": PICKLE, "m/conda.yaml": b"x"})
+            assert detection.format == "mlflow", size
+            assert extraction.completeness.state == "incomplete", size
+            assert "m/MLmodel" in [one.path for one in extraction.completeness.problems]
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            (b"", "at byte 0: expected flavors, found the end of the file"),
+            (b"flavors:\n", "at byte 9: expected flavors, found the end of the file"),
+            (b"flavors:\n  tf:\n", "at byte 15: expected a value of tf:, found the end of the file"),
+            (b"flavors:\n  tf:\n    data:", "at byte 24: expected a value of data:, found the end of the file"),
+            (b"flavors:\n  tf:\n    loa", "at byte 22: expected the end of the last line, found the end of the file"),
+            (
+                b"flavors:\n  tf:\n    a: b\nrun_id: x\nutc_time_created: '20",
+                "at byte 55: expected utc_time_created, which MLflow writes behind run_id, found the end of the file",
+            ),
+        ],
+    )
+    def test_what_is_missing_at_the_end_is_told_with_its_place(self, text: bytes, reason: str) -> None:
+        ((_, extraction),) = look({"m/MLmodel": text})
+        assert (extraction.completeness.state, problem(extraction)) == ("incomplete", reason)
+
+    def test_flavors_alone_leave_the_end_unproven(self) -> None:
+        ((_, extraction),) = look({"m/MLmodel": b"flavors:\n  tf:\n    data: data\n", "m/data": b"x"})
+        assert (extraction.completeness.state, extraction.facts.details["completeness_checked"]) == ("complete", False)
+
+    @pytest.mark.parametrize("text", [MLMODEL.replace(b"\n", b"\r\n"), b"flavors: {tf: {data: data}}\n"])
+    def test_what_others_write_is_not_taken_for_cut_off(self, text: bytes) -> None:
+        ((_, extraction),) = look({"m/MLmodel": text, "m/model.pkl": PICKLE})
+        assert extraction.completeness.state == "complete"
+
+    @pytest.mark.parametrize("text", [b"hello", b"flavor:", b"\nrun_id: x", b"#"])
     def test_another_file_of_that_name_is_none(self, text: bytes) -> None:
         assert formats({"m/MLmodel": text}) == []
 
