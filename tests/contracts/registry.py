@@ -723,6 +723,13 @@ class RegistryContract:
         assert (version.report, version.created, version.deleted) == ('{"schema": "modelport.scan/1"}', LATER, None)
         assert registry.version("default", "mo3") == version
 
+    def test_what_registering_answers_is_what_is_found_then(self, registry: Registry) -> None:
+        """For the first version of a name, the next one, a copy elsewhere, and a generated name that somebody now gives."""
+        for changes in ({}, {"id": "2"}, {"id": "3", "experiment": "e"}, {"id": "4", "experiment": "f", "name": "mnist"}):
+            version = register(registry, digest=f"d{len(changes) % 3}", **changes).version
+            assert registry.version("default", version.id) == version
+        assert (version.model_name, version.number, version.is_generated_name) == ("mnist", 3, False)
+
     def test_registering_ends_the_ingestion(self, registry: Registry) -> None:
         ingestion = claimed(registry)
         registry.register(ingestion.id, "me", new_version(ingestion), LATER)
@@ -857,9 +864,10 @@ class RegistryContract:
         metric = Metric(text, 1.0, 1, text, text)
         finding = Finding(text, Severity.INFO, text, text, text)
         odd = new_version(ingestion, location=text, url=text, report=text, metrics=(metric,), findings=(finding,))
-        registry.register(ingestion.id, "me", odd, LATER)
+        registration = registry.register(ingestion.id, "me", odd, LATER)
         version = registry.version("default", ingestion.version_id)
         assert version is not None
+        assert registration == Registration(version, is_new=True)
         assert (version.location, version.url, version.report) == (text, text, text)
         assert [found.values for found in [registry.metrics(version.id)] if found] == [(metric,)]
         assert list(registry.findings(version.id)) == [finding]

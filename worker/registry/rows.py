@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import astuple
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row
@@ -238,6 +238,34 @@ def version_of(row: Row[Any], tags: Sequence[str]) -> ModelVersion:
         tags=tuple(sorted(tags)),
         created=row.created,
         deleted=row.deleted,
+    )
+
+
+def new_version_of(version: NewVersion, model: Row[Any], number: int, duplicate_of: str | None, now: datetime) -> ModelVersion:
+    """Return *version* as its row will be read, just after it was written; *model* is the row of its model."""
+    return ModelVersion(
+        id=version.id,
+        model_name=model.name,
+        number=number,
+        is_generated_name=model.is_generated,
+        team=version.scope.team,
+        project=model.project,
+        experiment=version.scope.experiment,
+        model_type=version.model_type,
+        format=version.format,
+        location=version.location,
+        digest=version.digest,
+        oms_digest=version.oms_digest,
+        duplicate_of=duplicate_of,
+        store=version.store,
+        url=version.url,
+        size_bytes=version.size_bytes,
+        completeness=version.completeness,
+        verdict=version.verdict,
+        report=version.report,
+        tags=(),
+        created=now.astimezone(UTC),
+        deleted=None,
     )
 
 

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, Table, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Row, Select, Table, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -633,24 +633,23 @@ def _judged_parts(version: NewVersion) -> Iterable[tuple[Table, Iterable[rows.Va
 
 def _insert_version(connection: Connection, ingestion_id: str, version: NewVersion, now: datetime) -> ModelVersion:
     model = _model_for(connection, version, now)
-    number, first = _next_number_and_first_elsewhere(connection, model, version)
-    connection.execute(insert(model_versions), rows.version_values(version, ingestion_id, model, number, first, now))
+    number, first = _next_number_and_first_elsewhere(connection, model.sequence, version)
+    values = rows.version_values(version, ingestion_id, model.sequence, number, first, now)
+    connection.execute(insert(model_versions), values)
     files = sorted(version.files, key=lambda file: file.path)
     _insert_parts(connection, version_files, version.id, map(rows.file_values, files))
     for table, parts in _judged_parts(version):
         _insert_parts(connection, table, version.id, parts)
-    written = connection.execute(VERSIONS.where(model_versions.c.id == version.id)).one()
-    return rows.version_of(written, tags=())
+    return rows.new_version_of(version, model, number, first, now)
 
 
-def _model_for(connection: Connection, version: NewVersion, now: datetime) -> int:
-    """Return the key of the model that *version* belongs to, made if it is missing; its row stays locked."""
+def _model_for(connection: Connection, version: NewVersion, now: datetime) -> Row[Any]:
+    """Return the row of the model that *version* belongs to, made if it is missing; it stays locked."""
     models = registered_models
     newest = select(model_versions.c.model).where(*_in_scope(version.scope)).order_by(model_versions.c.sequence.desc())
     followed = connection.execute(newest.limit(1)).scalar_one_or_none() if version.is_generated_name else None
     if followed is not None:
-        connection.execute(select(models.c.sequence).where(models.c.sequence == followed).with_for_update())
-        return int(followed)
+        return connection.execute(select(models).where(models.c.sequence == followed).with_for_update()).one()
     same_name = (
         models.c.team == version.scope.team,
         models.c.project == version.scope.project,
@@ -658,12 +657,11 @@ def _model_for(connection: Connection, version: NewVersion, now: datetime) -> in
     )
     known = connection.execute(select(models).where(*same_name).with_for_update()).one_or_none()
     if known is None:
-        made = connection.execute(insert(models).returning(models.c.sequence), rows.model_values(version, now))
-        return int(made.scalar_one())
+        return connection.execute(insert(models).returning(models), rows.model_values(version, now)).one()
     if known.is_generated and not version.is_generated_name:
-        named = {"is_generated": False, "updated": now}
-        connection.execute(update(models).where(models.c.sequence == known.sequence), named)
-    return int(known.sequence)
+        named = update(models).where(models.c.sequence == known.sequence).values(is_generated=False, updated=now)
+        return connection.execute(named.returning(models)).one()
+    return known
 
 
 def _next_number_and_first_elsewhere(connection: Connection, model: int, version: NewVersion) -> tuple[int, str | None]:
