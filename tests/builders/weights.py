@@ -128,6 +128,15 @@ def ort(weights: bytes = bytes(24), dims: Sequence[int] = (2, 3)) -> bytes:
     return writer.file(writer.table({0: version, 1: model}), b"ORTM")
 
 
+def coreml_weights(*blobs: bytes) -> bytes:
+    """Return the file of weights of a `.mlpackage`: a header, then each blob behind what is told of it."""
+    out = struct.pack("<II56x", len(blobs), 2)
+    for blob in blobs:
+        out += bytes(-len(out) % 64)
+        out += struct.pack("<IIQQ40x", 0xDEADBEEF, 1, len(blob), len(out) + 64) + blob
+    return out
+
+
 def keras_zip(config: Mapping[str, Any] | None = None, compression: int = zipfile.ZIP_STORED) -> bytes:
     """Return a `.keras` file with HDF5's first bytes as weights."""
     members = {

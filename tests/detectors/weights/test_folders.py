@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import struct
+from typing import ClassVar
 
 import pytest
 
 from detectors.errors import MalformedModel, ModelLimit
 from detectors.facts import Completeness, Evidence, Framework, Problem, State
 from detectors.weights import coreml, huggingface, mlflow, openvino
-from tests.builders.weights import LFS_POINTER, OPENVINO, hdf5, pytorch_zip, safetensors
+from tests.builders.weights import LFS_POINTER, OPENVINO, coreml_weights, hdf5, pytorch_zip, safetensors
 from tests.builders.weights import coreml as coreml_file
 from tests.detectors.weights.looked_at import formats, look, look_at, problem, state
 
@@ -312,15 +314,47 @@ class TestCoreML:
         {"itemInfoEntries": {"1": {"path": "com.apple.CoreML/model.mlmodel"}, "2": {"path": "com.apple.CoreML/weights"}}}
     ).encode()
 
+    DATA = "m.mlpackage/Data/com.apple.CoreML"
+    PARTS: ClassVar = {
+        f"{DATA}/model.mlmodel": coreml_file(),
+        f"{DATA}/weights/weight.bin": coreml_weights(bytes(100), b"12345678"),
+    }
+
     def test_a_package_is_one_model(self) -> None:
-        data = "m.mlpackage/Data/com.apple.CoreML"
-        files = {"m.mlpackage/Manifest.json": self.MANIFEST, f"{data}/model.mlmodel": b"x", f"{data}/weights/weight.bin": b"y"}
+        files = {"m.mlpackage/Manifest.json": self.MANIFEST, **self.PARTS}
         ((detection, extraction),) = look(files)
         assert (detection.format, detection.root, len(detection.files)) == ("coreml", "m.mlpackage", 3)
         assert extraction.completeness.state == "complete"
+        assert extraction.facts.details["completeness_checked"] is True
+
+    @pytest.mark.parametrize("path", PARTS)
+    def test_a_part_that_was_cut_off_anywhere_is_incomplete(self, path: str) -> None:
+        for size in range(len(self.PARTS[path])):
+            files = {"m.mlpackage/Manifest.json": self.MANIFEST, **self.PARTS, path: self.PARTS[path][:size]}
+            ((_, extraction),) = look(files)
+            assert extraction.completeness.state == "incomplete", size
+            assert [one.path for one in extraction.completeness.problems] == [path]
+
+    @pytest.mark.parametrize(
+        "weights",
+        [
+            pytest.param(b"\1\0\0\0\3\0\0\0" + bytes(200), id="another version"),
+            pytest.param(b"\1\0\0\0\2\0\0\0" + bytes(200), id="no sentinel"),
+            pytest.param(struct.pack("<II56xIIQQ40x", 1, 2, 0xDEADBEEF, 1, 8, 0), id="a blob before its metadata"),
+        ],
+    )
+    def test_weights_of_another_layout_are_not_proven_to_be_whole(self, weights: bytes) -> None:
+        files = {"m.mlpackage/Manifest.json": self.MANIFEST, **self.PARTS, f"{self.DATA}/weights/weight.bin": weights}
+        ((_, extraction),) = look(files)
+        assert (extraction.completeness.state, extraction.facts.details["completeness_checked"]) == ("complete", False)
+
+    def test_more_blobs_than_the_limit_are_not_walked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(coreml, "MAX_BLOBS", 1)
+        with pytest.raises(ModelLimit):
+            look({"m.mlpackage/Manifest.json": self.MANIFEST, **self.PARTS})
 
     def test_a_part_that_is_not_there_is_incomplete(self) -> None:
-        files = {"m.mlpackage/Manifest.json": self.MANIFEST, "m.mlpackage/Data/com.apple.CoreML/model.mlmodel": b"x"}
+        files = {"m.mlpackage/Manifest.json": self.MANIFEST, f"{self.DATA}/model.mlmodel": coreml_file()}
         ((_, extraction),) = look(files)
         assert extraction.completeness.state == "incomplete"
         assert extraction.completeness.problems[0].path == "m.mlpackage/Data/com.apple.CoreML/weights"
