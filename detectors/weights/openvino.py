@@ -2,7 +2,7 @@
 
 In goes the pair, out comes its version, and whether both are whole: the XML must end as it should, and the weights must
 reach as far as the XML says. The XML is searched for the few words needed and not parsed: entities and nesting are what
-hostile XML is made of.
+hostile XML is made of. One that was cut off before these words counts where weights lie beside it; by itself it is nobody's.
 
 Source: OpenVINO, docs "IR as a set of XML and BIN files", IR versions 10 and 11.
 """
@@ -23,24 +23,37 @@ from detectors.facts import (
     Problem,
     State,
 )
+from detectors.tree import FileEntry
 from detectors.weights.single_file import NAME_NOTE
 
 MAX_XML_BYTES = 32 << 20
 """Of the graph; 1,000 layers take about 1 MB."""
 
 NET = re.compile(rb"""<net\s(?:[^<>]{0,2000}\s)?version\s*=\s*["'](\d{1,4})["']""")
+BEGINNING = re.compile(rb"""\s*(?:<(?:\?[^>]*(?:>\s*(?:<(?:n(?:e(?:t(?:\s[^<>]*)?)?)?)?)?)?|n(?:e(?:t(?:\s[^<>]*)?)?)?)?)?""")
+"""What may stand in a graph that ends before the version of `<net>` does."""
+
 DATA = re.compile(rb"<data\s([^<>]{0,2000})>")
 NUMBER = re.compile(rb"""\s(offset|size)\s*=\s*["'](\d{1,18})["']""")
 
 
 def _match(contents: Contents) -> Iterator[Detection]:
     for entry in contents.free():
-        if not entry.path.endswith(".xml") or not (found := NET.search(contents.head(entry))):
+        if not entry.path.endswith(".xml") or (saw := _mark(contents, entry)) is None:
             continue
         weights = _weights_of(entry.path)
         files = (weights, entry.path) if contents.is_free(weights) else (entry.path,)
-        evidence = (Evidence(entry.path, found.start(), f"<net> of IR version {int(found[1])}"),)
-        yield Detection("openvino", ModelType.CUSTOM, entry.path, entry.path, evidence, files)
+        yield Detection("openvino", ModelType.CUSTOM, entry.path, entry.path, (saw,), files)
+
+
+def _mark(contents: Contents, entry: FileEntry) -> Evidence | None:
+    """Return what shows that an XML file is a graph, or the beginning of one beside its weights; None where nothing does."""
+    head = contents.head(entry)
+    if found := NET.search(head):
+        return Evidence(entry.path, found.start(), f"<net> of IR version {int(found[1])}")
+    if len(head) == entry.size and contents.is_free(_weights_of(entry.path)) and BEGINNING.fullmatch(head):
+        return Evidence(entry.path, 0, "the beginning of a graph, beside weights")
+    return None
 
 
 def _extract(contents: Contents, detection: Detection) -> Extraction:

@@ -403,6 +403,17 @@ class TestOpenVINO:
         ((_, extraction),) = look(files)
         assert (extraction.completeness.state, problem(extraction)) == ("incomplete", reason)
 
+    def test_a_graph_that_was_cut_off_anywhere_beside_its_weights_is_incomplete(self) -> None:
+        for size in range(len(OPENVINO.rstrip())):
+            ((detection, extraction),) = look({"m/a.xml": OPENVINO[:size], "m/a.bin": bytes(32)})
+            assert detection.files == ("m/a.bin", "m/a.xml"), size
+            assert extraction.completeness.state == "incomplete"
+            assert extraction.completeness.problems[0].path == "m/a.xml"
+
+    @pytest.mark.parametrize("text", [b"<a/>", b"<?xml version='1.0'?><html>", b"<?xml?><network version='3'>", b"<net></net>"])
+    def test_another_xml_beside_a_bin_is_no_model(self, text: bytes) -> None:
+        assert formats({"a.xml": text, "a.bin": bytes(32)}) == []
+
     def test_a_graph_without_constants_needs_no_weights(self) -> None:
         assert state("a.xml", b"<net name='x' version='10'><layers/></net>\n") == "complete"
 
