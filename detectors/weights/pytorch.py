@@ -29,6 +29,8 @@ TOP_MEMBERS = frozenset(
 
 PICKLE_SUFFIXES = frozenset(".pkl .pickle .joblib .sav .pt .pth .bin .ckpt .model .p".split())
 
+ZIPS_ALONE = frozenset({".pt", ".pth", ".pt2"})
+
 PICKLES_ALONE = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth"})
 """Those of them that nothing else uses; `.pt` and `.pth` are pickles in PyTorch's old format."""
 
@@ -56,8 +58,12 @@ def recognise_zip(entry: FileEntry, head: bytes) -> str | None:
 
 
 def may_begin_zip(window: Window) -> bool:
-    """Tell whether a short file is a zip that was cut off before the name of its first member ends."""
-    if not LOCAL.startswith(window.bytes(0, min(window.size, len(LOCAL)))):
+    """Tell whether a short file is a zip that was cut off before the name of its first member ends.
+
+    What others use its suffix for, too, must show at least that it is a zip.
+    """
+    opening = window.bytes(0, min(window.size, len(LOCAL)))
+    if not (opening == LOCAL or (suffix(window.path) in ZIPS_ALONE and LOCAL.startswith(opening))):
         return False
     return window.size < NAME_START or window.size < NAME_START + number(window, NAME_START - 4, 2)
 
@@ -140,7 +146,7 @@ def _compression(head: bytes) -> str | None:
     return next((name for magic, name in JOBLIB_COMPRESSION.items() if head.startswith(magic)), None)
 
 
-ZIP = FileFormat("pytorch", recognise_zip, read_zip, frozenset({".pt", ".pth", ".pt2"}), may_begin_zip)
+ZIP = FileFormat("pytorch", recognise_zip, read_zip, ZIPS_ALONE | {".bin", ".ckpt"}, may_begin_zip)
 FORMATS = (
     ZIP,
     FileFormat("pytorch", recognise_legacy, read_legacy),

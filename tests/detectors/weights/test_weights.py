@@ -27,7 +27,7 @@ from tests.builders.weights import (
     safetensors,
     tflite,
 )
-from tests.detectors.weights.looked_at import formats, look, problem
+from tests.detectors.weights.looked_at import formats, look, problem, state
 
 WHOLE = {
     "m.tflite": tflite(),
@@ -103,6 +103,12 @@ def test_a_file_that_was_cut_off_is_never_passed_over_where_its_suffix_tells_wha
 )
 def test_a_short_file_that_is_no_beginning_of_its_format_is_left_alone(path: str, data: bytes) -> None:
     assert formats({path: data}) == []
+
+
+@pytest.mark.parametrize("path", ["m.bin", "m.ckpt"])
+def test_a_zip_that_was_cut_off_anywhere_is_incomplete_under_other_suffixes_too(path: str) -> None:
+    for stop in range(len(b"PK\3\4"), len(WHOLE["m.pt"])):
+        assert state(path, WHOLE["m.pt"][:stop]) == "incomplete", stop
 
 
 @pytest.mark.parametrize("data", [b"", b"T", b"0000OR"])
