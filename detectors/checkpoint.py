@@ -27,7 +27,7 @@ import google_crc32c
 
 from detectors import bundle as bundles
 from detectors.bundle import Stored
-from detectors.checkpoint_state import latest_of, state_path
+from detectors.checkpoint_state import is_cut_off, latest_of, state_path
 from detectors.detection import Contents, Detector, folder_of, may_be_model
 from detectors.errors import MalformedModel, ModelLimit, TreeChanged, Unreadable
 from detectors.facts import (
@@ -100,7 +100,7 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
         size_bytes=sum(entry.size for entry in entries),
         details=MappingProxyType({**extraction.facts.details, **_latest(contents, detection)}),
     )
-    return _with_graph(contents, detection, replace(extraction, facts=facts), stored)
+    return _with_state(contents, detection, _with_graph(contents, detection, replace(extraction, facts=facts), stored))
 
 
 DETECTOR = Detector(FORMAT, match, extract)
@@ -195,12 +195,20 @@ def _single_files(contents: Contents, others: list[FileEntry], known: frozenset[
 
 
 def _with_state_files(contents: Contents, found: Iterable[Detection]) -> Iterator[Detection]:
-    """Yield *found*; the text file `checkpoint` of a folder goes to the one that it names."""
+    """Yield *found*; the text file `checkpoint` of a folder goes to the one that it names.
+
+    Where it was cut off and names none of them, it goes to the last by name.
+    """
+    found = sorted(found, key=lambda detection: detection.root)
+    roots = frozenset(detection.root for detection in found)
+    last = {folder_of(root): root for root in sorted(roots)}
     latest: dict[str, str | None] = {}
     for detection in found:
         folder = folder_of(detection.root)
         if folder not in latest:
             latest[folder] = latest_of(contents, folder) if contents.is_free(state_path(folder)) else None
+            if latest[folder] not in roots and contents.is_free(state_path(folder)) and is_cut_off(contents, folder):
+                latest[folder] = last[folder]
         if detection.root == latest[folder]:
             yield replace(detection, files=tuple(sorted([*detection.files, state_path(folder)])))
         else:
@@ -272,8 +280,21 @@ def _estimate(stored: Stored) -> dict[str, Any]:
 
 def _latest(contents: Contents, detection: Detection) -> Mapping[str, bool]:
     """Return whether this is the checkpoint that its folder calls the latest; nothing where the folder does not say."""
-    state = state_path(folder_of(detection.root))
-    return {"latest": state in detection.files} if contents.find(state) else {}
+    folder = folder_of(detection.root)
+    state = state_path(folder)
+    is_latest = state in detection.files and latest_of(contents, folder) == detection.root
+    return {"latest": is_latest} if contents.find(state) else {}
+
+
+def _with_state(contents: Contents, detection: Detection, extraction: Extraction) -> Extraction:
+    """Return *extraction*, incomplete where the text file `checkpoint` belongs to it and was cut off."""
+    folder = folder_of(detection.root)
+    state = state_path(folder)
+    if state not in detection.files or not is_cut_off(contents, folder):
+        return extraction
+    reason = f"at byte {_entry(contents, state).size}: expected the path of a checkpoint in quotes, found the end of the file"
+    completeness = extraction.completeness.and_also(State.INCOMPLETE, Problem(state, reason))
+    return replace(extraction, completeness=completeness)
 
 
 def _with_graph(contents: Contents, detection: Detection, extraction: Extraction, stored: Stored | None) -> Extraction:

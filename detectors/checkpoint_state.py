@@ -7,6 +7,8 @@ write files of the same name (orbax: msgpack); they name nothing here.
     model_checkpoint_path: "model.ckpt-1200"
     all_model_checkpoint_paths: "model.ckpt-1000"
 
+A file that was cut off between two lines cannot be told from one that lists fewer checkpoints.
+
 Source: tensorflow/python/training/checkpoint_state.proto, in protobuf's text format.
 """
 
@@ -21,6 +23,10 @@ MAX_STATE_BYTES = 1 << 20
 """Bytes of the file; it lists every checkpoint that is kept."""
 
 LATEST = re.compile(rb'^[ \t]*model_checkpoint_path[ \t]*:[ \t]*"((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
+BEGINNING = b"model_checkpoint_path:"
+LINE = re.compile(rb'[ \t]*\w+[ \t]*:[ \t]*(?:"(?:[^"\\\n]|\\.)*"|[-+.\w]+)[ \t\r]*')
+"""A key with a text in quotes or a number."""
+
 ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)")
 """Octal for bytes that are not ASCII, else the character itself: what the text format writes in names of files."""
 
@@ -40,15 +46,32 @@ def latest_of(contents: Contents, folder: str) -> str | None:
 
     Reads at most `MAX_STATE_BYTES`; a longer file, or one that may not be read, names nothing.
     """
+    data = _read(contents, folder)
+    named = LATEST.search(data) if data is not None else None
+    return _beside(folder, _last_component(named[1])) if named else None
+
+
+def is_cut_off(contents: Contents, folder: str) -> bool:
+    """Tell whether `checkpoint` in *folder* begins as TensorFlow writes it, or not at all, and ends inside a line.
+
+    Reads as much as `latest_of`.
+    """
+    data = _read(contents, folder)
+    if data is None or data[: len(BEGINNING)] != BEGINNING[: len(data)]:
+        return False
+    return LINE.fullmatch(data.rstrip(b"\n").rpartition(b"\n")[2]) is None
+
+
+def _read(contents: Contents, folder: str) -> bytes | None:
+    """Return the bytes of the file, None where there is none or it is not read, which is noted where it may not be."""
     state = contents.find(state_path(folder))
     if state is None or state.size > MAX_STATE_BYTES:
         return None
     try:
-        named = LATEST.search(contents.tree.read(state.path, 0, state.size))
+        return contents.tree.read(state.path, 0, state.size)
     except Unreadable as exc:
         contents.unread[state.path] = exc.reason
         return None
-    return _beside(folder, _last_component(named[1])) if named else None
 
 
 def _last_component(quoted: bytes) -> str:

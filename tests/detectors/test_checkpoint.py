@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from detectors.checkpoint import DETECTOR
 from detectors.detection import Contents, detect
 from detectors.errors import DetectorError, MalformedModel, Unreadable
-from detectors.facts import Evidence, Framework, ModelType, Parameters, Problem, State
+from detectors.facts import Completeness, Evidence, Framework, ModelType, Parameters, Problem, State
 from detectors.tree import MemoryTree
 from tests.builders import bundle as build
 from tests.builders.bundle import Bundle, Tensor
@@ -106,6 +106,24 @@ def test_the_latest_is_the_one_that_the_text_file_names():
     assert "run/checkpoint" in second.files
     assert DETECTOR.extract(contents, first).facts.details["latest"] is False
     assert DETECTOR.extract(contents, second).facts.details["latest"] is True
+
+
+@pytest.mark.parametrize("text", [b"", b"model_check", b'model_checkpoint_path: "m-'])
+def test_a_text_file_that_was_cut_off_makes_the_last_checkpoint_incomplete(text):
+    contents, (first, second) = found_in({**SAVED, "run/checkpoint": text})
+    assert DETECTOR.extract(contents, first).completeness.state is State.COMPLETE
+    extraction = DETECTOR.extract(contents, second)
+    assert extraction.facts.details["latest"] is False
+    reason = f"at byte {len(text)}: expected the path of a checkpoint in quotes, found the end of the file"
+    assert extraction.completeness == Completeness(State.INCOMPLETE, (Problem("run/checkpoint", reason),))
+
+
+def test_a_text_file_that_was_cut_off_behind_the_name_makes_the_named_one_incomplete():
+    text = b'model_checkpoint_path: "m-1"\nall_model_checkpoint_paths: "m'
+    contents, (first, second) = found_in({**SAVED, "run/checkpoint": text})
+    assert DETECTOR.extract(contents, first).completeness.problems[0].path == "run/checkpoint"
+    assert DETECTOR.extract(contents, first).facts.details["latest"] is True
+    assert DETECTOR.extract(contents, second).completeness.state is State.COMPLETE
 
 
 def test_without_the_text_file_nothing_is_the_latest():

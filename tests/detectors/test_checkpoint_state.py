@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors import checkpoint_state
-from detectors.checkpoint_state import latest_of
+from detectors.checkpoint_state import is_cut_off, latest_of
 from detectors.detection import Contents
 from detectors.errors import Unreadable
 from detectors.tree import MemoryTree
@@ -46,6 +46,23 @@ def test_the_folder_may_be_the_tree_itself():
 )
 def test_another_file_of_that_name_names_nothing(data):
     assert latest(data) is None
+
+
+def cut_off(data):
+    tree = MemoryTree({"run/checkpoint": data})
+    return is_cut_off(Contents(tree, tree.files()), "run")
+
+
+def test_a_file_is_cut_off_wherever_a_line_of_it_does_not_end():
+    text = b'model_checkpoint_path: "a"\nall_model_checkpoint_paths: "a"\nlast_preserved_timestamp: 1.5\n'
+    ends = [size for size in range(len(text) + 1) if not cut_off(text[:size])]
+    after_a_line, inside_the_number = [26, 27, 58, 59], [86, 87, 88, 89]
+    assert ends == after_a_line + inside_the_number
+
+
+@pytest.mark.parametrize("data", [b"\x82\xa4step\x01", b"hello", b'all_model_checkpoint_paths: "a'])
+def test_another_file_of_that_name_is_not_cut_off(data):
+    assert not cut_off(data)
 
 
 def test_a_folder_without_the_file_names_nothing():
