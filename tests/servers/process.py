@@ -71,7 +71,7 @@ class Server:
             return
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGSTOP)  # so that no child is born between the look and the kill
-            family = [self._process.pid, *children(self._process.pid)]
+            family = descendants(self._process.pid)
             for pid in family:
                 kill(pid)
             until(lambda: not any(map(is_running, family)), STOP_SECONDS)

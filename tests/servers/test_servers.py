@@ -10,12 +10,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from amqp import Connection, Message
 from psycopg import sql
 from redis import Redis
 
-from tests.servers import postgresql, redis
+from tests.servers import postgresql, rabbitmq, redis
 from tests.servers.postgresql import PostgresServer, first_usable, of_wheel, postgres_server
 from tests.servers.process import NoServer, children, is_running
+from tests.servers.rabbitmq import rabbitmq_server, skip_without_rabbitmq
 from tests.servers.redis import RedisServer, redis_of_wheel, redis_server
 
 ROOT = Path(__file__).parents[2]
@@ -137,3 +139,25 @@ def test_a_machine_without_redis_is_told_what_to_install(monkeypatch: pytest.Mon
 def test_a_server_that_does_not_start_says_why(server_folder: Path) -> None:
     with pytest.raises(NoServer, match="no_such_setting"), postgres_server(server_folder, settings=("no_such_setting=1",)):
         pass
+
+
+@pytest.mark.slow
+def test_rabbitmq_keeps_what_it_confirmed_over_a_kill_and_leaves_no_process(server_folder: Path) -> None:
+    skip_without_rabbitmq()
+    with rabbitmq_server(server_folder) as server:
+        with Connection(f"127.0.0.1:{server.port}", confirm_publish=True) as connection:
+            channel = connection.channel()
+            channel.queue_declare(queue="kept", durable=True, auto_delete=False)
+            channel.basic_publish(Message("value", delivery_mode=2), routing_key="kept")
+        server.kill()
+        assert not server.answers()
+        server.start()
+        with Connection(f"127.0.0.1:{server.port}") as connection:
+            assert connection.channel().basic_get("kept").body == "value"
+    assert mentioning(server_folder) == []
+
+
+def test_a_machine_without_rabbitmq_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rabbitmq, "DEBIANS", Path("/nowhere"))
+    with pytest.raises(NoServer, match="install Debian's rabbitmq-server"):
+        rabbitmq.find_rabbitmq()
