@@ -4,7 +4,8 @@ A message is a bell: the worker that hears it works off what the registry says i
 back by themselves from killed servers and silently cut connections.
 
 Source of the settings: kombu 5.7 `transport/redis.py`; without `socket_timeout` a connection that is cut without a word is
-never noticed.
+never noticed. RabbitMQ 3.10, "Consumers", "Delivery Acknowledgement Timeout": it closes the channel of who keeps a message for
+30 minutes, so a bell is acknowledged as soon as it is heard; what is lost after that the next sweep rings for.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from kombu import Queue
 from kombu.utils.url import maybe_sanitize_url
 
 from worker.bootstrap import embedded
-from worker.doorbell import QUEUE, SWEEP_TASK, TASK, CeleryDoorbell
+from worker.doorbell import QUARANTINE, QUEUE, QUEUE_ARGUMENTS, SWEEP_TASK, TASK, CeleryDoorbell
 from worker.logged_registry import logged
 from worker.runner import Runner
 from worker.settings import Settings, load
@@ -56,20 +57,44 @@ REDIS_OPTIONS = {
     "unacked_restore_throttle": 1,
 }
 
+AMQP_OPTIONS = {
+    "confirm_publish": True,
+    "read_timeout": SOCKET_SECONDS,
+    "write_timeout": SOCKET_SECONDS,
+}
+
+AMQP_HEARTBEAT_SECONDS = 5
+"""How often either side of a connection to RabbitMQ says that it is there; after two silent ones it counts as cut."""
+
+QUARANTINE_ARGUMENTS = {"x-max-length": 1000, "x-overflow": "drop-head"}
+"""Of what RabbitMQ sets aside, the newest messages are kept. Source: RabbitMQ 3.10, "Queue Length Limit"."""
+
+
+class Quarantine(bootsteps.StartStopStep):
+    """Makes the queue for what is set aside, at every new connection: what is refused before it is there is lost."""
+
+    requires = ("celery.worker.consumer.connection:Connection",)
+
+    def start(self, parent: Any) -> None:
+        """Make the queue unless it is there."""
+        channel = parent.connection.default_channel
+        channel.queue_declare(queue=QUARANTINE, durable=True, auto_delete=False, arguments=QUARANTINE_ARGUMENTS)
+
 
 def make_app(settings: Settings) -> Celery:
     """Return the app for the broker of *settings*; nothing is connected yet."""
     app = Celery("modelport", broker=settings.broker_url or "memory://")
     app.conf.update(
         task_default_queue=QUEUE,
-        task_queues=[Queue(QUEUE, durable=True)],
+        task_queues=[Queue(QUEUE, durable=True, queue_arguments=QUEUE_ARGUMENTS)],
         task_serializer="json",
         accept_content=["json"],
-        task_acks_late=True,
+        task_acks_late=not _is_amqp(settings),
         task_reject_on_worker_lost=False,
         task_ignore_result=True,
         task_soft_time_limit=SOFT_LIMIT_SECONDS,
         task_time_limit=HARD_LIMIT_SECONDS,
+        worker_consumer="worker.consumer:Consumer",
         worker_prefetch_multiplier=1,
         worker_max_tasks_per_child=200,
         worker_max_memory_per_child=1_000_000,
@@ -81,16 +106,25 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_max_retries=None,
         broker_transport="worker.redis_transport:Transport" if _is_redis(settings) else None,
         broker_transport_options=_transport_options(settings),
+        broker_heartbeat=AMQP_HEARTBEAT_SECONDS,
     )
+    if _is_amqp(settings):
+        app.steps["consumer"].add(Quarantine)
     return app
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:
+    if _is_amqp(settings):
+        return AMQP_OPTIONS
     return REDIS_OPTIONS if _is_redis(settings) else {}
 
 
 def _is_redis(settings: Settings) -> bool:
     return (settings.broker_url or "").startswith("redis")
+
+
+def _is_amqp(settings: Settings) -> bool:
+    return (settings.broker_url or "").startswith("amqp")
 
 
 class _Process:
@@ -192,7 +226,7 @@ def _leave_stuck(pool: Any) -> None:
     Celery waits for a child's end before it replaces it, and for that of all before it ends itself; a thread of its own calls
     this meanwhile. Source: celery 5.7 `concurrency/prefork.py` (`on_stop`), billiard 4.2 `pool.py` (`_join_exited_workers`).
     """
-    children = list(pool._pool)
+    children = list(getattr(pool, "_pool", ()))  # another kind of pool has no processes
     stuck = [child for child in children if is_stuck(child.pid)]
     for child in stuck:
         if child._popen.returncode is None:

@@ -21,6 +21,12 @@ BELLS_PER_WORKER = 2
 TASK, SWEEP_TASK = "modelport.ingest", "modelport.sweep"
 QUEUE = "modelport"
 
+QUARANTINE = "modelport.quarantine"
+"""Where messages go that cannot be read."""
+
+QUEUE_ARGUMENTS = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": QUARANTINE}
+"""What RabbitMQ is told to do with refused messages; Redis ignores it. Whoever names the queue must say the same."""
+
 PAUSE_SECONDS = 0.1
 """How long a ringer rests after a bell. One bell tells of all that came before it, so a burst is told of ten times a second
 and not as often as the broker can take it."""
@@ -62,7 +68,7 @@ class CeleryDoorbell:
         """Return how many bells nobody has heard yet."""
         with self._app.connection_or_acquire() as connection:
             channel: Any = connection.default_channel
-            declared = channel.queue_declare(queue=QUEUE, durable=True, auto_delete=False)
+            declared = channel.queue_declare(queue=QUEUE, durable=True, auto_delete=False, arguments=QUEUE_ARGUMENTS)
             return int(declared.message_count)
 
 
