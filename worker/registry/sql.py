@@ -195,12 +195,13 @@ class SqlRegistry:
             if ingestion is None or not lifecycle.may_move(ingestion, IngestionState.REGISTERED, owner):
                 return None
             check_theirs(ingestion, version)
-            same = _version(connection, *_in_scope(version.scope), model_versions.c.digest == version.digest)
-            if same is not None:
-                listed = _list_anew(connection, same, version)
+            nearest = _nearest_in_scope(connection, version)
+            if nearest is not None and nearest.digest == version.digest:
+                listed = _list_anew(connection, nearest.id, version)
                 shards.add(connection, of_content(version, is_new=False))
                 return Registration(listed, is_new=False)
-            registered = _insert_version(connection, ingestion_id, version, now)
+            model = None if nearest is None else int(nearest.model)
+            registered = _insert_version(connection, ingestion_id, version, model, now)
             _end(connection, ingestion, lifecycle.end(ingestion, owner, first_seen(registered), now), version)
             return Registration(registered, is_new=True)
 
@@ -614,16 +615,27 @@ def _in_order(table: Table, version_id: str) -> Select[Any]:
     return select(table).where(table.c.version_id == version_id).order_by(table.c.position)
 
 
-def _list_anew(connection: Connection, same: ModelVersion, version: NewVersion) -> ModelVersion:
+def _nearest_in_scope(connection: Connection, version: NewVersion) -> Row[Any, Any, Any] | None:
+    """Return id, model and digest of the scope's version of equal content, else of its newest one; None where it has none."""
+    in_scope = select(model_versions.c.sequence).where(*_in_scope(version.scope))
+    newest = in_scope.order_by(model_versions.c.sequence.desc()).limit(1)
+    equal = newest.where(model_versions.c.digest == version.digest)
+    nearest = func.coalesce(equal.scalar_subquery(), newest.scalar_subquery())
+    columns = select(model_versions.c.id, model_versions.c.model, model_versions.c.digest)
+    return connection.execute(columns.where(model_versions.c.sequence == nearest)).one_or_none()
+
+
+def _list_anew(connection: Connection, same: str, version: NewVersion) -> ModelVersion:
     """Note the listing under which equal content was found, so that the next look need not read it, and what was seen:
-    other rules, another declared type or a link beside the files may have changed the judgement.
+    other rules, another declared type or a link beside the files may have changed the judgement. Return the version *same*.
     """
-    changed = update(model_versions).where(model_versions.c.id == same.id)
+    changed = update(model_versions).where(model_versions.c.id == same)
     connection.execute(changed, {"listing_key": version.listing_key, **rows.judged_values(version)})
     for table, parts in _judged_parts(version):
-        connection.execute(delete(table).where(table.c.version_id == same.id))
-        _insert_parts(connection, table, same.id, parts)
-    return _version(connection, model_versions.c.id == same.id) or same
+        connection.execute(delete(table).where(table.c.version_id == same))
+        _insert_parts(connection, table, same, parts)
+    (listed,) = _versions(connection, VERSIONS.where(model_versions.c.id == same))
+    return listed
 
 
 def _judged_parts(version: NewVersion) -> Iterable[tuple[Table, Iterable[rows.Values]]]:
@@ -631,8 +643,11 @@ def _judged_parts(version: NewVersion) -> Iterable[tuple[Table, Iterable[rows.Va
     yield version_findings, map(rows.finding_values, version.findings)
 
 
-def _insert_version(connection: Connection, ingestion_id: str, version: NewVersion, now: datetime) -> ModelVersion:
-    model = _model_for(connection, version, now)
+def _insert_version(
+    connection: Connection, ingestion_id: str, version: NewVersion, followed: int | None, now: datetime
+) -> ModelVersion:
+    """Write *version*; *followed* is the key of the model that its scope's newest one belongs to, None where it has none."""
+    model = _model_for(connection, version, followed, now)
     number, first = _next_number_and_first_elsewhere(connection, model.sequence, version)
     values = rows.version_values(version, ingestion_id, model.sequence, number, first, now)
     connection.execute(insert(model_versions), values)
@@ -643,12 +658,10 @@ def _insert_version(connection: Connection, ingestion_id: str, version: NewVersi
     return rows.new_version_of(version, model, number, first, now)
 
 
-def _model_for(connection: Connection, version: NewVersion, now: datetime) -> Row[Any]:
+def _model_for(connection: Connection, version: NewVersion, followed: int | None, now: datetime) -> Row[Any]:
     """Return the row of the model that *version* belongs to, made if it is missing; it stays locked."""
     models = registered_models
-    newest = select(model_versions.c.model).where(*_in_scope(version.scope)).order_by(model_versions.c.sequence.desc())
-    followed = connection.execute(newest.limit(1)).scalar_one_or_none() if version.is_generated_name else None
-    if followed is not None:
+    if version.is_generated_name and followed is not None:
         return connection.execute(select(models).where(models.c.sequence == followed).with_for_update()).one()
     same_name = (
         models.c.team == version.scope.team,
