@@ -79,7 +79,7 @@ class _StringSum:
     def __init__(self, elements: int, size: int, order: ByteOrder) -> None:
         self._order = order
         self._size = size
-        self._is_wrong = False
+        self._is_wrong = elements < 0
         self._lengths_left = elements
         self._length = _Length()
         self._bytes_left = 0

@@ -87,3 +87,9 @@ def test_megabytes_of_a_wrong_length_take_no_time():
 @given(st.binary(max_size=300), st.integers(0, 50), st.integers(1, 100), st.sampled_from([build.STRING, build.VARIANT]))
 def test_any_bytes_give_a_sum_or_none(data, elements, size, dtype):
     assert isinstance(summed(dtype, elements, data, size), int | None)
+
+
+@pytest.mark.parametrize("dtype", [build.STRING, build.VARIANT])
+@pytest.mark.parametrize("elements", [-1, -(1 << 63) - 1])
+def test_a_negative_number_of_elements_has_no_sum(dtype, elements):
+    assert summed(dtype, elements, b"\0") is None
