@@ -11,6 +11,7 @@ from typing import Protocol
 from detectors.facts import Finding, Metrics, ModelType
 from detectors.scan import Scan
 from detectors.tree import FileEntry, FileTree
+from worker.errors import RejectedEvent
 from worker.records import (
     CompletionEvent,
     Count,
@@ -66,6 +67,15 @@ class Registry(Protocol):
         Raises:
             RejectedEvent: a name in the event is empty, too long, or holds what cannot be printed.
             ConflictingEvent: the same source and id said something else before.
+        """
+        ...
+
+    def submit_all(
+        self, events: Sequence[tuple[CompletionEvent, End | None]], now: datetime
+    ) -> Sequence[tuple[Ingestion, bool] | RejectedEvent]:
+        """As `submit`, for events that came together, each with how it ends at once: in their order, and in one transaction.
+
+        What `submit` would raise for one is the answer to it; the others are accepted.
         """
         ...
 

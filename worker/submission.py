@@ -5,9 +5,10 @@ The row is committed first, then the bell is rung: a bell that is lost is rung a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from worker.errors import RejectedEvent
 from worker.lifecycle import is_end
 from worker.ports import Registry
 from worker.records import CompletionEvent, End, ExperimentState, Ingestion, IngestionState
@@ -30,6 +31,24 @@ def submit(
     if not is_end(ingestion.state):
         ring()
     return ingestion, known
+
+
+def submit_all(
+    events: Sequence[CompletionEvent],
+    registry: Registry,
+    now: datetime,
+    ring: Callable[[], None],
+    is_failed_scanned: bool = False,
+) -> Sequence[tuple[Ingestion, bool] | RejectedEvent]:
+    """As `submit`, for *events* that came together, in one commit; what would be raised for one alone is its answer.
+
+    Raises:
+        RegistryUnavailable: nothing was accepted.
+    """
+    answers = registry.submit_all([(event, None if is_failed_scanned else end_at_once(event)) for event in events], now)
+    if any(not isinstance(answer, RejectedEvent) and not is_end(answer[0].state) for answer in answers):
+        ring()
+    return answers
 
 
 def end_at_once(event: CompletionEvent) -> End | None:

@@ -213,6 +213,31 @@ class RegistryContract:
         first, _ = registry.submit(event(), NOON)
         assert registry.submit(event(), LATER) == (first, True)
 
+    def test_of_events_that_came_together_each_has_its_own_answer(self, registry: Registry) -> None:
+        known, _ = registry.submit(event("known"), NOON)
+        said_otherwise = event("known", model_path="/elsewhere")
+        end = End(IngestionState.IGNORED, "why", "so")
+        asked = [event("new"), event("known"), event("new", name=""), said_otherwise, event("new"), event("ended")]
+        answers = registry.submit_all([(one, end if one.id == "ended" else None) for one in asked], NOON)
+        kinds = [type(one) if isinstance(one, Exception) else (one[0].state.value, one[1]) for one in answers]
+        assert kinds == [
+            ("received", False),
+            ("received", True),
+            RejectedEvent,
+            ConflictingEvent,
+            ("received", True),
+            ("ignored", False),
+        ]
+        first, second, fifth = (one for one in (answers[0], answers[1], answers[4]) if not isinstance(one, Exception))
+        assert (first[0], second[0].id) == (fifth[0], known.id)
+        assert registry.queue(NOON).states == {IngestionState.RECEIVED: 2, IngestionState.IGNORED: 1}
+
+    def test_where_every_event_is_refused_nothing_is_accepted(self, registry: Registry) -> None:
+        (answer,) = registry.submit_all([(event("new", name=""), None)], NOON)
+        assert isinstance(answer, RejectedEvent)
+        assert registry.submit_all([], NOON) == []
+        assert registry.queue(NOON).states == {}
+
     def test_a_repeated_event_whose_ingestion_has_ended_is_the_same_ingestion(self, registry: Registry) -> None:
         ingestion = claimed(registry)
         registry.finish(ingestion.id, "me", failed(), LATER)

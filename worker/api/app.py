@@ -1,6 +1,7 @@
 """The API put together: routes with their policies, problems for every error, one description of it all.
 
-Endpoints are plain functions and run in threads, because the registry blocks; each opens one transaction at a time.
+Endpoints that ask the registry for themselves are plain functions and run in threads, because it blocks; each opens one
+transaction at a time. What is asked all the time is asked at the desk, together with others.
 
 Law (with a test of the same name):
     no route is without a policy.
@@ -16,6 +17,7 @@ from fastapi.routing import APIRoute
 
 from worker.api import completions, health, ingestions
 from worker.api.auth import Policy, policy_of
+from worker.api.desk import Desk
 from worker.api.problems import MEDIA_TYPE, add_handlers
 from worker.api.service import Service
 
@@ -31,7 +33,7 @@ def make_app(service: Service) -> FastAPI:
         TypeError: a route declares no policy.
     """
     app = FastAPI(title="modelport", version=VERSION, openapi_url=None, redirect_slashes=False)
-    app.state.service = service
+    app.state.service, app.state.desk = service, Desk(service)
     # Routes are put in one by one, not router by router: so a walk over them sees every one.
     for router in (completions.router, ingestions.router, health.router):
         app.router.routes.extend(router.routes)

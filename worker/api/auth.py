@@ -22,8 +22,9 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from worker import tokens
+from worker.api.desk import Desk, desk_of
 from worker.api.problems import Problem
-from worker.api.service import Service, is_loopback, service_of
+from worker.api.service import is_loopback
 from worker.records import DEFAULT_TEAM, Token, TokenScope
 
 PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
@@ -49,8 +50,8 @@ class Policy:
 
     scopes: frozenset[TokenScope]
 
-    def __call__(self, request: Request, service: Annotated[Service, Depends(service_of)]) -> Caller:
-        caller = caller_of(request.headers, service)
+    async def __call__(self, request: Request, desk: Annotated[Desk, Depends(desk_of)]) -> Caller:
+        caller = await caller_of(request.headers, desk)
         if not tokens.allows(caller.scopes, self.scopes):
             wanted = sorted(scope.value for scope in self.scopes)
             challenge = f'Bearer realm="modelport", error="insufficient_scope", scope="{" ".join(wanted)}"'
@@ -90,7 +91,7 @@ def _policy_in(dependant: Dependant) -> Policy | Public | None:
     return None
 
 
-def caller_of(headers: Mapping[str, str], service: Service) -> Caller:
+async def caller_of(headers: Mapping[str, str], desk: Desk) -> Caller:
     """Return whom a request with these headers speaks for.
 
     Raises:
@@ -98,8 +99,8 @@ def caller_of(headers: Mapping[str, str], service: Service) -> Caller:
     """
     secret = _secret(headers)
     if secret is not None:
-        return _caller_with(secret, service)
-    if not service.is_loopback or service.registry.has_tokens():
+        return await _caller_with(secret, desk)
+    if not desk.service.is_loopback or (await desk.known(None)).has_tokens:
         raise _unauthorized("a token is needed, as Authorization: Bearer or X-API-Key")
     if not _is_from_here(headers):
         raise _unauthorized("without a token only programs of this machine are served; make one with `modelport token create`")
@@ -114,16 +115,16 @@ def _secret(headers: Mapping[str, str]) -> str | None:
     return headers.get("x-api-key")
 
 
-def _caller_with(secret: str, service: Service) -> Caller:
+async def _caller_with(secret: str, desk: Desk) -> Caller:
     if not tokens.is_whole(secret):
         raise _unauthorized("this is no token: a character is wrong, or part of it is missing", "invalid_token")
-    now = service.clock.now()
-    kept = service.registry.token_by_digest(tokens.digest(secret), now)
+    known = await desk.known(tokens.digest(secret))
+    kept = known.token
     if kept is None or not tokens.opens(secret, kept):
         raise _unauthorized("nobody knows this token", "invalid_token")
     if kept.revoked is not None:
         raise _unauthorized("this token was revoked", "invalid_token")
-    if tokens.is_expired(kept, now):
+    if tokens.is_expired(kept, known.at):
         raise _unauthorized("the time of this token is over", "invalid_token")
     return Caller(kept.team, kept.scopes, _called(kept))
 

@@ -18,14 +18,15 @@ from starlette.datastructures import Headers
 
 from worker.api.auth import Reporter, Writer
 from worker.api.bodies import JSON, Body, expect, json_of, media_type
+from worker.api.desk import Desk, desk_of
 from worker.api.problems import reply
 from worker.api.schemas import COMPLETION_BODY, RESCAN_BODY, Accepted, answers
-from worker.api.service import Service, service_of
+from worker.api.service import Service
 from worker.errors import ConflictingEvent
 from worker.events import completion_from_cloudevent, completion_from_json, rescan_from_json
 from worker.locations import check_from_afar
 from worker.records import DEFAULT_TEAM, CompletionEvent
-from worker.submission import end_at_once, submit
+from worker.submission import end_at_once
 
 STRUCTURED = "application/cloudevents+json"
 PREFIX = "ce-"
@@ -40,11 +41,11 @@ log = structlog.get_logger("modelport.api")
     responses=answers(Accepted, 400, 401, 403, 409, 413, 415, 422, 503, status=202),
     openapi_extra={"requestBody": COMPLETION_BODY},
 )
-def report_completion(
-    request: Request, caller: Reporter, body: Body, service: Annotated[Service, Depends(service_of)]
+async def report_completion(
+    request: Request, caller: Reporter, body: Body, desk: Annotated[Desk, Depends(desk_of)]
 ) -> Response:
     """Report that an experiment finished. A repeated event is the same ingestion, with `known: true`."""
-    return _accept(_completion(request.headers, body, caller.team), service)
+    return await _accept(_completion(request.headers, body, caller.team), desk)
 
 
 @router.post(
@@ -53,16 +54,16 @@ def report_completion(
     responses=answers(Accepted, 400, 401, 403, 409, 413, 415, 422, 503, status=202),
     openapi_extra={"requestBody": RESCAN_BODY},
 )
-def ask_for_rescan(request: Request, caller: Writer, body: Body, service: Annotated[Service, Depends(service_of)]) -> Response:
+async def ask_for_rescan(request: Request, caller: Writer, body: Body, desk: Annotated[Desk, Depends(desk_of)]) -> Response:
     """Have a path looked at again; `force` even where nothing changed."""
     expect(media_type(request.headers), JSON)
-    return _accept(rescan_from_json(json_of(body), caller.team, service.new_id()), service)
+    return await _accept(rescan_from_json(json_of(body), caller.team, desk.service.new_id()), desk)
 
 
-def _accept(event: CompletionEvent, service: Service) -> Response:
-    _check_place(event, service)
+async def _accept(event: CompletionEvent, desk: Desk) -> Response:
+    _check_place(event, desk.service)
     try:
-        ingestion, known = submit(event, service.registry, service.clock.now(), service.ring, service.is_failed_scanned)
+        ingestion, known = await desk.accept(event)
     except ConflictingEvent as exc:
         log.warning("refused", team=event.team, why=str(exc))
         raise

@@ -176,6 +176,17 @@ class MemoryRegistry:
             self._keep(move.ingestion, further)
             return (further or move).ingestion, False
 
+    def submit_all(
+        self, events: Sequence[tuple[CompletionEvent, End | None]], now: datetime
+    ) -> Sequence[tuple[Ingestion, bool] | RejectedEvent]:
+        def answer(event: CompletionEvent, end: End | None) -> tuple[Ingestion, bool] | RejectedEvent:
+            try:
+                return self.submit(event, now, end=end)
+            except RejectedEvent as exc:
+                return exc
+
+        return [answer(event, end) for event, end in events]
+
     def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
         version_id = self._new_id(VERSION_PREFIX, VERSION_CHARS)
         return self._moved(ingestion_id, lambda ingestion: lifecycle.claim(ingestion, owner, version_id, _utc(now)))

@@ -65,7 +65,6 @@ from worker.registry.tables import (
     version_tags,
     workers,
 )
-from worker.registry.together import Together
 from worker.registry.turns import Turns
 from worker.registry.words import (
     INGESTION_CHARS,
@@ -115,7 +114,6 @@ class SqlRegistry:
         self._reading, self._reading_one = reading(self.engine), reading_one(self.engine)
         self._turns = Turns(busy_seconds) if self.engine.dialect.name == "sqlite" else None
         self._new_id = new_id
-        self._accept = Together(self._accept_all)
 
     def close(self) -> None:
         """Close all connections."""
@@ -131,7 +129,18 @@ class SqlRegistry:
         self, event: CompletionEvent, now: datetime, owner: str | None = None, end: End | None = None
     ) -> tuple[Ingestion, bool]:
         check_event(event)
-        return self._accept(Submission(event, now, owner, end))
+        (answer,) = self._accept([Submission(event, now, owner, end)])
+        if isinstance(answer, RejectedEvent):
+            raise answer
+        return answer
+
+    def submit_all(
+        self, events: Sequence[tuple[CompletionEvent, End | None]], now: datetime
+    ) -> Sequence[tuple[Ingestion, bool] | RejectedEvent]:
+        refused = [_refused(event) for event, _ in events]
+        good = [Submission(event, now, None, end) for (event, end), no in zip(events, refused, strict=True) if no is None]
+        accepted = iter(self._accept(good) if good else ())
+        return [next(accepted) if no is None else no for no in refused]
 
     def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
         version_id = self._new_version_id()
@@ -434,8 +443,8 @@ class SqlRegistry:
     ) -> Ingestion | None:
         return self._moved(ingestion_id, lambda ingestion: step(ingestion) if ingestion.event.team == team else None)
 
-    def _accept_all(self, submissions: Sequence[Submission]) -> Sequence[Accepted | ConflictingEvent]:
-        """Accept what several threads submit at once in one transaction; one commit takes the disk as long as fifty do."""
+    def _accept(self, submissions: Sequence[Submission]) -> Sequence[Accepted | ConflictingEvent]:
+        """Accept what came together in one transaction; one commit takes the disk as long as fifty do."""
 
         def new_ids() -> tuple[str, str]:
             return self._new_id(INGESTION_PREFIX, INGESTION_CHARS), self._new_version_id()
@@ -471,6 +480,15 @@ def _done(engine: Engine, work: Callable[[Connection], T]) -> T:
             except DBAPIError as exc:
                 if tries == MAX_TRIES or not may_begin_again(exc, is_committing):
                     raise
+
+
+def _refused(event: CompletionEvent) -> RejectedEvent | None:
+    """Return why *event* cannot be kept, None where it can."""
+    try:
+        check_event(event)
+    except RejectedEvent as exc:
+        return exc
+    return None
 
 
 def _is_due(now: Any) -> tuple[ColumnElement[bool], ...]:

@@ -1,4 +1,4 @@
-"""A client of the API in the same process, by httpx, one call at a time."""
+"""A client of the API in the same process, by httpx."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HERE = "http://127.0.0.1:8000"
 
 
 class Client:
-    """Sends requests to *app* with these headers. Threads may share it."""
+    """Sends requests to *app* with these headers, one after the other but for `post_at_once`."""
 
     def __init__(self, app: FastAPI, headers: Mapping[str, str] | None = None, base_url: str = HERE) -> None:
         self.app = app
@@ -29,6 +29,14 @@ class Client:
 
     def post(self, path: str, json: Any = None, **more: Any) -> httpx.Response:
         return self.request("POST", path, json=json, **more)
+
+    def post_at_once(self, path: str, json: Any, times: int) -> list[httpx.Response]:
+        """Send the same request so many times at once, as a server meets them: in one event loop."""
+
+        async def post_all() -> list[httpx.Response]:
+            return await asyncio.gather(*(self._request("POST", path, json=json) for _ in range(times)))
+
+        return asyncio.run(post_all())
 
     def request(self, method: str, path: str, **more: Any) -> httpx.Response:
         return asyncio.run(self._request(method, path, **more))
