@@ -12,13 +12,13 @@ Laws (each has a test of the same name):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, Select, Table, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Select, Table, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -48,11 +48,12 @@ from worker.records import (
     VersionQuery,
     Worker,
 )
-from worker.registry import access, rows, shards
+from worker.registry import access, rows, shards, versions
 from worker.registry.acceptance import Accepted, Submission, accept, next_turn
 from worker.registry.counters import Amounts, disagreements, of_content, of_step
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, reading_one, translated
+from worker.registry.registering import insert_version, list_anew, nearest_in_scope
 from worker.registry.tables import (
     claimable,
     ingestion_history,
@@ -66,6 +67,7 @@ from worker.registry.tables import (
     workers,
 )
 from worker.registry.turns import Turns
+from worker.registry.versions import LIVES
 from worker.registry.words import (
     INGESTION_CHARS,
     INGESTION_PREFIX,
@@ -82,21 +84,10 @@ from worker.registry.words import (
     is_searchable,
     random_id,
     rows_wanted,
-    scope_key,
 )
 from worker.tokens import is_worth_noting
 
 T = TypeVar("T")
-
-LIVES = model_versions.c.deleted.is_(None)
-
-VERSIONS = select(
-    model_versions,
-    registered_models.c.project,
-    registered_models.c.name.label("model_name"),
-    registered_models.c.is_generated,
-).join(registered_models)
-"""Versions with what their model knows."""
 
 
 class SqlRegistry:
@@ -157,10 +148,8 @@ class SqlRegistry:
         return self._write(work)
 
     def beat(self, ingestion_id: str, owner: str, now: datetime) -> bool:
-        theirs = (ingestions.c.id == ingestion_id, ingestions.c.owner == owner)
-        lease_until = now + timedelta(seconds=self._lease_seconds)
-        statement = update(ingestions).where(*theirs).values(lease_until=lease_until)
-        return self._write(lambda connection: connection.execute(statement).rowcount == 1)
+        given = {"beating": ingestion_id, "by": owner, "lease_until": now + timedelta(seconds=self._lease_seconds)}
+        return self._write(lambda connection: connection.execute(BEAT, given).rowcount == 1)
 
     def wait(self, ingestion_id: str, owner: str, pause: Pause, now: datetime) -> bool:
         return self._moved(ingestion_id, lambda ingestion: lifecycle.wait(ingestion, owner, pause, now)) is not None
@@ -187,9 +176,8 @@ class SqlRegistry:
         return self._moved_by_person(team, ingestion_id, lambda ingestion: lifecycle.discard(ingestion, who, now))
 
     def located(self, ingestion_id: str, location: str, now: datetime) -> None:
-        ends = [end.value for end in lifecycle.ENDS]
-        statement = update(ingestions).where(ingestions.c.id == ingestion_id, ingestions.c.state.not_in(ends))
-        self._write(lambda connection: connection.execute(statement, {"location": location, "updated": now}))
+        given = {"located": ingestion_id, "location": location, "updated": now}
+        self._write(lambda connection: connection.execute(LOCATED, given))
 
     def finish(self, ingestion_id: str, owner: str, end: End, now: datetime) -> bool:
         if end.state is IngestionState.REGISTERED:
@@ -204,20 +192,20 @@ class SqlRegistry:
             if ingestion is None or not lifecycle.may_move(ingestion, IngestionState.REGISTERED, owner):
                 return None
             check_theirs(ingestion, version)
-            nearest = _nearest_in_scope(connection, version)
+            nearest = nearest_in_scope(connection, version)
             if nearest is not None and nearest.digest == version.digest:
-                listed = _list_anew(connection, nearest.id, version)
+                listed = list_anew(connection, nearest.id, version)
                 shards.add(connection, of_content(version, is_new=False))
                 return Registration(listed, is_new=False)
             model = None if nearest is None else int(nearest.model)
-            registered = _insert_version(connection, ingestion_id, version, model, now)
+            registered = insert_version(connection, ingestion_id, version, model, now)
             _end(connection, ingestion, lifecycle.end(ingestion, owner, first_seen(registered), now), version)
             return Registration(registered, is_new=True)
 
         return self._write(work)
 
     def same_listing(self, scope: Scope, listing_key: str) -> ModelVersion | None:
-        return self._read_version(*_in_scope(scope), model_versions.c.listing_key == listing_key)
+        return self._read(lambda connection: versions.same_listing(connection, scope, listing_key))
 
     def kept_at(self, version_id: str, store: StoreMode, url: str, location: str) -> None:
         values = {"store": store.value, "url": url, "location": location}
@@ -262,8 +250,7 @@ class SqlRegistry:
         return self._read_one(shards.read)
 
     def is_due(self, now: datetime) -> bool:
-        statement = select(select(ingestions.c.sequence).where(*_is_due(now)).exists())
-        return self._read_one(lambda connection: bool(connection.execute(statement).scalar_one()))
+        return self._read_one(lambda connection: bool(connection.execute(IS_ANY_DUE, {"now": now}).scalar_one()))
 
     def see(self, worker: Worker) -> None:
         values = asdict(worker)
@@ -288,8 +275,8 @@ class SqlRegistry:
         return self._read(lambda connection: [rows.ingestion_of(row) for row in connection.execute(limited)])
 
     def ingestion(self, team: str, ingestion_id: str) -> Ingestion | None:
-        where = (ingestions.c.team == team, ingestions.c.id == ingestion_id)
-        return self._read_one(lambda connection: _ingestion(connection, *where))
+        given = {"team": team, "id": ingestion_id}
+        return self._read_one(lambda connection: _ingestion(connection, given))
 
     def history(self, ingestion_id: str) -> Sequence[HistoryEntry]:
         table = ingestion_history
@@ -299,16 +286,15 @@ class SqlRegistry:
     def versions(self, query: VersionQuery) -> Sequence[ModelVersion]:
         if query.text is not None and not is_searchable(query.text):
             return []
-        matching = VERSIONS.where(LIVES, *_conditions(query)).order_by(model_versions.c.sequence.desc())
-        return self._read(lambda connection: _versions(connection, matching.limit(rows_wanted(query.limit))))
+        matching = versions.matching(query).limit(rows_wanted(query.limit))
+        return self._read(lambda connection: versions.versions(connection, matching))
 
     def named(self, team: str, name: str, number: int | None = None) -> Sequence[ModelVersion]:
-        same_name = (LIVES, model_versions.c.team == team, registered_models.c.name == name)
-        matching = VERSIONS.where(*same_name, _is_latest() if number is None else model_versions.c.number == number)
-        return self._read(lambda connection: _versions(connection, matching.order_by(model_versions.c.sequence.desc())))
+        matching = versions.named(team, name, number)
+        return self._read(lambda connection: versions.versions(connection, matching))
 
     def version(self, team: str, version_id: str) -> ModelVersion | None:
-        return self._read_version(*_living(team, version_id))
+        return self._read(lambda connection: versions.living(connection, team, version_id))
 
     def files(self, version_id: str) -> Sequence[FileDigest]:
         return self._parts(version_files, version_id, rows.file_of)
@@ -336,11 +322,11 @@ class SqlRegistry:
         check_name("model name", name)
 
         def work(connection: Connection) -> ModelVersion | None:
-            version = _version(connection, *_living(team, version_id))
+            version = versions.living(connection, team, version_id)
             if version is None:
                 return None
             _rename_model(connection, version, name, now)
-            return _version(connection, *_living(team, version_id))
+            return versions.living(connection, team, version_id)
 
         return self._write(work)
 
@@ -350,19 +336,20 @@ class SqlRegistry:
             check_name("tag", tag)
 
         def work(connection: Connection) -> ModelVersion | None:
-            version = _version(connection, *_living(team, version_id))
+            version = versions.living(connection, team, version_id)
             if version is not None:
                 _set_tags(connection, version, wanted - unwanted, unwanted)
-            return _version(connection, *_living(team, version_id))
+            return versions.living(connection, team, version_id)
 
         return self._write(work)
 
     def delete(self, team: str, version_id: str, now: datetime) -> ModelVersion | None:
         def work(connection: Connection) -> ModelVersion | None:
-            changed = update(model_versions).where(*_living(team, version_id)).values(deleted=now)
+            theirs = (LIVES, model_versions.c.team == team, model_versions.c.id == version_id)
+            changed = update(model_versions).where(*theirs).values(deleted=now)
             if connection.execute(changed).rowcount == 0:
                 return None
-            return _version(connection, model_versions.c.id == version_id)
+            return versions.by_id(connection, version_id)
 
         return self._write(work)
 
@@ -457,9 +444,6 @@ class SqlRegistry:
     def _new_version_id(self) -> str:
         return self._new_id(VERSION_PREFIX, VERSION_CHARS)
 
-    def _read_version(self, *where: ColumnElement[bool]) -> ModelVersion | None:
-        return self._read(lambda connection: _version(connection, *where))
-
     def _parts(self, table: Table, version_id: str, record: Callable[[Any], T]) -> Sequence[T]:
         """Return the rows of *table* that belong to a version, in the order of their positions, as records."""
         statement = _in_order(table, version_id)
@@ -507,14 +491,25 @@ IS_OWNED = or_(
 SERVER_TIME = select(func.clock_timestamp())
 """The time by PostgreSQL's clock when it answers, not when the transaction began."""
 
+NOW = bindparam("now", type_=ingestions.c.run_after.type)
+
 NEXT = (
     select(ingestions)
-    .where(*_is_due(bindparam("now", type_=ingestions.c.run_after.type)))
+    .where(*_is_due(NOW))
     .order_by(ingestions.c.turn, ingestions.c.sequence)
     .limit(1)
     .with_for_update(skip_locked=True)
 )
 """The ingestion whose turn it is, kept from everybody else until the transaction ends."""
+
+
+IS_ANY_DUE = select(select(ingestions.c.sequence).where(*_is_due(NOW)).exists())
+
+BEAT = update(ingestions).where(ingestions.c.id == bindparam("beating"), ingestions.c.owner == bindparam("by"))
+
+LOCATED = update(ingestions).where(
+    ingestions.c.id == bindparam("located"), ingestions.c.state.not_in([end.value for end in lifecycle.ENDS])
+)
 
 
 def _ingestion_conditions(query: IngestionQuery) -> Iterable[ColumnElement[bool]]:
@@ -529,9 +524,12 @@ def _ingestion_conditions(query: IngestionQuery) -> Iterable[ColumnElement[bool]
         yield ingestions.c.sequence < select(ingestions.c.sequence).where(ingestions.c.id == query.after).scalar_subquery()
 
 
-def _ingestion(connection: Connection, *where: ColumnElement[bool]) -> Ingestion | None:
-    row = connection.execute(select(ingestions).where(*where)).one_or_none()
+def _ingestion(connection: Connection, given: Mapping[str, str]) -> Ingestion | None:
+    row = connection.execute(THEIRS, given).one_or_none()
     return None if row is None else rows.ingestion_of(row)
+
+
+THEIRS = select(ingestions).where(ingestions.c.team == bindparam("team"), ingestions.c.id == bindparam("id"))
 
 
 def _locked(connection: Connection, ingestion_id: str) -> Ingestion | None:
@@ -570,147 +568,15 @@ def _keep(connection: Connection, move: lifecycle.Move, amounts: Amounts) -> Non
 KEEP = update(ingestions).where(ingestions.c.id == bindparam("moved"))
 
 
+NOTE = insert(ingestion_history)
+
+
 def _note(connection: Connection, move: lifecycle.Move) -> None:
-    connection.execute(insert(ingestion_history), rows.history_values(move.ingestion.id, move.entry))
-
-
-def _in_scope(scope: Scope) -> tuple[ColumnElement[bool], ...]:
-    return LIVES, model_versions.c.scope == scope_key(scope)
-
-
-def _living(team: str, version_id: str) -> tuple[ColumnElement[bool], ...]:
-    return LIVES, model_versions.c.team == team, model_versions.c.id == version_id
-
-
-def _version(connection: Connection, *where: ColumnElement[bool]) -> ModelVersion | None:
-    """Return the newest version that matches, or None."""
-    found = _versions(connection, VERSIONS.where(*where).order_by(model_versions.c.sequence.desc()).limit(1))
-    return found[0] if found else None
-
-
-def _versions(connection: Connection, matching: Select[Any]) -> list[ModelVersion]:
-    """Return the versions that *matching* selects, with their tags: two statements, however many versions."""
-    found = connection.execute(matching).all()
-    if not found:
-        return []
-    ids = matching.with_only_columns(model_versions.c.id).subquery()
-    tags: dict[str, list[str]] = {row.id: [] for row in found}
-    for row in connection.execute(select(version_tags).where(version_tags.c.version_id.in_(select(ids.c.id)))):
-        tags.get(row.version_id, []).append(row.tag)
-    return [rows.version_of(row, tags[row.id]) for row in found]
-
-
-def _conditions(query: VersionQuery) -> Iterable[ColumnElement[bool]]:
-    """Yield what the versions of a query must be, one condition for every given field."""
-    yield model_versions.c.team == query.team
-    if query.project is not None:
-        yield registered_models.c.project == query.project
-    if query.experiment is not None:
-        yield model_versions.c.experiment == query.experiment
-    if query.model_type is not None:
-        yield model_versions.c.model_type == query.model_type.value
-    if query.name is not None:
-        yield registered_models.c.name == query.name
-    if query.tag is not None:
-        tagged = select(version_tags.c.version_id).where(version_tags.c.tag == query.tag)
-        yield model_versions.c.id.in_(tagged)
-    if query.text is not None:
-        yield _holds(registered_models.c.name_folded, query.text) | _holds(model_versions.c.experiment_folded, query.text)
-
-
-def _holds(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
-    return func.coalesce(column, "").contains(folded(text), autoescape=True)
-
-
-def _is_latest() -> ColumnElement[bool]:
-    """Return the condition that no living version of the model has a higher number."""
-    other = model_versions.alias()
-    numbers = select(func.max(other.c.number)).where(other.c.model == registered_models.c.sequence, other.c.deleted.is_(None))
-    return model_versions.c.number == numbers.scalar_subquery()
+    connection.execute(NOTE, rows.history_values(move.ingestion.id, move.entry))
 
 
 def _in_order(table: Table, version_id: str) -> Select[Any]:
     return select(table).where(table.c.version_id == version_id).order_by(table.c.position)
-
-
-def _nearest_in_scope(connection: Connection, version: NewVersion) -> Row[Any, Any, Any] | None:
-    """Return id, model and digest of the scope's version of equal content, else of its newest one; None where it has none."""
-    in_scope = select(model_versions.c.sequence).where(*_in_scope(version.scope))
-    newest = in_scope.order_by(model_versions.c.sequence.desc()).limit(1)
-    equal = newest.where(model_versions.c.digest == version.digest)
-    nearest = func.coalesce(equal.scalar_subquery(), newest.scalar_subquery())
-    columns = select(model_versions.c.id, model_versions.c.model, model_versions.c.digest)
-    return connection.execute(columns.where(model_versions.c.sequence == nearest)).one_or_none()
-
-
-def _list_anew(connection: Connection, same: str, version: NewVersion) -> ModelVersion:
-    """Note the listing under which equal content was found, so that the next look need not read it, and what was seen:
-    other rules, another declared type or a link beside the files may have changed the judgement. Return the version *same*.
-    """
-    changed = update(model_versions).where(model_versions.c.id == same)
-    connection.execute(changed, {"listing_key": version.listing_key, **rows.judged_values(version)})
-    for table, parts in _judged_parts(version):
-        connection.execute(delete(table).where(table.c.version_id == same))
-        _insert_parts(connection, table, same, parts)
-    (listed,) = _versions(connection, VERSIONS.where(model_versions.c.id == same))
-    return listed
-
-
-def _judged_parts(version: NewVersion) -> Iterable[tuple[Table, Iterable[rows.Values]]]:
-    yield version_metrics, map(rows.metric_values, version.metrics)
-    yield version_findings, map(rows.finding_values, version.findings)
-
-
-def _insert_version(
-    connection: Connection, ingestion_id: str, version: NewVersion, followed: int | None, now: datetime
-) -> ModelVersion:
-    """Write *version*; *followed* is the key of the model that its scope's newest one belongs to, None where it has none."""
-    model = _model_for(connection, version, followed, now)
-    number, first = _next_number_and_first_elsewhere(connection, model.sequence, version)
-    values = rows.version_values(version, ingestion_id, model.sequence, number, first, now)
-    connection.execute(insert(model_versions), values)
-    files = sorted(version.files, key=lambda file: file.path)
-    _insert_parts(connection, version_files, version.id, map(rows.file_values, files))
-    for table, parts in _judged_parts(version):
-        _insert_parts(connection, table, version.id, parts)
-    return rows.new_version_of(version, model, number, first, now)
-
-
-def _model_for(connection: Connection, version: NewVersion, followed: int | None, now: datetime) -> Row[Any]:
-    """Return the row of the model that *version* belongs to, made if it is missing; it stays locked."""
-    models = registered_models
-    if version.is_generated_name and followed is not None:
-        return connection.execute(select(models).where(models.c.sequence == followed).with_for_update()).one()
-    same_name = (
-        models.c.team == version.scope.team,
-        models.c.project == version.scope.project,
-        models.c.name == version.model_name,
-    )
-    known = connection.execute(select(models).where(*same_name).with_for_update()).one_or_none()
-    if known is None:
-        return connection.execute(insert(models).returning(models), rows.model_values(version, now)).one()
-    if known.is_generated and not version.is_generated_name:
-        named = update(models).where(models.c.sequence == known.sequence).values(is_generated=False, updated=now)
-        return connection.execute(named.returning(models)).one()
-    return known
-
-
-def _next_number_and_first_elsewhere(connection: Connection, model: int, version: NewVersion) -> tuple[int, str | None]:
-    """Return the number after the highest that the model ever had, deleted versions included; and the id of the team's oldest
-    living version of equal content, or None: this scope has none.
-    """
-    highest = select(func.max(model_versions.c.number)).where(model_versions.c.model == model)
-    equal = (LIVES, model_versions.c.team == version.scope.team, model_versions.c.digest == version.digest)
-    oldest = select(model_versions.c.id).where(*equal).order_by(model_versions.c.sequence).limit(1)
-    number, first = connection.execute(select(highest.scalar_subquery(), oldest.scalar_subquery())).one()
-    return (number or 0) + 1, first
-
-
-def _insert_parts(connection: Connection, table: Table, version_id: str, parts: Iterable[rows.Values]) -> None:
-    """Write the rows that belong to a version, numbered in their order."""
-    keyed = [{"version_id": version_id, "position": position, **part} for position, part in enumerate(parts)]
-    if keyed:
-        connection.execute(insert(table), keyed)
 
 
 def _rename_model(connection: Connection, version: ModelVersion, name: str, now: datetime) -> None:

@@ -1,0 +1,111 @@
+"""Looks for model versions, as statements on an open connection; the transaction is `sql`'s.
+
+Statements that a worker needs for every ingestion are made once: to make one takes as long as to ask it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from worker.records import ModelVersion, Scope, VersionQuery
+from worker.registry import rows
+from worker.registry.tables import model_versions, registered_models, version_tags
+from worker.registry.words import folded, scope_key
+
+LIVES = model_versions.c.deleted.is_(None)
+
+VERSIONS = select(
+    model_versions,
+    registered_models.c.project,
+    registered_models.c.name.label("model_name"),
+    registered_models.c.is_generated,
+).join(registered_models)
+"""Versions with what their model knows."""
+
+NEWEST_FIRST = VERSIONS.order_by(model_versions.c.sequence.desc())
+
+BY_ID = VERSIONS.where(model_versions.c.id == bindparam("id"))
+
+LIVING = BY_ID.where(LIVES, model_versions.c.team == bindparam("team"))
+
+SAME_LISTING = NEWEST_FIRST.where(
+    LIVES, model_versions.c.scope == bindparam("scope"), model_versions.c.listing_key == bindparam("listing_key")
+).limit(1)
+
+
+def by_id(connection: Connection, version_id: str) -> ModelVersion | None:
+    """Return the version *version_id*, deleted or not."""
+    return _only(versions(connection, BY_ID, {"id": version_id}))
+
+
+def living(connection: Connection, team: str, version_id: str) -> ModelVersion | None:
+    """Return the team's version *version_id*, None where there is none, or it is deleted."""
+    return _only(versions(connection, LIVING, {"team": team, "id": version_id}))
+
+
+def same_listing(connection: Connection, scope: Scope, listing_key: str) -> ModelVersion | None:
+    """Return the newest living version of *scope* that was seen under this listing."""
+    return _only(versions(connection, SAME_LISTING, {"scope": scope_key(scope), "listing_key": listing_key}))
+
+
+def matching(query: VersionQuery) -> Select[Any]:
+    """Return the statement for the living versions that *query* means, newest first."""
+    return NEWEST_FIRST.where(LIVES, *_conditions(query))
+
+
+def named(team: str, name: str, number: int | None) -> Select[Any]:
+    """Return the statement for the living versions of this number, None for the latest, of the team's models of this name."""
+    same_name = (LIVES, model_versions.c.team == team, registered_models.c.name == name)
+    return NEWEST_FIRST.where(*same_name, _is_latest() if number is None else model_versions.c.number == number)
+
+
+def versions(connection: Connection, matching: Select[Any], values: Mapping[str, Any] | None = None) -> list[ModelVersion]:
+    """Return the versions that *matching* selects, with their tags: two statements, however many versions; *values* are
+    those of its parameters.
+    """
+    found = connection.execute(matching, values).all()
+    if not found:
+        return []
+    ids = matching.with_only_columns(model_versions.c.id).subquery()
+    tags: dict[str, list[str]] = {row.id: [] for row in found}
+    tagged = select(version_tags).where(version_tags.c.version_id.in_(select(ids.c.id)))
+    for row in connection.execute(tagged, values):
+        tags.get(row.version_id, []).append(row.tag)
+    return [rows.version_of(row, tags[row.id]) for row in found]
+
+
+def _only(found: list[ModelVersion]) -> ModelVersion | None:
+    return found[0] if found else None
+
+
+def _conditions(query: VersionQuery) -> Iterable[ColumnElement[bool]]:
+    """Yield what the versions of a query must be, one condition for every given field."""
+    yield model_versions.c.team == query.team
+    if query.project is not None:
+        yield registered_models.c.project == query.project
+    if query.experiment is not None:
+        yield model_versions.c.experiment == query.experiment
+    if query.model_type is not None:
+        yield model_versions.c.model_type == query.model_type.value
+    if query.name is not None:
+        yield registered_models.c.name == query.name
+    if query.tag is not None:
+        tagged = select(version_tags.c.version_id).where(version_tags.c.tag == query.tag)
+        yield model_versions.c.id.in_(tagged)
+    if query.text is not None:
+        yield _holds(registered_models.c.name_folded, query.text) | _holds(model_versions.c.experiment_folded, query.text)
+
+
+def _holds(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    return func.coalesce(column, "").contains(folded(text), autoescape=True)
+
+
+def _is_latest() -> ColumnElement[bool]:
+    """Return the condition that no living version of the model has a higher number."""
+    other = model_versions.alias()
+    numbers = select(func.max(other.c.number)).where(other.c.model == registered_models.c.sequence, other.c.deleted.is_(None))
+    return model_versions.c.number == numbers.scalar_subquery()
