@@ -115,11 +115,11 @@ def rabbitmq_server(folder: Path, program: Path | None = None) -> Iterator[Rabbi
 
 
 def skip_without_rabbitmq() -> None:
-    """Skip the test where a developer's own machine has none; elsewhere that is a failure."""
+    """Skip the test where a developer's own machine has none, or CI said that it could not be had; else that is a failure."""
     try:
         find_rabbitmq()
     except NoServer as exc:
-        if "CI" in os.environ:
+        if "CI" in os.environ and "WITHOUT_RABBITMQ" not in os.environ:
             raise
         pytest.skip(str(exc))
 
