@@ -196,7 +196,8 @@ def _carry_out(ingestion: Ingestion, decision: Decision, so_far: SoFar, rest: Re
     if isinstance(decision, Reject):
         _finish(ingestion, borders, End(IngestionState.FAILED, decision.reason, decision.message))
     else:
-        pause = Pause(decision.seconds, decision.is_attempt, decision.reason, decision.message, so_far, rest)
+        location = _where(ingestion.event, borders)
+        pause = Pause(decision.seconds, decision.is_attempt, decision.reason, decision.message, so_far, rest, location)
         _insist(lambda: borders.registry.wait(ingestion.id, borders.owner, pause, borders.clock.now()), borders)
 
 
@@ -221,7 +222,6 @@ def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
     borders.step("resolve")
     location = borders.resolve(event)
     scope = Scope(event.team, event.project, event.experiment, None if event.experiment else location.url)
-    registry.located(ingestion.id, location.url, borders.clock.now())
     quiet_seconds = borders.quiet_seconds(location)
     alive = Heartbeat(partial(registry.beat, ingestion.id, borders.owner), borders.clock.now, borders.lease_seconds)
     with _opened(location, ingestion, quiet_seconds, borders) as opened:
@@ -469,7 +469,16 @@ def _name_of_place(location: Location) -> str:
 
 
 def _finish(ingestion: Ingestion, borders: Borders, end: End) -> None:
-    _insist(lambda: borders.registry.finish(ingestion.id, borders.owner, end, borders.clock.now()), borders)
+    located = replace(end, location=_where(ingestion.event, borders))
+    _insist(lambda: borders.registry.finish(ingestion.id, borders.owner, located, borders.clock.now()), borders)
+
+
+def _where(event: CompletionEvent, borders: Borders) -> str | None:
+    """Return where the model path leads, None where it leads nowhere. Reads nothing."""
+    try:
+        return borders.resolve(event).url
+    except Exception:  # noqa: BLE001 - the attempt met it too, and told of it; its end must be written all the same
+        return None
 
 
 def _insist(write: Callable[[], object], borders: Borders) -> None:

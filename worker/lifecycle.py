@@ -191,6 +191,7 @@ def wait(ingestion: Ingestion, owner: str, pause: Pause, now: datetime) -> Move 
         run_after=run_after,
         so_far=pause.so_far,
         rest=pause.rest,
+        location=pause.location or ingestion.location,
     )
     return _moved(waiting, State.WAITING, pause.reason, pause.message, now)
 
@@ -243,7 +244,9 @@ def end(ingestion: Ingestion, owner: str, how: End, now: datetime) -> Move | Non
         raise ValueError(f"{how.state} is not an end")
     if not may_move(ingestion, how.state, owner):
         return None
-    ended = replace(ingestion, owner=None, lease_until=None, run_after=None, answered_version=how.version_id)
+    location = how.location or ingestion.location
+    answered = replace(ingestion, answered_version=how.version_id, location=location)
+    ended = replace(answered, owner=None, lease_until=None, run_after=None)
     return _moved(ended, how.state, how.reason, how.message, now)
 
 

@@ -116,10 +116,6 @@ class Registry(Protocol):
         """End an ingestion of the team that has not ended well, whoever works on it; None where there is no such one."""
         ...
 
-    def located(self, ingestion_id: str, location: str, now: datetime) -> None:
-        """Note where the ingestion's model path was resolved to; nothing changes where it has ended or is unknown."""
-        ...
-
     def finish(self, ingestion_id: str, owner: str, end: End, now: datetime) -> bool:
         """End the ingestion; False, and nothing changed, where *owner* does not own it any more.
 

@@ -245,7 +245,8 @@ class Ingestion:
 class Pause:
     """Why an ingestion is let go of, and for how long; what it went through by then, and what the next look compares with.
 
-    is_attempt tells whether the attempt counts: waiting for files does not.
+    is_attempt tells whether the attempt counts: waiting for files does not. *location* is where the model path led to, None
+    where it led nowhere.
     """
 
     seconds: float
@@ -254,16 +255,20 @@ class Pause:
     message: str
     so_far: SoFar
     rest: Rest | None = None
+    location: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an ingestion ends: a final state, a reason code, a sentence, and the version that is the answer, if there is one."""
+    """How an ingestion ends: a final state, a reason code, a sentence, the version that is the answer, if there is one, and
+    where the model path led to; None where it led nowhere, or nobody looked.
+    """
 
     state: IngestionState
     reason: str
     message: str
     version_id: str | None = None
+    location: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -348,7 +348,6 @@ class RegistryContract:
         assert registry.discard("default", "in?", "a person", NOON) is None
         assert not registry.wait("in?", "me", PAUSE, NOON)
         assert registry.register("in?", "me", new_version(claimed(registry)), NOON) is None
-        registry.located("in?", "file:///x", NOON)
         assert list(registry.history("in?")) == []
 
     def test_one_of_many_threads_gets_the_claim(self, registry: Registry) -> None:
@@ -379,16 +378,25 @@ class RegistryContract:
         assert standing(registry, ingestion) == ingestion
 
     @pytest.mark.parametrize("location", ["file:///runs/mnist", "\udcff \0"])
-    def test_where_it_was_located_is_noted(self, registry: Registry, location: str) -> None:
+    def test_where_it_was_located_is_noted_when_it_is_let_go_of_and_stays(self, registry: Registry, location: str) -> None:
         ingestion = claimed(registry)
-        registry.located(ingestion.id, location, LATER)
-        assert standing(registry, ingestion) == replace(ingestion, location=location, updated=LATER)
+        registry.wait(ingestion.id, "me", replace(PAUSE, location=location), LATER)
+        assert standing(registry, ingestion).location == location
+        registry.claim(ingestion.id, "you", LATER)
+        registry.finish(ingestion.id, "you", failed(), LATER)
+        assert standing(registry, ingestion).location == location
 
-    def test_what_has_ended_is_not_located_any_more(self, registry: Registry) -> None:
+    @pytest.mark.parametrize("location", ["file:///runs/mnist", "\udcff \0"])
+    def test_where_it_was_located_is_noted_when_it_ends(self, registry: Registry, location: str) -> None:
         ingestion = claimed(registry)
-        registry.finish(ingestion.id, "me", failed(), LATER)
-        registry.located(ingestion.id, "file:///late", LATER)
-        assert standing(registry, ingestion).location is None
+        registry.finish(ingestion.id, "me", replace(failed(), location=location), LATER)
+        assert standing(registry, ingestion).location == location
+
+    def test_what_is_registered_was_located_where_its_version_was(self, registry: Registry) -> None:
+        ingestion = claimed(registry)
+        version = new_version(ingestion)
+        registry.register(ingestion.id, "me", version, LATER)
+        assert standing(registry, ingestion).location == version.location
 
     # The queue
 

@@ -227,12 +227,6 @@ class MemoryRegistry:
     def discard(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
         return self._moved_by_person(team, ingestion_id, lambda ingestion: lifecycle.discard(ingestion, who, _utc(now)))
 
-    def located(self, ingestion_id: str, location: str, now: datetime) -> None:
-        with self._lock:
-            ingestion = self._ingestions.get(ingestion_id)
-            if ingestion is not None and not lifecycle.is_end(ingestion.state):
-                self._ingestions[ingestion_id] = replace(ingestion, location=location, updated=_utc(now))
-
     def finish(self, ingestion_id: str, owner: str, end: End, now: datetime) -> bool:
         if end.state is IngestionState.REGISTERED:
             raise ValueError("an ingestion becomes registered by register() alone")

@@ -175,10 +175,6 @@ class SqlRegistry:
     def discard(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
         return self._moved_by_person(team, ingestion_id, lambda ingestion: lifecycle.discard(ingestion, who, now))
 
-    def located(self, ingestion_id: str, location: str, now: datetime) -> None:
-        given = {"located": ingestion_id, "location": location, "updated": now}
-        self._write(lambda connection: connection.execute(LOCATED, given))
-
     def finish(self, ingestion_id: str, owner: str, end: End, now: datetime) -> bool:
         if end.state is IngestionState.REGISTERED:
             raise ValueError("an ingestion becomes registered by register() alone")
@@ -506,10 +502,6 @@ NEXT = (
 IS_ANY_DUE = select(select(ingestions.c.sequence).where(*_is_due(NOW)).exists())
 
 BEAT = update(ingestions).where(ingestions.c.id == bindparam("beating"), ingestions.c.owner == bindparam("by"))
-
-LOCATED = update(ingestions).where(
-    ingestions.c.id == bindparam("located"), ingestions.c.state.not_in([end.value for end in lifecycle.ENDS])
-)
 
 
 def _ingestion_conditions(query: IngestionQuery) -> Iterable[ColumnElement[bool]]:

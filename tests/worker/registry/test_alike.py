@@ -92,11 +92,6 @@ class Alike(RuleBasedStateMachine):
         now, ingestion = self.now, self.some(number)
         self.both(lambda registry: registry.wait(ingestion.id, owner, PAUSE, now))
 
-    @rule(number=numbers)
-    def located(self, number: int) -> None:
-        now, ingestion = self.now, self.some(number)
-        self.both(lambda registry: registry.located(ingestion.id, f"file:///{number}", now))
-
     @rule(owner=owners)
     def claim_next(self, owner: str) -> None:
         now = self.now

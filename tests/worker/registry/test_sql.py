@@ -89,7 +89,6 @@ WRITES: dict[str, Work] = {
     "beat": lambda registry: registry.beat(mine(registry).id, "me", LATER),
     "free": lambda registry: registry.free(LEASE_END),
     "discard": lambda registry: registry.discard("default", mine(registry).id, "a person", LATER),
-    "located": lambda registry: registry.located(mine(registry).id, "file:///x", LATER),
     "rename": lambda registry: registry.rename("default", old(registry), "other", LATER),
     "tag": lambda registry: registry.tag("default", old(registry), ["a"], ["b"]),
     "delete": lambda registry: registry.delete("default", old(registry), LATER),
