@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
 
 from worker.records import ModelVersion, NewVersion
 from worker.registry import rows, versions
@@ -23,9 +25,12 @@ from worker.registry.tables import (
 from worker.registry.versions import LIVES
 from worker.registry.words import scope_key
 
-NEW = {table: insert(table) for table in (model_versions, version_files, version_metrics, version_findings)}
+NEW = {table: insert(table) for table in (version_files, version_metrics, version_findings)}
 
-NEW_MODEL = insert(registered_models).returning(registered_models)
+NEW_MODEL = {
+    "sqlite": sqlite.insert(registered_models).on_conflict_do_nothing().returning(registered_models),
+    "postgresql": postgresql.insert(registered_models).on_conflict_do_nothing().returning(registered_models),
+}
 
 FOLLOWED = select(registered_models).where(registered_models.c.sequence == bindparam("model")).with_for_update()
 
@@ -56,14 +61,18 @@ def _nearest() -> Select[Any]:
 NEAREST = _nearest()
 
 
-def _number_and_first() -> Select[Any]:
-    highest = select(func.max(model_versions.c.number)).where(model_versions.c.model == bindparam("model"))
-    equal = (LIVES, model_versions.c.team == bindparam("team"), model_versions.c.digest == bindparam("digest"))
+def _new_version() -> ReturningInsert[Any]:
+    """Return the statement that writes a version. It gets the number after the highest that its model ever had, deleted ones
+    included, and is a duplicate of the team's oldest living version of equal content, if there is one: its scope has none.
+    """
+    highest = select(func.coalesce(func.max(model_versions.c.number), 0)).where(model_versions.c.model == bindparam("of_model"))
+    equal = (LIVES, model_versions.c.team == bindparam("of_team"), model_versions.c.digest == bindparam("of_digest"))
     oldest = select(model_versions.c.id).where(*equal).order_by(model_versions.c.sequence).limit(1)
-    return select(highest.scalar_subquery(), oldest.scalar_subquery())
+    made = insert(model_versions).values(number=highest.scalar_subquery() + 1, duplicate_of=oldest.scalar_subquery())
+    return made.returning(model_versions.c.number, model_versions.c.duplicate_of)
 
 
-NUMBER_AND_FIRST = _number_and_first()
+NEW_VERSION = _new_version()
 
 
 def nearest_in_scope(connection: Connection, version: NewVersion) -> Row[Any, Any, Any] | None:
@@ -95,9 +104,9 @@ def insert_version(
 ) -> ModelVersion:
     """Write *version*; *followed* is the key of the model that its scope's newest one belongs to, None where it has none."""
     model = _model_for(connection, version, followed, now)
-    number, first = _next_number_and_first_elsewhere(connection, model.sequence, version)
-    values = rows.version_values(version, ingestion_id, model.sequence, number, first, now)
-    connection.execute(NEW[model_versions], values)
+    values = rows.version_values(version, ingestion_id, model.sequence, now)
+    asked = {"of_model": model.sequence, "of_team": version.scope.team, "of_digest": version.digest}
+    number, first = connection.execute(NEW_VERSION, values | asked).one()
     files = sorted(version.files, key=lambda file: file.path)
     _insert_parts(connection, version_files, version.id, map(rows.file_values, files))
     for table, parts in _judged_parts(version):
@@ -109,23 +118,15 @@ def _model_for(connection: Connection, version: NewVersion, followed: int | None
     """Return the row of the model that *version* belongs to, made if it is missing; it stays locked."""
     if version.is_generated_name and followed is not None:
         return connection.execute(FOLLOWED, {"model": followed}).one()
+    made = connection.execute(NEW_MODEL[connection.dialect.name], rows.model_values(version, now)).one_or_none()
+    if made is not None:
+        return made
     scope = version.scope
     given = {"team": scope.team, "project": scope.project, "name": version.model_name}
-    known = connection.execute(SAME_NAME, given).one_or_none()
-    if known is None:
-        return connection.execute(NEW_MODEL, rows.model_values(version, now)).one()
+    known = connection.execute(SAME_NAME, given).one()
     if known.is_generated and not version.is_generated_name:
         return connection.execute(NAMED, {"model": known.sequence, "is_generated": False, "updated": now}).one()
     return known
-
-
-def _next_number_and_first_elsewhere(connection: Connection, model: int, version: NewVersion) -> tuple[int, str | None]:
-    """Return the number after the highest that the model ever had, deleted versions included; and the id of the team's oldest
-    living version of equal content, or None: this scope has none.
-    """
-    given = {"model": model, "team": version.scope.team, "digest": version.digest}
-    number, first = connection.execute(NUMBER_AND_FIRST, given).one()
-    return (number or 0) + 1, first
 
 
 def _insert_parts(connection: Connection, table: Table, version_id: str, parts: Iterable[rows.Values]) -> None:

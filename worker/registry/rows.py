@@ -170,15 +170,12 @@ def model_values(version: NewVersion, now: datetime) -> Values:
     }
 
 
-def version_values(
-    version: NewVersion, ingestion_id: str, model: int, number: int, duplicate_of: str | None, now: datetime
-) -> Values:
-    """Return the row of a new version."""
+def version_values(version: NewVersion, ingestion_id: str, model: int, now: datetime) -> Values:
+    """Return the row of a new version, without its number and what it is a duplicate of."""
     experiment = version.scope.experiment
     return {
         "id": version.id,
         "model": model,
-        "number": number,
         "ingestion_id": ingestion_id,
         "team": version.scope.team,
         "experiment": experiment,
@@ -188,7 +185,6 @@ def version_values(
         "listing_key": version.listing_key,
         "digest": version.digest,
         "oms_digest": version.oms_digest,
-        "duplicate_of": duplicate_of,
         "store": version.store.value,
         "url": version.url,
         "size_bytes": version.size_bytes,

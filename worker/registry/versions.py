@@ -32,9 +32,13 @@ BY_ID = VERSIONS.where(model_versions.c.id == bindparam("id"))
 
 LIVING = BY_ID.where(LIVES, model_versions.c.team == bindparam("team"))
 
-SAME_LISTING = NEWEST_FIRST.where(
-    LIVES, model_versions.c.scope == bindparam("scope"), model_versions.c.listing_key == bindparam("listing_key")
-).limit(1)
+SAME_LISTING = (
+    select(model_versions.c.id)
+    .where(LIVES, model_versions.c.scope == bindparam("scope"), model_versions.c.listing_key == bindparam("listing_key"))
+    .order_by(model_versions.c.sequence.desc())
+    .limit(1)
+)
+"""Only the id, because there seldom is one, and it costs to describe forty columns of nothing."""
 
 
 def by_id(connection: Connection, version_id: str) -> ModelVersion | None:
@@ -49,7 +53,9 @@ def living(connection: Connection, team: str, version_id: str) -> ModelVersion |
 
 def same_listing(connection: Connection, scope: Scope, listing_key: str) -> ModelVersion | None:
     """Return the newest living version of *scope* that was seen under this listing."""
-    return _only(versions(connection, SAME_LISTING, {"scope": scope_key(scope), "listing_key": listing_key}))
+    given = {"scope": scope_key(scope), "listing_key": listing_key}
+    found = connection.execute(SAME_LISTING, given).scalar_one_or_none()
+    return None if found is None else by_id(connection, found)
 
 
 def matching(query: VersionQuery) -> Select[Any]:

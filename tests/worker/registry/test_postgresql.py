@@ -153,6 +153,7 @@ def test_a_kill_before_any_statement_leaves_all_or_nothing(database: str, regist
     assert again == [True] * (20 - registered) + [False] * registered
 
 
+@pytest.mark.slow
 def test_a_kill_before_any_statement_leaves_counters_and_rows_agreeing(database: str) -> None:
     check_that_counters_survive_kills(database)
 
