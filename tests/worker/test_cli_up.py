@@ -104,12 +104,16 @@ def test_watched_folders_are_watched(tmp_path: Path) -> None:
 def test_a_worker_is_healthy_while_it_gives_signs_of_life(up: Up) -> None:
     """Not while its process is there: one that is stopped says nothing."""
     check = [*CALL, "worker", "--check"]
-    alive = subprocess.run(check, env=up.environment, capture_output=True, text=True)
-    assert (alive.returncode, alive.stdout) == (0, "1 living here\n")
+
+    def says() -> tuple[int, str]:
+        done = subprocess.run(check, env=up.environment, capture_output=True, text=True)
+        return done.returncode, done.stdout
+
+    assert until(lambda: says() == (0, "1 living here\n"), 40)
     parts = [pid for pid in up.family() if pid not in (up.pid_of("api"), up.pid_of("sweep"))]
     for pid in parts:
         os.kill(pid, signal.SIGSTOP)
-    assert until(lambda: subprocess.run(check, env=up.environment, capture_output=True).returncode == 1, 40)
+    assert until(lambda: says() == (1, "0 living here\n"), 40)
     for pid in parts:
         os.kill(pid, signal.SIGCONT)
 
