@@ -14,7 +14,6 @@ import logging
 import os
 from contextlib import ExitStack
 from ctypes import c_uint64
-from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -140,7 +139,7 @@ class _Process:
         if self._runner is None or self._pid != os.getpid():
             self._stack = ExitStack()
             service = self._stack.enter_context(embedded(os.environ, Path.cwd(), role="worker"))
-            borders = replace(service.borders(), registry=logged(service.registry))
+            borders = logged(service.borders())
             self._runner = Runner(borders, service.owner, CeleryDoorbell(app, service.living_workers).ring)
             self._pid = os.getpid()
         return self._runner

@@ -6,20 +6,22 @@ speaks after the registry has answered: a line tells what has happened, never wh
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
 
 import structlog
 
+from worker.ingest import Borders
 from worker.ports import Registry
 from worker.records import End, Ingestion, NewVersion, Pause, Registration
 
 log = structlog.get_logger("modelport.worker")
 
 
-def logged(registry: Registry) -> Registry:
-    """Return *registry* with a line in the log for each claim of the next ingestion, each wait and each end."""
-    return cast(Registry, _Logged(registry))
+def logged(borders: Borders) -> Borders:
+    """Return *borders* whose registry writes a line for each claim of the next ingestion, each wait and each end."""
+    return replace(borders, registry=cast(Registry, _Logged(borders.registry)))
 
 
 class _Logged:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -64,7 +63,7 @@ def _work(log_level: str) -> None:
     logs.configure(log_level)
     with embedded(os.environ, Path.cwd(), role="worker") as service, service.seen_as_worker():
         log.info("worker started", worker=service.owner, broker=None)
-        Runner(replace(service.borders(), registry=logged(service.registry)), service.owner).run(stop)
+        Runner(logged(service.borders()), service.owner).run(stop)
         log.info("worker stopped", worker=service.owner)
     if abandoned():
         os._exit(0)

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import c_uint64
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -95,8 +95,7 @@ def _sweep(parent: int, beats: c_uint64, slots: int) -> None:
     from worker.celery_app import app
 
     with embedded(os.environ, Path.cwd(), role="sweep") as service:
-        borders = replace(service.borders(), registry=logged(service.registry))
-        runner = Runner(borders, service.owner, CeleryDoorbell(app, service.living_workers).ring)
+        runner = Runner(logged(service.borders()), service.owner, CeleryDoorbell(app, service.living_workers).ring)
         with service.seen_as_worker(Pulse(beats)), _stood_in_for(runner, Deafness(beats), slots):
             for is_time_to_sweep in _ticks(parent, runner.sweep_seconds):
                 try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ from worker.storage.memory import MemoryStore
 
 @pytest.fixture
 def borders() -> Borders:
-    borders = make_borders(MemoryRegistry(), MemoryStore())
-    return replace(borders, registry=logged(borders.registry))
+    return logged(make_borders(MemoryRegistry(), MemoryStore()))
 
 
 def said_of(path: Path, borders: Borders, attempts: int = 1, id: str = "1") -> list[dict[str, Any]]:

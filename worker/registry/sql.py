@@ -141,8 +141,7 @@ class SqlRegistry:
         version_id = self._new_version_id()
 
         def work(connection: Connection) -> Ingestion | None:
-            row = connection.execute(NEXT, {"now": now}).one_or_none()
-            due = None if row is None else rows.ingestion_of(row)
+            due = _ingestion(connection, NEXT, {"now": now})
             return _kept(connection, due, None if due is None else self._claim(due, owner, version_id, now))
 
         return self._write(work)
@@ -272,7 +271,7 @@ class SqlRegistry:
 
     def ingestion(self, team: str, ingestion_id: str) -> Ingestion | None:
         given = {"team": team, "id": ingestion_id}
-        return self._read_one(lambda connection: _ingestion(connection, given))
+        return self._read_one(lambda connection: _ingestion(connection, THEIRS, given))
 
     def history(self, ingestion_id: str) -> Sequence[HistoryEntry]:
         table = ingestion_history
@@ -516,8 +515,9 @@ def _ingestion_conditions(query: IngestionQuery) -> Iterable[ColumnElement[bool]
         yield ingestions.c.sequence < select(ingestions.c.sequence).where(ingestions.c.id == query.after).scalar_subquery()
 
 
-def _ingestion(connection: Connection, given: Mapping[str, str]) -> Ingestion | None:
-    row = connection.execute(THEIRS, given).one_or_none()
+def _ingestion(connection: Connection, statement: Select[Any], given: Mapping[str, Any]) -> Ingestion | None:
+    """Return the only ingestion that *statement* finds with the parameters *given*, or None."""
+    row = connection.execute(statement, given).one_or_none()
     return None if row is None else rows.ingestion_of(row)
 
 
@@ -526,8 +526,7 @@ THEIRS = select(ingestions).where(ingestions.c.team == bindparam("team"), ingest
 
 def _locked(connection: Connection, ingestion_id: str) -> Ingestion | None:
     """Return an ingestion that nobody else changes before this transaction ends (on SQLite, all writers wait anyway)."""
-    row = connection.execute(LOCKED, {"id": ingestion_id}).one_or_none()
-    return None if row is None else rows.ingestion_of(row)
+    return _ingestion(connection, LOCKED, {"id": ingestion_id})
 
 
 LOCKED = select(ingestions).where(ingestions.c.id == bindparam("id")).with_for_update()
