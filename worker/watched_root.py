@@ -215,7 +215,7 @@ class WatchedRoot:
             self.seen[run.folder] = reported(seen)
             new, known = new + is_new, known + (not is_new)
         if new or known:
-            log.info("reported", root=repr(self._watch.root.folder), new=new, known=known)
+            log.info("reported", root=str(self._watch.root.folder), new=new, known=known)
 
     def _submit(self, run: Run, seen: Seen) -> bool:
         """Report *run* as it was *seen*; tell whether that was new. What can never be accepted is complained of."""
@@ -228,14 +228,14 @@ class WatchedRoot:
             return False
         self._complaints.pop("the registry", None)
         if not known:
-            log.info("found", run=repr(run.folder), experiment=run.experiment, ingestion=ingestion.id)
+            log.info("found", run=str(run.folder), experiment=run.experiment, ingestion=ingestion.id)
         return not known
 
     def _complain(self, place: str, why: str) -> None:
         """Say once what is wrong with *place*, until it is something else or was well again."""
         if self._complaints.get(place) != why:
             self._complaints[place] = why
-            log.error("cannot watch", what=repr(place), why=why)
+            log.error("cannot watch", what=str(place), why=why)
 
 
 UNKNOWN = (-1, -1)
@@ -272,7 +272,7 @@ class Ear:
             return None
         hints = self._hints.take()
         if hints is None:
-            log.warning("events were lost", root=repr(self._folder), so="everything is listed")
+            log.warning("events were lost", root=str(self._folder), so="everything is listed")
         return hints
 
     def close(self) -> None:
@@ -285,7 +285,7 @@ class Ear:
         """Listen anew at the next look: the folder is gone, or what listened has *failed*."""
         self._there = UNKNOWN
         if failed is not None:
-            log.warning("events were lost", root=repr(self._folder), why=repr(failed), so="everything is listed")
+            log.warning("events were lost", root=str(self._folder), why=failed, so="everything is listed")
 
     def _begin(self, there: tuple[int, int] | None) -> None:
         """Choose how to learn of changes in the folder that is at the path now, None for no folder."""
@@ -293,7 +293,7 @@ class Ear:
         self._there = there
         kind = self._outside.filesystem(Path(self._folder))
         if there is None:
-            log.warning("nothing to watch", root=repr(self._folder), why="there is no folder; it is looked for")
+            log.warning("nothing to watch", root=str(self._folder), why="there is no folder; it is looked for")
         elif not announces_changes(kind):
             self._poll(f"{kind or 'an unknown file system'} does not announce every change", log.info)
         else:
@@ -307,7 +307,7 @@ class Ear:
         except OSError as exc:
             self._poll(_words(exc), log.warning)
         else:
-            log.info("watching", root=repr(self._folder), by="inotify", why=f"{kind} announces every change")
+            log.info("watching", root=str(self._folder), by="inotify", why=f"{kind} announces every change")
 
     def _poll(self, why: str, say: Callable[..., object]) -> None:
         self.close()

@@ -165,7 +165,7 @@ def test_a_watcher_without_watches_left_polls_says_so_and_misses_nothing(tmp_pat
     """With a limit of five watches, set for a user namespace of its own."""
     missed, log = run_out_of_watches(tmp_path, runs=20)
     assert missed == 0
-    assert "by=polling" in log
+    assert "by='polling'" in log
     assert "raise fs.inotify.max_user_watches" in log
 
 
@@ -174,7 +174,7 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
     with watching(tmp_path, quiet_seconds=0) as watcher:
         watcher.process.send_signal(number)
         assert watcher.process.wait(20) == 0
-    assert f"by={number.name}" in watcher.log
+    assert f"by={number.name!r}" in watcher.log
     assert "Traceback" not in watcher.log
 
 

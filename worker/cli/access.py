@@ -24,10 +24,12 @@ TEAM = click.option("--team", default="default", show_default=True, help="The te
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 takes a free one.")
 def api(host: str, port: int) -> None:
     """Serve the HTTP API until stopped."""
+    from worker import logs
     from worker.api.server import run_server
     from worker.bootstrap import embedded
     from worker.loop import doorbell
 
+    logs.configure()
     port = free_port(host, port)
     with embedded(os.environ, Path.cwd(), role="api") as service:
         say(f"http://{host}:{port}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import click
@@ -17,15 +16,14 @@ def watch() -> int:
 
     A run is done when its marker is there, or when nothing in it has changed for its quiet time.
     """
-    import structlog
-
+    from worker import logs
     from worker.bootstrap import embedded
     from worker.loop import doorbell
     from worker.watcher import run_watcher, watches_of
 
+    logs.configure()
     with embedded(os.environ, Path.cwd(), role="watch") as service:
         watches = watches_of(service.settings, service.team)
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
         run_watcher(watches, service, doorbell(service).ring)
     return OK
 
