@@ -62,6 +62,7 @@ def _structure(sizes: Sizes) -> tuple[Case, ...]:
             _probe("scan"),
             _probe("onnx_load", "`onnx.load`"),
             goals,
+            repeats=15,
         ),
         Case(
             "saved-model",
@@ -70,6 +71,7 @@ def _structure(sizes: Sizes) -> tuple[Case, ...]:
             _probe("scan"),
             _probe("tensorflow_load", "`tf.saved_model.load`"),
             goals,
+            repeats=15,
         ),
     )
 
@@ -77,7 +79,7 @@ def _structure(sizes: Sizes) -> tuple[Case, ...]:
 def _metrics(sizes: Sizes) -> tuple[Case, ...]:
     others = (
         (_probe("tensorflow_events", "`summary_iterator` of TensorFlow"), TimesLess(2), 3),
-        (_probe("tensorboard_events", "`EventAccumulator` of TensorBoard alone"), TimesLess(10), 3),
+        (_probe("tensorboard_events", "`EventAccumulator` of TensorBoard alone"), TimesLess(10), 1),
         (_probe("tensorboard_with_tensorflow", "`EventAccumulator` of TensorBoard with TensorFlow"), None, 1),
     )
     return tuple(

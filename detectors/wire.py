@@ -18,6 +18,7 @@ begin and end, 5 four bytes.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -80,6 +81,9 @@ second byte, it becomes 50 MB; and parsing it takes a tenth of the time of a wal
 SMALL_MESSAGE_BYTES = 512
 """A message up to this size is copied whole: it can hold no large leaf."""
 
+SMALL_FIELD_BYTES = SMALL_MESSAGE_BYTES + 24
+"""A window that has as many bytes ahead holds the next field whole if it is a small one, and the head of any other."""
+
 SIZE_MARK = b"\xea\x30"
 """How the keys of fields from 100,000 to 100,015 end. A small message that holds it may pretend to have had large leaves, so it
 is walked too, and loses what is no field of its format."""
@@ -104,19 +108,23 @@ class Window:
         self._next = window_bytes
         self.base = 0
         self.buffer = b""
+        self._enough = 0 if size else sys.maxsize
+
+    def holds(self, position: int, count: int) -> bool:
+        """Tell whether `buffer` has *count* bytes (or all up to the end) from *position* on."""
+        return self.base <= position and position + count <= self._enough
 
     def at(self, position: int, count: int) -> int:
         """Return the index of *position* in `buffer`, after making sure that *count* bytes (or all up to the end) follow it."""
-        index = position - self.base
-        missing = index + count - len(self.buffer)
-        if index >= 0 and (missing <= 0 or self.base + len(self.buffer) == self.size):
-            return index
+        if self.base <= position and position + count <= self._enough:  # as `holds`, without the call: this is the hot path
+            return position - self.base
         if self.buffer:
-            in_order = 0 <= index <= len(self.buffer)
+            in_order = self.base <= position <= self.base + len(self.buffer)
             self._next = min(self._next * 2, LAST_WINDOW_BYTES) if in_order else self._after_jump
         stop = min(self.size, position + max(count, self._next))
         self.buffer = self._read(position, stop)
         self.base = position
+        self._enough = stop if stop < self.size else sys.maxsize
         return 0
 
     def _read(self, start: int, stop: int) -> bytes:
@@ -414,82 +422,94 @@ class _Walk:
         self._fields = 0
         self._inside = 0
         self._bytes = 0
+        self._searched = b""
+        self._is_marked = False
 
     def message(self, layout: Layout, start: int, stop: int, depth: int, counts: dict[int, int] | None = None) -> bytearray:
-        """Return the skeleton of the message at [start, stop).
-
-        The commonest fields, a number, a short message and a short string, are handled inline: this loop is the hot path.
-        """
-        window, rules, out = self._window, layout.rules, bytearray()
+        """Return the skeleton of the message at [start, stop)."""
         if depth > MAX_DEPTH:
-            raise ModelLimit(window.path, start, "MAX_DEPTH", f"messages nest deeper than {MAX_DEPTH}")
-        position, copied, searched, is_marked = start, 0, b"", False
+            raise ModelLimit(self._window.path, start, "MAX_DEPTH", f"messages nest deeper than {MAX_DEPTH}")
+        out = bytearray()
+        position = start
         while position < stop:
-            index = window.at(position, SMALL_MESSAGE_BYTES + 24)
-            buffer, base = window.buffer, window.base
-            end_of_buffer = min(len(buffer), stop - base)
-            while index + 2 < end_of_buffer:
-                key, length = buffer[index], buffer[index + 1]
-                if not 8 <= key <= 0x7F:
+            began, position = position, self._small_fields(layout, position, stop, counts, out)
+            if position < stop and (position == began or self._window.holds(position, SMALL_FIELD_BYTES)):
+                position = self._any_field(layout, position, stop, depth, counts, out)
+        return out
+
+    def _small_fields(self, layout: Layout, start: int, stop: int, counts: dict[int, int] | None, out: bytearray) -> int:
+        """Copy fields from *start* on as long as they are of the commonest kinds, and return where that, or the window, ends.
+
+        These are a number, a short message and a short string: this loop is the hot path.
+        """
+        rules = layout.rules
+        index = first = self._window.at(start, SMALL_FIELD_BYTES)
+        buffer, base = self._window.buffer, self._window.base
+        end_of_buffer = min(len(buffer), stop - base)
+        copied = len(out)
+        while index + 2 < end_of_buffer:
+            key, length = buffer[index], buffer[index + 1]
+            if not 8 <= key <= 0x7F:
+                break
+            end = index + 2
+            if key & 7 == VARINT:
+                while length > 0x7F and end < end_of_buffer:
+                    length = buffer[end]
+                    end += 1
+                if length > 0x7F or end - index > 1 + MAX_VARINT_BYTES:
                     break
-                body = index + 2
-                if key & 7 == VARINT:
-                    while length > 0x7F and body < end_of_buffer:
-                        length = buffer[body]
-                        body += 1
-                    if length > 0x7F or body - index > 1 + MAX_VARINT_BYTES:
-                        break
-                    self._fields += 1
-                    if key >> 3 in rules:
-                        out += buffer[index:body]
-                    if counts is not None:
-                        counts[key >> 3] = counts.get(key >> 3, 0) + 1
-                    index = body
-                    continue
-                if key & 7 != LEN:
-                    break
+                if key >> 3 in rules:
+                    out += buffer[index:end]
+            elif key & 7 == LEN:
                 if length > 0x7F:
-                    if buffer[body] > 0x7F:
+                    if buffer[end] > 0x7F:
                         break
-                    length = length & 0x7F | buffer[body] << 7
-                    body += 1
-                end = body + length
+                    length = length & 0x7F | buffer[end] << 7
+                    end += 1
+                end += length
                 if length > SMALL_MESSAGE_BYTES or end > end_of_buffer:
                     break
                 rule = rules.get(key >> 3)
                 if rule is not None:
                     chunk = buffer[index:end]
-                    if rule.layout is not None:
-                        if buffer is not searched:
-                            searched, is_marked = buffer, SIZE_MARK in buffer
-                        if is_marked and SIZE_MARK in chunk:
+                    if rule.layout is not None and length:
+                        if self._may_pretend(buffer) and SIZE_MARK in chunk:
                             break
-                        if length and rule.layout.near:
+                        if rule.layout.near:
                             self._inside += rule.layout.messages_in(chunk)
                     out += chunk
-                self._fields += 1
-                if counts is not None:
-                    counts[key >> 3] = counts.get(key >> 3, 0) + 1
-                index = end
-            if base + index > position:
-                position = base + index
-                self._bytes += len(out) - copied
-                copied = len(out)
-                self._check(position)
-                continue
-            found = _field(window, position, stop)
-            self._fields += SLOW_FIELD
-            if found.wire_type == GROUP:
-                self._fields += SLOW_FIELD * (found.stop - found.begin) // BYTES_PER_GROUP_FIELD
+            else:
+                break
+            self._fields += 1
             if counts is not None:
-                counts[found.number] = counts.get(found.number, 0) + 1
-            rule = rules.get(found.number)
-            if rule is not None:
-                self._copy(rule, found, depth, out)
-                copied = len(out)
-            self._check(position)
-            position = found.stop
-        return out
+                counts[key >> 3] = counts.get(key >> 3, 0) + 1
+            index = end
+        if index > first:
+            self._bytes += len(out) - copied
+            self._check(base + index)
+        return base + index
+
+    def _may_pretend(self, buffer: bytes) -> bool:
+        """Tell whether a message in *buffer* may hold a `SIZE_MARK`; it is searched once."""
+        if buffer is not self._searched:
+            self._searched, self._is_marked = buffer, SIZE_MARK in buffer
+        return self._is_marked
+
+    def _any_field(
+        self, layout: Layout, position: int, stop: int, depth: int, counts: dict[int, int] | None, out: bytearray
+    ) -> int:
+        """Copy the field at *position*, of any kind, and return where it ends."""
+        found = _field(self._window, position, stop)
+        self._fields += SLOW_FIELD
+        if found.wire_type == GROUP:
+            self._fields += SLOW_FIELD * (found.stop - found.begin) // BYTES_PER_GROUP_FIELD
+        if counts is not None:
+            counts[found.number] = counts.get(found.number, 0) + 1
+        rule = layout.rules.get(found.number)
+        if rule is not None:
+            self._copy(rule, found, depth, out)
+        self._check(position)
+        return found.stop
 
     def _copy(self, rule: Rule, found: Field, depth: int, out: bytearray) -> None:
         """Append what *rule* keeps of the field *found* to *out*."""
