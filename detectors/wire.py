@@ -81,9 +81,6 @@ second byte, it becomes 50 MB; and parsing it takes a tenth of the time of a wal
 SMALL_MESSAGE_BYTES = 512
 """A message up to this size is copied whole: it can hold no large leaf."""
 
-SMALL_FIELD_BYTES = SMALL_MESSAGE_BYTES + 24
-"""A window that has as many bytes ahead holds the next field whole if it is a small one, and the head of any other."""
-
 SIZE_MARK = b"\xea\x30"
 """How the keys of fields from 100,000 to 100,015 end. A small message that holds it may pretend to have had large leaves, so it
 is walked too, and loses what is no field of its format."""
@@ -110,13 +107,9 @@ class Window:
         self.buffer = b""
         self._enough = 0 if size else sys.maxsize
 
-    def holds(self, position: int, count: int) -> bool:
-        """Tell whether `buffer` has *count* bytes (or all up to the end) from *position* on."""
-        return self.base <= position and position + count <= self._enough
-
     def at(self, position: int, count: int) -> int:
         """Return the index of *position* in `buffer`, after making sure that *count* bytes (or all up to the end) follow it."""
-        if self.base <= position and position + count <= self._enough:  # as `holds`, without the call: this is the hot path
+        if self.base <= position and position + count <= self._enough:
             return position - self.base
         if self.buffer:
             in_order = self.base <= position <= self.base + len(self.buffer)
@@ -147,7 +140,7 @@ class Field(NamedTuple):
     begin: int
     start: int
     stop: int
-    value: int | None
+    value: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,10 +266,13 @@ def _messages_of(layout: Layout) -> dict[int, set[Layout]]:
     return inside
 
 
+ONE_BYTE = tuple(bytes((value,)) for value in range(0x80))
+
+
 def varint(value: int) -> bytes:
     """Return *value*, not negative, as a varint."""
     if value <= 0x7F:
-        return bytes((value,))
+        return ONE_BYTE[value]
     groups = []
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)
@@ -432,18 +428,20 @@ class _Walk:
         out = bytearray()
         position = start
         while position < stop:
-            began, position = position, self._small_fields(layout, position, stop, counts, out)
-            if position < stop and (position == began or self._window.holds(position, SMALL_FIELD_BYTES)):
+            began, position = position, self._common_fields(layout, position, stop, depth, counts, out)
+            if position == began:
                 position = self._any_field(layout, position, stop, depth, counts, out)
         return out
 
-    def _small_fields(self, layout: Layout, start: int, stop: int, counts: dict[int, int] | None, out: bytearray) -> int:
-        """Copy fields from *start* on as long as they are of the commonest kinds, and return where that, or the window, ends.
+    def _common_fields(
+        self, layout: Layout, start: int, stop: int, depth: int, counts: dict[int, int] | None, out: bytearray
+    ) -> int:
+        """Copy numbers, short messages and short strings from *start* on, and one long field; return where they end.
 
-        These are a number, a short message and a short string: this loop is the hot path.
+        Whatever else comes, or the end of the window, ends them sooner. This loop is the hot path.
         """
         rules = layout.rules
-        index = first = self._window.at(start, SMALL_FIELD_BYTES)
+        index = self._window.at(start, SMALL_MESSAGE_BYTES + 24)
         buffer, base = self._window.buffer, self._window.base
         end_of_buffer = min(len(buffer), stop - base)
         copied = len(out)
@@ -461,13 +459,20 @@ class _Walk:
                 if key >> 3 in rules:
                     out += buffer[index:end]
             elif key & 7 == LEN:
-                if length > 0x7F:
-                    if buffer[end] > 0x7F:
-                        break
+                if length > 0x7F and buffer[end] <= 0x7F:
                     length = length & 0x7F | buffer[end] << 7
                     end += 1
+                elif length > 0x7F:
+                    if end + MAX_KEY_BYTES > end_of_buffer:
+                        break
+                    length, end = _varint(self._window, buffer, index + 1, base, stop, MAX_KEY_BYTES)
+                begin = end
                 end += length
-                if length > SMALL_MESSAGE_BYTES or end > end_of_buffer:
+                if length > SMALL_MESSAGE_BYTES and end <= stop - base:
+                    self._bytes += len(out) - copied
+                    self._long_field(layout, Field(key >> 3, LEN, base + index, base + begin, base + end), depth, counts, out)
+                    return base + end
+                if end > end_of_buffer:
                     break
                 rule = rules.get(key >> 3)
                 if rule is not None:
@@ -484,9 +489,8 @@ class _Walk:
             if counts is not None:
                 counts[key >> 3] = counts.get(key >> 3, 0) + 1
             index = end
-        if index > first:
-            self._bytes += len(out) - copied
-            self._check(base + index)
+        self._bytes += len(out) - copied
+        self._check(base + index)
         return base + index
 
     def _may_pretend(self, buffer: bytes) -> bool:
@@ -500,33 +504,31 @@ class _Walk:
     ) -> int:
         """Copy the field at *position*, of any kind, and return where it ends."""
         found = _field(self._window, position, stop)
-        self._fields += SLOW_FIELD
-        if found.wire_type == GROUP:
-            self._fields += SLOW_FIELD * (found.stop - found.begin) // BYTES_PER_GROUP_FIELD
-        if counts is not None:
-            counts[found.number] = counts.get(found.number, 0) + 1
-        rule = layout.rules.get(found.number)
-        if rule is not None:
-            self._copy(rule, found, depth, out)
-        self._check(position)
+        self._long_field(layout, found, depth, counts, out)
         return found.stop
 
-    def _copy(self, rule: Rule, found: Field, depth: int, out: bytearray) -> None:
-        """Append what *rule* keeps of the field *found* to *out*."""
-        window = self._window
-        length = found.stop - found.start
-        if found.wire_type == GROUP:
-            return
-        if found.wire_type == LEN and rule.layout is not None:
-            inner = self.message(rule.layout, found.start, found.stop, depth + 1)
-            out += varint(found.number << 3 | LEN) + varint(len(inner)) + inner
-        elif found.wire_type != LEN or length <= rule.max_bytes:
-            self._fields += length // BYTES_PER_PACKED_FIELD if rule.is_number else 0
-            self._bytes += found.stop - found.begin
-            self._check(found.begin)
-            out += window.bytes(found.begin, found.stop)
+    def _long_field(self, layout: Layout, found: Field, depth: int, counts: dict[int, int] | None, out: bytearray) -> None:
+        """Append what is kept of the field *found*, which may be of any size, to *out*."""
+        number, wire_type, begin, start, stop = found[:5]
+        self._fields += SLOW_FIELD
+        if wire_type == GROUP:
+            self._fields += SLOW_FIELD * (stop - start) // BYTES_PER_GROUP_FIELD
+        if counts is not None:
+            counts[number] = counts.get(number, 0) + 1
+        rule = layout.rules.get(number)
+        if rule is None or wire_type == GROUP:
+            self._check(begin)
+        elif wire_type == LEN and rule.layout is not None:
+            inner = self.message(rule.layout, start, stop, depth + 1)
+            out += varint(number << 3 | LEN) + varint(len(inner)) + inner
+        elif wire_type != LEN or stop - start <= rule.max_bytes:
+            self._fields += (stop - start) // BYTES_PER_PACKED_FIELD if rule.is_number else 0
+            self._bytes += stop - begin
+            self._check(begin)
+            out += self._window.bytes(begin, stop)
         elif rule.size_key is not None:
-            out += rule.size_key + varint(length)
+            self._check(begin)
+            out += rule.size_key + varint(stop - start)
 
     def _check(self, position: int) -> None:
         path = self._window.path
