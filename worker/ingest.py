@@ -47,7 +47,7 @@ from worker.records import (
     StoreMode,
     Trigger,
 )
-from worker.settle import Wait, rest_of, rest_of_broken, settle
+from worker.settle import Wait, first_contradicted, rest_of, rest_of_broken, settle
 from worker.verdict import LOOK_AGAIN_SECONDS, UNFORESEEN, Again, Decision, Reject, decide
 
 PAUSES_SECONDS = (0.5, 2.0, 8.0)
@@ -230,7 +230,7 @@ def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
         look = _settled(tree, ingestion, quiet_seconds, borders)
         key = listing_key(location, look, event)
         same = None if event.is_forced else registry.same_listing(scope, key)
-        if same is not None and (location.mode is StoreMode.REFERENCE or _is_kept(same, borders)):
+        if same is not None and _still_answers(same, event, location, borders):
             _finish(ingestion, borders, _same_listing(same, event))
             return None
         borders.step("detect")
@@ -241,6 +241,7 @@ def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
             return found
         borders.step("store")
         manifest, found, url = _keep(ingestion, location, tree, look, found, borders)
+        _check_named(ingestion, manifest, look, quiet_seconds)
     borders.step("register")
     version = _version(ingestion, location, scope, key, manifest, found, url)
     _register(ingestion, version, alive, borders)
@@ -305,6 +306,17 @@ def _check_whole(event: CompletionEvent, found: Scan, look: Look, quiet_seconds:
         raise NotSettled(pause_seconds, "no whole model is there, and one may still be written", rest_of(look), "broken")
 
 
+def _check_named(ingestion: Ingestion, manifest: Manifest, look: Look, quiet_seconds: float) -> None:
+    """Raise NotSettled where a file has not the content yet that the event gave a digest of.
+
+    Each look reads everything, so each pause is as long as all before it.
+    """
+    wrong = first_contradicted(manifest.files, ingestion.event.files)
+    if wrong is not None:
+        pause_seconds = max(quiet_seconds, LOOK_AGAIN_SECONDS, ingestion.so_far.waited_seconds)
+        raise NotSettled(pause_seconds, wrong, rest_of(look))
+
+
 def listing_key(location: Location, look: Look, event: CompletionEvent) -> str:
     """Return a digest of all that decides what a look would give: place, files and their versions, links, type, rules."""
     parts = (RULES_VERSION, location.url, location.mode.value, event.declared_type or "", event.name or "")
@@ -361,6 +373,14 @@ def _register(ingestion: Ingestion, version: NewVersion, alive: Heartbeat, borde
     elif same.store is StoreMode.REFERENCE and same.location != version.location:
         _kept_at(ingestion, same, StoreMode.REFERENCE, version.url, version.location, borders)
     _finish(ingestion, borders, _same_content(same, ingestion.event))
+
+
+def _still_answers(same: ModelVersion, event: CompletionEvent, location: Location, borders: Borders) -> bool:
+    """Tell whether *same*, made of an equal listing, is what *event* asks for: still kept, and of the content that it named."""
+    if location.mode is not StoreMode.REFERENCE and not _is_kept(same, borders):
+        return False
+    has_digests = any(file.sha256 for file in event.files)
+    return not (has_digests and first_contradicted(borders.registry.files(same.id), event.files))
 
 
 def _is_kept(version: ModelVersion, borders: Borders) -> bool:

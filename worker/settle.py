@@ -7,12 +7,12 @@ what came to rest is also whole is for the detectors to prove.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
 from detectors.tree import FileEntry, readable
-from worker.records import Look, NamedFile, Rest
+from worker.records import FileDigest, Look, NamedFile, Rest
 
 MARKERS = frozenset({"_SUCCESS", "commit_success.txt", ".complete"})
 """Files at the top that a writer leaves when all others are there. Source: Hadoop's committer; Orbax on object storage.
@@ -47,8 +47,8 @@ def settle(before: Rest | None, now: Look, quiet_seconds: float, named: Sequence
 
     It has when an earlier, equal listing is that old; or at the first look, when every file says that it last changed that
     long ago. A file that says nothing, or claims to come from the future, is looked at twice, and so is an empty tree.
-    Where the event has *named* files, they alone decide: each there with its size is settled at once. So is a tree
-    whose newest file is a marker.
+    Where the event has *named* files, they alone decide: each there with its size is settled at once (their digests are
+    compared when they are read, by `first_contradicted`). So is a tree whose newest file is a marker.
     """
     seen = rest_of(now)
     if named:
@@ -86,6 +86,18 @@ def rest_of(look: Look) -> Rest:
     for passed in look.passed_over:
         hasher.update(f"{passed.path}\0{passed.why}\0{passed.reason}\0".encode("utf-8", "surrogateescape"))
     return Rest(look.at, hasher.hexdigest(), len(look.entries), sum(entry.size for entry in look.entries))
+
+
+def first_contradicted(kept: Iterable[FileDigest], named: Sequence[NamedFile]) -> str | None:
+    """Return how the content of the first *named* file differs from what its sender said, None where all *kept* ones agree.
+
+    A file may have its full size long before its last byte is written: only its digest says that it is there.
+    """
+    found = {file.path: file.sha256 for file in kept}
+    for file in named:
+        if file.sha256 is not None and found.get(file.path) != file.sha256:
+            return f"{readable(file.path)}: expected SHA-256 {file.sha256}, found {found.get(file.path, 'no such file')}"
+    return None
 
 
 def _is_marked(entries: Sequence[FileEntry]) -> bool:

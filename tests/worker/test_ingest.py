@@ -28,7 +28,7 @@ from worker.inspector.in_process import InProcessInspector
 from worker.lifecycle import is_end
 from worker.locations import Mount, Places, resolve
 from worker.ports import OpenSink, Registry, Store
-from worker.records import CompletionEvent, IngestionState, Location, StoreKey, StoreMode, VersionQuery
+from worker.records import CompletionEvent, IngestionState, Location, NamedFile, StoreKey, StoreMode, VersionQuery
 from worker.registry.memory import MemoryRegistry
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
@@ -371,6 +371,46 @@ def test_a_tree_that_never_rests_ends_after_the_patience(borders: Borders, run: 
     clock.sleep = still_writing  # type: ignore[method-assign]
     outcome = ingest(event(run), restless)
     assert end_of(outcome) == (IngestionState.FAILED, "kept-changing")
+
+
+def notes_named(text: str) -> NamedFile:
+    """What a sender says of notes that are about to hold *text*."""
+    return NamedFile("notes.txt", len(text), sha256(text.encode()).hexdigest())
+
+
+def test_a_file_of_full_size_is_waited_for_until_it_has_the_named_digest(borders: Borders, run: Path) -> None:
+    (run / "notes.txt").write_bytes(bytes(9))
+    clock = clock_in_an_hour()
+
+    def written_in_the_end(seconds: float) -> None:
+        TestClock.sleep(clock, seconds)
+        if sum(clock.slept) > 20:
+            (run / "notes.txt").write_text("all there")
+
+    clock.sleep = written_in_the_end  # type: ignore[method-assign]
+    outcome = ingest(event(run, files=(notes_named("all there"),)), replace(borders, clock=clock))
+    assert end_of(outcome) == (IngestionState.REGISTERED, "new-content")
+    assert outcome.version is not None
+    with borders.store.opened(outcome.version.url) as tree:
+        assert content(tree)["notes.txt"] == b"all there"
+    assert [version_id for version_id, _ in borders.store.prefixes()] == [outcome.version.id]
+
+
+def test_a_file_that_never_has_the_named_digest_ends_with_nothing_kept(borders: Borders, run: Path) -> None:
+    (run / "notes.txt").write_bytes(bytes(9))
+    outcome = ingest(event(run, files=(notes_named("all there"),)), borders)
+    assert end_of(outcome) == (IngestionState.FAILED, "kept-changing")
+    expected, found = sha256(b"all there").hexdigest(), sha256(bytes(9)).hexdigest()
+    assert f"notes.txt: expected SHA-256 {expected}, found {found}" in (outcome.ingestion.message or "")
+    assert list(borders.store.prefixes()) == []
+
+
+def test_the_same_listing_is_no_answer_to_an_event_that_names_another_content(borders: Borders, run: Path) -> None:
+    named = notes_named("trained on a Tuesday")
+    assert end_of(ingest(event(run, 1, files=(named,)), borders))[0] is IngestionState.REGISTERED
+    assert end_of(ingest(event(run, 2, files=(named,)), borders)) == (IngestionState.UNCHANGED, "same-listing")
+    other = ingest(event(run, 3, files=(notes_named("trained on a Sunday!"),)), borders)
+    assert end_of(other) == (IngestionState.FAILED, "kept-changing")
 
 
 def test_a_file_that_changes_while_it_is_read_is_looked_at_again(borders: Borders, run: Path) -> None:
