@@ -33,7 +33,7 @@ from worker.ports import Inspector, OpenSink
 from worker.records import DEFAULT_TEAM, Location, ModelVersion, StoreMode, Worker
 from worker.registry.clock import RegistryClock
 from worker.registry.engine import parse_url, shown
-from worker.registry.migrate import migrate
+from worker.registry.migrate import check_newest, migrate
 from worker.registry.sql import SqlRegistry
 from worker.settings import Settings, load
 from worker.storage.download import new_folder
@@ -163,12 +163,13 @@ def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli") ->
 
     Raises:
         BadSetting: a setting cannot be used.
+        MigrationNeeded: the database is a server's, and older than this code.
         UnsafeHome: the database would lie where it is not safe.
         RegistryUnavailable: the database cannot be opened.
     """
     settings = load(environment, folder)
     prepare_home(settings)
-    migrate(settings.database)
+    _prepare_database(settings)
     owner = f"{role}-{secrets.token_hex(8)}"
     with _working_as(owner, settings):
         registry = SqlRegistry(settings.database, lease_seconds=settings.lease_seconds)
@@ -217,6 +218,32 @@ def _without_links(location: Location, root: str) -> str:
     if real != root and not real.startswith(root.rstrip("/") + "/"):
         raise RejectedLocation(f"{readable(location.path)} leads to {readable(real)}, outside the allowed root {location.root}")
     return real
+
+
+def check_start(environment: Mapping[str, str], folder: Path) -> None:
+    """Raise what would keep each process of a worker from starting; a database that does not answer yet is waited for.
+
+    Raises:
+        BadSetting, UnsafeHome, MigrationNeeded: as `embedded`.
+    """
+    settings = load(environment, folder)
+    prepare_home(settings)
+    with suppress(RegistryUnavailable):
+        _prepare_database(settings)
+
+
+def _prepare_database(settings: Settings) -> None:
+    """Bring a database in a file to the newest state. One on a server is others' too, and must have been brought there.
+
+    Raises:
+        MigrationNeeded: it was not.
+        BadSetting: the database is newer than this code.
+        RegistryUnavailable: it cannot be opened.
+    """
+    if settings.database_folder is None:
+        check_newest(settings.database)
+    else:
+        migrate(settings.database)
 
 
 def migrate_database(environment: Mapping[str, str], folder: Path) -> tuple[str, Sequence[str]]:

@@ -12,6 +12,7 @@
     ├── InspectorLost          try again, but not for ever: the child that read the files died, hung or talked nonsense
     ├── StorageHangs           try again, but not for ever: nothing that was asked for came back
     ├── RegistryUnavailable    try again: the database did not answer
+    ├── MigrationNeeded        stop the start: the database lacks tables of this code, and others may be at work on it
     ├── UnsafeHome             stop the start: the embedded database would not be safe there
     ├── BadSetting             stop the start: a setting has a wrong value
     ├── WrongState             tell the user: it is there, and as it stands what they want cannot be done
@@ -91,6 +92,10 @@ class StorageHangs(WorkerError):
 
 class RegistryUnavailable(WorkerError):
     """The database did not answer; the same step may work later."""
+
+
+class MigrationNeeded(WorkerError):
+    """The database is older than this code; `modelport migrate` changes it, and nothing else does while others work on it."""
 
 
 class UnsafeHome(WorkerError):

@@ -20,7 +20,7 @@ from tests.chaos.poisoned import CLOCK_IS_OFF
 from tests.servers.postgresql import SETTINGS, PostgresServer, postgres_server
 from tests.servers.process import descendants, is_running
 from tests.servers.redis import RedisServer, redis_server
-from worker.bootstrap import Embedded, embedded
+from worker.bootstrap import Embedded, embedded, migrate_database
 from worker.lifecycle import is_end
 from worker.operations import check_promise
 from worker.records import CompletionEvent, Ingestion, IngestionState, Trigger
@@ -182,6 +182,7 @@ def stack(
         if database == "postgresql":
             postgres = servers.enter_context(postgres_server(folder / "postgresql", settings=postgres_settings))
             environment["MODELPORT_DATABASE_URL"] = postgres.create_database("modelport")
+        migrate_database(environment, folder)
         service = servers.enter_context(embedded(environment, folder, role="chaos"))
         standing = Stack(folder, service, redis, postgres, environment)
         try:

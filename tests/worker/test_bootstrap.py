@@ -11,6 +11,7 @@ from typing import NoReturn
 from uuid import uuid4
 
 import pytest
+from alembic import command
 
 from detectors.errors import TreeChanged, Unreadable
 from detectors.facts import ModelType
@@ -19,23 +20,84 @@ from detectors.tree import FileEntry, FileTree
 from tests.builders import onnx
 from tests.contracts.registry import event
 from tests.servers.postgresql import PostgresServer
+from tests.servers.process import free_port
 from worker import bootstrap, filesystems
-from worker.bootstrap import embedded, examine, migrate_database, open_location
+from worker.bootstrap import check_start, embedded, examine, migrate_database, open_location
+from worker.cli import run
 from worker.errors import InspectorLost, RejectedLocation, UnsafeHome
 from worker.ingest import ingest
 from worker.inspector.in_process import InProcessInspector
 from worker.lifecycle import LEASE_SECONDS
 from worker.records import IngestionState, Location, StoreMode, VersionQuery
+from worker.registry.engine import open_engine
+from worker.registry.migrate import REVISIONS, configuration, pending
 
 
 @pytest.fixture
-def environment(postgres: PostgresServer, tmp_path: Path) -> Iterator[Mapping[str, str]]:
-    """Settings for a database of one's own on a server; it says which password was given, and trusts everybody."""
+def unmigrated(postgres: PostgresServer, tmp_path: Path) -> Iterator[Mapping[str, str]]:
+    """Settings for an empty database of one's own on a server; it says which password was given, and trusts everybody."""
     name = f"test_{uuid4().hex}"
     postgres.create_database(name)
     url = postgres.url(name, scheme="postgresql").replace("postgres@", "postgres:hunter2@")
     yield {"MODELPORT_HOME": str(tmp_path / "home"), "MODELPORT_DATABASE_URL": url, "MODELPORT_SETTLE_SECONDS": "0"}
     postgres.drop_database(name)
+
+
+@pytest.fixture
+def environment(unmigrated: Mapping[str, str], tmp_path: Path) -> Mapping[str, str]:
+    """The same, with its tables."""
+    migrate_database(unmigrated, tmp_path)
+    return unmigrated
+
+
+@pytest.mark.parametrize("found", ["no revision", "revision 0002"])
+def test_a_database_on_a_server_is_changed_by_migrate_alone(
+    unmigrated: Mapping[str, str],
+    tmp_path: Path,
+    found: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An operator with a newer release looks at the queue while workers of the older one are at it."""
+    url = unmigrated["MODELPORT_DATABASE_URL"]
+    if found == "revision 0002":
+        migrate_to("0002", url)
+    for key, value in unmigrated.items():
+        monkeypatch.setenv(key, value)
+    shown = url.replace("hunter2", "***")
+    says = f"MODELPORT_DATABASE_URL={shown}: the database has {found}, expected {REVISIONS[-1]}; run `modelport migrate` "
+    says += "once whoever works on it has ended"
+    for words in (["ingestions", "list"], ["worker"], ["sweep"], ["ingest", str(tmp_path)]):
+        assert run(words) == 2
+        assert capsys.readouterr().err == f"modelport: {says}\n"
+    assert ("MigrationNeeded", "trouble", says) in [
+        (one.name, one.state, one.says) for one in examine(unmigrated, tmp_path, False)
+    ]
+    assert len(pending(url)) == (len(REVISIONS) if found == "no revision" else len(REVISIONS) - 2)
+    assert run(["migrate"]) == 0
+    assert run(["ingestions", "list"]) == 0
+
+
+def migrate_to(revision: str, url: str) -> None:
+    """Give an empty database the tables of an older release."""
+    engine, config = open_engine(url), configuration()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+def test_an_older_database_in_a_file_is_migrated_by_any_command(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/modelport.db"
+    migrate_to("0002", url)
+    with embedded({"MODELPORT_HOME": str(tmp_path)}, tmp_path) as service:
+        assert service.registry.counters() == []
+    assert pending(url) == ()
+
+
+def test_a_worker_waits_for_a_database_that_does_not_answer_yet(tmp_path: Path) -> None:
+    away = f"postgresql://nobody@127.0.0.1:{free_port()}/nowhere"
+    check_start({"MODELPORT_HOME": str(tmp_path / "home"), "MODELPORT_DATABASE_URL": away}, tmp_path)
 
 
 def test_a_model_is_registered_in_postgresql(environment: Mapping[str, str], tmp_path: Path) -> None:

@@ -47,10 +47,12 @@ INGESTION = click.argument("ingestion")
 @click.option("--check", is_flag=True, help="Only tell whether a worker of this machine gave a sign of life just now.")
 def worker(concurrency: int, log_level: str, check: bool) -> int:
     """Work off the queue until stopped: a Celery worker where a broker is set, otherwise by looking at the database."""
+    from worker.bootstrap import check_start
     from worker.settings import load
 
     if check:
         return _check_workers()
+    check_start(os.environ, Path.cwd())
     if load(os.environ, Path.cwd()).broker_url:
         from worker import logs
         from worker.celery_app import app

@@ -122,7 +122,7 @@ def _run_and_report(command: tuple[str, ...], planned: dict[str, Any], settings:
 
 def _deliver(kept: Path, settings: Settings) -> None:
     """Deliver the completion *kept* and say what became of it; nothing that happens here changes the status of the command."""
-    from worker.errors import RegistryUnavailable, ServerUnavailable
+    from worker.errors import MigrationNeeded, RegistryUnavailable, ServerUnavailable
 
     try:
         told = _to_server(kept, settings) if settings.api_url else _to_here(kept, settings)
@@ -130,7 +130,7 @@ def _deliver(kept: Path, settings: Settings) -> None:
             complain(told)
     except ServerUnavailable as exc:
         complain(f"{exc}; the completion is kept in {kept.parent}, and sent with the next report")
-    except RegistryUnavailable as exc:
+    except (MigrationNeeded, RegistryUnavailable) as exc:
         complain(f"{exc}; the completion is kept in {kept.parent}, and done with the next run")
     except (KeyboardInterrupt, SystemExit):
         complain("stopped; the completion waits, in the spool or in the queue")

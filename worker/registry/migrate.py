@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from worker.errors import BadSetting
-from worker.registry.engine import BUSY_SECONDS, SETTING, open_engine, shown, translated
+from worker.errors import BadSetting, MigrationNeeded
+from worker.registry.engine import BUSY_SECONDS, SETTING, open_engine, parse_url, shown, translated
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -44,6 +44,23 @@ def pending(url: str) -> tuple[str, ...]:
             return _pending(connection)
     finally:
         engine.dispose()
+
+
+def check_newest(url: str) -> None:
+    """Return where the database at *url* has the tables of this code; nothing is changed.
+
+    Raises:
+        MigrationNeeded: it lacks revisions, or is empty.
+        BadSetting: the database is newer than this code, or the URL is not one.
+        RegistryUnavailable: the database did not answer.
+    """
+    lacking = pending(url)
+    if lacking:
+        found = "no revision" if lacking == REVISIONS else f"revision {REVISIONS[-len(lacking) - 1]}"
+        raise MigrationNeeded(
+            f"{SETTING}={shown(parse_url(url))}: the database has {found}, expected {REVISIONS[-1]}; "
+            "run `modelport migrate` once whoever works on it has ended"
+        )
 
 
 def migrate(url: str, busy_seconds: float = BUSY_SECONDS) -> tuple[str, ...]:
