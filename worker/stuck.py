@@ -17,7 +17,7 @@ LOOK_SECONDS = 0.5
 
 
 class Process(Protocol):
-    """What `multiprocessing` calls a process."""
+    """What `multiprocessing` calls a process, or a thread that waits for one and knows its number."""
 
     @property
     def pid(self) -> int | None: ...
@@ -35,9 +35,15 @@ def is_stuck(pid: int | None) -> bool:
 
 
 def join(process: Process) -> bool:
-    """Wait until *process* has ended; False where it is stuck, and so never will."""
+    """Wait until *process* has ended; False where it is stuck, and so never will.
+
+    It is so at two looks in a row: whatever ends is for a moment, until its last thread is gone.
+    """
+    was_stuck = False
     while process.is_alive():
-        if is_stuck(process.pid):
+        stuck = is_stuck(process.pid)
+        if stuck and was_stuck:
             return False
+        was_stuck = stuck
         process.join(LOOK_SECONDS)
     return True

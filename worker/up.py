@@ -6,7 +6,8 @@ us, and what a part leaves behind ends with it.
 
 Laws (each has a test of the same name):
     a part that dies is started again, each time a little later while it does not live for long;
-    all parts are gone when it is over, those that do not listen too.
+    all parts are gone when it is over, those that do not listen too;
+    what waits for storage that hangs, and cannot be ended, is left behind: another takes its place, and the end waits for none.
 """
 
 from __future__ import annotations
@@ -20,8 +21,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 
-GRACE_SECONDS = 30.0
+from worker.stuck import join
+
+GRACE_SECONDS = 28.0
 """How long parts may finish what they do when it is over; the API gives its requests ten seconds, a worker its attempt."""
+
+KILLED_SECONDS = 2.0
+"""How long what was killed then may take to be gone; what takes longer is left behind."""
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 """How long after its death a part is started again: twice as long each time, up to a minute."""
@@ -31,6 +37,8 @@ STEADY_SECONDS = 60.0
 
 MAX_LINE_BYTES = 64 << 10
 """A longer line of a part is broken in the log."""
+
+LEFT_BEHIND = "left behind: process {} waits for storage that hangs, and nothing can end it"
 
 Say = Callable[[str, str], None]
 """Takes the name of a part and a line of its log."""
@@ -48,7 +56,8 @@ class Part:
 def running(parts: Sequence[Part], say: Say, grace_seconds: float = GRACE_SECONDS) -> Iterator[None]:
     """Keep *parts* running while the block runs; when it is left, end them, after *grace_seconds* by force.
 
-    Parts are told to end in the opposite order, so that who gives work ends before who does it.
+    Parts are told to end in the opposite order, so that who gives work ends before who does it. What is not gone
+    `KILLED_SECONDS` after it was killed is left behind.
     """
     keepers = [_Keeper(part, say) for part in parts]
     for keeper in keepers:
@@ -56,11 +65,20 @@ def running(parts: Sequence[Part], say: Say, grace_seconds: float = GRACE_SECOND
     try:
         yield
     finally:
-        end = time.monotonic() + grace_seconds
         for keeper in reversed(keepers):
             keeper.tell_to_end()
-        for keeper in keepers:
-            keeper.join_until(end)
+        for keeper in _alive_after(keepers, grace_seconds):
+            keeper.kill()
+        for keeper in _alive_after(keepers, KILLED_SECONDS):
+            keeper.leave()
+
+
+def _alive_after(keepers: Sequence[_Keeper], seconds: float) -> list[_Keeper]:
+    """Wait until all parts have ended, at most *seconds*; return the keepers of those that have not."""
+    until = time.monotonic() + seconds
+    for keeper in keepers:
+        keeper.join(max(0.0, until - time.monotonic()))
+    return [keeper for keeper in keepers if keeper.is_alive()]
 
 
 class _Keeper(Thread):
@@ -90,16 +108,18 @@ class _Keeper(Thread):
         self._over.set()
         self._terminate()
 
-    def join_until(self, end: float) -> None:
-        """Return when the part is gone; at *end*, on the monotonic clock, it is killed."""
-        self.join(max(0.0, end - time.monotonic()))
-        if self.is_alive():
-            self._say(self._part.name, "did not end in time; killed")
-            self._signal_group(signal.SIGKILL)
-            self.join()
+    def kill(self) -> None:
+        """End the part and its children by force, and say so."""
+        self._say(self._part.name, "did not end in time; killed")
+        self._signal_group(signal.SIGKILL)
+
+    def leave(self) -> None:
+        """Say that the part was killed and has not ended."""
+        if self._process is not None:
+            self._say(self._part.name, LEFT_BEHIND.format(self._process.pid))
 
     def _run_once(self) -> str:
-        """Run the part once, to its end; return how it ended."""
+        """Run the part once, to its end, or until it is stuck; return how it ended."""
         try:
             process = self._process = subprocess.Popen(  # noqa: S603 - our own words
                 self._part.command,
@@ -114,10 +134,14 @@ class _Keeper(Thread):
         reader.start()
         if self._over.is_set():
             self._terminate()
-        status = process.wait()
-        self._signal_group(signal.SIGTERM)  # what it left behind
+        wait = _Wait(process)
+        wait.start()
+        has_ended = join(wait)
+        self._signal_group(signal.SIGTERM)  # its children
         reader.join(timeout=1.0)
-        return f"ended with status {status}" if status >= 0 else f"was ended by {signal.Signals(-status).name}"
+        if not has_ended:
+            self._say(self._part.name, LEFT_BEHIND.format(process.pid))
+        return _how_it_ended(process.returncode)
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
@@ -134,3 +158,25 @@ class _Keeper(Thread):
         if self._process is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
+
+
+class _Wait(Thread):
+    """Waits for one process, as long as that takes: what is stuck may end one day, when the storage answers."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        super().__init__(name=f"wait for {process.pid}", daemon=True)
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def run(self) -> None:
+        self._process.wait()
+
+
+def _how_it_ended(status: int | None) -> str:
+    """Return what is said of a part with that *status*, None where it has none."""
+    if status is None:
+        return "ended but for what hangs"
+    return f"ended with status {status}" if status >= 0 else f"was ended by {signal.Signals(-status).name}"

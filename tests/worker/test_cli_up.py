@@ -9,12 +9,15 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.chaos.hanging import Hangs
+from tests.chaos.mounts import hanging_mount_or_skip
 from tests.servers.process import children, is_running, until
 from tests.worker.test_cli_queue import CALL, EXAMPLE, answers, states
 
@@ -99,6 +102,24 @@ def test_watched_folders_are_watched(tmp_path: Path) -> None:
     finally:
         up.process.terminate()
         up.process.communicate(timeout=40)
+
+
+@pytest.mark.slow
+def test_it_ends_within_30_seconds_while_its_watcher_hangs(tmp_path: Path) -> None:
+    watched = [{"path": f"{tmp_path}/runs/{{experiment_id}}", "trigger": "marker", "list_seconds": 1}]
+    with hanging_mount_or_skip(tmp_path / "runs", Hangs.LIST) as mount:
+        up = Up(tmp_path, MODELPORT_WATCH=json.dumps(watched))
+        try:
+            assert until(lambda: mount.waiting > 0, 40), up.log()
+            watcher = up.pid_of("watch")
+            began = time.monotonic()
+            up.process.terminate()
+            assert up.process.wait(40) == 0
+            assert time.monotonic() - began < 30
+        finally:
+            up.process.kill()
+            up.process.communicate(timeout=40)
+    assert f"left behind: process {watcher} waits for storage that hangs" in up.log()
 
 
 def test_a_worker_is_healthy_while_it_gives_signs_of_life(up: Up) -> None:

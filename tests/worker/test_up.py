@@ -6,11 +6,15 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.chaos.hanging import HangingMount, Hangs
+from tests.chaos.mounts import hanging_mount_or_skip
 from tests.servers.process import is_running, until
+from tests.worker.test_stuck import LEAVES_A_THREAD
 from worker import up
 from worker.up import Part, running
 
@@ -94,6 +98,52 @@ def test_what_a_dead_part_left_behind_ends_and_does_not_keep_it_from_being_start
         os.kill(parent_of(left), signal.SIGKILL)
         assert until(lambda: len(log.of("a")) == 3, 10)
         assert not is_running(left)
+
+
+ASKS_IN_A_THREAD = """
+import sys, threading, time
+threading.Thread(target=os.listdir, args=(sys.argv[1],)).start()
+time.sleep(60)
+"""
+ASKS_IN_THE_FIRST_THREAD = "import sys; os.listdir(sys.argv[1])"
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[HangingMount]:
+    """A folder whose listing never comes; who waits for it cannot be killed."""
+    with hanging_mount_or_skip(tmp_path / "mount", Hangs.LIST) as mounted:
+        yield mounted
+
+
+def test_what_is_stuck_is_left_behind_and_another_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up, "FIRST_PAUSE_SECONDS", 0.05)
+    log = Log()
+    with running([Part("a", (sys.executable, "-c", "import os; print(os.getpid(), flush=True)" + LEAVES_A_THREAD))], log):
+        assert until(lambda: len(log.of("a")) >= 4, 20), log.lines
+    first, left, told, second = log.of("a")[:4]
+    assert left == f"left behind: process {first} waits for storage that hangs, and nothing can end it"
+    assert told == "ended but for what hangs; it is started again in 0.05 s"
+    assert int(second) != int(first)
+
+
+KILLED = "did not end in time; killed"
+LEFT = "left behind: process {} waits for storage that hangs, and nothing can end it"
+
+
+@pytest.mark.parametrize(("script", "told"), [(ASKS_IN_A_THREAD, [LEFT]), (ASKS_IN_THE_FIRST_THREAD, [KILLED, LEFT])])
+def test_the_end_waits_for_none_that_waits_for_storage_that_hangs(
+    mount: HangingMount, script: str, told: Sequence[str]
+) -> None:
+    """What hangs in a thread ends but for that; of what hangs in its first thread nothing ends, and it must be killed."""
+    part = Part("a", (sys.executable, "-c", f"import os; print(os.getpid(), flush=True); {script}", str(mount.folder)))
+    log = Log()
+    with running([part, shell("b", "sleep 60")], log, grace_seconds=3):
+        assert until(lambda: mount.waiting == 1, 20)
+        began = time.monotonic()
+    assert time.monotonic() - began < 3 + up.KILLED_SECONDS + 1
+    pid, *said = log.of("a")
+    assert said == [one.format(pid) for one in told]
+    assert log.of("b") == []
 
 
 def test_a_line_without_an_end_does_not_fill_the_memory() -> None:
