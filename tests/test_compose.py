@@ -1,6 +1,7 @@
 """docker-compose.yml, Dockerfile and what lies around them: every name leads somewhere, and the commands work as processes.
 
-The images have not been built yet: the file is held against the schema of the Compose specification, and against ourselves.
+The images have not been built yet: the file is held against the schema of the Compose specification, against the program that
+reads such files, and against ourselves.
 """
 
 from __future__ import annotations
@@ -42,6 +43,14 @@ PINNED = dict(
 )
 
 
+def takes_compose_files(*call: str) -> bool:
+    return shutil.which(call[0]) is not None and subprocess.run([*call, "version"], capture_output=True).returncode == 0
+
+
+COMPOSE = next((call for call in (("docker", "compose"), ("docker-compose",)) if takes_compose_files(*call)), None)
+"""The program that reads compose files, where there is one; neither needs an engine for that."""
+
+
 @pytest.fixture
 def known(tmp_path: Path) -> dict[str, Service]:
     return services(settings(tmp_path))
@@ -63,13 +72,11 @@ def test_a_slip_in_the_file_would_be_noticed() -> None:
     assert "healthchek" in problems_of(slipped)[0]
 
 
-@pytest.mark.skipif(
-    shutil.which("docker") is None or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode != 0,
-    reason="no docker compose on this machine; the schema above stands for it",
-)
+@pytest.mark.skipif(COMPOSE is None, reason="no docker-compose and no docker on this machine; the schema above stands for it")
 def test_docker_compose_takes_the_file(tmp_path: Path) -> None:
     (tmp_path / "env").write_text("".join(f"{name}={value}\n" for name, value in settings(tmp_path).items()))
-    call = ["docker", "compose", "--file", str(PATH), "--env-file", str(tmp_path / "env"), "config", "--quiet"]
+    assert COMPOSE is not None
+    call = [*COMPOSE, "--file", str(PATH), "--env-file", str(tmp_path / "env"), "config", "--quiet"]
     assert subprocess.run(call).returncode == 0
 
 
@@ -195,6 +202,7 @@ def test_the_example_of_the_variables_has_each_of_them_and_no_secret() -> None:
     example = dict(
         line.split("=", 1) for line in (ROOT / ".env.example").read_text().splitlines() if line and not line.startswith("#")
     )
+    assert example.pop("COMPOSE_PROJECT_NAME") == "modelport"
     assert set(example) == {found["name"] for found in VARIABLE.finditer(TEXT) if found["name"]}
     for found in VARIABLE.finditer(TEXT):
         if found["name"]:
