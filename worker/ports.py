@@ -45,7 +45,8 @@ class Registry(Protocol):
     *now* is the time by one clock that all who share a registry go by (`Clock`): leases and pauses are compared with it.
 
     Raises:
-        RegistryUnavailable: the database did not answer; nothing was changed, but for what `free` had freed by then.
+        RegistryUnavailable: the database did not answer; nothing was changed, but for what `free` had freed by then. Where the
+            connection was lost while the transaction was committed, it may have been whole: nobody knows.
     """
 
     def now(self) -> datetime:

@@ -24,7 +24,7 @@ def submit(
     Raises:
         RejectedEvent: a name in the event cannot be kept.
         ConflictingEvent: the same source and id said something else before.
-        RegistryUnavailable: nothing was accepted.
+        RegistryUnavailable: it may or may not have been accepted; the same event again tells.
     """
     end = None if is_failed_scanned else end_at_once(event)
     ingestion, known = registry.submit(event, now, end=end)
@@ -43,7 +43,7 @@ def submit_all(
     """As `submit`, for *events* that came together, in one commit; what would be raised for one alone is its answer.
 
     Raises:
-        RegistryUnavailable: nothing was accepted.
+        RegistryUnavailable: they may or may not have been accepted; the same events again tell.
     """
     answers = registry.submit_all([(event, None if is_failed_scanned else end_at_once(event)) for event in events], now)
     if any(not isinstance(answer, RejectedEvent) and not is_end(answer[0].state) for answer in answers):

@@ -50,7 +50,7 @@ class Desk:
 
         Raises:
             RejectedEvent, ConflictingEvent: it cannot be accepted.
-            RegistryUnavailable: nothing was accepted.
+            RegistryUnavailable: it may or may not have been accepted; the same event again tells.
         """
         return await self._accepted(event)
 

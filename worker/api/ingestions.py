@@ -151,5 +151,8 @@ def _query(request: Request, body: bytes, caller: Caller) -> IngestionQuery:
 
 
 def _moved(moved: Moved, what: str, caller: Caller) -> Response:
+    """Log what was moved, and why no more where that is so, and return the answer."""
+    if moved.trouble is not None:
+        log.error("the registry does not answer", why=moved.trouble)
     log.info(what, count=len(moved.ids), team=caller.team, who=caller.name)
     return reply({"ids": list(moved.ids), "more": moved.more_are_left})

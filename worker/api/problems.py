@@ -84,11 +84,19 @@ def problem_reply(problem: Problem, **more: str) -> Response:
     return reply(body | more, problem.status, problem.headers, MEDIA_TYPE)
 
 
-def meaning(error: WorkerError) -> Problem | None:
-    """Return what *error* is to a sender, None where it is none of theirs."""
+READS = frozenset({"GET", "HEAD"})
+"""Methods of requests that ask and change nothing."""
+
+READ_FAILED = "the registry does not answer; nothing was changed, try again"
+WRITE_FAILED = "the registry does not answer; what was asked for may or may not have been done, send the same request again"
+"""Where the connection to a database is lost while it commits, nobody knows whether it did."""
+
+
+def meaning(error: WorkerError, method: str) -> Problem | None:
+    """Return what *error* is to the sender of a request with this *method*, None where it is none of theirs."""
     if isinstance(error, RegistryUnavailable):
         headers = {"Retry-After": str(RETRY_SECONDS)}
-        return Problem(503, "registry-unavailable", "the registry does not answer; nothing was changed, try again", headers)
+        return Problem(503, "registry-unavailable", READ_FAILED if method in READS else WRITE_FAILED, headers)
     found = next(((status, code) for kind, status, code in MEANINGS if isinstance(error, kind)), None)
     return None if found is None else Problem(*found, str(error))
 
@@ -122,7 +130,7 @@ async def _of_worker_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, WorkerError)
     if isinstance(error, RegistryUnavailable):
         log.error("the registry does not answer", why=str(error))
-    problem = meaning(error)
+    problem = meaning(error, request.method)
     return unforeseen(error, request.method, request.url.path) if problem is None else problem_reply(problem)
 
 

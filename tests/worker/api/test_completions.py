@@ -204,8 +204,33 @@ def test_a_registry_that_does_not_answer_is_503_and_tells_no_insides() -> None:
     door = Door(Away())
     answer = door.admin().post("/v1/completions", COMPLETION)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-    assert answer.json()["detail"] == "the registry does not answer; nothing was changed, try again"
+    said = "the registry does not answer; what was asked for may or may not have been done, send the same request again"
+    assert answer.json()["detail"] == said
     assert door.rung == []
+
+
+class Forgetful(MemoryRegistry):
+    """A registry that loses its connection after the commit of the first event."""
+
+    is_lost = False
+
+    def submit(
+        self, event: CompletionEvent, now: datetime, owner: str | None = None, end: End | None = None
+    ) -> tuple[Ingestion, bool]:
+        answer = super().submit(event, now, owner, end)
+        if not self.is_lost:
+            self.is_lost = True
+            raise RegistryUnavailable("the connection was lost")
+        return answer
+
+
+def test_a_completion_that_was_answered_with_503_may_come_again() -> None:
+    door = Door(Forgetful())
+    admin = door.admin()
+    assert admin.post("/v1/completions", COMPLETION).status_code == 503
+    again = admin.post("/v1/completions", COMPLETION)
+    assert (again.status_code, again.json()["known"]) == (202, True)
+    assert door.rung == [1]
 
 
 def test_a_path_is_scanned_again(door: Door, admin: Client) -> None:

@@ -10,6 +10,7 @@ from tests.worker.api.client import Client
 from tests.worker.api.conftest import Door
 from worker import operations
 from worker.api.schemas import IngestionPage, IngestionRow, IngestionWithHistory, MovedIngestions, QueueState
+from worker.errors import RegistryUnavailable
 from worker.records import End, IngestionState
 
 
@@ -132,6 +133,51 @@ def test_more_than_is_moved_at_once_is_told(admin: Client, five: list[str], monk
     monkeypatch.setattr(operations, "MOST_AT_ONCE", 1)
     assert admin.post("/v1/ingestions/retry", {"state": "failed"}).json() == {"ids": [five[1]], "more": True}
     assert admin.post("/v1/ingestions/retry", {"state": "failed"}).json() == {"ids": [five[0]], "more": False}
+
+
+def go_away_after(calls: int, door: Door, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the registry answer *what* so often, and then no more."""
+    left, answered = iter(range(calls)), getattr(door.registry, what)
+
+    def call(*arguments: Any) -> Any:
+        if next(left, None) is None:
+            raise RegistryUnavailable("the connection was lost")
+        return answered(*arguments)
+
+    monkeypatch.setattr(door.registry, what, call)
+
+
+@pytest.mark.parametrize(("what", "moved"), [("retry", [1]), ("discard", [4])])
+def test_what_was_moved_before_the_registry_went_away_is_told_and_logged(
+    door: Door,
+    admin: Client,
+    five: list[str],
+    what: str,
+    moved: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    filter = {"state": {"retry": "failed", "discard": "received"}[what]}
+    with monkeypatch.context() as patched:
+        go_away_after(1, door, what, patched)
+        answer = admin.post(f"/v1/ingestions/{what}", filter)
+    assert (answer.status_code, answer.json()) == (200, {"ids": [five[number] for number in moved], "more": True})
+    assert len(door.rung) == {"retry": 1, "discard": 0}[what]
+    logged = capfd.readouterr()
+    assert "the connection was lost" in logged.out + logged.err
+    assert "count=1" in logged.out + logged.err
+    rest = admin.post(f"/v1/ingestions/{what}", filter).json()
+    assert (len(rest["ids"]), rest["more"]) == (1, False)
+
+
+def test_a_registry_that_goes_away_before_anything_was_moved_is_503(
+    door: Door, admin: Client, five: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_away_after(0, door, "retry", monkeypatch)
+    answer = admin.post("/v1/ingestions/retry", {"state": "failed"})
+    assert answer.status_code == 503
+    assert "may or may not have been done" in answer.json()["detail"]
+    assert door.rung == []
 
 
 @pytest.mark.parametrize(

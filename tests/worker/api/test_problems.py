@@ -36,17 +36,31 @@ from worker.registry.memory import MemoryRegistry
     ],
 )
 def test_what_a_sender_can_change_is_told_in_its_own_words(error: WorkerError, status: int, code: str) -> None:
-    problem = meaning(error)
+    problem = meaning(error, "POST")
     assert problem is not None
     assert (problem.status, problem.code, problem.detail) == (status, code, "why")
 
 
 def test_what_a_sender_cannot_change_is_not_told() -> None:
-    assert meaning(StorageUnavailable("/secret/place")) is None
-    assert meaning(BadSetting("secret")) is None
-    problem = meaning(RegistryUnavailable("secret"))
+    assert meaning(StorageUnavailable("/secret/place"), "POST") is None
+    assert meaning(BadSetting("secret"), "POST") is None
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ("GET", "the registry does not answer; nothing was changed, try again"),
+        ("HEAD", "the registry does not answer; nothing was changed, try again"),
+        (
+            "POST",
+            "the registry does not answer; what was asked for may or may not have been done, send the same request again",
+        ),
+    ],
+)
+def test_only_what_reads_has_certainly_changed_nothing(method: str, says: str) -> None:
+    problem = meaning(RegistryUnavailable("10.0.0.7 hung up"), method)
     assert problem is not None
-    assert (problem.status, "secret" in problem.detail) == (503, False)
+    assert (problem.status, problem.detail, problem.headers) == (503, says, {"Retry-After": "5"})
 
 
 @pytest.mark.parametrize(
