@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from worker.registry.sql import SqlRegistry
 from worker.settings import Settings, load
 from worker.storage.download import new_folder
 from worker.storage.local import LocalStore
+from worker.teams import existing_team
 
 SEEN_EVERY_SECONDS, LIVING_SECONDS = 5.0, 15.0
 """How often a worker says that it lives, and how old its last word may be."""
@@ -64,6 +65,14 @@ class Embedded:
     owner: str
     inspector: Inspector
     team: str = DEFAULT_TEAM
+
+    def acting_for(self, team: str | None) -> Embedded:
+        """Return the same for a command that works for *team*, for None for the team of the settings.
+
+        Raises:
+            NotFound: there is no such team.
+        """
+        return replace(self, team=existing_team(self.registry, self.settings.team if team is None else team))
 
     def borders(
         self,
@@ -271,7 +280,7 @@ def examine(
         with embedded(environment, folder) as service:
             yield Check("database", "ok", _shown(settings))
             borders = service.borders(step, expect, progress)
-            yield from operations.examine(borders, service.open_version, service.team, repair, with_digests)
+            yield from operations.examine(borders, service.open_version, repair, with_digests)
     except WorkerError as exc:
         yield Check(type(exc).__name__, "trouble", str(exc))
 

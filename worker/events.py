@@ -110,8 +110,9 @@ def event_of_path(
     experiment: str | None = None,
     name: str | None = None,
     declared: ModelType | None = None,
+    team: str = DEFAULT_TEAM,
 ) -> CompletionEvent:
-    """Return the event of a person who wants *path* looked at; a relative path is meant from *working_folder*.
+    """Return the event of a person of *team* who wants *path* looked at; a relative path is meant from *working_folder*.
 
     Raises:
         RejectedEvent: the path or a name is empty, too long, or holds control characters.
@@ -124,7 +125,7 @@ def event_of_path(
         source="cli",
         id=event_id,
         model_path=path,
-        team=DEFAULT_TEAM,
+        team=team,
         project=checked_name("project", project) or DEFAULT_PROJECT,
         experiment=checked_name("experiment", experiment),
         declared_type=declared,

@@ -20,7 +20,7 @@ from worker.ingest import Borders, recover
 from worker.lifecycle import Mover
 from worker.manifest import read_once
 from worker.ports import Registry
-from worker.records import Ingestion, IngestionQuery, IngestionState, ModelVersion, StoreMode, VersionQuery
+from worker.records import DEFAULT_TEAM, Ingestion, IngestionQuery, IngestionState, ModelVersion, StoreMode, VersionQuery
 
 OpenVersion = Callable[[ModelVersion], AbstractContextManager[FileTree]]
 """Opens the files of a version, wherever they are kept."""
@@ -200,7 +200,7 @@ def check_files(borders: Borders, open_version: OpenVersion, versions: Sequence[
     """Tell whether every version that is kept by *mode* has the files that were registered, by name and size."""
     kept = [version for version in versions if version.store is mode]
     name, advice = ADVICE[mode]
-    broken = [version.id for version in kept if not _is_whole(borders, open_version, version)]
+    broken = [_called(version) for version in kept if not _is_whole(borders, open_version, version)]
     if broken:
         return Check(name, "trouble", f"files of {_named(broken)} are not those that were registered; {advice}")
     return Check(name, "ok", f"{len(kept)} of them have their files, by name and size")
@@ -210,10 +210,15 @@ def check_digests(borders: Borders, open_version: OpenVersion, versions: Sequenc
     """Tell whether every version that is kept by *mode* has the bytes that were registered. Reads each of them once."""
     kept = [version for version in versions if version.store is mode]
     name, advice = ADVICE[mode]
-    broken = [version.id for version in kept if not _has_its_bytes(borders, open_version, version)]
+    broken = [_called(version) for version in kept if not _has_its_bytes(borders, open_version, version)]
     if broken:
         return Check(f"digests of {name}", "trouble", f"bytes of {_named(broken)} are not those that were registered; {advice}")
     return Check(f"digests of {name}", "ok", f"{len(kept)} of them have their files, byte for byte")
+
+
+def _called(version: ModelVersion) -> str:
+    """Return the id of *version*, with the team whose commands find it where that is not the first one."""
+    return version.id if version.team == DEFAULT_TEAM else f"{version.id} (team {version.team})"
 
 
 def _has_its_bytes(borders: Borders, open_version: OpenVersion, version: ModelVersion) -> bool:
@@ -238,17 +243,16 @@ def _is_whole(borders: Borders, open_version: OpenVersion, version: ModelVersion
         return False
 
 
-def examine(
-    borders: Borders, open_version: OpenVersion, team: str, repair: bool, with_digests: bool = False
-) -> Iterator[Check]:
-    """Yield every check of registry and store, in the order in which they are best read.
+def examine(borders: Borders, open_version: OpenVersion, repair: bool, with_digests: bool = False) -> Iterator[Check]:
+    """Yield every check of registry and store, of all teams, in the order in which they are best read.
 
     The bytes are read only *with_digests*; whoever watches is told how many there are and how many were read.
     """
     yield check_ingestions(borders, repair)
     yield check_promise(borders)
     yield check_leftovers(borders, repair)
-    versions = borders.registry.versions(VersionQuery(team=team, limit=1_000_000))
+    teams = [team.name for team in borders.registry.teams()]
+    versions = [one for team in teams for one in borders.registry.versions(VersionQuery(team=team, limit=1_000_000))]
     for mode in StoreMode:
         yield check_files(borders, open_version, versions, mode)
     if with_digests:

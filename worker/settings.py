@@ -19,7 +19,7 @@ from detectors.tree import readable
 from worker.errors import BadSetting, RejectedEvent
 from worker.events import checked_name
 from worker.locations import FIELDS, Mount, Places
-from worker.records import StoreMode
+from worker.records import DEFAULT_TEAM, StoreMode
 
 PREFIX = "MODELPORT_"
 SQLITE = "sqlite:///"
@@ -96,6 +96,10 @@ class Settings(BaseModel):
     )
     api_url: str | None = Field(default=None, description="Server that completions are reported to; none: they are done here.")
     token: str | None = Field(default=None, repr=False, description="Token that opens the server.")
+    team: Annotated[str, Field(min_length=1)] = Field(
+        default=DEFAULT_TEAM,
+        description="Team that commands work for unless `--team` names another; it must be there. A server goes by the token.",
+    )
     store_url: str | None = Field(
         default=None, description="Where copies are kept, `file:///folder`; `HOME/store` where not set."
     )

@@ -14,7 +14,7 @@ from worker import tokens
 from worker.errors import NotFound, RejectedEvent
 from worker.events import checked_name
 from worker.ports import Registry
-from worker.records import Team, Token, TokenScope
+from worker.records import DEFAULT_TEAM, Team, Token, TokenScope
 
 TEAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """A team's name is a step of paths, in mounts and in the store, on every file system."""
@@ -45,6 +45,18 @@ def create_team(registry: Registry, name: str, now: datetime) -> Team:
     if team is None:
         raise RejectedEvent(f"team: there is one called {name} already")
     return team
+
+
+def existing_team(registry: Registry, name: str) -> str:
+    """Return *name*, which is that of a team.
+
+    Raises:
+        NotFound: it is not; the message names the teams that there are.
+    """
+    known = [DEFAULT_TEAM] if name == DEFAULT_TEAM else [team.name for team in registry.teams()]
+    if name not in known:
+        raise NotFound(f"there is no team {name or 'without a name'}; there are {', '.join(known)}")
+    return name
 
 
 def teams(registry: Registry) -> Sequence[Team]:

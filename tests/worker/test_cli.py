@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ import click
 import pytest
 
 from tests.builders import onnx
-from worker import bootstrap
 from worker.cli import app, models, run
 
 ROOT = Path(__file__).parents[2]
@@ -577,23 +575,6 @@ def test_doctor_confirms_the_bytes_of_copies_and_references(
     assert checks["digests of copies"] == checks["digests of references"] == "1 of them have their files, byte for byte"
     assert sum(told) == 0
     assert -told[0] > 100_000
-
-
-def test_lists_show_one_team_only(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    json_of(capsys, "ingest", model)
-    assert len(json_of(capsys, "models", "list")["models"]) == 1
-    assert len(json_of(capsys, "ingestions", "list")["ingestions"]) == 1
-    ours = bootstrap.embedded
-
-    @contextmanager
-    def of_another_team(*arguments: Any, **named: Any) -> Iterator[bootstrap.Embedded]:
-        with ours(*arguments, **named) as service:
-            yield replace(service, team="others")
-
-    monkeypatch.setattr(bootstrap, "embedded", of_another_team)
-    assert json_of(capsys, "models", "list")["models"] == []
-    assert "No models yet" in text_of(capsys, "models", "list")
-    assert json_of(capsys, "ingestions", "list")["ingestions"] == []
 
 
 def test_no_line_is_broken_where_a_program_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -184,7 +184,7 @@ def unended(home: Path) -> list[tuple[str, str]]:
 
 
 def checks_of(borders: Borders) -> list[operations.Check]:
-    return list(operations.examine(borders, lambda version: open_kept(borders, version), "default", repair=False))
+    return list(operations.examine(borders, lambda version: open_kept(borders, version), repair=False))
 
 
 def open_kept(borders: Borders, version: ModelVersion) -> AbstractContextManager[FileTree]:

@@ -33,8 +33,10 @@ from worker.cli.common import (
     PATH,
     PROJECT,
     SKIPPED,
+    TEAM,
     TYPE,
     USAGE,
+    acting,
     answer,
     complain,
     complain_of,
@@ -117,6 +119,7 @@ def _refuse_url(path: str) -> None:
     epilog="Example: modelport ingest runs/mnist --experiment mnist-7 --project digits",
 )
 @PATH
+@TEAM
 @PROJECT
 @EXPERIMENT
 @click.option("--name", help="Name of the registered model.")
@@ -126,6 +129,7 @@ def _refuse_url(path: str) -> None:
 @OUTPUT
 def ingest(
     path: str,
+    team: str | None,
     project: str | None,
     experiment: str | None,
     name: str | None,
@@ -138,13 +142,14 @@ def ingest(
 
     Unchanged content is not registered twice. Waits until the files have settled.
     """
-    from worker.bootstrap import embedded
     from worker.events import event_of_path, model_type
     from worker.ingest import ingest as bring_in
     from worker.views import ingest_report
 
-    with embedded(os.environ, Path.cwd()) as service, progress_bar() as (step, expect, progress):
-        event = event_of_path(path, service.new_id(), os.getcwd(), project, experiment, name, model_type(declared))
+    with acting(team) as service, progress_bar() as (step, expect, progress):
+        event = event_of_path(
+            path, service.new_id(), os.getcwd(), project, experiment, name, model_type(declared), service.team
+        )
         outcome = bring_in(event, service.borders(step, expect, progress))
         report, twin = ingest_report(outcome, path), _twin(outcome.version, service)
 
@@ -175,6 +180,7 @@ def models() -> None:
 
 
 @models.command("list", epilog="Example: modelport models list --tag production")
+@TEAM
 @PROJECT
 @EXPERIMENT
 @TYPE
@@ -184,6 +190,7 @@ def models() -> None:
 @FORMAT
 @OUTPUT
 def models_list(
+    team: str | None,
     project: str | None,
     experiment: str | None,
     declared: str | None,
@@ -194,13 +201,12 @@ def models_list(
     output: Path | None,
 ) -> None:
     """List the registered versions, newest first."""
-    from worker.bootstrap import embedded
     from worker.events import model_type
     from worker.records import VersionQuery
     from worker.views import version_json
 
     kind = model_type(declared)
-    with embedded(os.environ, Path.cwd()) as service:
+    with acting(team) as service:
         everything = VersionQuery(team=service.team, limit=limit)
         wanted = replace(everything, project=project, experiment=experiment, model_type=kind, tag=tag, text=query)
         rows = [version_json(version) for version in service.registry.versions(wanted)]
@@ -210,16 +216,16 @@ def models_list(
 
 @models.command("show", short_help="Show one version: facts, origin, files.", epilog="Example: modelport models show mnist@3")
 @MODEL
+@TEAM
 @PROJECT
 @FORMAT
 @OUTPUT
-def models_show(model: str, project: str | None, format: str, output: Path | None) -> None:
+def models_show(model: str, team: str | None, project: str | None, format: str, output: Path | None) -> None:
     """Show one version: what it is, where it came from, how good it is, and its files."""
-    from worker.bootstrap import embedded
     from worker.repository import find
     from worker.views import file_json, version_json
 
-    with embedded(os.environ, Path.cwd()) as service:
+    with acting(team) as service:
         version = find(service.registry, service.team, model, project)
         files = [file_json(file) for file in service.registry.files(version.id)]
         twin = _twin(version, service)
@@ -242,15 +248,15 @@ def models_show(model: str, project: str | None, format: str, output: Path | Non
 )
 @MODEL
 @click.option("--to", type=click.Path(path_type=Path), required=True, help="A folder that does not exist yet, or is empty.")
+@TEAM
 @PROJECT
 @FORMAT
-def models_download(model: str, to: Path, project: str | None, format: str) -> None:
+def models_download(model: str, to: Path, team: str | None, project: str | None, format: str) -> None:
     """Write the files of one version to a folder, each checked against its digest."""
-    from worker.bootstrap import embedded
     from worker.repository import download, find
     from worker.views import file_json, version_json
 
-    with embedded(os.environ, Path.cwd()) as service, progress_bar() as (step, expect, progress):
+    with acting(team) as service, progress_bar() as (step, expect, progress):
         version = find(service.registry, service.team, model, project)
         step("download")
         expect(version.size_bytes)
@@ -262,15 +268,15 @@ def models_download(model: str, to: Path, project: str | None, format: str) -> N
 @models.command("rename", epilog="Example: modelport models rename mo4x8d3k2m9p1q digits")
 @MODEL
 @click.argument("name")
+@TEAM
 @PROJECT
 @FORMAT
-def models_rename(model: str, name: str, project: str | None, format: str) -> None:
+def models_rename(model: str, name: str, team: str | None, project: str | None, format: str) -> None:
     """Give a model another NAME; all its versions follow."""
-    from worker.bootstrap import embedded
     from worker.repository import find, rename
     from worker.views import version_json
 
-    with embedded(os.environ, Path.cwd()) as service:
+    with acting(team) as service:
         version = find(service.registry, service.team, model, project)
         renamed = rename(service.registry, version, name, service.clock.now())
     answer({"version": version_json(renamed)}, format, f"{version.id}: {version.model_name} is now {renamed.model_name}")
@@ -280,18 +286,20 @@ def models_rename(model: str, name: str, project: str | None, format: str) -> No
 @MODEL
 @click.option("--add", multiple=True, help="A tag to add; may be repeated.")
 @click.option("--remove", multiple=True, help="A tag to remove; may be repeated.")
+@TEAM
 @PROJECT
 @FORMAT
-def models_tag(model: str, add: tuple[str, ...], remove: tuple[str, ...], project: str | None, format: str) -> None:
+def models_tag(
+    model: str, add: tuple[str, ...], remove: tuple[str, ...], team: str | None, project: str | None, format: str
+) -> None:
     """Add tags to a version and remove them.
 
     With neither, the tags that it has are shown.
     """
-    from worker.bootstrap import embedded
     from worker.repository import find, tag
     from worker.views import version_json
 
-    with embedded(os.environ, Path.cwd()) as service:
+    with acting(team) as service:
         version = find(service.registry, service.team, model, project)
         tagged = tag(service.registry, version, add, remove)
     answer({"version": version_json(tagged)}, format, f"{tagged.id}: {', '.join(tagged.tags) or 'no tags'}")
@@ -300,18 +308,18 @@ def models_tag(model: str, add: tuple[str, ...], remove: tuple[str, ...], projec
 @models.command("delete", epilog="Example: modelport models delete mnist@3 --yes")
 @MODEL
 @click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal to ask at.")
+@TEAM
 @PROJECT
 @FORMAT
-def models_delete(model: str, yes: bool, project: str | None, format: str) -> None:
+def models_delete(model: str, yes: bool, team: str | None, project: str | None, format: str) -> None:
     """Delete one version and its copy. Referenced files stay where they are."""
-    from worker.bootstrap import embedded
     from worker.repository import delete, find
     from worker.views import version_json
 
     if not yes and not _can_ask():
         raise click.UsageError("expected --yes: there is no terminal to ask at whether to delete", click.get_current_context())
 
-    with embedded(os.environ, Path.cwd()) as service:
+    with acting(team) as service:
         version = find(service.registry, service.team, model, project)
         what = f"{version.model_name}@{version.number} ({version.id})"
         if not yes and not click.confirm(f"Delete {printable(what)}?", err=True):

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.common import FORMAT, OUTPUT, answer, free_port, say, terminal, write
+from worker.cli.common import FORMAT, OUTPUT, TEAM, acting, answer, free_port, say, terminal, write
 
 if TYPE_CHECKING:
     from worker.records import Team, Token
 
 SCOPES = click.Choice(["completion:write", "model:read", "model:write", "operate", "admin"])
-TEAM = click.option("--team", default="default", show_default=True, help="The team that the token speaks for.")
 
 
 @click.command(epilog="Example: modelport api --host 0.0.0.0 --port 8000")
@@ -78,13 +77,12 @@ def token() -> None:
 @click.option("--scope", "scopes", type=SCOPES, multiple=True, required=True, help="What it may do; may be repeated.")
 @click.option("--days", type=float, help="How long it is valid; until it is revoked where not given.")
 @FORMAT
-def token_create(name: str, team: str, scopes: tuple[str, ...], days: float | None, format: str) -> None:
+def token_create(name: str, team: str | None, scopes: tuple[str, ...], days: float | None, format: str) -> None:
     """Make a token and print it. It is shown this once and kept nowhere."""
-    from worker.bootstrap import embedded
     from worker.teams import create_token
 
-    with embedded(os.environ, Path.cwd()) as service:
-        made = create_token(service.registry, team, name, scopes, service.clock.now(), os.urandom, days)
+    with acting(team) as service:
+        made = create_token(service.registry, service.team, name, scopes, service.clock.now(), os.urandom, days)
     answer(_token_row(made.token) | {"secret": made.secret}, format, made.secret)
 
 
@@ -92,13 +90,12 @@ def token_create(name: str, team: str, scopes: tuple[str, ...], days: float | No
 @TEAM
 @FORMAT
 @OUTPUT
-def token_list(team: str, format: str, output: Path | None) -> None:
+def token_list(team: str | None, format: str, output: Path | None) -> None:
     """List the tokens of a team, without what opens the door."""
-    from worker.bootstrap import embedded
     from worker.teams import list_tokens
 
-    with embedded(os.environ, Path.cwd()) as service:
-        rows = [_token_row(one) for one in list_tokens(service.registry, team)]
+    with acting(team) as service:
+        rows = [_token_row(one) for one in list_tokens(service.registry, service.team)]
     write({"tokens": rows}, format, output, lambda console: terminal().show_records(console, rows, "no tokens"))
 
 
@@ -106,13 +103,12 @@ def token_list(team: str, format: str, output: Path | None) -> None:
 @click.argument("token_id")
 @TEAM
 @FORMAT
-def token_revoke(token_id: str, team: str, format: str) -> None:
+def token_revoke(token_id: str, team: str | None, format: str) -> None:
     """Let a token open nothing any more, at once."""
-    from worker.bootstrap import embedded
     from worker.teams import revoke_token
 
-    with embedded(os.environ, Path.cwd()) as service:
-        revoked = revoke_token(service.registry, team, token_id, service.clock.now())
+    with acting(team) as service:
+        revoked = revoke_token(service.registry, service.team, token_id, service.clock.now())
     answer(_token_row(revoked), format, f"{revoked.id}: revoked")
 
 

@@ -19,6 +19,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from worker.bootstrap import Embedded
     from worker.records import CompletionEvent, Ingestion
 
 OK, FOUND, ERROR, NOTHING, USAGE, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -63,6 +64,7 @@ def _may_be_written(folder: Path) -> bool:
 PATH = click.argument("path", callback=_given)
 MODEL = click.argument("model", callback=_named)
 TYPE = click.option("--type", "declared", type=TYPES, help="What the model is said to be.")
+TEAM = click.option("--team", help="The team that it is done for; that of MODELPORT_TEAM if not given.")
 PROJECT = click.option("--project", help="The project that the model belongs to.")
 EXPERIMENT = click.option("--experiment", help="The experiment that left the model.")
 SKIPPED = click.option("--allow-skipped", is_flag=True, help="Exit 0 although a part could not be read.")
@@ -198,6 +200,34 @@ def free_port(host: str, port: int) -> int:
     except OSError as exc:
         why = str(exc.strerror or exc).partition(" (while")[0]
         raise OSError(f"{host}:{port} cannot be listened at: {why}; choose another --port") from exc
+
+
+@contextmanager
+def acting(team: str | None, role: str = "cli") -> Iterator[Embedded]:
+    """Give the service of this machine to a command that works for *team*, for None for the team of the settings.
+
+    Raises:
+        NotFound: there is no such team.
+        WorkerError: as `embedded`.
+    """
+    from worker.bootstrap import embedded
+
+    with embedded(os.environ, Path.cwd(), role) as service:
+        yield service.acting_for(team)
+
+
+def refuse_team(team: str | None) -> None:
+    """Say that a server does not ask for a team.
+
+    Raises:
+        BadParameter: one is given.
+    """
+    if team is not None:
+        raise click.BadParameter(
+            "the server of MODELPORT_API_URL takes the team from the token; leave the option out",
+            click.get_current_context(),
+            param_hint="--team",
+        )
 
 
 @contextmanager

@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.common import EXPERIMENT, FORMAT, FOUND, OK, OUTPUT, answer, complain, row_for_people, say, terminal, write
+from worker.cli.common import (
+    EXPERIMENT,
+    FORMAT,
+    FOUND,
+    OK,
+    OUTPUT,
+    TEAM,
+    acting,
+    answer,
+    complain,
+    row_for_people,
+    say,
+    terminal,
+    write,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,21 +128,27 @@ def ingestions() -> None:
 
 @ingestions.command("list", epilog="Example: modelport ingestions list --state failed")
 @click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
+@TEAM
 @EXPERIMENT
 @click.option("--reason", help="Only those with this reason code.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="The most rows.")
 @FORMAT
 @OUTPUT
 def ingestions_list(
-    state: str | None, experiment: str | None, reason: str | None, limit: int, format: str, output: Path | None
+    state: str | None,
+    team: str | None,
+    experiment: str | None,
+    reason: str | None,
+    limit: int,
+    format: str,
+    output: Path | None,
 ) -> None:
     """List ingestions, newest first."""
-    from worker.bootstrap import embedded
     from worker.records import IngestionQuery, IngestionState
     from worker.views import ingestion_row
 
     wanted = None if state is None else IngestionState(state)
-    with embedded(os.environ, Path.cwd()) as service:
+    with acting(team) as service:
         query = IngestionQuery(team=service.team, state=wanted, experiment=experiment, reason=reason, limit=limit)
         found = service.registry.ingestions(query)
 
@@ -140,18 +160,20 @@ def ingestions_list(
 
 @ingestions.command("show", epilog="Example: modelport ingestions show in4x8d3k2m9p1q5r7t0vwz")
 @INGESTION
+@TEAM
 @FORMAT
 @OUTPUT
-def ingestions_show(ingestion: str, format: str, output: Path | None) -> None:
+def ingestions_show(ingestion: str, team: str | None, format: str, output: Path | None) -> None:
     """Show one ingestion and every step it took."""
-    from worker.bootstrap import embedded
     from worker.errors import NotFound
     from worker.views import history_json, ingestion_row
 
-    with embedded(os.environ, Path.cwd()) as service:
+    with acting(team) as service:
         found = service.registry.ingestion(service.team, ingestion)
         if found is None:
-            raise NotFound(f"{ingestion}: no such ingestion; `modelport ingestions list` shows what is there")
+            raise NotFound(
+                f"{ingestion}: no such ingestion of the team {service.team}; `modelport ingestions list` shows what is there"
+            )
         history = [history_json(entry) for entry in service.registry.history(found.id)]
 
     def show(console: Console) -> None:
@@ -162,15 +184,15 @@ def ingestions_show(ingestion: str, format: str, output: Path | None) -> None:
 
 @ingestions.command("retry", epilog="Example: modelport ingestions retry in4x8d3k2m9p1q5r7t0vwz")
 @INGESTION
+@TEAM
 @FORMAT
-def ingestions_retry(ingestion: str, format: str) -> None:
+def ingestions_retry(ingestion: str, team: str | None, format: str) -> None:
     """Let a failed ingestion be tried again from the beginning."""
-    from worker.bootstrap import embedded
     from worker.loop import doorbell
     from worker.operations import retry
     from worker.views import ingestion_row
 
-    with embedded(os.environ, Path.cwd()) as service:
+    with acting(team) as service:
         again = retry(service.registry, service.team, ingestion, "the command line", service.clock.now())
         doorbell(service).ring()
     answer(ingestion_row(again), format, f"{ingestion}: received again")
@@ -178,14 +200,14 @@ def ingestions_retry(ingestion: str, format: str) -> None:
 
 @ingestions.command("discard", epilog="Example: modelport ingestions discard in4x8d3k2m9p1q5r7t0vwz")
 @INGESTION
+@TEAM
 @FORMAT
-def ingestions_discard(ingestion: str, format: str) -> None:
+def ingestions_discard(ingestion: str, team: str | None, format: str) -> None:
     """End an ingestion that has not ended well. Whoever works on it registers nothing any more."""
-    from worker.bootstrap import embedded
     from worker.operations import discard
     from worker.views import ingestion_row
 
-    with embedded(os.environ, Path.cwd()) as service:
+    with acting(team) as service:
         gone = discard(service.registry, service.team, ingestion, "the command line", service.clock.now())
     answer(ingestion_row(gone), format, f"{ingestion}: discarded")
 

@@ -17,9 +17,12 @@ from worker.cli.common import (
     OUTPUT,
     PATH,
     PROJECT,
+    TEAM,
     TYPE,
+    acting,
     complain,
     path_of,
+    refuse_team,
     row_for_people,
     terminal,
     write,
@@ -58,6 +61,7 @@ def _given_path(context: click.Context, parameter: click.Parameter, path: str | 
     epilog="Example: modelport complete mnist-7 --project digits --model-path /mnt/runs/mnist-7",
 )
 @click.argument("experiment")
+@TEAM
 @PROJECT
 @click.option("--kind", type=KINDS, help="What the experiment ran on; decides where its model lies if no path is given.")
 @click.option("--cluster", type=CLUSTERS, help="Whose machines it ran on.")
@@ -79,6 +83,7 @@ def _given_path(context: click.Context, parameter: click.Parameter, path: str | 
 @OUTPUT
 def complete(
     experiment: str,
+    team: str | None,
     project: str | None,
     kind: str | None,
     cluster: str | None,
@@ -101,7 +106,7 @@ def complete(
         "state": state,
         "id": event_id,
     }
-    return _report({key: value for key, value in said.items() if value is not None}, format, output)
+    return _report({key: value for key, value in said.items() if value is not None}, team, format, output)
 
 
 def _from_here(path: str | None, must_be_there: bool) -> str | None:
@@ -127,6 +132,7 @@ def _from_here(path: str | None, must_be_there: bool) -> str | None:
 
 @click.command(epilog="Example: modelport rescan /mnt/runs/mnist-7 --wait")
 @PATH
+@TEAM
 @PROJECT
 @EXPERIMENT
 @TYPE
@@ -136,6 +142,7 @@ def _from_here(path: str | None, must_be_there: bool) -> str | None:
 @OUTPUT
 def rescan(
     path: str,
+    team: str | None,
     project: str | None,
     experiment: str | None,
     declared: str | None,
@@ -147,26 +154,27 @@ def rescan(
     """Queue another look at PATH."""
     from dataclasses import replace
 
-    from worker.bootstrap import embedded
     from worker.events import event_of_path, model_type
     from worker.records import Trigger
 
-    with embedded(os.environ, Path.cwd()) as service:
-        event = event_of_path(path, service.new_id(), os.getcwd(), project, experiment, None, model_type(declared))
+    with acting(team) as service:
+        event = event_of_path(
+            path, service.new_id(), os.getcwd(), project, experiment, None, model_type(declared), service.team
+        )
         asked = replace(event, source="rescan", trigger=Trigger.RESCAN, is_forced=force)
         return _accept(asked, service, wait, format, output)
 
 
-def _report(completion: dict[str, Any], format: str, output: Path | None) -> int:
+def _report(completion: dict[str, Any], team: str | None, format: str, output: Path | None) -> int:
     from worker.settings import load
 
     settings = load(os.environ, Path.cwd())
     if settings.api_url is not None:
+        refuse_team(team)
         return _send(completion, settings, format, output)
-    from worker.bootstrap import embedded
     from worker.events import completion_from_json
 
-    with embedded(os.environ, Path.cwd()) as service:
+    with acting(team) as service:
         return _accept(completion_from_json(completion, service.team), service, False, format, output)
 
 

@@ -10,13 +10,14 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.common import EXPERIMENT, PROJECT, TYPE, complain, complain_of
+from worker.cli.common import EXPERIMENT, PROJECT, TEAM, TYPE, acting, complain, complain_of, refuse_team
 
 if TYPE_CHECKING:
     from worker.bootstrap import Embedded
@@ -35,6 +36,7 @@ MODEL_PATH_VARIABLE = "PS_MODEL_PATH"
     short_help="Run a command, then report its completion.",
     epilog="Example: modelport run --experiment mnist-7 -- python train.py --epochs 3",
 )
+@TEAM
 @PROJECT
 @EXPERIMENT
 @click.option("--name", help="Name of the registered model.")
@@ -48,6 +50,7 @@ MODEL_PATH_VARIABLE = "PS_MODEL_PATH"
 @TYPE
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(
+    team: str | None,
     project: str | None,
     experiment: str | None,
     name: str | None,
@@ -63,12 +66,33 @@ def run(
 
     settings = load(os.environ, Path.cwd())
     said = {"projectId": project, "experimentId": experiment, "name": name, "modelType": declared}
+    said["team"] = _team_here(team, settings)
     planned = _planned({key: value for key, value in said.items() if value is not None}, model_path, settings)
     try:
         Path(planned["modelPath"]).mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise OSError(f"{planned['modelPath']} cannot be made: {exc.strerror}; name another folder with --model-path") from exc
     return _run_and_report(command, planned, settings)
+
+
+def _team_here(team: str | None, settings: Settings) -> str | None:
+    """Return the team that the completion is of, checked where the database answers; None where a server decides.
+
+    Raises:
+        NotFound: there is no such team.
+        BadParameter: one is named, and a server decides.
+    """
+    from worker.errors import MigrationNeeded, RegistryUnavailable
+    from worker.records import DEFAULT_TEAM
+
+    if settings.api_url is not None:
+        refuse_team(team)
+        return None
+    wanted = settings.team if team is None else team
+    if wanted != DEFAULT_TEAM:
+        with suppress(MigrationNeeded, RegistryUnavailable), acting(wanted):
+            pass
+    return wanted
 
 
 def _planned(said: dict[str, Any], model_path: Path | None, settings: Settings) -> dict[str, Any]:
@@ -161,11 +185,11 @@ def _to_here(kept: Path, settings: Settings) -> str | None:
         if not service.living_workers():
             for ingestion in here.accepted:
                 until_the_end(ingestion, service.borders())
-        return None if answer is None else _told(service, answer["id"])
+        return None if answer is None else _told(service, next(one for one in here.accepted if one.id == answer["id"]))
 
 
-def _told(service: Embedded, ingestion_id: str) -> str:
-    standing = service.registry.ingestion(service.team, ingestion_id)
+def _told(service: Embedded, ingestion: Ingestion) -> str:
+    standing = service.registry.ingestion(ingestion.event.team, ingestion.id)
     assert standing is not None, "an ingestion is never removed"
     message = f" ({standing.message})" if standing.message else ""
     return f"{standing.id}: {standing.state.value}{message}{_warning(service, standing)}"
@@ -173,30 +197,36 @@ def _told(service: Embedded, ingestion_id: str) -> str:
 
 def _warning(service: Embedded, standing: Ingestion) -> str:
     """Return what is to be known of the version of *standing* before it is used; empty for nothing, or for no version."""
-    version = service.registry.version(service.team, standing.answered_version) if standing.answered_version else None
+    version = service.registry.version(standing.event.team, standing.answered_version) if standing.answered_version else None
     if version is None or (version.completeness, version.verdict) == ("complete", "clean"):
         return ""
     why = version.verdict if version.completeness == "complete" else version.completeness
-    return f"; {why}, `modelport models show {version.id}` tells more"
+    option = "" if version.team == service.settings.team else f" --team {version.team}"
+    return f"; {why}, `modelport models show {version.id}{option}` tells more"
 
 
 @dataclass(frozen=True, slots=True)
 class _Here:
-    """Takes completions into the queue of this machine, and remembers which."""
+    """Takes completions into the queue of this machine, each for the team that it names, and remembers which."""
 
     service: Embedded
     accepted: list[Ingestion] = field(default_factory=list)
 
     def report(self, completion: Mapping[str, Any]) -> dict[str, Any]:
-        from worker.errors import RegistryUnavailable, ServerUnavailable
+        from worker.errors import NotFound, RegistryUnavailable, RejectedEvent, ServerUnavailable
         from worker.events import completion_from_json
         from worker.loop import doorbell
         from worker.submission import submit
+        from worker.teams import existing_team
 
-        event, service = completion_from_json(completion, self.service.team), self.service
+        service = self.service
         try:
+            team = existing_team(service.registry, str(completion.get("team", service.settings.team)))
+            event = completion_from_json(completion, team)
             now, ring = service.clock.now(), doorbell(service).ring
             ingestion, known = submit(event, service.registry, now, ring, service.settings.scan_failed)
+        except NotFound as exc:
+            raise RejectedEvent(str(exc)) from exc
         except RegistryUnavailable as exc:
             raise ServerUnavailable(str(exc)) from exc
         self.accepted.append(ingestion)
