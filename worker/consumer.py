@@ -1,11 +1,12 @@
 """How a worker hears its broker, in whose queue anybody may have left anything.
 
-Celery refuses most of what it cannot use. But a message that cannot be read it takes for done, and one that leaves out what
-every task has ends the worker, and then the next one. Here both are refused as well. RabbitMQ moves what was refused into a
-queue of its own (`celery_app`); with Redis, only the log tells, but that `redis_transport` keeps what is no message at all. No
-work is in it: a message is only a bell.
+A message that is no bell of ours is refused: one that cannot be read, that leaves out what every task has, that asks for
+another task, or for one of ours with arguments that it does not take. Celery takes some of them for done, and others end the
+worker, and then the next one. What is refused is kept and counted: by RabbitMQ in a queue of its own (`celery_app`), with
+Redis in a list (`redis_transport`). No work is in it: a message is only a bell.
 
-Source: celery 5.7 `worker/consumer/consumer.py` (`on_decode_error`, `create_task_handler`).
+Source: celery 5.7 `worker/consumer/consumer.py` (`on_decode_error`, `create_task_handler`), `app/task.py` (`apply_async`, where
+`__header__` checks arguments); "Message Protocol", version 2, which is what we send.
 """
 
 from __future__ import annotations
@@ -17,9 +18,17 @@ from typing import Any
 import structlog
 from celery.worker import consumer as celery_consumer
 
+from worker.doorbell import SWEEP_TASK, TASK
+
+OURS = frozenset({TASK, SWEEP_TASK})
+"""The tasks that a message may ask for. Celery brings more of its own, which nobody here asks for."""
+
 WHAT_IS_MISSING = (KeyError, TypeError)
 """What Celery raises where a message leaves something out. With Redis, kombu takes a KeyError for a lost connection: each new
 one would get the same message again, for ever."""
+
+MOST_SHOWN = 200
+"""Characters that the log shows of what is wrong; names in a foreign message may be of any length."""
 
 log = structlog.get_logger("modelport.broker")
 
@@ -27,12 +36,16 @@ Base: Any = celery_consumer.Consumer
 """What its stubs tell of it leaves out all that is needed here."""
 
 
+class NoBell(Exception):
+    """A message asks for what no bell of ours asks for."""
+
+
 class Consumer(Base):  # type: ignore[misc]
     """Celery's, but that no message ends it."""
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Refuse *message*, which cannot be read."""
-        log.error("a message cannot be read and is set aside", why=f"{type(exc).__name__}: {exc}", size=len(message.body))
+        """Refuse *message*, which cannot be used."""
+        log.error("a message cannot be used and is set aside", why=f"{type(exc).__name__}: {exc}"[:MOST_SHOWN])
         if not message.acknowledged:
             message.reject_log_error(logging.getLogger("modelport.broker"), self.connection_errors)
 
@@ -42,6 +55,7 @@ class Consumer(Base):  # type: ignore[misc]
 
         def handle_any(message: Any) -> None:
             try:
+                self._check(message)
                 handle(message)
             except WHAT_IS_MISSING as exc:
                 self.on_decode_error(message, exc)
@@ -51,3 +65,16 @@ class Consumer(Base):  # type: ignore[misc]
                 self.on_decode_error(message, exc)
 
         return handle_any
+
+    def _check(self, message: Any) -> None:
+        """Raise where *message* is no bell.
+
+        Raises:
+            NoBell: it asks for another task.
+            Exception: whatever reading it leads to, or a TypeError where the task does not take the arguments.
+        """
+        name = message.headers["task"]
+        if name not in OURS:
+            raise NoBell(f"expected one of {', '.join(sorted(OURS))}, found {name!a}")
+        arguments, keywords, _ = message.payload
+        self.app.tasks[name].__header__(*arguments, **keywords)

@@ -1,10 +1,10 @@
 """The Redis transport of kombu, for a list in which anybody may have left anything.
 
 kombu's own raises where a message cannot be read, which ends the worker; one whose body is not base64 is put back and ends the
-next worker too. Here what cannot be read is set aside, as bytes, in a list of its own, counted and logged. No work is in it:
-a message is only a bell.
+next worker too. Here what cannot be read is set aside in a list of its own, and counted; and so is what a worker refuses
+(`consumer`), which kombu forgets. No work is in it: a message is only a bell.
 
-Source: kombu 5.7 `transport/redis.py` (`_brpop_read`), `transport/virtual/base.py` (`message_to_python`).
+Source: kombu 5.7 `transport/redis.py` (`_brpop_read`, `QoS`), `transport/virtual/base.py` (`Message`, `basic_reject`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 import structlog
 from kombu.transport import redis as typed_kombu_redis
 from kombu.utils.encoding import bytes_to_str
-from kombu.utils.json import loads
+from kombu.utils.json import dumps, loads
 
 QUARANTINE = "modelport.quarantine"
-"""The list that holds what could not be read, the newest first."""
+"""The list that holds what could not be used, the newest first: as it came, or, where a worker refused it, as JSON."""
 
 MAX_QUARANTINED = 1000
 MAX_QUARANTINED_BYTES = 64 << 10
@@ -58,18 +58,39 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
     def _deliver(self, item: bytes, queue: str) -> None:
         try:
             message = loads(bytes_to_str(item))
-            self.Message(message, channel=self)
+            _check(self.Message(message, channel=self))
         except Exception as exc:  # noqa: BLE001 - any bytes may be there, and nothing they do may end the worker
             self._set_aside(item, exc)
             return
         self.connection._deliver(message, queue)
 
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Take the message back, or keep it apart where it is not to come again."""
+        refused = None if requeue else self.qos._delivered.get(delivery_tag)
+        if refused is not None:
+            self._keep(dumps(refused._raw).encode())
+        super().basic_reject(delivery_tag, requeue)
+
     def _set_aside(self, item: bytes, error: Exception) -> None:
         log.error("a message cannot be read and is set aside", why=f"{type(error).__name__}: {error}", size=len(item))
+        self._keep(item)
+
+    def _keep(self, item: bytes) -> None:
         with self.conn_or_acquire() as client:
             client.lpush(QUARANTINE, item[:MAX_QUARANTINED_BYTES])
             client.ltrim(QUARANTINE, 0, MAX_QUARANTINED - 1)
             client.incr(COUNTER)
+
+
+def _check(message: Any) -> None:
+    """Raise where *message* lacks what kombu takes for granted when it notes that a message was taken.
+
+    Raises:
+        KeyError, TypeError: it lacks that, or has something else there.
+    """
+    where = message.delivery_info
+    if not all(isinstance(one, str) for one in (message.delivery_tag, where["exchange"], where["routing_key"])):
+        raise TypeError("expected text as delivery tag, exchange and routing key")
 
 
 class Transport(kombu_redis.Transport):  # type: ignore[misc]

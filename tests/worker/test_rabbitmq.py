@@ -98,6 +98,9 @@ UNREADABLE: Sequence[tuple[bytes, dict[str, Any]]] = (
     (b"cos\nsystem\n", {"content_type": "application/x-python-serialize", "application_headers": HEADERS}),
     (b"[[], {}, {}]", {"content_type": "application/json", "application_headers": {"task": "modelport.ingest"}}),
     (b"[[], {}, {}]", {"content_type": "application/json", "application_headers": {"task": "os.system", "id": "1"}}),
+    (b"[[], {}, {}]", {"content_type": "application/json", "application_headers": {"task": "celery.map", "id": "1"}}),
+    (b'[["a", "b"], {}, {}]', {"content_type": "application/json", "application_headers": HEADERS}),
+    (b'[[], {"path": "/etc"}, {}]', {"content_type": "application/json", "application_headers": HEADERS}),
 )
 
 
