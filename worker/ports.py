@@ -105,8 +105,19 @@ class Registry(Protocol):
         """
         ...
 
-    def free(self, now: datetime, dead: Callable[[str], bool] = lambda owner: False) -> Sequence[Ingestion]:
-        """Take what runs from owners whose lease has run out, or whom *dead* knows to be so; return it as it stands now."""
+    def free(
+        self,
+        now: datetime,
+        dead: Callable[[str], bool] = lambda owner: False,
+        tell: Callable[[Ingestion], object] = lambda ingestion: None,
+    ) -> Sequence[Ingestion]:
+        """Take what runs from owners whose lease has run out, or whom *dead* knows to be so; return it as it stands now.
+
+        Each is a transaction of its own, and *tell* hears of it right after that, before the next one's begins.
+
+        Raises:
+            RegistryUnavailable: not all could be freed; *tell* has heard of those that were.
+        """
         ...
 
     def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:

@@ -458,6 +458,22 @@ class RegistryContract:
         assert [one.id for one in registry.free(LATER, lambda owner: owner == "dead")] == [dead.id]
         assert standing(registry, alive) == alive
 
+    def test_each_that_is_freed_is_told_of_before_the_next_one_is(self, registry: Registry) -> None:
+        first, second = claimed(registry, "1", "dead.1"), claimed(registry, "2", "dead.2")
+        told: list[Ingestion] = []
+
+        def tell(ingestion: Ingestion) -> None:
+            told.append(ingestion)
+            assert standing(registry, first) == ingestion
+            assert standing(registry, second) == second
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            registry.free(LATER, lambda owner: True, tell)
+        assert [one.id for one in told] == [first.id]
+        assert [one.id for one in registry.free(LATER, lambda owner: True, told.append)] == [second.id]
+        assert [one.id for one in told] == [first.id, second.id]
+
     def test_one_of_many_threads_frees(self, registry: Registry) -> None:
         claimed(registry, trigger=Trigger.COMPLETION)
         assert sum(len(freed) for freed in in_threads(8, lambda number: registry.free(LEASE_END))) == 1

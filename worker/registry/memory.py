@@ -210,13 +210,22 @@ class MemoryRegistry:
     def wait(self, ingestion_id: str, owner: str, pause: Pause, now: datetime) -> bool:
         return self._moved(ingestion_id, lambda ingestion: lifecycle.wait(ingestion, owner, pause, _utc(now))) is not None
 
-    def free(self, now: datetime, dead: Callable[[str], bool] = lambda owner: False) -> Sequence[Ingestion]:
+    def free(
+        self,
+        now: datetime,
+        dead: Callable[[str], bool] = lambda owner: False,
+        tell: Callable[[Ingestion], object] = lambda ingestion: None,
+    ) -> Sequence[Ingestion]:
         def step(ingestion: Ingestion) -> lifecycle.Move | None:
             return lifecycle.free(ingestion, _utc(now), is_dead=ingestion.owner is not None and dead(ingestion.owner))
 
-        with self._lock:
-            freed = [self._moved(one.id, step) for one in self.owned()]
-            return [one for one in freed if one is not None]
+        freed: list[Ingestion] = []
+        for lost in self.owned():
+            moved = self._moved(lost.id, step)
+            if moved is not None:
+                freed.append(moved)
+                tell(moved)
+        return freed
 
     def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
         def step(ingestion: Ingestion) -> lifecycle.Move | None:

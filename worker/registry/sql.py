@@ -153,14 +153,31 @@ class SqlRegistry:
     def wait(self, ingestion_id: str, owner: str, pause: Pause, now: datetime) -> bool:
         return self._moved(ingestion_id, lambda ingestion: lifecycle.wait(ingestion, owner, pause, now)) is not None
 
-    def free(self, now: datetime, dead: Callable[[str], bool] = lambda owner: False) -> Sequence[Ingestion]:
+    def free(
+        self,
+        now: datetime,
+        dead: Callable[[str], bool] = lambda owner: False,
+        tell: Callable[[Ingestion], object] = lambda ingestion: None,
+    ) -> Sequence[Ingestion]:
         gone = {one.owner for one in self.owned() if one.owner is not None and dead(one.owner)}
 
         def step(ingestion: Ingestion) -> lifecycle.Move | None:
             return lifecycle.free(ingestion, now, is_dead=ingestion.owner in gone)
 
-        freed = [self._moved(one.id, step) for one in self.owned() if step(one)]
-        return [one for one in freed if one is not None]
+        freed: list[Ingestion] = []
+        failure: RegistryUnavailable | None = None
+        for lost in (one for one in self.owned() if step(one)):
+            try:
+                moved = self._moved(lost.id, step)
+            except RegistryUnavailable as exc:
+                failure = exc
+                continue
+            if moved is not None:
+                freed.append(moved)
+                tell(moved)
+        if failure is not None:
+            raise failure
+        return freed
 
     def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
         def work(connection: Connection) -> Ingestion | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ from tests.contracts.registry import (
     standing,
 )
 from worker.errors import RegistryUnavailable
-from worker.records import End, IngestionState, VersionQuery
+from worker.records import End, Ingestion, IngestionState, Trigger, VersionQuery
 from worker.registry.sql import SqlRegistry
 
 BuildSql = Callable[..., SqlRegistry]
@@ -124,6 +124,24 @@ def test_a_statement_that_fails_leaves_nothing_half_written(registry: SqlRegistr
     assert "COMMIT" in seen
     assert failures == len(seen) >= 3
     assert everything(registry) != before
+
+
+def test_one_that_cannot_be_freed_keeps_no_other_from_it(registry: SqlRegistry) -> None:
+    """Each statement fails once while three are freed; where it is one of the first row's, the other two are freed and told."""
+    left: list[int] = []
+    for statement in range(100):
+        lost = {claimed(registry, f"{statement}.{number}", trigger=Trigger.COMPLETION).id for number in range(3)}
+        told: list[Ingestion] = []
+        with failing_at(registry, statement, []), suppress(RegistryUnavailable):
+            registry.free(LEASE_END, lambda owner: False, told.append)
+        owned, freed = ({one.id for one in ones} for ones in (registry.owned(), told))
+        assert (owned | freed, owned & freed) == (lost, set())
+        if not owned:
+            break
+        left.append(len(owned))
+        registry.free(LEASE_END)
+    assert set(left) == {1, 3}
+    assert left.count(1) >= 9, "three statements of each row"
 
 
 def failed_with_a_full_disk(registry: SqlRegistry, work: Work, statement: int, seen: list[str]) -> bool:
