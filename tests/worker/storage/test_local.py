@@ -304,9 +304,27 @@ def test_a_write_that_the_system_takes_in_pieces_is_whole(store: LocalStore, mon
     assert read(store, write(store, KEY, FILES)) == FILES
 
 
-def test_early_writeback_changes_no_byte(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_early_syncs_change_no_byte(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "WRITEBACK_BYTES", 3)
     assert read(store, write(store, KEY, FILES)) == FILES
+
+
+def test_no_sync_waits_for_more_than_was_written_since_the_last(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file from a fast source would keep a slow disk busy at its end for longer than healthy work is silent."""
+    monkeypatch.setattr(local, "WRITEBACK_BYTES", 10)
+    sizes: list[int] = []
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            sizes.append(os.fstat(handle).st_size)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with store.writing(KEY) as open_sink, open_sink(entry("model", bytes(28))) as sink:
+        for _ in range(7):
+            sink.write(b"four")
+    assert sizes == [12, 24, 28]
 
 
 def test_a_file_system_that_cannot_sync_folders_is_good_enough(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
