@@ -139,15 +139,17 @@ def _pause(ingestion: Ingestion, borders: Borders) -> None:
         borders.clock.sleep(seconds)
 
 
-def recover(borders: Borders) -> Sequence[Ingestion]:
-    """Free what its owner is lost to, and remove the files that it had written for a version that never was.
+def recover(borders: Borders, forget: Callable[[Ingestion], object] | None = None) -> Sequence[Ingestion]:
+    """Free what its owner is lost to, and return it as it stands now: waiting for the next attempt, or failed.
 
-    Return what was freed, as it stands now: waiting for the next attempt, or failed.
+    *forget* hears of each one at once, and removes what was written for a version that never was. None does so here and now,
+    and waits for a store that hangs.
+
+    Raises:
+        RegistryUnavailable: not all could be freed; what was is forgotten.
     """
-    freed = borders.registry.free(borders.clock.now(), lambda owner: borders.is_dead(owner))
-    for ingestion in freed:
-        _forget_leftover(ingestion, borders)
-    return freed
+    forget = forget or partial(forget_leftover, borders=borders)
+    return borders.registry.free(borders.clock.now(), lambda owner: borders.is_dead(owner), forget)
 
 
 def work(ingestion: Ingestion, borders: Borders) -> Scan | None:
@@ -159,7 +161,7 @@ def work(ingestion: Ingestion, borders: Borders) -> Scan | None:
     try:
         return _attempt(ingestion, borders)
     except (KeyboardInterrupt, SystemExit):
-        _forget_leftover(ingestion, borders)
+        forget_leftover(ingestion, borders)
         _carry_out(ingestion, _interrupted(ingestion), ingestion.so_far, ingestion.rest, borders)
         raise
     except LeaseLost:
@@ -168,10 +170,10 @@ def work(ingestion: Ingestion, borders: Borders) -> Scan | None:
     except Exception as exc:
         so_far = _counted(ingestion.so_far, exc)
         decision = decide(exc, so_far, borders.patience_seconds)
-        is_forgotten = _forget_leftover(ingestion, borders)
+        is_forgotten = forget_leftover(ingestion, borders)
         _carry_out(ingestion, decision, so_far, exc.since if isinstance(exc, NotSettled) else None, borders)
         if not is_forgotten:  # the database was away, and has just answered
-            _forget_leftover(ingestion, borders)
+            forget_leftover(ingestion, borders)
         if isinstance(decision, Reject) and decision.reason == UNFORESEEN:
             raise
         return None
@@ -180,7 +182,8 @@ def work(ingestion: Ingestion, borders: Borders) -> Scan | None:
 def give_up(ingestion: Ingestion, silent_seconds: float, step: str, borders: Borders) -> None:
     """Let go of *ingestion*, whose attempt hangs in *step*: it waits for the next one, or has failed.
 
-    If the attempt comes back all the same it finds that it owns nothing any more, and removes what it wrote.
+    Neither tree nor store is touched, since either may be what hangs. If the attempt comes back all the same it finds that it
+    owns nothing any more, and removes what it wrote; if it never does, that is left to `tidying`.
 
     Raises:
         RegistryUnavailable: the database did not answer; the lease runs out by itself.
@@ -188,7 +191,6 @@ def give_up(ingestion: Ingestion, silent_seconds: float, step: str, borders: Bor
     error = StorageHangs(silent_seconds, f"in the step {step!r} of {ingestion.event.model_path or 'the default path'}")
     so_far = _counted(ingestion.so_far, error)
     _carry_out(ingestion, decide(error, so_far, borders.patience_seconds), so_far, ingestion.rest, borders)
-    _forget_leftover(ingestion, borders)
 
 
 def _carry_out(ingestion: Ingestion, decision: Decision, so_far: SoFar, rest: Rest | None, borders: Borders) -> None:
@@ -428,10 +430,10 @@ def _kept_at(ingestion: Ingestion, same: ModelVersion, store: StoreMode, url: st
     borders.registry.kept_at(same.id, store, url, location)
 
 
-def _forget_leftover(ingestion: Ingestion, borders: Borders) -> bool:
+def forget_leftover(ingestion: Ingestion, borders: Borders) -> bool:
     """Remove what was written for a version that was not registered; False where nobody can tell now, or it stays.
 
-    What is not removed, `doctor` finds later.
+    What is not removed, `tidying` or `doctor` find later.
     """
     try:
         if borders.registry.version(ingestion.event.team, ingestion.version_id) is None:
@@ -444,10 +446,10 @@ def _forget_leftover(ingestion: Ingestion, borders: Borders) -> bool:
 def _insist_on_forgetting(ingestion: Ingestion, borders: Borders) -> None:
     """Remove what was written, though the database be away for a moment: who owns the ingestion now does not know of it."""
     for pause in PAUSES_SECONDS:
-        if _forget_leftover(ingestion, borders):
+        if forget_leftover(ingestion, borders):
             return
         borders.clock.sleep(pause)
-    _forget_leftover(ingestion, borders)
+    forget_leftover(ingestion, borders)
 
 
 def _version(

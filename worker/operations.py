@@ -190,6 +190,26 @@ def unneeded(borders: Borders) -> list[tuple[str, str]]:
     return [(version_id, url) for version_id, url in held if version_id not in needed | in_work]
 
 
+def unfinished(borders: Borders) -> list[tuple[str, str]]:
+    """Return (version id, URL) of the copies that were begun and not finished, and that nobody works on any more.
+
+    Nobody will: each attempt has an id of its own, and who does not own its ingestion registers nothing. An id that was ever
+    registered is never among them: a reference may just be getting a copy of its own (`ingest`). Nor is a finished copy, which
+    may be a version that was registered after the backup that this database was restored from; those a person decides on.
+    """
+    left = unneeded(borders)
+    known = {version_id for version_id, _ in borders.registry.store_keys()} if left else set()
+    return [(version_id, url) for version_id, url in left if version_id not in known and not _is_finished(url, borders)]
+
+
+def _is_finished(url: str, borders: Borders) -> bool:
+    try:
+        with borders.store.opened(url):
+            return True
+    except StorageUnavailable:
+        return False
+
+
 ADVICE = {
     StoreMode.COPY: ("copies", "restore them from a backup, or delete the version and ingest its path again"),
     StoreMode.REFERENCE: ("references", "they changed where they are since they were registered; ingest the path again"),

@@ -3,13 +3,16 @@ loop of the embedded default call the same functions.
 
 A claim has an owner name of its own, so that a thread which hung and comes back is as much a stranger to the registry as a
 process that died. Work that gives no sign of life for nearly the length of a lease is abandoned: its thread is left behind,
-its ingestion is told why, the worker goes on.
+its ingestion is told why, the worker goes on. Only attempts and errands touch tree and store. Who watches, sweeps or claims
+does not, so that nothing which hangs there stops a worker.
 
 Laws (each has a test of the same name):
     what one attempt raises ends or delays its ingestion and never the worker;
     work that hangs is abandoned, and other work goes on;
     a worker that always has work sweeps all the same;
-    a sweep frees what was lost and removes what it wrote.
+    a sweep frees what was lost and removes what it wrote;
+    a sweep does not wait for a store that hangs;
+    a worker in which attempts hang gives way to a new one.
 """
 
 from __future__ import annotations
@@ -18,13 +21,16 @@ import itertools
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 
+from worker.errands import Errands
 from worker.errors import WorkerError
-from worker.ingest import Borders, give_up, recover, work
+from worker.ingest import Borders, forget_leftover, give_up, recover, work
 from worker.records import Ingestion
+from worker.tidying import Tidying
 
 LOOK_SECONDS = 1.0
 LOOKS_PER_LEASE = 24
@@ -40,6 +46,12 @@ frees it as lost; more than an inspection may take without a word (`bootstrap`) 
 SWEEPS_PER_LEASE = 6
 """How often what was lost is looked for while a lease lasts."""
 
+STORE_SECONDS = 5.0
+"""How long a sweep waits for the store to remove what was left there."""
+
+MOST_ABANDONED = 3
+"""Attempts that may hang in a process, each with a thread, its memory and its open files, before another process goes on."""
+
 log = structlog.get_logger("modelport.runner")
 
 
@@ -50,6 +62,8 @@ class Runner:
     borders: Borders
     name: str
     more_waits: Callable[[], None] = lambda: None
+    errands: Errands = field(default_factory=Errands)
+    tidying: Tidying = field(default_factory=Tidying)
 
     def work_next(self, is_first: bool = False) -> bool:
         """Make one attempt at the ingestion whose turn it is; False where nothing may be claimed now.
@@ -69,20 +83,38 @@ class Runner:
         _attempt_watched(ingestion, mine)
         return True
 
-    def work_off(self, most: int) -> int:
-        """Make attempts until nothing may be claimed, at most *most* of them; return how many were made."""
-        done = 0
-        while done < most and self.work_next(is_first=done == 0):
+    def work_off(self, most: int, seconds: float = math.inf) -> int:
+        """Make attempts until nothing may be claimed, and return how many were made.
+
+        At most *most* of them, none that would begin after *seconds*, and none once too many hang: where work may be left,
+        others are told.
+        """
+        done, began = 0, self.borders.clock.now()
+        while done < most and (self.borders.clock.now() - began).total_seconds() < seconds and not is_worn_out():
+            if not self.work_next(is_first=done == 0):
+                return done
             done += 1
+        self.more_waits()
         return done
 
     def sweep(self) -> int:
-        """Free what its owner was lost to, and tell that work waits where it does; return how many were freed."""
-        freed = recover(self.borders)
-        for ingestion in freed:
-            log.warning("freed", ingestion=ingestion.id, state=ingestion.state.value, why=ingestion.message)
+        """Free what its owner was lost to, and tell that work waits where it does; return how many were freed.
+
+        What they wrote is removed in a thread of its own, which is waited for no longer than `STORE_SECONDS`.
+
+        Raises:
+            RegistryUnavailable: the database did not answer; what was freed by then is seen to all the same.
+        """
+        freed = recover(self.borders, self._send_to_forget)
         self.look()
+        if not self.errands.is_late and self.tidying.is_due(self.borders.clock.now()):
+            self.errands.send(partial(self.tidying.look, self.borders))
+        self.errands.wait(STORE_SECONDS)
         return len(freed)
+
+    def _send_to_forget(self, ingestion: Ingestion) -> None:
+        log.warning("freed", ingestion=ingestion.id, state=ingestion.state.value, why=ingestion.message)
+        self.errands.send(partial(forget_leftover, ingestion, self.borders))
 
     def look(self) -> None:
         """Tell that work waits where it does; a pause that is over makes no noise of its own."""
@@ -95,9 +127,9 @@ class Runner:
         return self.borders.lease_seconds / SWEEPS_PER_LEASE
 
     def run(self, stop: threading.Event) -> None:
-        """Work and sweep until *stop* is set; what the database does not answer is tried again."""
+        """Work and sweep until *stop* is set, or too many attempts hang; what the database does not answer is tried again."""
         swept = None
-        while not stop.is_set():
+        while not (stop.is_set() or is_worn_out()):
             is_busy = False
             try:
                 now = self.borders.clock.now()
@@ -109,6 +141,8 @@ class Runner:
                 log.error("cannot work", why=str(exc))
             if not is_busy:
                 stop.wait(IDLE_SECONDS)
+        if is_worn_out():
+            log.error("gives way", hanging=abandoned(), why="what hangs keeps memory and open files until its process ends")
 
 
 _claims = itertools.count(1)
@@ -167,3 +201,8 @@ def _silent_seconds(ingestion: Ingestion, borders: Borders) -> float:
 def abandoned() -> list[str]:
     """Return the names of the attempts whose threads still run; a process that ends must not wait for them."""
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("attempt ")]
+
+
+def is_worn_out() -> bool:
+    """Tell whether so many attempts hang here that another process is to go on; to be asked between two attempts."""
+    return len(abandoned()) >= MOST_ABANDONED

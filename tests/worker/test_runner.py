@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from detectors.tree import FileTree
+from detectors.tree import FileEntry, FileTree
 from tests.builders import onnx
 from tests.worker.test_ingest import TestClock, clock_in_an_hour, make_borders
 from worker import runner as running
 from worker.bootstrap import open_location
 from worker.ingest import Borders
 from worker.lifecycle import LEASE_SECONDS
-from worker.records import CompletionEvent, Ingestion, IngestionState, Location, Trigger
+from worker.locations import Places, resolve
+from worker.records import CompletionEvent, Ingestion, IngestionState, Location, StoreKey, StoreMode, Trigger
 from worker.registry.memory import MemoryRegistry
-from worker.runner import Runner, abandoned
+from worker.runner import MOST_ABANDONED, Runner, abandoned
 from worker.storage.memory import MemoryStore
 
 
@@ -186,19 +188,160 @@ def test_what_stays_incomplete_fails_with_what_is_missing(borders: Borders, runs
     assert "variables.data-00000-of-00001" in (now.message or "")
 
 
+class Died(BaseException):
+    """The process ends here, and cleans nothing up."""
+
+
+def lose(borders: Borders, owner: str) -> Ingestion:
+    """Return an ingestion whose worker was killed when it had written half a copy."""
+    lost = borders.registry.claim_next(owner, borders.clock.now())
+    assert lost is not None
+    key = StoreKey("default", "default", lost.event.experiment, lost.version_id)
+    writing = borders.store.writing(key)
+    HALF_WRITTEN.append(writing)
+    with writing.__enter__()(FileEntry("model.onnx", 6, "v1")) as sink:
+        sink.write(b"half..")
+    return lost
+
+
+HALF_WRITTEN: list[Any] = []
+"""Writers that are never closed: closing one would clean up."""
+
+
+def held(borders: Borders) -> set[str]:
+    return {version_id for version_id, _ in borders.store.prefixes()}
+
+
 def test_a_sweep_frees_what_was_lost_and_removes_what_it_wrote(borders: Borders, runs: Path) -> None:
     ingestion = submit(borders, runs / "a")
-    lost = borders.registry.claim_next("dead.1", borders.clock.now())
-    assert lost is not None
+    lost = lose(borders, "dead.1")
     alive = replace(borders, is_dead=lambda owner: False)
     assert Runner(alive, "w").sweep() == 0
+    assert held(borders) == {lost.version_id}
     borders.clock.sleep(LEASE_SECONDS)
     rung: list[int] = []
     assert Runner(alive, "w", lambda: rung.append(1)).sweep() == 1
     assert (standing(borders, ingestion).state, rung) == (IngestionState.WAITING, [1])
+    assert held(borders) == set()
     Runner(alive, "w").work_off(1)
     assert standing(borders, ingestion).state is IngestionState.REGISTERED
     assert standing(borders, ingestion).attempts == 2
+
+
+def test_a_sweep_that_dies_in_the_middle_has_seen_to_all_that_it_had_freed(borders: Borders, runs: Path) -> None:
+    for name in ("a", "b", "c"):
+        submit(borders, runs / name)
+    first, second, third = (lose(borders, f"dead.{name}") for name in ("a", "b", "c"))
+
+    def is_dead(owner: str) -> bool:
+        if owner == "dead.c":
+            raise Died
+        return True
+
+    runner = Runner(replace(borders, is_dead=is_dead), "w")
+    with capture_logs() as logs, pytest.raises(Died):
+        runner.sweep()
+    runner.errands.wait(10)
+    assert held(borders) == {third.version_id}
+    assert [line["ingestion"] for line in logs if line["event"] == "freed"] == [first.id, second.id]
+
+
+def hung_store(store: MemoryStore, comes_back: threading.Event) -> Any:
+    """A store that hangs in whatever is done with it, but for its names."""
+
+    class Hung:
+        def __getattr__(self, name: str) -> Any:
+            if name != "url":
+                assert comes_back.wait(20)
+            return getattr(store, name)
+
+    return Hung()
+
+
+@pytest.fixture
+def comes_back() -> Iterator[threading.Event]:
+    """What hangs in the test waits for this; it comes at the end of the test at the latest."""
+    event = threading.Event()
+    yield event
+    event.set()
+    join_attempts()
+
+
+def join_attempts() -> None:
+    for thread in threading.enumerate():
+        if thread.name.startswith("attempt "):
+            thread.join(10)
+
+
+def test_a_sweep_does_not_wait_for_a_store_that_hangs(
+    borders: Borders, runs: Path, comes_back: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "STORE_SECONDS", 0.1)
+    ingestions = [submit(borders, runs / name) for name in ("a", "b")]
+    lost = [lose(borders, f"dead.{one.id}") for one in ingestions]
+    runner = Runner(replace(borders, store=hung_store(MemoryStore(), comes_back)), "w")
+    with capture_logs() as logs:
+        assert runner.sweep() == 2
+        assert runner.sweep() == 0
+    assert [standing(borders, one).state for one in ingestions] == [IngestionState.WAITING] * 2
+    assert held(borders) == {one.version_id for one in lost}
+    assert [line["event"] for line in logs] == ["freed", "freed", "the store is late"]
+
+
+def test_whoever_watches_never_touches_a_store_that_hangs(
+    borders: Borders, runs: Path, comes_back: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "LOOK_SECONDS", 0.01)
+    store = MemoryStore()
+    hung = submit(borders, runs / "a")
+    clock = FastClock(clock_in_an_hour().at, [])
+    hanging = replace(borders, store=hung_store(store, comes_back), clock=clock, is_dead=lambda owner: False)
+    assert Runner(hanging, "w").work_next()
+    assert (standing(borders, hung).state, standing(borders, hung).reason) == (IngestionState.WAITING, "storage-hangs")
+    assert "in the step 'store'" in (standing(borders, hung).message or "")
+
+    referencing = replace(hanging, resolve=lambda event: resolve(event, Places(mode=StoreMode.REFERENCE)))
+    other = submit(borders, runs / "b")
+    assert Runner(referencing, "w").work_next()
+    assert standing(borders, other).state is IngestionState.REGISTERED
+
+    comes_back.set()
+    join_attempts()
+    assert list(store.prefixes()) == [], "who comes back removes what it wrote"
+
+
+def test_a_worker_in_which_attempts_hang_gives_way_to_a_new_one(
+    borders: Borders, runs: Path, comes_back: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "LOOK_SECONDS", 0.01)
+
+    @contextmanager
+    def hanging(location: Location) -> Iterator[FileTree]:
+        assert comes_back.wait(20)
+        with open_location(location) as tree:
+            yield tree
+
+    waiting = [submit(borders, runs / "a", f"run {number}") for number in range(5)]
+    clock = FastClock(clock_in_an_hour().at, [])
+    runner = Runner(replace(borders, open_tree=hanging, clock=clock, is_dead=lambda owner: False), "w")
+    runner.run(threading.Event())
+    assert len(abandoned()) == MOST_ABANDONED == 3
+    assert sum(standing(borders, one).attempts for one in waiting) == 3
+    rung: list[int] = []
+    assert Runner(borders, "w", lambda: rung.append(1)).work_off(5) == 0
+    assert rung == [1], "others do what is left"
+
+
+def test_no_attempt_begins_once_the_time_of_a_bell_is_over_and_the_rest_is_told_to_others(borders: Borders, runs: Path) -> None:
+    clock = FastClock(clock_in_an_hour().at, [])
+    waiting = [submit(borders, runs / "a", f"run {number}") for number in range(5)]
+    rung: list[int] = []
+    done = Runner(replace(borders, clock=clock), "w", lambda: rung.append(1)).work_off(25, seconds=1.0)
+    assert done == 0
+    done = Runner(replace(borders, clock=clock), "w", lambda: rung.append(1)).work_off(25, seconds=20.0)
+    assert 0 < done < 5
+    assert sum(standing(borders, one).state is not IngestionState.RECEIVED for one in waiting) == done
+    assert len(rung) == 3, "at the end of each bell, and before the first attempt"
 
 
 class FastClock(TestClock):

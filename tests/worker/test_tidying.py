@@ -1,0 +1,118 @@
+"""Tidying: what is removed from the store, and what never is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from detectors.tree import FileEntry
+from tests.builders import onnx
+from tests.worker.test_ingest import event, make_borders
+from worker.ingest import Borders, ingest
+from worker.locations import Places, resolve
+from worker.operations import discard
+from worker.records import Ingestion, StoreKey, StoreMode, Trigger
+from worker.registry.memory import MemoryRegistry
+from worker.runner import Runner
+from worker.storage.local import LocalStore
+from worker.storage.memory import MemoryStore
+from worker.tidying import LOOK_SECONDS, Tidying
+
+
+@pytest.fixture(params=["memory", "disk"])
+def borders(request: pytest.FixtureRequest, tmp_path: Path) -> Borders:
+    store = MemoryStore() if request.param == "memory" else LocalStore(tmp_path / "store")
+    return make_borders(MemoryRegistry(), store)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(onnx.model())
+    return folder
+
+
+def begin(borders: Borders, version_id: str, experiment: str | None = "e1") -> None:
+    """Leave half a copy in the store, as a process does that is killed while it writes."""
+    writing(borders, version_id, experiment).__next__()
+
+
+KEPT: list[Iterator[None]] = []
+"""Generators that are not closed, because closing one would clean up what a killed process leaves."""
+
+
+def writing(borders: Borders, version_id: str, experiment: str | None) -> Iterator[None]:
+    def write() -> Iterator[None]:
+        key = StoreKey("default", "default", experiment, version_id)
+        with borders.store.writing(key) as open_sink, open_sink(FileEntry("model.onnx", 6, "v1")) as sink:
+            sink.write(b"hal")
+            yield
+
+    KEPT.append(write())
+    return KEPT[-1]
+
+
+def claimed(borders: Borders, run: Path) -> Ingestion:
+    """Return an ingestion that a worker runs, which has written half a copy."""
+    borders.registry.submit(event(run, trigger=Trigger.COMPLETION), borders.clock.now())
+    ingestion = borders.registry.claim_next("mortal", borders.clock.now())
+    assert ingestion is not None
+    begin(borders, ingestion.version_id)
+    return ingestion
+
+
+def held(borders: Borders) -> set[str]:
+    return {version_id for version_id, _ in borders.store.prefixes()}
+
+
+def look(borders: Borders, times: int = 2) -> None:
+    tidying = Tidying()
+    for _ in range(times):
+        tidying.look(borders)
+
+
+def test_only_what_two_looks_in_a_row_saw_unfinished_unknown_and_unowned_is_removed(borders: Borders, run: Path) -> None:
+    running = claimed(borders, run)
+    begin(borders, "mo-nobodys")
+    finished = StoreKey("default", "default", "e1", "mo-of-a-later-backup")
+    with borders.store.writing(finished):
+        pass
+    tidying = Tidying()
+    tidying.look(borders)
+    begin(borders, "mo-new")
+    assert held(borders) == {running.version_id, "mo-nobodys", "mo-of-a-later-backup", "mo-new"}
+    tidying.look(borders)
+    assert held(borders) == {running.version_id, "mo-of-a-later-backup", "mo-new"}
+
+
+def test_a_reference_that_is_just_getting_a_copy_keeps_it(borders: Borders, run: Path) -> None:
+    referencing = replace(borders, resolve=lambda event: resolve(event, Places(mode=StoreMode.REFERENCE)))
+    version = ingest(event(run), referencing).version
+    assert version is not None
+    begin(borders, version.id)
+    look(borders, 3)
+    assert held(borders) == {version.id}
+
+
+def test_a_discarded_ingestion_whose_worker_died_leaves_nothing(borders: Borders, run: Path) -> None:
+    ingestion = claimed(borders, run)
+    discard(borders.registry, "default", ingestion.id, "a person", borders.clock.now())
+    runner = Runner(borders, "w")
+    for _ in range(2):
+        runner.sweep()
+        assert held(borders) == {ingestion.version_id}
+        borders.clock.sleep(LOOK_SECONDS)
+    runner.sweep()
+    assert held(borders) == set()
+
+
+def test_a_look_is_due_once_in_ten_minutes_and_not_at_the_start(borders: Borders) -> None:
+    tidying, due = Tidying(), []
+    for _ in range(5):
+        due.append(tidying.is_due(borders.clock.now()))
+        borders.clock.sleep(300.0)
+    assert due == [False, False, True, False, True]

@@ -1,0 +1,86 @@
+"""Errands on the store, done one after another in a thread of their own, so that a store which hangs keeps nobody else.
+
+In go calls, nothing comes out. Who waits for them does so for a while and is then told in the log; while one is late, the next
+ones stand in line behind it. What finds no place in the line is left out, and so is what a process has not done when it ends:
+all of it is found again by whoever looks through the store (`operations.unfinished`).
+
+Law (with a test of the same name):
+    whoever sends errands never waits for long, whatever hangs in them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from threading import Lock, Thread
+
+import structlog
+
+from worker.errors import WorkerError
+
+MOST_WAITING = 1000
+"""Errands that stand in line; each holds one ingestion."""
+
+log = structlog.get_logger("modelport.errands")
+
+Errand = Callable[[], object]
+
+
+class Errands:
+    """One line of errands and the thread that runs them, which ends where none is left."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._waiting: deque[Errand] = deque()
+        self._thread: Thread | None = None
+        self._is_late = False
+
+    @property
+    def is_late(self) -> bool:
+        """Whether somebody waited in vain, and the errand has not come back since."""
+        return self._is_late
+
+    def send(self, errand: Errand) -> None:
+        """Have *errand* run after all that were sent before; where `MOST_WAITING` are, it is left out."""
+        with self._lock:
+            if len(self._waiting) >= MOST_WAITING:
+                log.error("left out", why=f"{MOST_WAITING} errands wait for the store already")
+                return
+            self._waiting.append(errand)
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="errands", daemon=True)
+                self._thread.start()
+
+    def wait(self, seconds: float) -> None:
+        """Return when all are back, after *seconds* at the latest. For one that is late already nobody waits again."""
+        thread = self._thread
+        if thread is None or self._is_late:
+            return
+        thread.join(seconds)
+        with self._lock:
+            self._is_late = self._thread is thread
+        if self._is_late:
+            log.error("the store is late", waited_seconds=seconds, why="it is slow or hangs; other work goes on")
+
+    def _run(self) -> None:
+        while errand := self._next():
+            try:
+                errand()
+            except WorkerError as exc:
+                log.error("an errand failed", why=str(exc))
+            except Exception:
+                log.exception("unforeseen")
+            self._come_back()
+
+    def _next(self) -> Errand | None:
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._thread = None
+            return None
+
+    def _come_back(self) -> None:
+        with self._lock:
+            was_late, self._is_late = self._is_late, False
+        if was_late:
+            log.info("the store answers again")

@@ -1,0 +1,52 @@
+"""Looks through the store now and then, and removes what dead processes began to write there for nobody.
+
+A sweep removes what it frees. What is left to this are the copies of attempts of which nothing is known any more: their
+ingestion was discarded, or their sweep died, or the store hung. In go the borders, nothing comes out. That the store may hang
+is for the caller to bear in mind.
+
+Law (with a test of the same name):
+    only what two looks in a row saw unfinished, unknown and unowned is removed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import structlog
+
+from worker.ingest import Borders
+from worker.operations import unfinished
+
+LOOK_SECONDS = 600.0
+"""How long after one look the next one comes. A look lists the folders of all versions, and no file."""
+
+log = structlog.get_logger("modelport.tidying")
+
+
+class Tidying:
+    """What one process saw in the store when it last looked."""
+
+    def __init__(self) -> None:
+        self._looked: datetime | None = None
+        self._seen: frozenset[str] = frozenset()
+
+    def is_due(self, now: datetime) -> bool:
+        """Tell whether it is time to look, and take note that somebody does. The first time is not right at the start."""
+        since = self._looked or now
+        is_time = (now - since).total_seconds() >= LOOK_SECONDS
+        self._looked = now if is_time else since
+        return is_time
+
+    def look(self, borders: Borders) -> None:
+        """Remove what was to be removed at the last look too, and remember the rest for the next.
+
+        Raises:
+            StorageUnavailable: the store did not answer, or did not let it be removed.
+            RegistryUnavailable: the database did not answer; nothing was removed.
+        """
+        left = unfinished(borders)
+        for version_id, url in left:
+            if version_id in self._seen:
+                borders.store.remove(url)
+                log.warning("tidied", version=version_id, why="nobody finished this copy, and nobody works on it")
+        self._seen = frozenset(version_id for version_id, _ in left)
