@@ -14,14 +14,15 @@ Laws (each has a test of the same name):
     an end is final, but that a person may have a failed one tried again or put away;
     what runs is moved by its owner alone, but for a lease that ran out and a person who discards it;
     an ingestion has an owner and a lease exactly while it runs;
-    a wait is not an attempt.
+    a wait is not an attempt;
+    a pause ends a turn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from worker.records import CompletionEvent, End, HistoryEntry, Ingestion, IngestionState, Pause, SoFar, Trigger
@@ -59,7 +60,10 @@ MAX_ATTEMPTS = 5
 """Attempts after which an ingestion whose worker dies each time ends as failed: it may be what kills them."""
 
 LEASE_SECONDS = 60.0
-"""How long an ingestion is its owner's without a sign of life."""
+"""How long an ingestion is its owner's without a sign of life, where nobody says otherwise."""
+
+PAUSED = 1 << 62
+"""Turns from here on are none: such an ingestion pauses, and stands in no line. See `paused_turn`."""
 
 State = IngestionState
 Movers = frozenset[Mover]
@@ -95,11 +99,11 @@ class Move:
     entry: HistoryEntry
 
 
-LONG_SECONDS = 3 * LEASE_SECONDS
-"""A lease that ran out so long ago has nobody who frees it."""
+LONG_IN_LEASES = 3
+"""A lease that ran out so many times its length ago has nobody who frees it: one is looked for six times in each (`runner`)."""
 
 
-def contradiction(ingestion: Ingestion, has_version: bool, now: datetime) -> str | None:
+def contradiction(ingestion: Ingestion, has_version: bool, now: datetime, lease_seconds: float = LEASE_SECONDS) -> str | None:
     """Return what about *ingestion* cannot be, None where all is well. *has_version* tells whether it registered one."""
     watched = ingestion.state is State.WAITING and ingestion.event.trigger is Trigger.CLI
     owned = ingestion.state is State.RUNNING or (watched and ingestion.owner is not None)
@@ -107,7 +111,8 @@ def contradiction(ingestion: Ingestion, has_version: bool, now: datetime) -> str
         return f"{ingestion.id} is {ingestion.state.value}, its owner is {ingestion.owner}, its lease {ingestion.lease_until}"
     if has_version != (ingestion.state is State.REGISTERED):
         return f"{ingestion.id} is {ingestion.state.value} and has {'a' if has_version else 'no'} version"
-    if ingestion.lease_until is not None and ingestion.lease_until + timedelta(seconds=LONG_SECONDS) <= now:
+    long = timedelta(seconds=LONG_IN_LEASES * lease_seconds)
+    if ingestion.lease_until is not None and ingestion.lease_until + long <= now:
         return f"{ingestion.id} is {ingestion.owner}'s, whose lease ran out at {ingestion.lease_until}; nothing sweeps"
     return None
 
@@ -172,7 +177,19 @@ def beat(ingestion: Ingestion, owner: str, now: datetime, lease_seconds: float =
     return replace(ingestion, lease_until=now + timedelta(seconds=lease_seconds))
 
 
-def wait(ingestion: Ingestion, owner: str, pause: Pause, now: datetime) -> Move | None:
+def paused_turn(run_after: datetime) -> int:
+    """Return what stands for the turn of an ingestion that pauses until *run_after*: beyond all turns, sooner ones lower.
+
+    So whoever looks for the lowest turn meets none that pauses, and whoever looks for pauses that are over finds them side
+    by side.
+    """
+    return PAUSED + (run_after - EPOCH) // timedelta(microseconds=1)
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def wait(ingestion: Ingestion, owner: str, pause: Pause, now: datetime, lease_seconds: float = LEASE_SECONDS) -> Move | None:
     """Return *ingestion* waiting, to be claimed after the pause; None where that is not theirs to do.
 
     Nobody owns it then, but for what a person watches: the process that they started sleeps, and its end is noticed by whoever
@@ -186,8 +203,9 @@ def wait(ingestion: Ingestion, owner: str, pause: Pause, now: datetime) -> Move 
     waiting = replace(
         ingestion,
         owner=ingestion.owner if is_watched else None,
-        lease_until=run_after + timedelta(seconds=LEASE_SECONDS) if is_watched else None,
+        lease_until=run_after + timedelta(seconds=lease_seconds) if is_watched else None,
         attempts=attempts,
+        turn=paused_turn(run_after),
         run_after=run_after,
         so_far=pause.so_far,
         rest=pause.rest,
@@ -204,7 +222,7 @@ def free(ingestion: Ingestion, now: datetime, is_dead: bool = False) -> Move | N
     """
     if ingestion.owner is None or not (is_dead or _has_run_out(ingestion, now)):
         return None
-    freed = replace(ingestion, owner=None, lease_until=None, run_after=now)
+    freed = replace(ingestion, owner=None, lease_until=None, run_after=now, turn=paused_turn(now))
     if ingestion.event.trigger is Trigger.CLI:
         message = "the process that worked on it ended before it was done"
     elif ingestion.attempts >= MAX_ATTEMPTS:

@@ -60,7 +60,8 @@ class Registry(Protocol):
 
         A new one is claimed for *owner* in the same transaction, where one is given: who works on it at once leaves no
         moment in which it is nobody's. It gets the turn after its team's last, and no earlier one than whose turn it is
-        now: so a team that sends ten waits behind ten of another's ten thousand.
+        now: so a team that sends ten waits behind ten of another's ten thousand. What pauses has no turn, and gets one in
+        the same way when its pause is over.
 
         Where *end* is given, a new one ends so at once: it is recorded, and nobody ever works on it. A project that is not
         known yet is from now on.

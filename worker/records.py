@@ -217,7 +217,8 @@ class Ingestion:
 
     version_id is the id that its version has, or will have, if it registers one: the store's prefix is known beforehand,
     so that a second try writes to the same place. answered_version is the version that the answer names, None before the
-    end and where there is none. turn is which turn of its team it is: lower ones are claimed first. run_after is when it
+    end and where there is none. turn is which turn of its team it is: lower ones are claimed first; while it pauses it has
+    none, and gets one as if it were new when the pause is over (`lifecycle.paused_turn`). run_after is when it
     may be claimed again, None for at once; lease_until is how long its owner owns it without another sign of life, None
     where nobody does: both by the clock of the registry. times are in UTC.
     """

@@ -57,7 +57,7 @@ PAUSE = Pause(5.0, False, "not-settled", "two files grew", SoFar(1, 2, 3.5), Res
 READER = frozenset({TokenScope.MODEL_READ})
 
 Build = Callable[..., Registry]
-"""Makes an empty registry; takes `new_id`, which makes its ids."""
+"""Makes an empty registry; takes `new_id`, which makes its ids, and `lease_seconds`."""
 
 ODD_TEXTS = (
     "",
@@ -135,6 +135,11 @@ def claimed_next(registry: Registry) -> Ingestion:
     running = registry.claim_next("me", LATER)
     assert running is not None
     return running
+
+
+def claimed_ids(registry: Registry, now: datetime) -> list[str]:
+    """Return the event ids of all that may be claimed at *now*, in the order in which they are."""
+    return [one.event.id for one in iter(lambda: registry.claim_next("me", now), None)]
 
 
 def register(registry: Registry, id: str = "run-1", digest: str = "d1", **changes: Any) -> Registration:
@@ -410,11 +415,53 @@ class RegistryContract:
         for number in range(6):
             registry.submit(event(f"a-{number}", team="a"), NOON)
         first = [claimed_next(registry) for _ in range(2)]
+        settling = claimed(registry, "c", team="c")
+        registry.wait(settling.id, "me", PAUSE, LATER)
         for number in range(2):
             registry.submit(event(f"b-{number}", team="b"), NOON)
         rest = [claimed_next(registry) for _ in range(6)]
         assert [one.event.id for one in first] == ["a-0", "a-1"]
         assert [one.event.id for one in rest] == ["a-2", "b-0", "a-3", "b-1", "a-4", "a-5"]
+
+    def test_a_pause_gives_nobody_else_a_right_of_way(self, registry: Registry) -> None:
+        """Whether it lasts or is over: the team that comes late gets its first turn now, and not an old one."""
+        settling = claimed(registry, "c", team="c")
+        registry.wait(settling.id, "me", PAUSE, LATER)
+        for number in range(6):
+            registry.submit(event(f"a-{number}", team="a"), NOON)
+        for _ in range(3):
+            claimed_next(registry)
+        for number in range(2):
+            registry.submit(event(f"b-{number}", team="b"), NOON + timedelta(minutes=1))
+        assert claimed_ids(registry, NOON + timedelta(minutes=1)) == ["c", "a-3", "b-0", "a-4", "b-1", "a-5"]
+
+    def test_many_pauses_that_end_at_once_take_no_more_than_their_teams_turns(self, registry: Registry) -> None:
+        """They stand in line as if they were new, also where all turns were taken while they paused."""
+        for number in range(5):
+            late = claimed(registry, f"c-{number}", team="c")
+            registry.wait(late.id, "me", PAUSE, LATER)
+        for number in range(4):
+            registry.submit(event(f"a-{number}", team="a"), NOON)
+        got = claimed_ids(registry, NOON + timedelta(minutes=1))
+        assert got == ["c-0", "a-0", "c-1", "a-1", "c-2", "a-2", "c-3", "a-3", "c-4"]
+
+    def test_who_comes_while_everybody_pauses_shares_with_them_when_they_are_back(self, registry: Registry) -> None:
+        for number in range(4):
+            registry.submit(event(f"a-{number}", team="a"), NOON)
+        for paused in [claimed_next(registry) for _ in range(4)]:
+            registry.wait(paused.id, "me", PAUSE, LATER)
+        for number in range(4):
+            registry.submit(event(f"b-{number}", team="b"), LATER)
+        assert [claimed_next(registry).event.id for _ in range(2)] == ["b-0", "b-1"]
+        assert claimed_ids(registry, NOON + timedelta(minutes=1)) == ["a-0", "b-2", "a-1", "b-3", "a-2", "a-3"]
+
+    def test_what_was_lost_stands_in_line_again(self, registry: Registry) -> None:
+        claimed(registry, "lost", "dead", team="c", trigger=Trigger.COMPLETION)
+        for number in range(3):
+            registry.submit(event(f"a-{number}", team="a"), NOON)
+        claimed_next(registry)
+        registry.free(LATER, lambda owner: owner == "dead")
+        assert claimed_ids(registry, LATER) == ["lost", "a-1", "a-2"]
 
     def test_many_threads_get_different_ones(self, registry: Registry) -> None:
         for number in range(8):
@@ -563,6 +610,18 @@ class RegistryContract:
         assert list(registry.contradictions(LEASE_END)) == []
         [said] = registry.contradictions(LEASE_END + timedelta(minutes=3))
         assert said.startswith(f"{running.id} is me's, whose lease ran out at ")
+
+    def test_a_long_lease_is_none(self, build: Build) -> None:
+        """Ten minutes after a lease of ten minutes it may still be freed by the next sweep; after half an hour, nobody does."""
+        registry = build(lease_seconds=600.0)
+        running, watched = claimed(registry, "1", trigger=Trigger.COMPLETION), claimed(registry, "2")
+        registry.wait(watched.id, "me", PAUSE, NOON)
+        assert standing(registry, running).lease_until == NOON + timedelta(minutes=10)
+        assert standing(registry, watched).lease_until == NOON + timedelta(minutes=10, seconds=5)
+        assert list(registry.contradictions(NOON + timedelta(minutes=39))) == []
+        assert len(registry.contradictions(NOON + timedelta(minutes=41))) == 2
+        assert registry.beat(running.id, "me", LATER)
+        assert standing(registry, running).lease_until == LATER + timedelta(minutes=10)
 
     # Counters
 

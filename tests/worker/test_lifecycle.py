@@ -103,6 +103,14 @@ def test_a_wait_is_not_an_attempt() -> None:
     assert moved(lifecycle.claim(waiting, "you", "mo2", LATER)).attempts == 1
 
 
+def test_a_pause_ends_a_turn() -> None:
+    """What stands instead is beyond all turns, and lower the sooner the pause is over."""
+    soon, late = (moved(lifecycle.wait(running(), "me", pause(seconds), LATER)).turn for seconds in (1.0, 2.0))
+    freed = moved(lifecycle.free(running(), LATER, is_dead=True)).turn
+    assert lifecycle.PAUSED < freed < soon < late < 2**63
+    assert (freed, soon) == (lifecycle.paused_turn(LATER), lifecycle.paused_turn(LATER + timedelta(seconds=1)))
+
+
 def test_a_retry_is_an_attempt() -> None:
     waiting = moved(lifecycle.wait(running(), "me", replace(pause(), is_attempt=True, so_far=SoFar(failed=1)), LATER))
     assert (waiting.attempts, waiting.so_far.failed) == (1, 1)

@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from worker import lifecycle
 from worker.errors import ConflictingEvent
 from worker.records import CompletionEvent, End, Ingestion
 from worker.registry import access, rows, shards
 from worker.registry.counters import Amounts, of_step
-from worker.registry.tables import claimable, ingestion_history, ingestions
+from worker.registry.line import next_turn
+from worker.registry.tables import ingestion_history, ingestions
 from worker.registry.words import conflict, event_digest, event_key
 
 Accepted = tuple[Ingestion, bool]
@@ -113,18 +114,3 @@ def _amounts(steps: Iterable[Sequence[lifecycle.Move]]) -> Amounts:
             amounts.update(of_step(before, move))
             before = move.ingestion
     return amounts
-
-
-def next_turn(connection: Connection, team: str) -> int:
-    """Return the turn of the team's next ingestion: after its last one that waits, and not before whose turn it is now.
-
-    Two that submit at once may get the same turn; then the team is served twice in it, which is fair enough.
-    """
-    found_last, found_now = connection.execute(NEXT_TURN, {"team": team}).one()
-    return max((found_last or 0) + 1, found_now or 1)
-
-
-NEXT_TURN = select(
-    select(func.max(ingestions.c.turn)).where(claimable(), ingestions.c.team == bindparam("team")).scalar_subquery(),
-    select(func.min(ingestions.c.turn)).where(claimable()).scalar_subquery(),
-)

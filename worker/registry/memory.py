@@ -139,8 +139,9 @@ def _metrics_of(version: NewVersion) -> Metrics:
 class MemoryRegistry:
     """`worker.ports.Registry` in memory."""
 
-    def __init__(self, new_id: NewId = random_id) -> None:
+    def __init__(self, new_id: NewId = random_id, lease_seconds: float = lifecycle.LEASE_SECONDS) -> None:
         self._new_id = new_id
+        self._lease_seconds = lease_seconds
         self._lock = RLock()
         self._ingestions: dict[str, Ingestion] = {}
         self._by_event: dict[str, str] = {}
@@ -172,7 +173,7 @@ class MemoryRegistry:
             if end is not None:
                 further = lifecycle.end(move.ingestion, owner or "", end, _utc(now))
             else:
-                further = lifecycle.claim(move.ingestion, owner, version_id, _utc(now)) if owner is not None else None
+                further = None if owner is None else self._claim(move.ingestion, owner, version_id, now)
             self._keep(move.ingestion, further)
             return (further or move).ingestion, False
 
@@ -189,26 +190,30 @@ class MemoryRegistry:
 
     def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
         version_id = self._new_id(VERSION_PREFIX, VERSION_CHARS)
-        return self._moved(ingestion_id, lambda ingestion: lifecycle.claim(ingestion, owner, version_id, _utc(now)))
+        return self._moved(ingestion_id, lambda ingestion: self._claim(ingestion, owner, version_id, now))
 
     def claim_next(self, owner: str, now: datetime) -> Ingestion | None:
         version_id = self._new_id(VERSION_PREFIX, VERSION_CHARS)
         with self._lock:
+            self._let_in(now)
             due = min(self._due(now), key=lambda ingestion: ingestion.turn, default=None)
-            move = None if due is None else lifecycle.claim(due, owner, version_id, _utc(now))
+            move = None if due is None else self._claim(due, owner, version_id, now)
             self._keep(due, move)
             return None if move is None else move.ingestion
 
     def beat(self, ingestion_id: str, owner: str, now: datetime) -> bool:
         with self._lock:
             known = self._ingestions.get(ingestion_id)
-            beaten = None if known is None else lifecycle.beat(known, owner, _utc(now))
+            beaten = None if known is None else lifecycle.beat(known, owner, _utc(now), self._lease_seconds)
             if beaten is not None:
                 self._ingestions[ingestion_id] = beaten
             return beaten is not None
 
     def wait(self, ingestion_id: str, owner: str, pause: Pause, now: datetime) -> bool:
-        return self._moved(ingestion_id, lambda ingestion: lifecycle.wait(ingestion, owner, pause, _utc(now))) is not None
+        def step(ingestion: Ingestion) -> lifecycle.Move | None:
+            return lifecycle.wait(ingestion, owner, pause, _utc(now), self._lease_seconds)
+
+        return self._moved(ingestion_id, step) is not None
 
     def free(
         self,
@@ -282,7 +287,11 @@ class MemoryRegistry:
     def contradictions(self, now: datetime) -> Sequence[str]:
         with self._lock:
             registered = set(self._versions)
-            said = [lifecycle.contradiction(one, one.version_id in registered, _utc(now)) for one in self._ingestions.values()]
+            seconds = self._lease_seconds
+            said = [
+                lifecycle.contradiction(one, one.version_id in registered, _utc(now), seconds)
+                for one in self._ingestions.values()
+            ]
             states = Counter(one.state for one in self._ingestions.values())
             return [*(sentence for sentence in said if sentence is not None), *disagreements(self.counters(), states)]
 
@@ -464,8 +473,18 @@ class MemoryRegistry:
 
     def _next_turn(self, team: str) -> int:
         claimable = [one for one in self._ingestions.values() if one.state in lifecycle.CLAIMABLE]
-        last = max((one.turn for one in claimable if one.event.team == team), default=0)
-        return max(last + 1, min((one.turn for one in claimable), default=1))
+        line = [one for one in claimable if one.turn < lifecycle.PAUSED]
+        last = max((one.turn for one in line if one.event.team == team), default=0)
+        return max(last + 1, min((one.turn for one in line), default=1))
+
+    def _let_in(self, now: datetime) -> None:
+        """Give those whose pauses are over their places in the line, as `registry.line` does."""
+        over = [one for one in self._due(now) if one.turn >= lifecycle.PAUSED]
+        for one in sorted(over, key=lambda one: one.turn):
+            self._ingestions[one.id] = replace(one, turn=self._next_turn(one.event.team))
+
+    def _claim(self, ingestion: Ingestion, owner: str, version_id: str, now: datetime) -> lifecycle.Move | None:
+        return lifecycle.claim(ingestion, owner, version_id, _utc(now), self._lease_seconds)
 
     def _due(self, now: datetime) -> list[Ingestion]:
         claimable = (one for one in self._ingestions.values() if one.state in lifecycle.CLAIMABLE)

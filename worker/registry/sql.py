@@ -49,10 +49,11 @@ from worker.records import (
     Worker,
 )
 from worker.registry import access, rows, shards, versions
-from worker.registry.acceptance import Accepted, Submission, accept, next_turn
+from worker.registry.acceptance import Accepted, Submission, accept
 from worker.registry.counters import Amounts, disagreements, of_content, of_step
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, reading_one, translated
+from worker.registry.line import IN_LINE, let_in, next_turn
 from worker.registry.registering import insert_version, list_anew, nearest_in_scope
 from worker.registry.tables import (
     claimable,
@@ -141,6 +142,7 @@ class SqlRegistry:
         version_id = self._new_version_id()
 
         def work(connection: Connection) -> Ingestion | None:
+            let_in(connection, now)
             due = _ingestion(connection, NEXT, {"now": now})
             return _kept(connection, due, None if due is None else self._claim(due, owner, version_id, now))
 
@@ -151,7 +153,10 @@ class SqlRegistry:
         return self._write(lambda connection: connection.execute(BEAT, given).rowcount == 1)
 
     def wait(self, ingestion_id: str, owner: str, pause: Pause, now: datetime) -> bool:
-        return self._moved(ingestion_id, lambda ingestion: lifecycle.wait(ingestion, owner, pause, now)) is not None
+        def step(ingestion: Ingestion) -> lifecycle.Move | None:
+            return lifecycle.wait(ingestion, owner, pause, now, self._lease_seconds)
+
+        return self._moved(ingestion_id, step) is not None
 
     def free(
         self,
@@ -251,7 +256,7 @@ class SqlRegistry:
 
         def work(connection: Connection) -> list[str]:
             found = connection.execute(statement)
-            said = (lifecycle.contradiction(rows.ingestion_of(row), bool(row.has_version), now) for row in found)
+            said = (self._contradiction(rows.ingestion_of(row), bool(row.has_version), now) for row in found)
             states = {IngestionState(state): count for state, count in connection.execute(STATES)}
             wrong = [sentence for sentence in said if sentence is not None]
             return [*wrong, *disagreements(shards.read(connection), states)]
@@ -453,6 +458,9 @@ class SqlRegistry:
     def _claim(self, ingestion: Ingestion, owner: str, version_id: str, now: datetime) -> lifecycle.Move | None:
         return lifecycle.claim(ingestion, owner, version_id, now, self._lease_seconds)
 
+    def _contradiction(self, ingestion: Ingestion, has_version: bool, now: datetime) -> str | None:
+        return lifecycle.contradiction(ingestion, has_version, now, self._lease_seconds)
+
     def _new_version_id(self) -> str:
         return self._new_id(VERSION_PREFIX, VERSION_CHARS)
 
@@ -507,7 +515,7 @@ NOW = bindparam("now", type_=ingestions.c.run_after.type)
 
 NEXT = (
     select(ingestions)
-    .where(*_is_due(NOW))
+    .where(*_is_due(NOW), IN_LINE)
     .order_by(ingestions.c.turn, ingestions.c.sequence)
     .limit(1)
     .with_for_update(skip_locked=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from worker.lifecycle import LEASE_SECONDS
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
 from worker.registry.words import NewId, random_id
@@ -32,8 +33,8 @@ def build(database: str) -> Iterator[Callable[..., SqlRegistry]]:
     """Opens registries on the one database of this test, and closes them."""
     opened: list[SqlRegistry] = []
 
-    def build(new_id: NewId = random_id, busy_seconds: float = 30.0) -> SqlRegistry:
-        opened.append(SqlRegistry(database, new_id, busy_seconds))
+    def build(new_id: NewId = random_id, busy_seconds: float = 30.0, lease_seconds: float = LEASE_SECONDS) -> SqlRegistry:
+        opened.append(SqlRegistry(database, new_id, busy_seconds, lease_seconds))
         return opened[-1]
 
     yield build

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,12 @@ from tests.worker.registry.test_processes import (
     state_of,
 )
 from worker.errors import RegistryUnavailable
+from worker.lifecycle import paused_turn
 from worker.records import Counted, IngestionState, VersionQuery
 from worker.registry import engine as engines
 from worker.registry import shards
 from worker.registry.engine import open_engine
+from worker.registry.line import NEXT_TURN, OVER
 from worker.registry.migrate import REVISIONS, migrate, pending
 from worker.registry.sql import NEXT, SqlRegistry
 from worker.registry.tables import ingestions, metadata
@@ -199,33 +202,44 @@ def test_readers_of_one_transaction_see_one_moment(registry: SqlRegistry) -> Non
 # The plan of a claim
 
 
+LONG_PAUSED = paused_turn(datetime(2099, 1, 1, tzinfo=UTC))
+
+
 def filled(registry: SqlRegistry) -> None:
-    """Let 10,000 wait, one in ten of them until another day."""
+    """Let 10,000 wait, one in ten of them until another day; half of those have an old turn."""
     registry.submit(event("first"), NOON)
     columns = [column.name for column in ingestions.columns if column.name != "sequence"]
     made = dict.fromkeys(columns) | {name: f"'{name}' || number" for name in ("id", "event_key", "version_id")}
-    made |= {"turn": "number + 1", "run_after": "CASE WHEN number % 10 = 0 THEN '2099-01-01T00:00:00.000000Z' END"}
+    made |= {"turn": f"CASE WHEN number % 20 = 0 THEN {LONG_PAUSED} ELSE 0 END + number + 1"}
+    made |= {"run_after": "CASE WHEN number % 10 = 0 THEN '2099-01-01T00:00:00.000000Z' END"}
     values = ", ".join(made[name] or name for name in columns)
     rows = f"SELECT {values} FROM ingestions, generate_series(1, 10000) AS number"
     with registry.engine.begin() as connection:
         connection.execute(text(f"INSERT INTO ingestions ({', '.join(columns)}) {rows}"))
 
 
-def test_a_claim_among_10000_uses_its_index(registry: SqlRegistry) -> None:
+def test_claims_and_turns_among_10000_use_their_indexes(registry: SqlRegistry) -> None:
     filled(registry)
-    explained: list[str] = []
 
     def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *rest: object) -> tuple[str, Any]:
         return f"EXPLAIN {statement}", parameters
 
     hooks.listen(registry.engine, "before_cursor_execute", explain, retval=True)
     with registry.engine.connect() as connection:
-        explained = [str(row[0]) for row in connection.execute(NEXT, {"now": NOON})]
+        explained = [
+            [str(row[0]) for row in connection.execute(statement, given)]
+            for statement, given in (
+                (NEXT, {"now": NOON}),
+                (OVER, {"until": paused_turn(NOON)}),
+                (NEXT_TURN, {"team": "default"}),
+            )
+        ]
     hooks.remove(registry.engine, "before_cursor_execute", explain)
-    plan = "\n".join(explained)
-    assert "Index Scan using ix_ingestions_claimable" in plan
-    assert "Sort" not in plan
-    assert "Seq Scan" not in plan
+    for plan in map("\n".join, explained):
+        assert "using ix_ingestions_claimable" in plan
+        assert "Sort" not in plan
+        assert "Seq Scan" not in plan
+    assert "using ix_ingestions_team_turn" in "\n".join(explained[2])
 
 
 def test_no_plan_is_kept_from_an_empty_queue(registry: SqlRegistry) -> None:
