@@ -1,4 +1,5 @@
-"""The side that reports: sends a completion to a server, and keeps it on disk for as long as none answers.
+"""The side that reports: sends a completion to a server, and keeps it on disk for as long as none answers; and asks it for a
+rescan, and how that stands, which nothing is kept of.
 
 In goes a completion as a JSON object; out comes what the server said. What cannot be sent lies in the spool, one file each,
 written whole or not at all, and is sent by whoever reports next, oldest first. The same completion sent twice is one
@@ -16,7 +17,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from worker.errors import RejectedEvent, ServerUnavailable
+from worker.errors import NotFound, RejectedEvent, ServerUnavailable
 
 TRIES = 3
 """How often a completion is sent before it goes to the spool."""
@@ -36,6 +37,13 @@ ACCEPTED = 202
 REFUSING = frozenset({400, 409, 413, 415, 422})
 """The answers to a completion that will never be taken. Every other may be another one tomorrow: a token that has expired, an
 address that is not modelport's, a server that is busy."""
+
+COME_BACK = frozenset({408, 429})
+"""The answers below 500 to a question that may be asked again."""
+
+ROW = frozenset({"id", "state", "reason", "message", "modelPath", "experimentId", "attempts", "dtCreated"})
+QUEUE = frozenset({"workers"})
+"""What is wanted of an ingestion and of the queue, so that a page of something else is not taken for them."""
 
 MAX_SPOOL_BYTES = 1 << 20
 """Size of a file in the spool; a larger one was not written by us."""
@@ -67,17 +75,62 @@ class Server:
     transport: httpx.BaseTransport | None = None
 
     def report(self, completion: Mapping[str, Any]) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        """Report *completion*, as `Receiver.report`."""
+        return _answered(self.url, self._ask("POST", "/v1/completions", dict(completion)))
+
+    def rescan(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask for another look at the `path` in *request* and return the answer: `id`, `state`, `known`.
+
+        Raises:
+            RejectedEvent: it was refused; another try would be refused too.
+            ServerUnavailable: it was not taken.
+        """
+        return _answered(self.url, self._ask("POST", "/v1/rescans", dict(request)))
+
+    def ingestion(self, ingestion_id: str) -> dict[str, Any]:
+        """Return how an ingestion stands there, as `worker.views.ingestion_row` tells it.
+
+        Raises:
+            NotFound: who has this token is not told.
+            ServerUnavailable: there is no answer just now.
+        """
+        return _told(self.url, self._ask("GET", f"/v1/ingestions/{ingestion_id}"), ROW)
+
+    def living_workers(self) -> int:
+        """Return how many workers there gave a sign of life a moment ago.
+
+        Raises:
+            NotFound, ServerUnavailable: as `ingestion`.
+        """
+        return int(_told(self.url, self._ask("GET", "/v1/queue"), QUEUE)["workers"])
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
+        content = None if body is None else json.dumps(body)
         try:
             with httpx.Client(timeout=TIMEOUT_SECONDS, transport=self.transport) as client:
-                answer = client.post(f"{self.url.rstrip('/')}/v1/completions", json=dict(completion), headers=headers)
+                return client.request(method, f"{self.url.rstrip('/')}{path}", content=content, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise ServerUnavailable(f"{self.url} does not answer: {exc or type(exc).__name__}") from exc
-        return _answered(self.url, answer)
+
+
+def _told(url: str, answer: httpx.Response, wanted: Set[str]) -> dict[str, Any]:
+    """Return the object that a server answered with, which has the *wanted* members.
+
+    Raises:
+        NotFound: it tells us nothing, and will not tomorrow.
+        ServerUnavailable: it does not work just now, or is not modelport's.
+    """
+    if answer.is_client_error and answer.status_code not in COME_BACK:
+        raise NotFound(f"{url} does not tell how it stands: {answer.status_code} {_detail(answer)}")
+    said = _json(answer) if answer.status_code == httpx.codes.OK else None
+    if not isinstance(said, dict) or not wanted <= said.keys():
+        raise ServerUnavailable(f"{url} did not tell how it stands: {answer.status_code} {_detail(answer)}")
+    return said
 
 
 def _answered(url: str, answer: httpx.Response) -> dict[str, Any]:
-    """Return what the server says of a completion that it took. Only what is wrong with the completion itself is final."""
+    """Return what the server says of a request that it took. Only what is wrong with the request itself is final."""
     if answer.status_code in REFUSING:
         raise RejectedEvent(f"{url} refused it: {answer.status_code} {_detail(answer)}")
     said = _json(answer) if answer.status_code == ACCEPTED else None

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from worker.client import Server, keep, report, send_all, waiting
-from worker.errors import RejectedEvent, ServerUnavailable
+from worker.errors import NotFound, RejectedEvent, ServerUnavailable
 
 COMPLETION = {"id": "e1", "experimentId": "x"}
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -115,3 +115,19 @@ def test_two_processes_may_send_one_spool_at_once(tmp_path: Path) -> None:
 def test_an_address_that_is_none_is_unavailable_and_not_a_crash(tmp_path: Path) -> None:
     with pytest.raises(ServerUnavailable, match="nonsense does not answer: "):
         report(Server("nonsense"), COMPLETION, tmp_path, sleep=lambda seconds: None)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_a_token_does_not_let_us_see_will_not_be_seen_tomorrow(status: int) -> None:
+    refuses = server(lambda request: httpx.Response(status, json={"detail": "the token lacks the scope operate"}))
+    with pytest.raises(
+        NotFound, match=f"http://server does not tell how it stands: {status} the token lacks the scope operate"
+    ):
+        refuses.living_workers()
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, b"<html>welcome</html>"), (200, b'{"id": "in1"}'), (429, b""), (503, b"")])
+def test_a_server_that_does_not_tell_just_now_may_be_asked_again(status: int, body: bytes) -> None:
+    other = server(lambda request: httpx.Response(status, content=body))
+    with pytest.raises(ServerUnavailable, match=f"http://server did not tell how it stands: {status} "):
+        other.ingestion("in1")

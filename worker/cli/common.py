@@ -216,6 +216,11 @@ def acting(team: str | None, role: str = "cli") -> Iterator[Embedded]:
         yield service.acting_for(team)
 
 
+def status_of_end(state: str) -> int:
+    """Return the exit status of a command whose ingestion stands so."""
+    return {"failed": ERROR, "nothing_found": NOTHING}.get(state, OK)
+
+
 def refuse_team(team: str | None) -> None:
     """Say that a server does not ask for a team.
 

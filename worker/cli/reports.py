@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.cli import remote
 from worker.cli.common import (
-    ERROR,
     EXPERIMENT,
     FORMAT,
-    NOTHING,
-    OK,
     OUTPUT,
     PATH,
     PROJECT,
@@ -21,9 +19,9 @@ from worker.cli.common import (
     TYPE,
     acting,
     complain,
-    path_of,
     refuse_team,
     row_for_people,
+    status_of_end,
     terminal,
     write,
 )
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 
     from worker.bootstrap import Embedded
     from worker.records import CompletionEvent, Ingestion
-    from worker.settings import Settings
 
 SOURCE = "modelport complete"
 """Who says so, in the events."""
@@ -41,6 +38,9 @@ SOURCE = "modelport complete"
 KINDS = click.Choice(["singlenode", "multinode", "hyperparameter"])
 CLUSTERS = click.Choice(["public", "private"])
 STATES = click.Choice(["stopped", "failed", "error", "canceled"])
+LOOK_SECONDS = 0.5
+"""How often who waits looks how it stands."""
+
 WENT_WELL = "stopped"
 """The state of an experiment that ended by itself, so that its model is looked for."""
 
@@ -101,7 +101,7 @@ def complete(
         "projectId": project,
         "kind": kind,
         "cluster": cluster,
-        "modelPath": _from_here(model_path, must_be_there=state == WENT_WELL),
+        "modelPath": _from_here(model_path, "--model-path", must_be_there=state == WENT_WELL),
         "modelType": declared,
         "state": state,
         "id": event_id,
@@ -109,13 +109,14 @@ def complete(
     return _report({key: value for key, value in said.items() if value is not None}, team, format, output)
 
 
-def _from_here(path: str | None, must_be_there: bool) -> str | None:
+def _from_here(path: str | None, hint: str, must_be_there: bool) -> str | None:
     """Return *path* as whoever works on it must name it, who runs in another folder or on another machine.
 
     An absolute path is not looked for: it may be there for the workers alone. A failed run may have left nothing.
 
     Raises:
-        BadParameter: a relative path that *must be there* is not, so it was meant from another folder.
+        BadParameter: a relative path that *must be there* is not, so it was meant from another folder. *hint* names where it
+            was given.
     """
     if path is None or "://" in path:
         return path
@@ -125,7 +126,7 @@ def _from_here(path: str | None, must_be_there: bool) -> str | None:
             f"there is nothing at {absolute}; a relative path is meant from the current folder, so name one that is there, "
             "or an absolute path as the workers see it",
             click.get_current_context(),
-            param_hint="--model-path",
+            param_hint=hint,
         )
     return absolute
 
@@ -151,18 +152,28 @@ def rescan(
     format: str,
     output: Path | None,
 ) -> int:
-    """Queue another look at PATH."""
-    from dataclasses import replace
+    """Queue another look at PATH.
 
-    from worker.events import event_of_path, model_type
-    from worker.records import Trigger
+    The server of MODELPORT_API_URL is asked for it. Without one it is queued here, and done here where no worker lives.
+    """
+    from worker.settings import load
+
+    settings = load(os.environ, Path.cwd())
+    said = {
+        "path": _from_here(path, "PATH", must_be_there=settings.api_url is not None),
+        "projectId": project,
+        "experimentId": experiment,
+        "modelType": declared,
+        "force": force,
+    }
+    request = {key: value for key, value in said.items() if value is not None}
+    if settings.api_url is not None:
+        refuse_team(team)
+        return remote.rescan(request, settings, wait, format, output)
+    from worker.events import rescan_from_json
 
     with acting(team) as service:
-        event = event_of_path(
-            path, service.new_id(), os.getcwd(), project, experiment, None, model_type(declared), service.team
-        )
-        asked = replace(event, source="rescan", trigger=Trigger.RESCAN, is_forced=force)
-        return _accept(asked, service, wait, format, output)
+        return _accept(rescan_from_json(request, service.team, service.new_id()), service, wait, format, output)
 
 
 def _report(completion: dict[str, Any], team: str | None, format: str, output: Path | None) -> int:
@@ -171,64 +182,46 @@ def _report(completion: dict[str, Any], team: str | None, format: str, output: P
     settings = load(os.environ, Path.cwd())
     if settings.api_url is not None:
         refuse_team(team)
-        return _send(completion, settings, format, output)
+        return remote.send(completion, settings, format, output)
     from worker.events import completion_from_json
 
     with acting(team) as service:
         return _accept(completion_from_json(completion, service.team), service, False, format, output)
 
 
-def _send(completion: dict[str, Any], settings: Settings, format: str, output: Path | None) -> int:
-    """Send *completion* to the server, or leave it in the spool for the next command that sends."""
-    from worker.client import Server, report
-    from worker.errors import ServerUnavailable
-
-    spool = settings.home / "spool"
-    try:
-        answer = report(Server(settings.api_url or "", settings.token), completion, spool)
-    except ServerUnavailable as exc:
-        complain(f"{exc}; kept in {spool}, sent with the next report")
-        return OK
-    if answer is None:
-        complain("another process that shares the spool has sent it")
-        return OK
-    if answer["known"]:
-        complain("already reported; --id NEW reports it anew")
-    write(answer, format, output, lambda console: terminal().show_answer(console, answer, _looked_at(completion)))
-    return OK
-
-
-def _looked_at(completion: dict[str, Any]) -> str:
-    """Return the path that the server will look at, as experiments see it; empty where the completion does not tell."""
-    from worker.events import completion_from_json
-    from worker.records import DEFAULT_TEAM
-
-    return path_of(completion_from_json(completion, DEFAULT_TEAM))
-
-
 def _accept(event: CompletionEvent, service: Embedded, wait: bool, format: str, output: Path | None) -> int:
     """Accept *event* here. Where no worker lives, or somebody waits, see it through before returning."""
-    from worker.ingest import until_the_end
-    from worker.lifecycle import is_end
     from worker.views import ingestion_row, version_json
 
     accepted, known = _submitted(event, service)
     if known:
         complain(f"already reported as {_told(accepted)}; --id NEW reports it anew, or use `modelport rescan`")
-    if not service.living_workers():
-        until_the_end(accepted, service.borders())
-    standing = _standing(accepted, service)
-    while wait and not is_end(standing.state):
-        service.clock.sleep(0.5)
-        standing = _standing(accepted, service)
-
+    standing = _seen_through(accepted, service, wait)
     version = service.registry.version(event.team, standing.answered_version) if standing.answered_version else None
 
     def show(console: Console) -> None:
         terminal().show_end(console, row_for_people(standing), None if version is None else version_json(version))
 
     write(ingestion_row(standing), format, output, show)
-    return {"failed": ERROR, "nothing_found": NOTHING}.get(standing.state.value, OK)
+    return status_of_end(standing.state.value)
+
+
+def _seen_through(ingestion: Ingestion, service: Embedded, wait: bool) -> Ingestion:
+    """Return how *ingestion* stands after it was worked on here, if no worker lives; where we *wait*, once it has ended.
+
+    Workers may go while we wait. What they leave is freed when it is known that they are gone, and then done here.
+    """
+    from worker.ingest import recover, until_the_end
+    from worker.lifecycle import is_end
+
+    while True:
+        if not service.living_workers():
+            recover(service.borders())
+            until_the_end(ingestion, service.borders())
+        standing = _standing(ingestion, service)
+        if not wait or is_end(standing.state):
+            return standing
+        service.clock.sleep(LOOK_SECONDS)
 
 
 def _submitted(event: CompletionEvent, service: Embedded) -> tuple[Ingestion, bool]:
