@@ -29,7 +29,7 @@ from worker.bootstrap import embedded
 from worker.doorbell import QUARANTINE, QUEUE, QUEUE_ARGUMENTS, SWEEP_TASK, TASK, CeleryDoorbell
 from worker.logged_registry import logged
 from worker.runner import Runner
-from worker.settings import Settings, load
+from worker.settings import Settings, check_limits, load
 from worker.stuck import is_stuck
 from worker.sweeper import sweep_for
 
@@ -81,7 +81,11 @@ class Quarantine(bootsteps.StartStopStep):
 
 
 def make_app(settings: Settings) -> Celery:
-    """Return the app for the broker of *settings*; nothing is connected yet."""
+    """Return the app for the broker of *settings*; nothing is connected yet.
+
+    Raises:
+        BadSetting: its limits of time contradict each other.
+    """
     app = Celery("modelport", broker=settings.broker_url or "memory://")
     app.conf.update(
         task_default_queue=QUEUE,
@@ -107,6 +111,8 @@ def make_app(settings: Settings) -> Celery:
         broker_transport_options=_transport_options(settings),
         broker_heartbeat=AMQP_HEARTBEAT_SECONDS,
     )
+    visibility_seconds = app.conf.broker_transport_options.get("visibility_timeout")
+    check_limits(settings.lease_seconds, app.conf.task_soft_time_limit, app.conf.task_time_limit, visibility_seconds)
     if _is_amqp(settings):
         app.steps["consumer"].add(Quarantine)
     return app

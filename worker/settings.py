@@ -9,6 +9,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote, urlsplit
@@ -20,6 +21,10 @@ from worker.errors import BadSetting, RejectedEvent
 from worker.events import checked_name
 from worker.locations import FIELDS, Mount, Places
 from worker.records import DEFAULT_TEAM, StoreMode
+
+MIN_LEASE_SECONDS = 3.0
+"""Below it too little is left of a lease: who sees a hang after eleven twelfths, and up to a look later, must still tell the
+database before the lease is over (`runner`), which then has an eighth of a second."""
 
 PREFIX = "MODELPORT_"
 SQLITE = "sqlite:///"
@@ -122,7 +127,7 @@ class Settings(BaseModel):
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(
         default=None, description="How long files must have rested; 5, and 60 on network file systems, where it is not set."
     )
-    lease_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
+    lease_seconds: Annotated[float, Field(ge=MIN_LEASE_SECONDS, le=3600)] = Field(
         default=60, description="How long a worker keeps an ingestion without a sign of life; a sixth is the pace of sweeps."
     )
     settle_timeout_seconds: Annotated[float, Field(ge=0)] = Field(
@@ -226,6 +231,30 @@ def load(environment: Mapping[str, str], folder: Path) -> Settings:
         return Settings.model_validate(_from_file(folder / FILE_NAME) | given)
     except ValidationError as exc:
         raise BadSetting(_in_words(exc)) from exc
+
+
+def check_limits(
+    lease_seconds: float, soft_seconds: float | None, hard_seconds: float | None, visibility_seconds: float | None
+) -> None:
+    """Return where each limit is shorter than the next, so that the mildest comes first; None where a limit is not set.
+
+    A worker leaves behind what hangs, and says so, before its process is told to stop; it is told before it is killed, and
+    killed before the broker gives its message to another. Healthy work may outlast the lease, which is renewed when it gets
+    on (decision 8).
+
+    Raises:
+        BadSetting: a limit is not shorter than the next.
+    """
+    limits = [
+        (f"{PREFIX}LEASE_SECONDS", lease_seconds),
+        ("task_soft_time_limit", soft_seconds),
+        ("task_time_limit", hard_seconds),
+        ("visibility_timeout", visibility_seconds),
+    ]
+    known = [(name, seconds) for name, seconds in limits if seconds is not None]
+    for (name, seconds), (longer, longer_seconds) in pairwise(known):
+        if seconds >= longer_seconds:
+            raise BadSetting(f"{name}: expected less than {longer}, which is {longer_seconds:g} s, found {seconds:g} s")
 
 
 def _from_file(path: Path) -> dict[str, Any]:

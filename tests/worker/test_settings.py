@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from worker.bootstrap import STALL_PER_LEASE
 from worker.errors import BadSetting
+from worker.heartbeat import BEATS_PER_LEASE
 from worker.locations import Mount
 from worker.records import StoreMode
 from worker.registry.migrate import migrate
-from worker.settings import Settings, load
+from worker.runner import LOOKS_PER_LEASE, SILENCE_PER_LEASE
+from worker.settings import MIN_LEASE_SECONDS, Settings, check_limits, load
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
@@ -57,6 +60,8 @@ def test_mounts_are_read_in_both_forms(tmp_path: Path) -> None:
         ("MODELPORT_ROOTS", '["relative"]', "expected an absolute path"),
         ("MODELPORT_SETTLE_SECONDS", "soon", "MODELPORT_SETTLE_SECONDS"),
         ("MODELPORT_SETTLE_SECONDS", "-1", "greater than or equal to 0"),
+        ("MODELPORT_LEASE_SECONDS", "2.9", "MODELPORT_LEASE_SECONDS: Input should be greater than or equal to 3, found '2.9'"),
+        ("MODELPORT_LEASE_SECONDS", "3601", "less than or equal to 3600, found '3601'"),
         ("MODELPORT_STORE_MODE", "move", "'auto', 'copy' or 'reference'"),
         ("MODELPORT_STORE_URL", "ftp://x", "expected file:///FOLDER"),
         ("MODELPORT_HOME", "", "expected a folder"),
@@ -76,6 +81,40 @@ def test_a_wrong_value_names_the_key_and_what_was_wanted(key: str, value: str, s
         load({key: value}, tmp_path)
     assert says in str(caught.value)
     assert key in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (
+            (3300, 3300, 3600, 7200),
+            "MODELPORT_LEASE_SECONDS: expected less than task_soft_time_limit, which is 3300 s, found 3300 s",
+        ),
+        ((60, 3600, 3300, 7200), "task_soft_time_limit: expected less than task_time_limit, which is 3300 s, found 3600 s"),
+        ((60, 3300, 3600, 1800), "task_time_limit: expected less than visibility_timeout, which is 1800 s, found 3600 s"),
+        ((60, None, 3600, 3600), "task_time_limit: expected less than visibility_timeout, which is 3600 s, found 3600 s"),
+        (
+            (3600, None, None, 1800),
+            "MODELPORT_LEASE_SECONDS: expected less than visibility_timeout, which is 1800 s, found 3600 s",
+        ),
+    ],
+)
+def test_a_limit_that_comes_before_a_milder_one_is_refused(limits: tuple[float, ...], says: str) -> None:
+    with pytest.raises(BadSetting) as caught:
+        check_limits(*limits)
+    assert str(caught.value) == says
+
+
+@pytest.mark.parametrize("limits", [(60, 3300, 3600, 7200), (3600, None, None, 7200), (3600, None, None, None)])
+def test_limits_in_order_are_taken(limits: tuple[float, ...]) -> None:
+    check_limits(*limits)
+
+
+def test_what_hangs_is_seen_after_an_inspection_has_ended_and_told_before_the_lease_is_over() -> None:
+    """The shares of a lease, in the order in which they follow each other."""
+    told_after = SILENCE_PER_LEASE + 1 / LOOKS_PER_LEASE
+    assert STALL_PER_LEASE + 1 / BEATS_PER_LEASE < SILENCE_PER_LEASE < told_after < 1
+    assert MIN_LEASE_SECONDS * (1 - told_after) >= 0.1
 
 
 @pytest.mark.parametrize("text", ["not toml", "colour = 1"])
