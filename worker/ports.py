@@ -121,6 +121,13 @@ class Registry(Protocol):
         """
         ...
 
+    def sweeping(self) -> AbstractContextManager[bool]:
+        """Tell whether nobody else who shares this registry sweeps, and keep all others from it until the block ends.
+
+        Who ends in the middle, even killed, keeps nobody from it any more.
+        """
+        ...
+
     def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
         """Receive a failed ingestion of the team anew; None, and nothing changed, where there is no such one."""
         ...

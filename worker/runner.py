@@ -12,6 +12,7 @@ Laws (each has a test of the same name):
     a worker that always has work sweeps all the same;
     a sweep frees what was lost and removes what it wrote;
     a sweep does not wait for a store that hangs;
+    one sweeps at a time;
     a worker in which attempts hang gives way to a new one.
 """
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -100,17 +101,23 @@ class Runner:
     def sweep(self) -> int:
         """Free what its owner was lost to, and tell that work waits where it does; return how many were freed.
 
-        What they wrote is removed in a thread of its own, which is waited for no longer than `STORE_SECONDS`.
+        Nothing is done where another does it just now, on whatever machine. What they wrote is removed in a thread of its own,
+        which is waited for no longer than `STORE_SECONDS`.
 
         Raises:
             RegistryUnavailable: the database did not answer; what was freed by then is seen to all the same.
         """
+        with self.borders.registry.sweeping() as is_mine:
+            freed = self._sweep_alone() if is_mine else ()
+        self.errands.wait(STORE_SECONDS)
+        return len(freed)
+
+    def _sweep_alone(self) -> Sequence[Ingestion]:
         freed = recover(self.borders, self._send_to_forget)
         self.look()
         if not self.errands.is_late and self.tidying.is_due(self.borders.clock.now()):
             self.errands.send(partial(self.tidying.look, self.borders))
-        self.errands.wait(STORE_SECONDS)
-        return len(freed)
+        return freed
 
     def _send_to_forget(self, ingestion: Ingestion) -> None:
         log.warning("freed", ingestion=ingestion.id, state=ingestion.state.value, why=ingestion.message)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from threading import Barrier, Thread
@@ -520,6 +521,16 @@ class RegistryContract:
         assert [one.id for one in told] == [first.id]
         assert [one.id for one in registry.free(LATER, lambda owner: True, told.append)] == [second.id]
         assert [one.id for one in told] == [first.id, second.id]
+
+    def test_one_sweeps_at_a_time(self, registry: Registry) -> None:
+        with registry.sweeping() as first, registry.sweeping() as second:
+            assert (first, second) == (True, False)
+            with registry.sweeping() as third:
+                assert not third, "who was turned away lets nobody in"
+        with suppress(ZeroDivisionError), registry.sweeping():
+            raise ZeroDivisionError
+        with registry.sweeping() as after_an_error:
+            assert after_an_error
 
     def test_one_of_many_threads_frees(self, registry: Registry) -> None:
         claimed(registry, trigger=Trigger.COMPLETION)

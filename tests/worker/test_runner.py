@@ -228,6 +228,15 @@ def test_a_sweep_frees_what_was_lost_and_removes_what_it_wrote(borders: Borders,
     assert standing(borders, ingestion).attempts == 2
 
 
+def test_one_sweeps_at_a_time(borders: Borders, runs: Path) -> None:
+    submit(borders, runs / "a")
+    lose(borders, "dead.1")
+    runner = Runner(replace(borders, is_dead=lambda owner: True), "w")
+    with borders.registry.sweeping():
+        assert runner.sweep() == 0
+    assert runner.sweep() == 1
+
+
 def test_a_sweep_that_dies_in_the_middle_has_seen_to_all_that_it_had_freed(borders: Borders, runs: Path) -> None:
     for name in ("a", "b", "c"):
         submit(borders, runs / name)

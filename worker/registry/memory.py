@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from json import loads
-from threading import RLock
+from threading import Lock, RLock
 
 from detectors.facts import Finding, Metrics
 from worker import lifecycle
@@ -143,6 +144,7 @@ class MemoryRegistry:
         self._new_id = new_id
         self._lease_seconds = lease_seconds
         self._lock = RLock()
+        self._sweep = Lock()
         self._ingestions: dict[str, Ingestion] = {}
         self._by_event: dict[str, str] = {}
         self._history: dict[str, list[HistoryEntry]] = {}
@@ -231,6 +233,15 @@ class MemoryRegistry:
                 freed.append(moved)
                 tell(moved)
         return freed
+
+    @contextmanager
+    def sweeping(self) -> Iterator[bool]:
+        is_mine = self._sweep.acquire(blocking=False)
+        try:
+            yield is_mine
+        finally:
+            if is_mine:
+                self._sweep.release()
 
     def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
         def step(ingestion: Ingestion) -> lifecycle.Move | None:

@@ -13,7 +13,7 @@ Laws (each has a test of the same name):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -50,6 +50,7 @@ from worker.records import (
 )
 from worker.registry import access, rows, shards, versions
 from worker.registry.acceptance import Accepted, Submission, accept
+from worker.registry.alone import alone
 from worker.registry.counters import Amounts, disagreements, of_content, of_step
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, reading_one, translated
@@ -183,6 +184,9 @@ class SqlRegistry:
         if failure is not None:
             raise failure
         return freed
+
+    def sweeping(self) -> AbstractContextManager[bool]:
+        return alone(self.engine)
 
     def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
         def work(connection: Connection) -> Ingestion | None:

@@ -37,6 +37,7 @@ from tests.contracts.registry import (
 )
 from tests.servers.postgresql import PostgresServer, postgres_server
 from tests.servers.process import free_port, until
+from tests.worker.registry.test_alone import check_that_a_killed_process_keeps_nobody_out
 from tests.worker.registry.test_processes import (
     check_that_all_is_counted,
     check_that_counters_survive_kills,
@@ -324,6 +325,20 @@ def terminate(postgres: PostgresServer, database: str) -> None:
     ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
     with psycopg.connect(postgres.url(scheme="postgresql"), autocommit=True) as connection:
         connection.execute(ended, [database.rpartition("/")[2]])
+
+
+def test_a_sweep_that_is_killed_or_loses_its_connection_keeps_nobody_out(
+    postgres: PostgresServer, database: str, registry: SqlRegistry
+) -> None:
+    check_that_a_killed_process_keeps_nobody_out(database)
+    with registry.sweeping() as is_mine:
+        assert is_mine
+        terminate(postgres, database)
+        with registry.sweeping() as is_free:
+            assert is_free
+    with registry.sweeping() as is_mine:
+        assert is_mine
+    assert registry.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
 def test_a_connection_that_was_lost_while_idle_is_made_anew(
