@@ -1,4 +1,10 @@
-"""Both registries give the same answers to the same questions, in any order of any steps."""
+"""Both registries give the same answers to the same questions, in any order of any steps, and do as a plain model does.
+
+Laws (each is an invariant of the same name):
+    each stands as the model says;
+    an end stays, but for a person's word;
+    nobody makes a sixth attempt.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,9 +22,22 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from detectors.facts import ModelType
 from tests.contracts.registry import NOON, PAUSE, counting_ids, event, new_version, scope_of
+from tests.worker.registry.model import ENDS, Model, Seen
 from worker.errors import RejectedEvent
 from worker.ports import Registry
-from worker.records import End, Ingestion, IngestionState, Scope, StoreMode, VersionQuery
+from worker.records import (
+    CompletionEvent,
+    End,
+    Ingestion,
+    IngestionQuery,
+    IngestionState,
+    NewVersion,
+    Registration,
+    Scope,
+    StoreMode,
+    Trigger,
+    VersionQuery,
+)
 from worker.registry.memory import MemoryRegistry
 from worker.registry.sql import SqlRegistry
 
@@ -30,6 +49,7 @@ digests = st.sampled_from(["d1", "d2"])
 owners = st.sampled_from(["a", "b"])
 numbers = st.integers(0, 5)
 ends = st.sampled_from(list(IngestionState))
+triggers = st.sampled_from([Trigger.COMPLETION, Trigger.COMPLETION, Trigger.CLI])
 tags = st.lists(st.sampled_from(["x", "Y", "🦆", ""]), max_size=2)
 
 
@@ -38,21 +58,29 @@ def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 class Alike(RuleBasedStateMachine):
-    """Every step is taken by both; the answers, and after each step all that can be seen, are equal."""
+    """Every step is taken by both and by the model; the answers, and after each step all that can be seen, are equal."""
 
     migrated: ClassVar[Path]
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
-        copy = shutil.copy(self.migrated, self.folder / "registry.db")
         self.memory = MemoryRegistry(counting_ids())
-        self.sql = SqlRegistry(f"sqlite:///{copy}", counting_ids())
+        self.sql = SqlRegistry(self.make_database(), counting_ids())
+        self.model = Model()
+        self.ended: dict[str, str] = {}
         self.seconds = 0
+
+    def make_database(self) -> str:
+        """Return the URL of an empty database with its tables."""
+        self.folder = Path(tempfile.mkdtemp())
+        return f"sqlite:///{shutil.copy(self.migrated, self.folder / 'registry.db')}"
+
+    def remove_database(self) -> None:
+        shutil.rmtree(self.folder)
 
     def teardown(self) -> None:
         self.sql.close()
-        shutil.rmtree(self.folder)
+        self.remove_database()
 
     def both(self, ask: Callable[[Registry], Any]) -> Any:
         """Return the answer that both registries give to *ask*; an exception is an answer too."""
@@ -61,8 +89,14 @@ class Alike(RuleBasedStateMachine):
         return from_memory
 
     @property
-    def now(self) -> Any:
+    def now(self) -> datetime:
+        """The time of a step: later than the last one's."""
         self.seconds += 1
+        return self.moment
+
+    @property
+    def moment(self) -> datetime:
+        """The time of the last step."""
         return NOON + timedelta(seconds=self.seconds)
 
     def some(self, number: int) -> Ingestion:
@@ -77,49 +111,80 @@ class Alike(RuleBasedStateMachine):
         known = list(self.memory._versions.values())
         return (known[number].model.team, known[number].new.id) if number < len(known) else ("default", "mo?")
 
-    @rule(id=numbers, team=teams, project=projects, experiment=experiments, name=maybe(names))
+    @rule(id=numbers, team=teams, project=projects, experiment=experiments, name=maybe(names), trigger=triggers)
     def submit(self, id: int, **changes: Any) -> None:
-        now = self.now
-        self.both(lambda registry: registry.submit(event(f"run-{id}", **changes), now))
+        self.accept(event(f"run-{id}", **changes), self.now)
+
+    def accept(self, event: CompletionEvent, now: datetime) -> Ingestion:
+        """Submit *event*; where it is new, the model knows it too. A refusal is returned as any answer is."""
+        answered, is_known = self.both(lambda registry: registry.submit(event, now))
+        if is_known is False:
+            self.model.submit(answered.id, event.team, event.trigger is Trigger.CLI)
+        return answered
 
     @rule(number=numbers, owner=owners)
     def claim(self, number: int, owner: str) -> None:
         now, ingestion = self.now, self.some(number)
-        self.both(lambda registry: registry.claim(ingestion.id, owner, now))
+        claimed = self.both(lambda registry: registry.claim(ingestion.id, owner, now))
+        assert (claimed is not None) == self.model.claim(ingestion.id, owner, now)
+
+    @rule(number=numbers, owner=owners, seconds=st.integers(0, 60))
+    def wait(self, number: int, owner: str, seconds: int) -> None:
+        now, ingestion = self.now, self.some(number)
+        pause = replace(PAUSE, seconds=seconds)
+        waits = self.both(lambda registry: registry.wait(ingestion.id, owner, pause, now))
+        assert waits == self.model.wait(ingestion.id, owner, seconds, False, now)
 
     @rule(number=numbers, owner=owners)
-    def wait(self, number: int, owner: str) -> None:
+    def back_off(self, number: int, owner: str) -> None:
+        """A worker whose attempt failed asks for another, but not after the last one."""
         now, ingestion = self.now, self.some(number)
-        self.both(lambda registry: registry.wait(ingestion.id, owner, PAUSE, now))
+        if ingestion.attempts == 5:
+            return
+        pause = replace(PAUSE, is_attempt=True)
+        waits = self.both(lambda registry: registry.wait(ingestion.id, owner, pause, now))
+        assert waits == self.model.wait(ingestion.id, owner, PAUSE.seconds, True, now)
 
     @rule(owner=owners)
     def claim_next(self, owner: str) -> None:
         now = self.now
-        self.both(lambda registry: registry.claim_next(owner, now))
+        due = self.model.due(now)
+        claimed = self.both(lambda registry: registry.claim_next(owner, now))
+        assert (claimed.id in due) if claimed is not None else (not due)
+        if claimed is not None:
+            assert self.model.claim(claimed.id, owner, now)
 
     @rule(number=numbers, owner=owners)
     def beat(self, number: int, owner: str) -> None:
         now, ingestion = self.now, self.some(number)
-        self.both(lambda registry: registry.beat(ingestion.id, owner, now))
+        beats = self.both(lambda registry: registry.beat(ingestion.id, owner, now))
+        assert beats == self.model.beat(ingestion.id, owner, now)
 
     @rule(dead=owners)
     def free(self, dead: str) -> None:
         now = self.now
-        self.both(lambda registry: list(registry.free(now, lambda owner: owner == dead)))
+        freed = self.both(lambda registry: list(registry.free(now, lambda owner: owner == dead)))
+        assert {one.id for one in freed} == self.model.free(dead, now)
 
-    @rule(seconds=st.integers(0, 90))
+    @rule(seconds=st.integers(0, 200))
     def pass_time(self, seconds: int) -> None:
         self.seconds += seconds
 
     @rule(number=numbers, team=teams)
     def retry(self, number: int, team: str) -> None:
         now, ingestion = self.now, self.some(number)
-        self.both(lambda registry: registry.retry(team, ingestion.id, "a person", now))
+        retried = self.both(lambda registry: registry.retry(team, ingestion.id, "a person", now))
+        assert (retried is not None) == self.model.retry(ingestion.id, team)
+        if retried is not None:
+            assert self.ended.pop(ingestion.id) == "failed"
 
     @rule(number=numbers, team=teams)
     def discard(self, number: int, team: str) -> None:
         now, ingestion = self.now, self.some(number)
-        self.both(lambda registry: registry.discard(team, ingestion.id, "a person", now))
+        discarded = self.both(lambda registry: registry.discard(team, ingestion.id, "a person", now))
+        assert (discarded is not None) == self.model.discard(ingestion.id, team)
+        if discarded is not None:
+            assert self.ended.pop(ingestion.id, "failed") == "failed"
 
     @rule()
     def queue(self) -> None:
@@ -129,12 +194,23 @@ class Alike(RuleBasedStateMachine):
     @rule(number=numbers, owner=owners, state=ends)
     def finish(self, number: int, owner: str, state: IngestionState) -> None:
         now, ingestion = self.now, self.some(number)
-        self.both(lambda registry: registry.finish(ingestion.id, owner, End(state, "why", "so"), now))
+        done = self.both(lambda registry: registry.finish(ingestion.id, owner, End(state, "why", "so"), now))
+        if state is IngestionState.REGISTERED or (state.value not in ENDS and ingestion.id in self.model.rows):
+            assert done[0] is ValueError
+        else:
+            assert done == self.model.finish(ingestion.id, owner, state.value)
 
     @rule(number=numbers, owner=owners, digest=digests)
     def register(self, number: int, owner: str, digest: str) -> None:
         now, ingestion = self.now, self.some(number)
-        self.both(lambda registry: registry.register(ingestion.id, owner, new_version(ingestion, digest), now))
+        self.keep(ingestion.id, owner, new_version(ingestion, digest), now)
+
+    def keep(self, ingestion_id: str, owner: str, version: NewVersion, now: datetime) -> None:
+        """Register *version*: what its owner registers counts, and nobody else's. What is not new ends nothing yet."""
+        registration: Registration | None = self.both(lambda registry: registry.register(ingestion_id, owner, version, now))
+        assert (registration is not None) == self.model.may_register(ingestion_id, owner)
+        if registration is not None and registration.is_new:
+            assert self.model.finish(ingestion_id, owner, "registered")
 
     @rule(
         team=teams,
@@ -148,11 +224,12 @@ class Alike(RuleBasedStateMachine):
     def ingest(self, digest: str, store: StoreMode, kind: ModelType, **changes: Any) -> None:
         """An event that goes all the way, so that there are versions to look at."""
         now = self.now
-        ingestion, _ = self.both(lambda registry: registry.submit(event(f"at {now}", **changes), now))
+        ingestion = self.accept(event(f"at {now}", **changes), now)
         listing = f"listing {self.seconds % 3}"
-        version = new_version(ingestion, digest, store=store, model_type=kind, listing_key=listing)
-        self.both(lambda registry: registry.claim(ingestion.id, "a", now))
-        self.both(lambda registry: registry.register(ingestion.id, "a", version, now))
+        running = self.both(lambda registry: registry.claim(ingestion.id, "a", now))
+        assert self.model.claim(ingestion.id, "a", now)
+        version = new_version(running, digest, store=store, model_type=kind, listing_key=listing)
+        self.keep(ingestion.id, "a", version, now)
 
     @rule(number=numbers, name=names)
     def rename(self, number: int, name: str) -> None:
@@ -201,7 +278,31 @@ class Alike(RuleBasedStateMachine):
     @invariant()
     def the_counters_are_equal_and_agree_with_the_rows(self) -> None:
         self.both(lambda registry: list(registry.counters()))
-        assert self.both(lambda registry: list(registry.contradictions(NOON))) == []
+        found = self.both(lambda registry: list(registry.contradictions(self.moment)))
+        assert [sentence.split()[0] for sentence in found] == list(self.model.long_lost(self.moment))
+
+    @invariant()
+    def each_stands_as_the_model_says(self) -> None:
+        found = {one.id: one for team in ("default", "other") for one in self.ingestions_of(team)}
+        assert {id: seen(one) for id, one in found.items()} == {id: row.seen for id, row in self.model.rows.items()}
+        registered = {one.id for one in found.values() if one.state is IngestionState.REGISTERED}
+        kept = self.both(lambda registry: list(registry.store_keys()))
+        assert {found[id].version_id for id in registered} == {version_id for version_id, _ in kept}
+
+    def ingestions_of(self, team: str) -> list[Ingestion]:
+        found: list[Ingestion] = self.both(lambda registry: list(registry.ingestions(IngestionQuery(team=team, limit=500))))
+        return found
+
+    @invariant()
+    def an_end_stays_but_for_a_persons_word(self) -> None:
+        """What was seen to have ended is seen so again; `retry` and `discard` take it from the list."""
+        now = {id: row.state for id, row in self.model.rows.items() if row.state in ENDS}
+        assert now | self.ended == now
+        self.ended = now
+
+    @invariant()
+    def nobody_makes_a_sixth_attempt(self) -> None:
+        assert all(0 <= row.attempts <= 5 for row in self.model.rows.values())
 
     @invariant()
     def a_scope_has_one_living_version_of_one_content(self) -> None:
@@ -216,6 +317,11 @@ class Alike(RuleBasedStateMachine):
             now = self.both(lambda registry, team=team, id=id: registry.ingestion(team, id))
             lines = self.both(lambda registry, id=id: list(registry.history(id)))
             assert lines[-1].state is now.state
+
+
+def seen(ingestion: Ingestion) -> Seen:
+    """Return what the model knows of *ingestion*."""
+    return ingestion.state.value, ingestion.owner, ingestion.attempts, ingestion.lease_until, ingestion.run_after
 
 
 def answer(ask: Callable[[Registry], Any], registry: Registry) -> Any:
