@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from contextlib import ExitStack
 from ctypes import c_uint64
 from multiprocessing import get_context
@@ -28,17 +29,17 @@ from kombu.utils.url import maybe_sanitize_url
 from worker.bootstrap import embedded
 from worker.doorbell import QUARANTINE, QUEUE, QUEUE_ARGUMENTS, SWEEP_TASK, TASK, CeleryDoorbell
 from worker.logged_registry import logged
-from worker.runner import Runner
+from worker.runner import Runner, abandoned, is_worn_out
 from worker.settings import Settings, check_limits, load
-from worker.stuck import is_stuck
+from worker.stuck import is_stuck, join
 from worker.sweeper import sweep_for
 
-SOFT_LIMIT_SECONDS = 3300
-HARD_LIMIT_SECONDS = 3600
-"""How long one bell may be worked on; what hangs is abandoned much sooner by its lease."""
+ATTEMPTS_PER_BELL, SECONDS_PER_BELL = 25, 300.0
+"""Attempts that one bell may lead to, and how long after it a last one may begin, before it is rung again: a warm shutdown need
+not wait for a whole queue."""
 
-ATTEMPTS_PER_BELL = 25
-"""Attempts that one bell may lead to before it is rung again, so that a warm shutdown need not wait for a whole queue."""
+HEARD_SECONDS = 7200
+"""After this, Redis rings a bell anew that nobody has heard out yet. The attempt goes on: a bell too many does no harm."""
 
 SOCKET_SECONDS = 5
 
@@ -46,7 +47,7 @@ BEAT_SECONDS = 1.0
 """How often the event loop of a worker shows that it turns."""
 
 REDIS_OPTIONS = {
-    "visibility_timeout": 2 * HARD_LIMIT_SECONDS,
+    "visibility_timeout": HEARD_SECONDS,
     "socket_timeout": SOCKET_SECONDS,
     "socket_connect_timeout": SOCKET_SECONDS,
     "socket_keepalive": True,
@@ -95,8 +96,8 @@ def make_app(settings: Settings) -> Celery:
         task_acks_late=not _is_amqp(settings),
         task_reject_on_worker_lost=False,
         task_ignore_result=True,
-        task_soft_time_limit=SOFT_LIMIT_SECONDS,
-        task_time_limit=HARD_LIMIT_SECONDS,
+        task_soft_time_limit=None,
+        task_time_limit=None,
         worker_consumer="worker.consumer:Consumer",
         worker_prefetch_multiplier=1,
         worker_max_tasks_per_child=200,
@@ -148,6 +149,7 @@ class _Process:
             borders = logged(service.borders())
             self._runner = Runner(borders, service.owner, CeleryDoorbell(app, service.living_workers).ring)
             self._pid = os.getpid()
+            _outlast_soft_limits()
         return self._runner
 
     def close(self) -> None:
@@ -157,6 +159,15 @@ class _Process:
             self._stack.close()
 
 
+def _outlast_soft_limits() -> None:
+    """Let a soft limit, which a message may name though we set none, not be felt in this process.
+
+    It would be raised out of the thread that watches the attempt, and leave that one alone. An attempt is bounded by its lack
+    of progress. Source: billiard 4.3 `pool.py`, `soft_timeout_sighandler`.
+    """
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
 log = structlog.get_logger("modelport.worker")
 process = _Process()
 app = make_app(load(os.environ, Path.cwd()))
@@ -164,10 +175,15 @@ app = make_app(load(os.environ, Path.cwd()))
 
 @app.task(name=TASK)
 def ingest(id: str | None = None) -> None:
-    """Hear a bell: work off what is next. *id* names the ingestion that it was rung for, which need not be the next."""
-    runner = process.runner()
-    if runner.work_off(ATTEMPTS_PER_BELL) == ATTEMPTS_PER_BELL:
-        runner.more_waits()
+    """Hear a bell: work off what is next. *id* names the ingestion that it was rung for, which need not be the next.
+
+    Raises:
+        SystemExit: too many attempts hang in this process; Celery starts another in its place.
+    """
+    process.runner().work_off(ATTEMPTS_PER_BELL, SECONDS_PER_BELL)
+    if is_worn_out():
+        log.error("process replaced", process=os.getpid(), hanging=len(abandoned()))
+        raise SystemExit(0)
 
 
 @app.task(name=SWEEP_TASK)
@@ -220,9 +236,10 @@ class Sweeper(bootsteps.StartStopStep):
         _leave_stuck(self._worker.pool._pool)
 
     def stop(self, parent: Any) -> None:
-        """Stop sweeping."""
+        """Stop sweeping; a sweeper under which the store hangs is not waited for, here or when this process ends."""
         self._process.terminate()
-        self._process.join()
+        if not join(self._process):
+            _leave(self._process)
 
 
 def _leave_stuck(pool: Any) -> None:
@@ -235,11 +252,16 @@ def _leave_stuck(pool: Any) -> None:
     stuck = [child for child in children if is_stuck(child.pid)]
     for child in stuck:
         if child._popen.returncode is None:
-            log.error("left behind", process=child.pid, why="it waits for storage that hangs, and nothing can end it")
-            child._popen.returncode = 0
+            _leave(child)
     if stuck and pool._state != RUN and not any(child.is_alive() for child in children):
         log.info("worker stopped", worker=None)
         os._exit(0)
+
+
+def _leave(child: Any) -> None:
+    """Count the process *child* as ended, so that nobody waits for it any more."""
+    log.error("left behind", process=child.pid, why="it waits for storage that hangs, and nothing can end it")
+    child._popen.returncode = 0
 
 
 app.steps["worker"].add(Sweeper)

@@ -32,31 +32,34 @@ def doorbell(service: Embedded) -> Doorbell:
 def run_workers(count: int, log_level: str = "INFO") -> None:
     """Work off the queue in *count* processes until this one is told to stop; what runs is finished first.
 
-    A process that dies is replaced, and so is one that ended but for what hangs in it; that one is not waited for either.
-    Each logs what is of *log_level* or worse.
+    A process that ends is replaced, because it died or because attempts hang in it. One that ended but for what hangs is not
+    waited for either. Each logs what is of *log_level* or worse.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     context = get_context("spawn")
     processes = [context.Process(target=_work, args=(log_level,)) for _ in range(count)]
+    stuck = []
     for process in processes:
         process.start()
     while not stop.wait(1.0):
         for place, process in enumerate(processes):
             if not process.is_alive() or is_stuck(process.pid):
+                log.warning("worker replaced", process=process.pid)
+                stuck += [process] if process.is_alive() else []
                 processes[place] = context.Process(target=_work, args=(log_level,))
                 processes[place].start()
     for process in processes:
         process.terminate()
-    left = [process.pid for process in processes if not join(process)]
+    left = [process.pid for process in (*processes, *stuck) if not join(process)]
     if left:
         log.error("left behind", processes=left, why="they wait for storage that hangs, and nothing can end them")
         os._exit(0)
 
 
 def _work(log_level: str) -> None:
-    """Work off the queue in this process until SIGTERM."""
+    """Work off the queue in this process until SIGTERM, or until too many attempts hang in it."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.chaos.clocks import disagree
 from tests.chaos.databases import kill_database
-from tests.chaos.hung import hang
+from tests.chaos.hung import hang, hang_store
 from tests.chaos.kills import kill_workers
 from tests.chaos.load import burst, same_at_once
 from tests.chaos.machine import take_any_steps
@@ -73,6 +73,7 @@ FAULTS: Mapping[str, Fault] = {
     "watcher": lambda folder, scale, seed: watch_all(folder, _scaled(FILES, scale), _scaled(RUNS, scale)),
     "hung": lambda folder, scale, seed: hang(folder, _scaled(BESIDE_WHAT_HANGS, scale)),
     "hung-no-broker": lambda folder, scale, seed: hang(folder, _scaled(BESIDE_WHAT_HANGS, scale), with_broker=False),
+    "hung-store": lambda folder, scale, seed: hang_store(folder, _scaled(BESIDE_WHAT_HANGS, scale)),
     "writers": lambda folder, scale, seed: write_slowly(folder, _scaled(WRITERS, scale), seed),
 }
 

@@ -36,7 +36,10 @@ OPENED = struct.Struct("=QII")
 READ = struct.Struct("=QQI")
 ENTRY = struct.Struct("=QQII")
 
-LOOKUP, FORGET, GETATTR, OPEN, READ_FILE, RELEASE, INIT = 1, 2, 3, 14, 15, 18, 26
+ROOM = struct.Struct("=5Q4I24x")
+"""Blocks, free ones, free ones for us, files, free ones; size of a block, longest name, size of a fragment, padding."""
+
+LOOKUP, FORGET, GETATTR, OPEN, READ_FILE, STATFS, RELEASE, INIT = 1, 2, 3, 14, 15, 17, 18, 26
 OPENDIR, READDIR, RELEASEDIR, INTERRUPT, DESTROY, BATCH_FORGET, FLUSH = 27, 28, 29, 36, 38, 42, 25
 UNANSWERED = frozenset({FORGET, BATCH_FORGET, INTERRUPT, DESTROY})
 
@@ -109,6 +112,7 @@ class HangingMount:
             LOOKUP: lambda node, body: self._found(body),
             GETATTR: lambda node, body: struct.pack("=QII", 0, 0, 0) + self._attributes(node),
             OPEN: lambda node, body: OPENED.pack(0, DIRECT_IO, 0),
+            STATFS: lambda node, body: ROOM.pack(1 << 20, 1 << 20, 1 << 20, 1 << 20, 1 << 20, 4096, 255, 4096, 0),
             OPENDIR: lambda node, body: OPENED.pack(0, 0, 0),
             READ_FILE: lambda node, body: self._range(*READ.unpack_from(body)),
             READDIR: lambda node, body: self._names(*READ.unpack_from(body)),

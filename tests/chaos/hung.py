@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from tests.chaos.hanging import Hangs, hanging_run
 from tests.chaos.row import Row
 from tests.chaos.stack import Stack, stack, until
 from worker.lifecycle import is_end
+from worker.operations import check_promise
 from worker.records import Ingestion, IngestionState
 
 LEASE_SECONDS = 6.0
@@ -56,6 +58,68 @@ def hang(folder: Path, others: int, with_broker: bool = True) -> Row:
     )
     whole = audit.is_clean and (audit.registered, audit.failed, said, still_hung) == (others, 3, 3, 3)
     return Row(fault, wanted, seen, whole, stop_seconds <= STOP_SECONDS)
+
+
+def hang_store(folder: Path, others: int, with_broker: bool = True) -> Row:
+    """Return what became of *others*, which need no copy, while the store hangs under two runs that do.
+
+    The first worker is killed over these, so that the second one's sweep has something to remove from a store that hangs.
+    """
+    runs, store = folder / "runs", folder / "store"
+    more = {
+        "MODELPORT_LEASE_SECONDS": str(LEASE_SECONDS),
+        "MODELPORT_STORE_URL": store.as_uri(),
+        "MODELPORT_MOUNTS": json.dumps({str(runs): {"at": str(runs), "store": "reference"}}),
+    }
+    with stack(folder, "sqlite", more) as standing, ExitStack() as storage:
+        if not with_broker:
+            standing.environment = {key: value for key, value in standing.environment.items() if key != "MODELPORT_BROKER_URL"}
+        is_mount = storage.enter_context(hanging_run(store, b"", Hangs.STAT))
+        hung = [standing.accept(_copied(folder, name)).id for name in ("a", "b")]
+        standing.start_worker(2, "tests.chaos.stuck")
+        if not until(lambda: all(_has_begun(standing, id) for id in hung), 30):
+            raise AssertionError(f"the worker does not run what is to be copied\n{standing.log()}")
+        standing.kill_workers()
+        worker = standing.start_worker(3, "tests.chaos.stuck")
+        is_late = until(lambda: "the store is late" in _log(standing), END_SECONDS)
+        seconds = _work_beside(standing, others)
+        until(lambda: all(_standing(standing, id).reason == "storage-hangs" for id in hung), END_SECONDS)
+        said = sum("in the step 'store'" in (_standing(standing, id).message or "") for id in hung)
+        stop_seconds = _stopped(standing, worker)
+        storage.close()
+        standing.kill_workers()
+        registered = sum(_state(standing, id) is IngestionState.REGISTERED for id in standing.journal)
+        promise = check_promise(standing.service.borders())
+    fault = (
+        f"a store that hangs ({'FUSE' if is_mount else 'no FUSE'}) under 2 runs, whose first worker is killed, "
+        f"{others} others beside it, {'Celery' if with_broker else 'no broker'}"
+    )
+    wanted = f"others registered meanwhile, 2 wait and say why, worker ends within {STOP_SECONDS:.0f} s of SIGTERM"
+    seen = (
+        f"{registered} registered within {seconds:.1f} s; {said} say why; "
+        f"the sweep {'went on without' if is_late else 'did not notice'} the store; the worker ended after {stop_seconds:.1f} s"
+    )
+    whole = (registered, said, is_late, promise.state) == (others, 2, True, "ok") and "Traceback" not in _log(standing)
+    return Row(fault, wanted, seen, whole, stop_seconds <= STOP_SECONDS)
+
+
+def _log(standing: Stack) -> str:
+    return (standing.folder / "workers.log").read_text(errors="replace")
+
+
+def _copied(folder: Path, name: str) -> Path:
+    """Return a run with a small model, which is copied because it lies on no mount."""
+    run = folder / "copied" / name
+    run.mkdir(parents=True)
+    (run / "model.onnx").write_bytes(onnx.model())
+    return run
+
+
+def _has_begun(standing: Stack, id: str) -> bool:
+    """Tell whether the attempt is past its claim by so much that it writes."""
+    running = _standing(standing, id)
+    age = standing.service.clock.now() - running.updated
+    return running.state is IngestionState.RUNNING and age.total_seconds() > 1
 
 
 def _work_beside(standing: Stack, others: int) -> float:

@@ -1,4 +1,4 @@
-"""A worker for which a run with a file `hangs` hangs, on a machine that cannot mount a file system that does.
+"""A worker for which a run with a file `hangs` hangs, and a store with one, where no file system that does can be mounted.
 
 `python -m tests.chaos.stuck ARGUMENTS` is `modelport ARGUMENTS` otherwise. Who waits can be killed here, and that is all that
 differs from a mount.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from detectors.local_tree import LocalTree
 from detectors.tree import FileEntry
 from tests.chaos.hanging import MARKER, Hangs
 from worker.cli import main
+from worker.storage.local import LocalStore
 
 NEVER, _kept_open = os.pipe()
 """A pipe into which nobody writes."""
@@ -40,8 +42,20 @@ def read(self: Any, path: str, start: int, stop: int) -> bytes:
     return healthy_read(self, path, start, stop)
 
 
+def hanging_with_its_store(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(store: Any, *arguments: Any, **named: Any) -> Any:
+        if (Path(store._root) / MARKER).is_file():
+            os.read(NEVER, 1)
+        return method(store, *arguments, **named)
+
+    return call
+
+
 # Not below, so that processes that are spawned, and import this module by another name, hang as well.
 LocalTree.files, LocalTree.read = files, read  # type: ignore[method-assign]
+for name in ("writing", "remove", "opened"):
+    setattr(LocalStore, name, hanging_with_its_store(getattr(LocalStore, name)))
 
 if __name__ == "__main__":
     sys.argv[0] = "modelport"

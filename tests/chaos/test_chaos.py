@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.clocks import disagree
 from tests.chaos.databases import kill_database
-from tests.chaos.hung import hang
+from tests.chaos.hung import hang, hang_store
 from tests.chaos.kills import kill_workers
 from tests.chaos.load import burst, same_at_once
 from tests.chaos.machine import take_any_steps
@@ -86,5 +86,13 @@ def test_no_model_is_registered_before_its_last_byte_is_there(server_folder: Pat
 @pytest.mark.parametrize("with_broker", [True, False])
 def test_storage_that_hangs_is_told_and_left_behind_and_other_work_goes_on(server_folder: Path, with_broker: bool) -> None:
     row = hang(server_folder, 20, with_broker)
+    assert row.is_safe, row
+    assert row.is_met, row
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_broker", [True, False])
+def test_a_store_that_hangs_stops_no_worker(server_folder: Path, with_broker: bool) -> None:
+    row = hang_store(server_folder, 20, with_broker)
     assert row.is_safe, row
     assert row.is_met, row
