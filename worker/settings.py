@@ -99,7 +99,7 @@ class Settings(BaseModel):
         repr=False,
         description="Where bells are rung for workers, `redis://…` or `amqp://…`; they look for work themselves if not set.",
     )
-    api_url: str | None = Field(default=None, description="Server that completions and rescans go to; none: they are done here.")
+    api_url: str | None = Field(default=None, description="Server that completions and rescans go to; none: done here.")
     token: str | None = Field(default=None, repr=False, description="Token that opens the server.")
     team: Annotated[str, Field(min_length=1)] = Field(
         default=DEFAULT_TEAM,

@@ -169,7 +169,10 @@ def test_an_ingestion_that_nobody_knows_names_the_command_that_lists_them(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["ingestions", "show", "in7"]) == 2
-    assert capsys.readouterr().err == "modelport: in7: no such ingestion of the team default; `modelport ingestions list` shows what is there\n"
+    assert (
+        capsys.readouterr().err
+        == "modelport: in7: no such ingestion of the team default; `modelport ingestions list` shows what is there\n"
+    )
 
 
 def test_the_verdict_stands_below_a_version_that_was_registered(
