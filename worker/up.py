@@ -7,7 +7,8 @@ us, and what a part leaves behind ends with it.
 Laws (each has a test of the same name):
     a part that dies is started again, each time a little later while it does not live for long;
     all parts are gone when it is over, those that do not listen too;
-    what waits for storage that hangs, and cannot be ended, is left behind: another takes its place, and the end waits for none.
+    what is stuck is left behind, and another takes its place;
+    the end waits for none that waits for storage that hangs.
 """
 
 from __future__ import annotations

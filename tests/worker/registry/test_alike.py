@@ -46,7 +46,7 @@ projects = st.sampled_from(["default", "p"])
 experiments = st.sampled_from(["mnist", "straße", None])
 names = st.sampled_from(["mnist", "Model", "100%_", "", "zero \0"])
 digests = st.sampled_from(["d1", "d2"])
-owners = st.sampled_from(["a", "b"])
+owners = st.sampled_from(["a", "a", "a", "b"])
 numbers = st.integers(0, 5)
 ends = st.sampled_from(list(IngestionState))
 triggers = st.sampled_from([Trigger.COMPLETION, Trigger.COMPLETION, Trigger.CLI])
@@ -100,10 +100,10 @@ class Alike(RuleBasedStateMachine):
         return NOON + timedelta(seconds=self.seconds)
 
     def some(self, number: int) -> Ingestion:
-        """Return one of the ingestions, or one that is nowhere kept."""
-        known = list(self.memory._ingestions.values())
-        if number < len(known):
-            return known[number]
+        """Return one of the newest ingestions, or for 5 one that is nowhere kept."""
+        known = list(self.memory._ingestions.values())[-3:]
+        if known and number < 5:
+            return known[number % len(known)]
         return Ingestion("in?", event(), IngestionState.RECEIVED, None, None, 0, "mo?", None, None, None, NOON, NOON)
 
     def version(self, number: int) -> tuple[str, str]:
