@@ -19,7 +19,7 @@ report() {
     exit "$status"
 }
 pass_on() {
-    kill -s "$1" "$child" 2>/dev/null
+    kill -s "$1" "$!" 2>/dev/null # not "$child": the signal may come before that is set
 }
 trap report EXIT
 trap 'pass_on TERM' TERM
