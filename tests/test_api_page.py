@@ -26,7 +26,7 @@ CALL = [sys.executable, "-c", "from worker.cli import main; main()"]
 
 def test_the_page_names_every_route_and_the_scopes_that_open_it() -> None:
     told = {}
-    for request, scopes in re.findall(r"^\| `([A-Z]+ /[^`]*)` \| ([^|]+) \|", PAGE, re.MULTILINE):
+    for request, scopes in re.findall(r"^\| `([A-Z]+ /[^`]*)` \| ([^|]+) \| [^|]+ \|$", PAGE, re.MULTILINE):
         told[request] = re.findall(r"`([^`]+)`", scopes)
     routes = {}
     for route in make_app(Door(MemoryRegistry()).service).routes:
