@@ -170,7 +170,7 @@ def _is_candidate(contents: Contents, entry: FileEntry) -> bool:
 def _look(contents: Contents, entry: FileEntry) -> Evidence:
     """Return what shows that *entry* is an ONNX model; raises MalformedModel where it is not, or is broken."""
     window = contents.window(entry)
-    window.buffer = contents.head(entry)
+    window.begin_with(contents.head(entry))
     seen = read_structure(window)
     saw = f"ModelProto of IR version {seen.ir_version} with a graph whose first node is {seen.first_op}"
     return Evidence(entry.path, seen.graph_offset, saw)

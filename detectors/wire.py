@@ -103,9 +103,11 @@ class Window:
         self.size = size
         self._after_jump = min(window_bytes, JUMP_WINDOW_BYTES)
         self._next = window_bytes
-        self.base = 0
-        self.buffer = b""
-        self._enough = 0 if size else sys.maxsize
+        self._hold(0, b"")
+
+    def begin_with(self, head: bytes) -> None:
+        """Take *head* for the first bytes of the file, which somebody has read already."""
+        self._hold(0, head)
 
     def at(self, position: int, count: int) -> int:
         """Return the index of *position* in `buffer`, after making sure that *count* bytes (or all up to the end) follow it."""
@@ -115,10 +117,15 @@ class Window:
             in_order = self.base <= position <= self.base + len(self.buffer)
             self._next = min(self._next * 2, LAST_WINDOW_BYTES) if in_order else self._after_jump
         stop = min(self.size, position + max(count, self._next))
-        self.buffer = self._read(position, stop)
-        self.base = position
-        self._enough = stop if stop < self.size else sys.maxsize
+        self._hold(position, self._read(position, stop))
         return 0
+
+    def _hold(self, base: int, buffer: bytes) -> None:
+        """Let *buffer*, which begins at *base*, be what there is. Where it is the end of the file it is enough for all."""
+        self.base = base
+        self.buffer = buffer
+        end = base + len(buffer)
+        self._enough = end if end < self.size else sys.maxsize
 
     def _read(self, start: int, stop: int) -> bytes:
         data = self._tree.read(self.path, start, stop)

@@ -110,7 +110,7 @@ def _by_name(formats: tuple[FileFormat, ...], contents: Contents, entry: FileEnt
     if entry.path in contents.unread:
         return None
     window = contents.window(entry)
-    window.buffer = head
+    window.begin_with(head)
     return next((one for one in likely if one.may_begin(window)), None)
 
 
