@@ -23,5 +23,5 @@ def configure(level: str = "INFO") -> None:
             structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),  # whatever that is when something is logged
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )

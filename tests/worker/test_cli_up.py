@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -46,8 +47,14 @@ class Up:
         return parts + [pid for part in parts for pid in children(part)]
 
     def pid_of(self, part: str) -> int:
-        words = {pid: Path(f"/proc/{pid}/cmdline").read_text().split("\0") for pid in children(self.process.pid)}
-        return next(pid for pid, line in words.items() if part in line)
+        return next(pid for pid in children(self.process.pid) if part in words_of(pid))
+
+
+def words_of(pid: int) -> list[str]:
+    """Return the command line of the process *pid*, empty where it has ended meanwhile."""
+    with suppress(ProcessLookupError, FileNotFoundError):
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    return []
 
 
 @pytest.fixture
