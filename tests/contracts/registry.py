@@ -501,6 +501,13 @@ class RegistryContract:
         assert not registry.beat(ingestion.id, "you", LATER)
         assert len(registry.free(LEASE_END + timedelta(seconds=1))) == 1
 
+    def test_what_pauses_has_no_beat_though_a_person_watches_it(self, registry: Registry) -> None:
+        watched = claimed(registry, trigger=Trigger.CLI)
+        assert registry.wait(watched.id, "me", PAUSE, LATER)
+        before = standing(registry, watched)
+        assert not registry.beat(watched.id, "me", LATER)
+        assert standing(registry, watched) == before
+
     def test_an_owner_known_to_be_dead_is_not_waited_for(self, registry: Registry) -> None:
         dead, alive = claimed(registry, "1", "dead"), claimed(registry, "2", "alive")
         assert [one.id for one in registry.free(LATER, lambda owner: owner == "dead")] == [dead.id]

@@ -529,7 +529,11 @@ NEXT = (
 
 IS_ANY_DUE = select(select(ingestions.c.sequence).where(*_is_due(NOW)).exists())
 
-BEAT = update(ingestions).where(ingestions.c.id == bindparam("beating"), ingestions.c.owner == bindparam("by"))
+BEAT = update(ingestions).where(
+    ingestions.c.id == bindparam("beating"),
+    ingestions.c.owner == bindparam("by"),
+    ingestions.c.state == IngestionState.RUNNING.value,  # what pauses for a person has an owner too, and no work to beat for
+)
 
 
 def _ingestion_conditions(query: IngestionQuery) -> Iterable[ColumnElement[bool]]:
