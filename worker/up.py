@@ -138,11 +138,12 @@ class _Keeper(Thread):
         wait = _Wait(process)
         wait.start()
         has_ended = join(wait)
+        how = _how_it_ended(process.returncode if has_ended else None)  # before our own signal gives another status
         self._signal_group(signal.SIGTERM)  # its children
         reader.join(timeout=1.0)
         if not has_ended:
             self._say(self._part.name, LEFT_BEHIND.format(process.pid))
-        return _how_it_ended(process.returncode)
+        return how
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
