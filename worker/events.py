@@ -24,6 +24,7 @@ from urllib.parse import quote
 from detectors.facts import ModelType
 from worker.errors import RejectedEvent
 from worker.fields import Object, flag, is_number, number, object_of, only, required_text, shown, text, word
+from worker.model_types import model_type
 from worker.records import (
     DEFAULT_PROJECT,
     DEFAULT_TEAM,
@@ -88,18 +89,6 @@ KINDS = {
 CLUSTERS = {cluster.value: cluster for cluster in Cluster}
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-
-MODEL_TYPES = {kind.value.lower(): kind for kind in ModelType} | {
-    "1": ModelType.TENSORFLOW,
-    "2": ModelType.ONNX,
-    "3": ModelType.CUSTOM,
-}
-"""Declared types in any case, and the numbers that clients of 2019 sent."""
-
-
-def model_type(word: str | None) -> ModelType | None:
-    """Return the type that *word* declares; None for None. A word that nobody knows means Custom, as it did on Gradient."""
-    return None if word is None else MODEL_TYPES.get(word.strip().lower(), ModelType.CUSTOM)
 
 
 def event_of_path(

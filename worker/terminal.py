@@ -339,7 +339,7 @@ def _model(model: Mapping[str, Any]) -> RenderableType:
     title.append(sign, style).append(f"  {size(facts['size_bytes'])}")
     if model["primary"]:
         title.append("  primary", "dim")
-    facts_below = Padding(_pairs(_fact_pairs(facts), ITEMS), (0, 0, 0, STEP))
+    facts_below = Padding(_pairs(_fact_pairs(facts), ITEMS), (0, 0, 0, STEP), expand=False)
     return Group(Line(title), *_problems(model, style), facts_below, *_signatures(facts["signatures"]))
 
 

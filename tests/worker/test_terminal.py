@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -72,6 +73,13 @@ def finding(severity: str) -> dict[str, str]:
 
 def model(state: str) -> dict[str, Any]:
     return MODEL | {"completeness": {"state": state, "problems": []}}
+
+
+def test_no_line_of_a_report_is_filled_up_to_the_width_of_the_page() -> None:
+    """A page that goes to a file is a million columns wide; filling one line up takes longer than the scan."""
+    page = StringIO()
+    terminal.show_report(Console(width=10_000, file=page, highlight=False), REPORT)
+    assert len(page.getvalue()) < 10_000
 
 
 def test_a_clean_report_without_findings_says_so() -> None:

@@ -90,7 +90,7 @@ def scan(path: str, declared: str | None, allow_skipped: bool, format: str, outp
     """Look at PATH, a folder or a file: find models, read their facts, judge them. Registers nothing."""
     from detectors.open import scan_path
     from detectors.report import scan_report
-    from worker.events import model_type
+    from worker.model_types import model_type
 
     _refuse_url(path)
     report = scan_report(scan_path(path, model_type(declared)), path)
@@ -142,8 +142,9 @@ def ingest(
 
     Unchanged content is not registered twice. Waits until the files have settled.
     """
-    from worker.events import event_of_path, model_type
+    from worker.events import event_of_path
     from worker.ingest import ingest as bring_in
+    from worker.model_types import model_type
     from worker.views import ingest_report
 
     with acting(team) as service, progress_bar() as (step, expect, progress):
@@ -201,7 +202,7 @@ def models_list(
     output: Path | None,
 ) -> None:
     """List the registered versions, newest first."""
-    from worker.events import model_type
+    from worker.model_types import model_type
     from worker.records import VersionQuery
     from worker.views import version_json
 

@@ -6,7 +6,6 @@ again.
 
 from __future__ import annotations
 
-import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,8 +61,10 @@ def rescan(request: dict[str, Any], settings: Settings, wait: bool, format: str,
         ServerUnavailable: it was not taken; or nobody is there who could end what we wait for.
         NotFound: the token does not let us see what we wait for.
     """
+    from secrets import token_hex
+
     server = server_of(settings)
-    answer = server.rescan({"id": secrets.token_hex(16)} | request)
+    answer = server.rescan({"id": token_hex(16)} | request)
     row = _at_the_end(server, answer["id"]) if wait else _as_it_stands(server, answer["id"])
 
     def show(console: Console) -> None:

@@ -7,7 +7,6 @@ else can happen to us, and from there it goes to the server, or into the databas
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -102,12 +101,14 @@ def _planned(said: dict[str, Any], model_path: Path | None, settings: Settings) 
         RejectedEvent: a name in it cannot be kept.
         BadParameter: no folder can be named after the experiment.
     """
+    from secrets import token_hex
+
     from worker.events import completion_from_json
     from worker.records import DEFAULT_TEAM
 
-    experiment = said.setdefault("experimentId", f"run-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}")
+    experiment = said.setdefault("experimentId", f"run-{time.strftime('%Y%m%d-%H%M%S')}-{token_hex(2)}")
     folder = model_path or _folder_of(experiment, settings.home)
-    planned = said | {"source": SOURCE, "id": secrets.token_hex(16), "modelPath": os.path.abspath(folder)}
+    planned = said | {"source": SOURCE, "id": token_hex(16), "modelPath": os.path.abspath(folder)}
     completion_from_json(planned, DEFAULT_TEAM)
     return planned
 
