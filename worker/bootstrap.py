@@ -229,8 +229,10 @@ def _without_links(location: Location, root: str) -> str:
     return real
 
 
-def check_start(environment: Mapping[str, str], folder: Path) -> None:
-    """Raise what would keep each process of a worker from starting; a database that does not answer yet is waited for.
+def check_start(environment: Mapping[str, str], folder: Path) -> Settings:
+    """Return the settings of a worker, or raise what would keep each of its processes from starting.
+
+    A database that does not answer yet is waited for, and so no reason.
 
     Raises:
         BadSetting, UnsafeHome, MigrationNeeded: as `embedded`.
@@ -239,6 +241,7 @@ def check_start(environment: Mapping[str, str], folder: Path) -> None:
     prepare_home(settings)
     with suppress(RegistryUnavailable):
         _prepare_database(settings)
+    return settings
 
 
 def _prepare_database(settings: Settings) -> None:

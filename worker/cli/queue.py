@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,12 +61,10 @@ INGESTION = click.argument("ingestion")
 def worker(concurrency: int, log_level: str, check: bool) -> int:
     """Work off the queue until stopped: a Celery worker where a broker is set, otherwise by looking at the database."""
     from worker.bootstrap import check_start
-    from worker.settings import load
 
     if check:
         return _check_workers()
-    check_start(os.environ, Path.cwd())
-    if load(os.environ, Path.cwd()).broker_url:
+    if check_start(os.environ, Path.cwd()).broker_url:
         from worker import logs
         from worker.celery_app import app
 
@@ -82,6 +79,8 @@ def worker(concurrency: int, log_level: str, check: bool) -> int:
 
 def _check_workers() -> int:
     """Say how many workers of this machine live; a process that hangs gives no sign, whatever the process table says."""
+    import socket
+
     from worker.bootstrap import embedded
 
     with embedded(os.environ, Path.cwd()) as service:
