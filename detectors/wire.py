@@ -437,7 +437,9 @@ class _Walk:
         while position < stop:
             began, position = position, self._common_fields(layout, position, stop, depth, counts, out)
             if position == began:
-                position = self._any_field(layout, position, stop, depth, counts, out)
+                found = _field(self._window, position, stop)
+                self._long_field(layout, found, depth, counts, out)
+                position = found.stop
         return out
 
     def _common_fields(
@@ -475,14 +477,18 @@ class _Walk:
                     length, end = _varint(self._window, buffer, index + 1, base, stop, MAX_KEY_BYTES)
                 begin = end
                 end += length
-                if length > SMALL_MESSAGE_BYTES and end <= stop - base:
-                    self._bytes += len(out) - copied
-                    self._long_field(layout, Field(key >> 3, LEN, base + index, base + begin, base + end), depth, counts, out)
-                    return base + end
-                if end > end_of_buffer:
-                    break
                 rule = rules.get(key >> 3)
-                if rule is not None:
+                if length > SMALL_MESSAGE_BYTES and end <= stop - base:
+                    if rule is None or rule.layout is not None or length <= rule.max_bytes:
+                        self._bytes += len(out) - copied
+                        found = Field(key >> 3, LEN, base + index, base + begin, base + end)
+                        self._long_field(layout, found, depth, counts, out)
+                        return base + end
+                    if rule.size_key is not None:
+                        out += rule.size_key + varint(length)
+                elif end > end_of_buffer:
+                    break
+                elif rule is not None:
                     chunk = buffer[index:end]
                     if rule.layout is not None and length:
                         if self._may_pretend(buffer) and SIZE_MARK in chunk:
@@ -505,14 +511,6 @@ class _Walk:
         if buffer is not self._searched:
             self._searched, self._is_marked = buffer, SIZE_MARK in buffer
         return self._is_marked
-
-    def _any_field(
-        self, layout: Layout, position: int, stop: int, depth: int, counts: dict[int, int] | None, out: bytearray
-    ) -> int:
-        """Copy the field at *position*, of any kind, and return where it ends."""
-        found = _field(self._window, position, stop)
-        self._long_field(layout, found, depth, counts, out)
-        return found.stop
 
     def _long_field(self, layout: Layout, found: Field, depth: int, counts: dict[int, int] | None, out: bytearray) -> None:
         """Append what is kept of the field *found*, which may be of any size, to *out*."""
