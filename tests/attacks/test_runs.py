@@ -26,10 +26,7 @@ PATIENCE_SECONDS = 5.0
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "model.onnx").write_bytes(onnx.model())
-    return folder
+    return onnx.run_at(tmp_path / "run")
 
 
 def look(folder: Path) -> Scan:

@@ -7,6 +7,7 @@ onnx/onnx.proto, onnx 1.23.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 FLOAT, UINT8, INT8, STRING, FLOAT16, INT64, UINT4, INT4, UINT2 = 1, 2, 3, 8, 10, 7, 21, 22, 25
 
@@ -113,3 +114,10 @@ def model(graph: bytes | None = None, ir: int = 8, opsets: Iterable[bytes] = (op
     """Return a ModelProto, by default of `small_graph`, written by "hand 1.0"."""
     body = number(1, ir) + field(2, "hand") + field(3, "1.0") + field(7, small_graph() if graph is None else graph)
     return body + b"".join(field(8, body) for body in opsets) + more
+
+
+def run_at(folder: Path) -> Path:
+    """Make *folder*, the run of an experiment that left `model` there as `model.onnx`; return it."""
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(model())
+    return folder

@@ -109,10 +109,7 @@ def _log(standing: Stack) -> str:
 
 def _copied(folder: Path, name: str) -> Path:
     """Return a run with a small model, which is copied because it lies on no mount."""
-    run = folder / "copied" / name
-    run.mkdir(parents=True)
-    (run / "model.onnx").write_bytes(onnx.model())
-    return run
+    return onnx.run_at(folder / "copied" / name)
 
 
 def _has_begun(standing: Stack, id: str) -> bool:

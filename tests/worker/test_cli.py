@@ -16,43 +16,17 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 
 from tests.builders import onnx
+from tests.worker.conftest import ROOT, json_of
 from worker.cli import app, models, run
 
-ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "digits"
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own for each test, and no waiting for files to rest. A process started elsewhere runs this very code."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("MODELPORT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("MODELPORT_SETTLE_SECONDS", "0")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    folder = tmp_path / "net"
-    folder.mkdir()
-    (folder / "model.onnx").write_bytes(onnx.model())
-    return folder
-
-
-def json_of(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> dict[str, Any]:
-    """Run a command with `--format json`; what it prints must be JSON and nothing else."""
-    assert run([str(argument) for argument in (*arguments, "--format", "json")]) == status
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    value: dict[str, Any] = json.loads(captured.out)
-    return value
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def text_of(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> str:

@@ -17,6 +17,7 @@ import pytest
 
 from tests.servers.process import free_port, until
 from tests.servers.redis import RedisServer
+from tests.worker.conftest import json_of
 from worker.cli import run
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
@@ -24,24 +25,8 @@ CALL = [sys.executable, "-c", "from worker.cli import main; main()"]
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for key in [key for key in os.environ if key.startswith("MODELPORT_")]:
-        monkeypatch.delenv(key)
-    monkeypatch.setenv("MODELPORT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("MODELPORT_SETTLE_SECONDS", "0")
-    return tmp_path / "home"
-
-
-@pytest.fixture
 def model(tmp_path: Path) -> Path:
     return Path(shutil.copytree(EXAMPLE, tmp_path / "run"))
-
-
-def json_of(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> dict[str, object]:
-    capsys.readouterr()
-    assert run([*arguments, "--format", "json"]) == status
-    said: dict[str, object] = json.loads(capsys.readouterr().out)
-    return said
 
 
 def test_without_server_and_worker_a_completion_is_done_before_the_command_ends(
@@ -49,7 +34,8 @@ def test_without_server_and_worker_a_completion_is_done_before_the_command_ends(
 ) -> None:
     said = json_of(capsys, "complete", "mnist-7", "--model-path", str(model))
     assert (said["state"], said["experimentId"], said["trigger"]) == ("registered", "mnist-7", "completion")
-    assert json_of(capsys, "complete", "mnist-7", "--model-path", str(model))["id"] == said["id"]
+    again = json_of(capsys, "complete", "mnist-7", "--model-path", str(model), beside="already reported")
+    assert again["id"] == said["id"]
 
 
 def test_a_report_that_was_made_before_says_when_and_how_to_make_it_anew(

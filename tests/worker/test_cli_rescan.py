@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
 
 import pytest
 
-from tests.builders import onnx
 from tests.servers.process import Server, free_port
+from tests.worker.conftest import json_of
 from tests.worker.test_cli_queue import CALL, answers
 from worker import bootstrap
 from worker.bootstrap import embedded
@@ -51,36 +49,12 @@ class Api(Server):
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for key in [key for key in os.environ if key.startswith("MODELPORT_")]:
-        monkeypatch.delenv(key)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("MODELPORT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("MODELPORT_SETTLE_SECONDS", "0")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "home"
-
-
-@pytest.fixture
 def api(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     server = Api(tmp_path)
     monkeypatch.setenv("MODELPORT_API_URL", server.url)
     server.start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    (tmp_path / "net").mkdir()
-    (tmp_path / "net" / "model.onnx").write_bytes(onnx.model())
-    return tmp_path / "net"
-
-
-def json_of(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
-    assert run([*words, "--format", "json"]) == 0
-    said: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return said
 
 
 def test_a_server_is_asked_and_answers_as_without_one(

@@ -7,43 +7,21 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.builders import onnx
 from tests.servers.process import free_port, until
+from tests.worker.conftest import json_of
 from tests.worker.test_cli_queue import CALL, EXAMPLE
 from worker.cli import run
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
-    """A home with the teams `default` and `vision`."""
-    for key in [key for key in os.environ if key.startswith("MODELPORT_")]:
-        monkeypatch.delenv(key)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("MODELPORT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("MODELPORT_SETTLE_SECONDS", "0")
-    monkeypatch.chdir(tmp_path)
+def vision(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A team beside `default`."""
     assert run(["team", "create", "vision"]) == 0
     capsys.readouterr()
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    (tmp_path / "net").mkdir()
-    (tmp_path / "net" / "model.onnx").write_bytes(onnx.model())
-    return tmp_path / "net"
-
-
-def json_of(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> dict[str, Any]:
-    assert run([*words, "--format", "json"]) == status
-    said: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return said
 
 
 def names(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:

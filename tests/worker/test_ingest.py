@@ -88,9 +88,7 @@ def make_borders(registry: Registry, store: Store) -> Borders:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A run folder with one small ONNX model."""
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "model.onnx").write_bytes(onnx.model())
+    folder = onnx.run_at(tmp_path / "run")
     (folder / "notes.txt").write_text("trained on a Tuesday")
     return folder
 

@@ -16,9 +16,7 @@ LEASE_SECONDS = 3.0
 
 def stuck_run(folder: Path, name: str) -> Path:
     """Make a run that hangs in a worker of `tests.chaos.stuck`, and is whole for all others."""
-    run = folder / "stuck" / name
-    run.mkdir(parents=True)
-    (run / "model.onnx").write_bytes(onnx.model())
+    run = onnx.run_at(folder / "stuck" / name)
     (run / MARKER).write_text(Hangs.READ.value)
     return run
 

@@ -36,8 +36,7 @@ def borders() -> Borders:
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     for name in ("a", "b", "c"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "model.onnx").write_bytes(onnx.model())
+        onnx.run_at(tmp_path / name)
     return tmp_path
 
 

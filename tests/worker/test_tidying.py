@@ -30,10 +30,7 @@ def borders(request: pytest.FixtureRequest, tmp_path: Path) -> Borders:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "model.onnx").write_bytes(onnx.model())
-    return folder
+    return onnx.run_at(tmp_path / "run")
 
 
 def begin(borders: Borders, version_id: str, experiment: str | None = "e1") -> None:
