@@ -34,8 +34,8 @@ def next_turn(connection: Connection, team: str) -> int:
     return max((found_last or 0) + 1, found_now or 1)
 
 
-def let_in(connection: Connection, now: datetime) -> None:
-    """Give those whose pauses are over their places in the line, in the order in which they ended.
+def let_in(connection: Connection, now: datetime) -> bool:
+    """Give those whose pauses are over their places in the line, in the order in which they ended; tell whether there are any.
 
     Reads one row of an index where there is none. Two that let in at once let in different ones.
     """
@@ -45,6 +45,7 @@ def let_in(connection: Connection, now: datetime) -> None:
     for team, sequences in waiting.items():
         first = next_turn(connection, team)
         connection.execute(ADD, [{"row": row, "new_turn": first + place} for place, row in enumerate(sequences)])
+    return bool(waiting)
 
 
 IN_LINE = ingestions.c.turn < lifecycle.PAUSED
@@ -54,9 +55,14 @@ NEXT_TURN = select(
     select(func.min(ingestions.c.turn)).where(claimable(), IN_LINE).scalar_subquery(),
 )
 
+IS_PAUSE_OVER = claimable(), ingestions.c.turn >= lifecycle.PAUSED, ingestions.c.turn <= bindparam("until")
+
+ARE_PAUSES_OVER = select(ingestions.c.sequence).where(*IS_PAUSE_OVER).correlate(None).exists().label("are_pauses_over")
+"""Whether there is somebody to let in, as a column of another statement; reads one row of an index."""
+
 OVER = (
     select(ingestions.c.sequence, ingestions.c.team)
-    .where(claimable(), ingestions.c.turn >= lifecycle.PAUSED, ingestions.c.turn <= bindparam("until"))
+    .where(*IS_PAUSE_OVER)
     .order_by(ingestions.c.turn, ingestions.c.sequence)
     .limit(LET_IN_AT_ONCE)
     .with_for_update(skip_locked=True)

@@ -25,12 +25,23 @@ SHARDS = {"sqlite": 1, "postgresql": 16}
 
 def add(connection: Connection, amounts: Amounts) -> None:
     """Add *amounts* in one statement, which is to be the last one of the transaction; none for nothing."""
-    if not amounts:
-        return
-    values: dict[str, str | int] = {"shard": secrets.randbelow(SHARDS[connection.dialect.name])}
+    if amounts:
+        connection.execute(_adding(len(amounts)), values(connection, amounts))
+
+
+def adding(count: int) -> str:
+    """Return the text of a statement that adds to *count* counters; SQLite and PostgreSQL take the same."""
+    rows = ", ".join(f"(:name{place}, :labels{place}, :shard, :value{place})" for place in range(count))
+    added = "ON CONFLICT (name, labels, shard) DO UPDATE SET value = counters.value + excluded.value"
+    return f"INSERT INTO counters (name, labels, shard, value) VALUES {rows} {added}"  # noqa: S608 - no word of others
+
+
+def values(connection: Connection, amounts: Amounts) -> dict[str, str | int]:
+    """Return the parameters with which `adding` adds *amounts* to a shard of each counter."""
+    given: dict[str, str | int] = {"shard": secrets.randbelow(SHARDS[connection.dialect.name])}
     for place, ((name, labels), amount) in enumerate(sorted(amounts.items())):
-        values |= {f"name{place}": name.value, f"labels{place}": labels_text(labels), f"value{place}": amount}
-    connection.execute(_adding(len(amounts)), values)
+        given |= {f"name{place}": name.value, f"labels{place}": labels_text(labels), f"value{place}": amount}
+    return given
 
 
 def read(connection: Connection) -> list[Count]:
@@ -46,7 +57,4 @@ SUMS = select(counters.c.name, counters.c.labels, func.sum(counters.c.value)).gr
 
 @cache
 def _adding(count: int) -> TextClause:
-    """Return the statement that adds to *count* counters; SQLite and PostgreSQL take the same."""
-    rows = ", ".join(f"(:name{place}, :labels{place}, :shard, :value{place})" for place in range(count))
-    added = "ON CONFLICT (name, labels, shard) DO UPDATE SET value = counters.value + excluded.value"
-    return text(f"INSERT INTO counters (name, labels, shard, value) VALUES {rows} {added}")  # noqa: S608 - no word of others
+    return text(adding(count))

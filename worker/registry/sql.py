@@ -48,13 +48,13 @@ from worker.records import (
     VersionQuery,
     Worker,
 )
-from worker.registry import access, rows, shards, versions
+from worker.registry import access, rows, shards, steps, versions
 from worker.registry.acceptance import Accepted, Submission, accept
 from worker.registry.alone import alone
-from worker.registry.counters import Amounts, disagreements, of_content, of_step
+from worker.registry.counters import disagreements, of_content, of_step
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, reading_one, translated
-from worker.registry.line import IN_LINE, let_in, next_turn
+from worker.registry.line import ARE_PAUSES_OVER, IN_LINE, let_in, next_turn
 from worker.registry.registering import insert_version, list_anew, nearest_in_scope
 from worker.registry.tables import (
     claimable,
@@ -143,8 +143,7 @@ class SqlRegistry:
         version_id = self._new_version_id()
 
         def work(connection: Connection) -> Ingestion | None:
-            let_in(connection, now)
-            due = _ingestion(connection, NEXT, {"now": now})
+            due = _next_in_line(connection, now)
             return _kept(connection, due, None if due is None else self._claim(due, owner, version_id, now))
 
         return self._write(work)
@@ -226,6 +225,8 @@ class SqlRegistry:
         return self._write(work)
 
     def same_listing(self, scope: Scope, listing_key: str) -> ModelVersion | None:
+        if not self._read_one(lambda connection: versions.is_listed(connection, scope, listing_key)):
+            return None  # as most often
         return self._read(lambda connection: versions.same_listing(connection, scope, listing_key))
 
     def kept_at(self, version_id: str, store: StoreMode, url: str, location: str) -> None:
@@ -518,13 +519,13 @@ SERVER_TIME = select(func.clock_timestamp())
 NOW = bindparam("now", type_=ingestions.c.run_after.type)
 
 NEXT = (
-    select(ingestions)
+    select(ingestions, ARE_PAUSES_OVER)
     .where(*_is_due(NOW), IN_LINE)
     .order_by(ingestions.c.turn, ingestions.c.sequence)
     .limit(1)
     .with_for_update(skip_locked=True)
 )
-"""The ingestion whose turn it is, kept from everybody else until the transaction ends."""
+"""The ingestion whose turn it is, kept from everybody else until the transaction ends; and whether others are to be let in."""
 
 
 IS_ANY_DUE = select(select(ingestions.c.sequence).where(*_is_due(NOW)).exists())
@@ -546,6 +547,15 @@ def _ingestion_conditions(query: IngestionQuery) -> Iterable[ColumnElement[bool]
         yield ingestions.c.reason == query.reason
     if query.after is not None:
         yield ingestions.c.sequence < select(ingestions.c.sequence).where(ingestions.c.id == query.after).scalar_subquery()
+
+
+def _next_in_line(connection: Connection, now: datetime) -> Ingestion | None:
+    """Return the ingestion whose turn it is after those whose pauses are over were let in; None where nothing is due."""
+    given = {"now": now, "until": lifecycle.paused_turn(now)}
+    row = connection.execute(NEXT, given).one_or_none()
+    if (row is None or row.are_pauses_over) and let_in(connection, now):
+        row = connection.execute(NEXT, given).one_or_none()
+    return None if row is None else rows.ingestion_of(row)
 
 
 def _ingestion(connection: Connection, statement: Select[Any], given: Mapping[str, Any]) -> Ingestion | None:
@@ -572,31 +582,14 @@ def _kept(connection: Connection, before: Ingestion | None, move: lifecycle.Move
     """
     if move is None:
         return None
-    _keep(connection, move, of_step(before, move))
+    steps.write(connection, move, of_step(before, move))
     return move.ingestion
 
 
 def _end(connection: Connection, before: Ingestion, move: lifecycle.Move | None, version: NewVersion) -> None:
     """Write that an ingestion has ended with a new *version*; nothing for None. It is the last that a transaction writes."""
     if move is not None:
-        _keep(connection, move, of_step(before, move, version.format) + of_content(version, is_new=True))
-
-
-def _keep(connection: Connection, move: lifecycle.Move, amounts: Amounts) -> None:
-    standing = rows.standing_values(move.ingestion)
-    connection.execute(KEEP, {"moved": move.ingestion.id} | standing)
-    _note(connection, move)
-    shards.add(connection, amounts)
-
-
-KEEP = update(ingestions).where(ingestions.c.id == bindparam("moved"))
-
-
-NOTE = insert(ingestion_history)
-
-
-def _note(connection: Connection, move: lifecycle.Move) -> None:
-    connection.execute(NOTE, rows.history_values(move.ingestion.id, move.entry))
+        steps.write(connection, move, of_step(before, move, version.format) + of_content(version, is_new=True))
 
 
 def _in_order(table: Table, version_id: str) -> Select[Any]:

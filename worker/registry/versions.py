@@ -51,6 +51,12 @@ def living(connection: Connection, team: str, version_id: str) -> ModelVersion |
     return _only(versions(connection, LIVING, {"team": team, "id": version_id}))
 
 
+def is_listed(connection: Connection, scope: Scope, listing_key: str) -> bool:
+    """Tell whether a living version of *scope* was seen under this listing; one statement."""
+    given = {"scope": scope_key(scope), "listing_key": listing_key}
+    return connection.execute(SAME_LISTING, given).one_or_none() is not None
+
+
 def same_listing(connection: Connection, scope: Scope, listing_key: str) -> ModelVersion | None:
     """Return the newest living version of *scope* that was seen under this listing."""
     given = {"scope": scope_key(scope), "listing_key": listing_key}
