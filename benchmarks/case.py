@@ -134,7 +134,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One goal with the medians of both sides. *theirs* is None where nothing is set beside; *problem* says why *ours* is."""
+    """One goal with the best of both sides. *theirs* is None where nothing is set beside; *problem* says why *ours* is."""
 
     what: str
     goal: Goal

@@ -32,7 +32,8 @@ FIGURES = {
 
 EXPLANATION = """\
 Written by `make bench`.
-Each figure is the median of several runs in fresh processes, ours and theirs in turn.
+Each time is that of the fastest of several runs in fresh processes, ours and theirs in turn: others on the host only add to it.
+Peak memory and bytes read are the most of all runs.
 One run of each goes before and is not counted, so the files are in memory for both.
 CPU is user and system time.
 "Without imports" counts what is done after the modules are there; "whole process" counts everything from start to exit.

@@ -117,7 +117,11 @@ class Window:
             in_order = self.base <= position <= self.base + len(self.buffer)
             self._next = min(self._next * 2, LAST_WINDOW_BYTES) if in_order else self._after_jump
         stop = min(self.size, position + max(count, self._next))
-        self._hold(position, self._read(position, stop))
+        data = self._tree.read(self.path, position, stop)
+        if len(data) != stop - position:
+            found = f"listed with {self.size} bytes, ended at {position + len(data)} while it was read"
+            raise TreeChanged(self.path, found)
+        self._hold(position, data)
         return 0
 
     def _hold(self, base: int, buffer: bytes) -> None:
@@ -126,12 +130,6 @@ class Window:
         self.buffer = buffer
         end = base + len(buffer)
         self._enough = end if end < self.size else sys.maxsize
-
-    def _read(self, start: int, stop: int) -> bytes:
-        data = self._tree.read(self.path, start, stop)
-        if len(data) != stop - start:
-            raise TreeChanged(self.path, f"listed with {self.size} bytes, ended at {start + len(data)} while it was read")
-        return data
 
     def bytes(self, start: int, stop: int) -> bytes:
         """Return bytes [start, stop), which lie inside the file."""
