@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from worker.errors import BadSetting
 from worker.locations import Mount
 from worker.records import DEFAULT_PROJECT, Cluster
 
@@ -72,14 +73,20 @@ class Root:
 
 
 def root_of(path: str, team: str, project: str | None = None, mounts: Sequence[Mount] = ()) -> Root:
-    """Return what is watched where *team* names *path*, an absolute one; it may lie in a mount."""
+    """Return what is watched where *team* names *path*, an absolute one; it may lie in a mount.
+
+    Raises:
+        BadSetting: one name in it, or in the mount, holds a field twice.
+    """
     declared = _filled(_normal(path), {"team": team, "cluster": Cluster.PUBLIC.value})
     here = _filled(_through(declared, mounts), {"team": team, "cluster": Cluster.PUBLIC.value})
     if not FIELD.search(here):
         declared, here = (posixpath.join(one, f"{{{CHILD}}}") for one in (declared, here))
     fixed, _, _ = here.partition("{")
     folder = posixpath.dirname(fixed)
-    steps = tuple(_step(name) for name in posixpath.relpath(here, folder).split("/"))
+    names = posixpath.relpath(here, folder).split("/")
+    _check_fields(path, here, names)
+    steps = tuple(_step(name) for name in names)
     return Root(declared, folder, steps, project)
 
 
@@ -98,6 +105,18 @@ def _through(declared: str, mounts: Sequence[Mount]) -> str:
 
 def _filled(template: str, fields: Mapping[str, str]) -> str:
     return FIELD.sub(lambda found: fields.get(found.group(1), found.group(0)), template)
+
+
+def _check_fields(path: str, here: str, names: Sequence[str]) -> None:
+    """Raise where a name holds a field twice: nobody would tell where in the name of a folder the first one ends."""
+    for name in names:
+        fields = FIELD.findall(name)
+        twice = next((field for field in fields if fields.count(field) > 1), None)
+        if twice is not None:
+            lies = "" if here == _normal(path) else f", which lies at {here}"
+            raise BadSetting(
+                f"MODELPORT_WATCH: {path}{lies}: expected each field once in a name, found {{{twice}}} twice in {name}"
+            )
 
 
 def _step(name: str) -> re.Pattern[str]:

@@ -71,7 +71,7 @@ def watches_of(settings: Settings, team: str) -> tuple[Watch, ...]:
     """Return what the settings want watched.
 
     Raises:
-        BadSetting: nothing.
+        BadSetting: nothing, or what cannot be watched.
     """
     if not settings.watch:
         raise BadSetting(f"MODELPORT_WATCH: expected folders to watch, such as {EXAMPLE}, found none")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.errors import BadSetting
 from worker.locations import Mount, Places, resolve
 from worker.records import CompletionEvent
 from worker.watch_roots import Root, Run, root_of
@@ -60,6 +61,25 @@ def test_a_field_that_comes_twice_is_the_same_twice() -> None:
     root = root_of("/runs/{experiment_id}/{experiment_id}", "red")
     assert run_at(root, "a", "a") is not None
     assert run_at(root, "a", "b") is None
+
+
+def test_a_field_twice_in_one_name_is_refused_with_the_key_and_the_field() -> None:
+    with pytest.raises(BadSetting) as caught:
+        root_of("/runs/{experiment_id}-{experiment_id}", "red")
+    assert str(caught.value) == (
+        "MODELPORT_WATCH: /runs/{experiment_id}-{experiment_id}: expected each field once in a name, "
+        "found {experiment_id} twice in {experiment_id}-{experiment_id}"
+    )
+
+
+def test_a_field_twice_in_one_name_of_a_mount_is_refused_with_where_the_mount_lies() -> None:
+    mount = Mount("/artifacts", "/mnt/{team}/{experiment_id}.{experiment_id}")
+    with pytest.raises(BadSetting, match=r"/artifacts, which lies at /mnt/red/\{.*, found \{experiment_id\} twice in "):
+        root_of("/artifacts", "red", None, [mount])
+
+
+def test_a_field_that_the_settings_fill_may_come_twice_in_a_name() -> None:
+    assert root_of("/runs/{team}-{team}/{experiment_id}", "red").folder == "/runs/red-red"
 
 
 @pytest.mark.parametrize("name", [".tmp-1", ".", "..", ".ipynb_checkpoints"])
