@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.process import is_running, until
-from worker.wrapped_command import run_command, status_without_start
+from worker.wrapped_command import ENDING, run_command, status_without_start
 
 WRAP = """
 import os, signal, sys
@@ -24,6 +24,34 @@ def ended(status):
         print("still here", flush=True)
 sys.exit(run_command(tuple(sys.argv[1:]), os.environ, ended))
 """
+
+DELIVER = """
+import os, signal, sys, time
+from worker.wrapped_command import ignore_signals, run_command, stop_once
+number, stopped = int(sys.argv[1]), False
+def ended(status):
+    stop_once()
+    os.kill(os.getpid(), number)
+try:
+    run_command(("true",), os.environ, ended)
+    time.sleep(0.01)
+except SystemExit:
+    stopped = True
+for again in (signal.SIGTERM, number):
+    try:
+        os.kill(os.getpid(), again)
+        time.sleep(0.01)
+    except SystemExit:
+        stopped = True
+ignore_signals()
+os.kill(os.getpid(), number)
+print(stopped, flush=True)
+sys.exit(7)
+"""
+"""A command ends; then *number* comes while signals are held back, again after SIGTERM, and once more at the very end."""
+
+NEVER_CAUGHT = {"SIGKILL", "SIGSTOP"}
+NEVER_ENDING = {"SIGCHLD", "SIGCONT", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH"}
 
 TRAPPING = "trap 'echo caught TERM; exit 9' TERM; echo ready; while :; do sleep 0.05; done"
 
@@ -64,7 +92,9 @@ def test_the_exit_status_is_the_commands_own_or_128_and_the_signal_that_ended_it
     assert told == [status]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT, signal.SIGALRM, signal.SIGABRT]
+)
 def test_a_signal_sent_to_us_reaches_the_command_once(number: signal.Signals) -> None:
     counting = (
         f"trap 'n=$((n+1)); echo caught $n; sleep 0.3; exit $n' {number.name[3:]}; echo ready; while :; do sleep 0.05; done"
@@ -160,3 +190,28 @@ def test_a_command_that_was_stopped_goes_on() -> None:
     assert not until(lambda: process.poll() is not None, 0.6)
     os.kill(pid, signal.SIGCONT)
     assert output_of(process) == (2, ["ended 2"])
+
+
+def test_every_signal_that_can_be_caught_and_ends_a_process_is_among_them() -> None:
+    """As signal(7) lists them, with the real-time ones."""
+    named = {number.name for number in ENDING if isinstance(number, signal.Signals)}
+    assert {"SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTERM", "SIGXCPU", "SIGALRM", "SIGIO", "SIGPWR"} <= named
+    assert not named & (NEVER_CAUGHT | NEVER_ENDING)
+    assert set(range(signal.SIGRTMIN, signal.SIGRTMAX + 1)) <= ENDING
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM", "USR1", "HUP", "QUIT", "XCPU", "ALRM", "RTMIN"])
+def test_after_stop_once_no_signal_that_can_be_caught_ends_the_process_and_only_the_first_one_raises(name: str) -> None:
+    number = signal.Signals[f"SIG{name}"]
+    done = subprocess.run([sys.executable, "-c", DELIVER, str(int(number))], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "True\n", "")
+
+
+def test_a_fault_that_somebody_sent_after_stop_once_does_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", DELIVER, str(int(signal.SIGSEGV))], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (7, "")
+
+
+def test_a_real_fault_after_stop_once_ends_the_process() -> None:
+    broken = "import ctypes; from worker.wrapped_command import stop_once; stop_once(); ctypes.string_at(0)"
+    assert subprocess.run([sys.executable, "-c", broken], capture_output=True, timeout=30).returncode == -signal.SIGSEGV
