@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import quote
 
 from detectors.facts import ModelType
+from detectors.tree import NO_BYTE
 from worker.errors import RejectedEvent
 from worker.fields import Object, flag, is_number, number, object_of, only, required_text, shown, text, word
 from worker.model_types import model_type
@@ -104,7 +105,7 @@ def event_of_path(
     """Return the event of a person of *team* who wants *path* looked at; a relative path is meant from *working_folder*.
 
     Raises:
-        RejectedEvent: the path or a name is empty, too long, or holds control characters.
+        RejectedEvent: the path is none that a file can have, or a name is empty, too long, or holds control characters.
     """
     if not path:
         raise RejectedEvent("path: expected a folder or a file, found nothing")
@@ -113,7 +114,7 @@ def event_of_path(
     return CompletionEvent(
         source="cli",
         id=event_id,
-        model_path=path,
+        model_path=_checked_path("path", path),
         team=team,
         project=checked_name("project", project) or DEFAULT_PROJECT,
         experiment=checked_name("experiment", experiment),
@@ -160,7 +161,7 @@ def rescan_from_json(data: Any, team: str, event_id: str) -> CompletionEvent:
     return CompletionEvent(
         source=RESCAN_SOURCE,
         id=text(fields, "id", MAX_ID_CHARACTERS) or event_id,
-        model_path=_without_zero("path", path),
+        model_path=_checked_path("path", path),
         team=team,
         project=_name(fields, "projectId") or DEFAULT_PROJECT,
         experiment=_name(fields, "experimentId"),
@@ -181,7 +182,7 @@ def default_event_id(source: str, experiment: str, state: ExperimentState, resta
 def _completion(fields: Object, team: str, source: str, event_id: str | None) -> CompletionEvent:
     experiment, state = _name(fields, "experimentId"), word(fields, "state", STATES) or ExperimentState.STOPPED
     restarts = number(fields, "restartCount", MAX_RESTARTS) or 0
-    model_path = _without_zero("modelPath", text(fields, "modelPath", MAX_PATH_CHARACTERS) or "")
+    model_path = _checked_path("modelPath", text(fields, "modelPath", MAX_PATH_CHARACTERS) or "")
     git = object_of("git", {} if fields.get("git") is None else fields["git"])
     if experiment is None and not (event_id and model_path):
         raise RejectedEvent("experimentId: expected text, found nothing; only what has an id and a modelPath may leave it out")
@@ -249,9 +250,12 @@ def _name(fields: Object, key: str) -> str | None:
     return checked_name(key, text(fields, key, MAX_ID_CHARACTERS))
 
 
-def _without_zero(key: str, path: str) -> str:
+def _checked_path(key: str, path: str) -> str:
+    """Return *path*, in which each character stands for bytes that the name of a file can hold."""
     if "\0" in path:
         raise RejectedEvent(f"{key}: expected a path, found a zero character in it")
+    if found := NO_BYTE.search(path):
+        raise RejectedEvent(f"{key}: expected a path, found U+{ord(found[0]):04X} in it, which no file name has")
     return path
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from detectors.facts import Finding, Metric, Metrics, ModelType, Severity
+from detectors.tree import NO_BYTE
 from worker.errors import ConflictingEvent, RegistryUnavailable, RejectedEvent
 from worker.lifecycle import LEASE_SECONDS
 from worker.ports import Registry
@@ -281,11 +282,21 @@ class RegistryContract:
         assert [known for ingestion, known in answers].count(False) == 1
 
     @pytest.mark.parametrize("text", ODD_TEXTS)
-    def test_any_source_id_and_path_come_back_as_they_were(self, registry: Registry, text: str) -> None:
-        odd = event(id=text, source=text, model_path=text)
+    def test_any_source_and_id_come_back_as_they_were(self, registry: Registry, text: str) -> None:
+        odd = event(id=text, source=text)
         ingestion, _ = registry.submit(odd, NOON)
         assert standing(registry, ingestion).event == odd
         assert registry.submit(odd, NOON) == (ingestion, True)
+
+    @pytest.mark.parametrize("path", [text for text in ODD_TEXTS if not NO_BYTE.search(text)])
+    def test_any_path_that_a_file_can_have_comes_back_as_it_was(self, registry: Registry, path: str) -> None:
+        ingestion, _ = registry.submit(event(model_path=path), NOON)
+        assert standing(registry, ingestion).event.model_path == path
+
+    @pytest.mark.parametrize("path", ["/a/" + chr(0xD800), "/a/" + chr(0xDC7F), "/" + chr(0xDD00) + "/b"])
+    def test_a_model_path_with_what_stands_for_no_byte_is_refused(self, registry: Registry, path: str) -> None:
+        with pytest.raises(RejectedEvent, match=r"the model path '/.*' holds a character that no file name has"):
+            registry.submit(event(model_path=path), NOON)
 
     @pytest.mark.parametrize("field", ["team", "project", "experiment", "name"])
     @pytest.mark.parametrize("name", ["zero \0", "\udcff", "n" * 10_000, "é" * 257])

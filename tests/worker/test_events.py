@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -48,6 +49,19 @@ def test_a_relative_path_is_meant_from_the_working_folder() -> None:
 
 def test_a_url_stays_as_it_is() -> None:
     assert event_of_path("s3://bucket/a/../b", "1", "/home/me").model_path == "s3://bucket/a/../b"
+
+
+def test_a_path_of_the_command_line_that_no_file_can_have_is_refused() -> None:
+    with pytest.raises(RejectedEvent, match=r"^path: expected a path, found U\+D800 in it, which no file name has$"):
+        event_of_path("/a/\ud800", "1", "/")
+
+
+@pytest.mark.parametrize("path", [os.fsdecode(b"/a/\x80"), os.fsdecode(b"/a/\xff")])
+def test_a_path_whose_bytes_are_not_utf_8_is_taken_at_every_door(path: str) -> None:
+    """A byte that is no UTF-8 becomes a surrogate of its own, and Linux has such names."""
+    assert event_of_path(path, "1", "/").model_path == path
+    assert completion(modelPath=path).model_path == path
+    assert rescan_from_json({"path": path}, "red", "new").model_path == path
 
 
 @pytest.mark.parametrize("name", ["", "   ", "a\nb", "\x1b[31m", "x" * 256, "\udc80"])
@@ -172,6 +186,7 @@ def test_types_are_words_and_numbers(word: object, declared: ModelType | None) -
         ({"modelPath": 3}, "modelPath: expected text, found 3"),
         ({"modelPath": "x" * 4097}, "modelPath: expected at most 4096 characters, found 4097"),
         ({"modelPath": "/a\0b"}, "modelPath: expected a path, found a zero character in it"),
+        ({"modelPath": "/a/\ud800"}, "modelPath: expected a path, found U+D800 in it, which no file name has"),
         ({"experimentId": 7}, "experimentId: expected text, found 7"),
         ({"experimentId": " "}, "experimentId: expected 1 to 255 characters, found 0"),
         ({"projectId": ["p"]}, "projectId: expected text, found a list"),
@@ -275,6 +290,7 @@ def test_a_rescan_is_of_a_path_and_may_be_forced() -> None:
         ({}, "path: expected text, found nothing"),
         ({"path": ""}, "path: expected text, found none in it"),
         ({"path": "runs/x"}, "path: expected an absolute path or a URL, found 'runs/x'"),
+        ({"path": "/x/\udfff"}, "path: expected a path, found U+DFFF in it, which no file name has"),
         ({"path": "/x", "force": 1}, "force: expected true or false, found 1"),
         ({"path": "/x", "force": "yes"}, "force: expected true or false, found 'yes'"),
     ],

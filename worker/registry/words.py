@@ -88,13 +88,14 @@ def rows_wanted(limit: int) -> int:
 
 
 def check_event(event: CompletionEvent) -> None:
-    """Raise RejectedEvent unless every name in *event* can be kept."""
+    """Raise RejectedEvent unless every name in *event* can be kept, and its model path is one that a file can have."""
     check_name("team", event.team)
     check_name("project", event.project)
     if event.experiment:
         check_name("experiment", event.experiment)
     if event.name is not None:
         check_name("model name", event.name)
+    _check_path("the model path", event.model_path)
 
 
 def check_version(version: NewVersion) -> None:
@@ -105,7 +106,7 @@ def check_version(version: NewVersion) -> None:
         check_name("experiment", version.scope.experiment)
     check_name("model name", version.model_name)
     for file in version.files:
-        _check_path(file.path)
+        _check_path("the path of a file", file.path)
     if version.size_bytes > MAX_BYTES or any(file.size > MAX_BYTES for file in version.files):
         raise RejectedEvent(f"a size is beyond {MAX_BYTES} bytes")
 
@@ -122,9 +123,9 @@ def check_name(what: str, name: str) -> None:
         raise RejectedEvent(f"the {what} {shown}… is {length} bytes long; at most {MAX_NAME_BYTES} are kept")
 
 
-def _check_path(path: str) -> None:
+def _check_path(what: str, path: str) -> None:
     """Raise RejectedEvent unless *path* is what a file's name in bytes becomes: surrogates stand for single bytes."""
     try:
         path.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as exc:
-        raise RejectedEvent(f"the path of a file {path[:40]!a} holds a character that no file name has") from exc
+        raise RejectedEvent(f"{what} {path[:40]!a} holds a character that no file name has") from exc

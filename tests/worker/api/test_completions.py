@@ -88,6 +88,27 @@ def test_a_half_cloudevent_in_headers_is_refused(admin: Client, headers: dict[st
     assert (answer.status_code, answer.json()["detail"]) == (422, detail)
 
 
+@pytest.mark.parametrize(
+    ("value", "found"), [(b"%FF", "'%FF'"), (b"%ED%A0%80", "'%ED%A0%80'"), (b"\xff", "'\\xff'"), (b"a%C3", "'a%C3'")]
+)
+def test_a_header_of_a_cloudevent_that_is_not_utf8_is_400(admin: Client, value: bytes, found: str) -> None:
+    """Replaced bytes would make one id of two, and the second completion would be taken for the first."""
+    headers = {key.encode(): text.encode() for key, text in BINARY.items()} | {b"ce-subject": value}
+    answer = admin.post("/v1/completions", CLOUDEVENT["data"], headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:modelport:problem:malformed")
+    assert answer.json()["detail"] == f"ce-subject: expected UTF-8, found {found}"
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("ce-id", ("run-1", "run-2")), ("content-type", ("application/json", "application/json"))]
+)
+def test_a_header_that_is_given_twice_is_400(admin: Client, name: str, values: tuple[str, str]) -> None:
+    once = {"content-type": "application/json"} | BINARY
+    headers = [*((key, value) for key, value in once.items() if key != name), *((name, value) for value in values)]
+    answer = admin.post("/v1/completions", headers=headers, content=json.dumps(CLOUDEVENT["data"]))
+    assert (answer.status_code, answer.json()["detail"]) == (400, f"{name}: expected once, found 2 times")
+
+
 def test_an_event_that_said_something_else_before_is_409(door: Door, admin: Client, capfd: pytest.CaptureFixture[str]) -> None:
     first = admin.post("/v1/completions", COMPLETION).json()["id"]
     answer = admin.post("/v1/completions", COMPLETION | {"modelPath": "/elsewhere"})
@@ -130,9 +151,22 @@ def test_a_name_that_no_database_index_holds_is_422(admin: Client) -> None:
     assert (answer.status_code, "at most 512 are kept" in answer.json()["detail"]) == (422, True)
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/completions", COMPLETION | {"modelPath": "/runs/\ud800"}, "modelPath"),
+        ("/v1/rescans", {"path": "/runs/\ud800"}, "path"),
+    ],
+)
+def test_a_path_that_no_file_can_have_is_422(admin: Client, path: str, body: dict[str, object], field: str) -> None:
+    answer = admin.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})
+    detail = f"{field}: expected a path, found U+D800 in it, which no file name has"
+    assert (answer.status_code, answer.json()["detail"]) == (422, detail)
+
+
 @pytest.mark.parametrize("id", ["\ud800", "a\0b", "escaped:x", "🦆", "' OR 1=1 --", "x" * 1024])
 def test_any_id_is_answered(admin: Client, id: str) -> None:
-    body = json.dumps(COMPLETION | {"id": id, "modelPath": "/r/" + id})
+    body = json.dumps(COMPLETION | {"id": id})
     for known in (False, True):
         answer = admin.post(
             "/v1/completions", content=body.replace("\\u0000", ""), headers={"Content-Type": "application/json"}
