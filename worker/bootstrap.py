@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 from detectors.open import open_path
 from detectors.scan import Scan, scan
 from detectors.tree import FileTree, readable
-from worker import filesystems, liveness, operations
+from worker import filesystems, liveness, operations, spool
 from worker.errors import NothingThere, RegistryUnavailable, RejectedLocation, UnsafeHome, WorkerError
 from worker.ingest import Borders, Step
 from worker.inspector.in_process import InProcessInspector
@@ -280,12 +280,21 @@ def examine(
         yield Check("settings", "ok", f"home is {settings.home}")
         prepare_home(settings)
         yield Check("home", "ok", _where_database_lies(settings))
+        yield from _reports(settings.home)
         with embedded(environment, folder) as service:
             yield Check("database", "ok", _shown(settings))
             borders = service.borders(step, expect, progress)
             yield from operations.examine(borders, service.open_version, repair, with_digests)
     except WorkerError as exc:
         yield Check(type(exc).__name__, "trouble", str(exc))
+
+
+def _reports(home: Path) -> Iterator[Check]:
+    """Yield a check of the reports of this home that no server took, where there are any."""
+    kept, refused = spool.counted(home)
+    if kept or refused:
+        advice = "the next report to the same server sends those that wait; look at the .refused ones, which are sent no more"
+        yield Check("reports", "trouble", f"{kept} wait and {refused} were refused, in {home / 'spool'}; {advice}")
 
 
 def prepare_home(settings: Settings) -> None:

@@ -1,9 +1,9 @@
 """The side that reports: sends a completion to a server, and keeps it on disk for as long as none answers; and asks it for a
 rescan, and how that stands, which nothing is kept of.
 
-In goes a completion as a JSON object; out comes what the server said. What cannot be sent lies in the spool, one file each,
-written whole or not at all, and is sent by whoever reports next, oldest first. The same completion sent twice is one
-ingestion there, so sending again does no harm.
+In goes a completion as a JSON object; out comes what the server said. What cannot be sent lies in the spool, and is sent by
+whoever reports next to the same server with the same token, oldest first. The same completion sent twice is one ingestion
+there, so sending again does no harm.
 
 Laws (each has a test of the same name):
     what was reported is answered for by the server or lies in the spool;
@@ -14,10 +14,8 @@ Laws (each has a test of the same name):
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import time
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +24,11 @@ from typing import Any, Protocol
 import httpx
 
 from worker.errors import NotFound, RejectedEvent, ServerUnavailable
+from worker.spool import BadFile, keep, put_aside, read, waiting
 
-TRIES = 3
-"""How often a completion is sent before it goes to the spool."""
+PAUSES_SECONDS = (1.0, 2.0)
+"""Pauses between the tries to send a completion, before it is left in the spool."""
 
-PAUSE_SECONDS = 1.0
 TIMEOUT_SECONDS = 10.0
 
 ACCEPTED = 202
@@ -44,13 +42,6 @@ COME_BACK = frozenset({408, 429})
 ROW = frozenset({"id", "state", "reason", "message", "modelPath", "experimentId", "attempts", "dtCreated"})
 QUEUE = frozenset({"workers"})
 """What is wanted of an ingestion and of the queue, so that a page of something else is not taken for them."""
-
-MAX_SPOOL_BYTES = 1 << 20
-"""Size of a file in the spool; a larger one was not written by us."""
-
-SUFFIX = ".json"
-REFUSED = ".refused"
-"""Files of the spool that wait to be sent, and those that a server refused: a person looks at these."""
 
 
 class Receiver(Protocol):
@@ -163,48 +154,38 @@ def report(server: Server, completion: Mapping[str, Any], spool: Path, sleep: An
         ServerUnavailable: it was not taken, and lies in the spool.
         OSError: it could be neither sent nor written.
     """
-    return deliver(server, keep(completion, spool), spool, sleep)
+    try:
+        kept = keep(completion, spool)
+    except OSError as exc:
+        try:
+            return deliver(server, completion, spool, sleep)
+        except ServerUnavailable as away:
+            raise OSError(exc.errno, f"{away}, and it cannot be kept: {exc.strerror}", str(spool)) from away
+    return deliver(server, kept, spool, sleep)
 
 
-def deliver(server: Receiver, kept: Path, spool: Path, sleep: Any = time.sleep) -> dict[str, Any] | None:
-    """Send the file *kept* of *spool*, then what else waits there; return the answer to *kept*.
+def deliver(server: Receiver, kept: Path | Mapping[str, Any], spool: Path, sleep: Any = time.sleep) -> dict[str, Any] | None:
+    """Send *kept*, then what else waits in *spool*; return the answer to *kept*.
 
-    None where another process, which shares the spool, was quicker.
+    *kept* is a file of the spool, or a completion that the spool did not take. None where another process, which shares the
+    spool, was quicker.
 
     Raises:
         RejectedEvent: the server refused it.
-        ServerUnavailable: it was not taken, and still lies there.
-        OSError: the spool cannot be read.
+        ServerUnavailable: it was not taken; a file still lies there.
+        OSError: the file cannot be read.
     """
-    for pause_seconds in (PAUSE_SECONDS * 2**again for again in range(TRIES - 1)):
+    for pause_seconds in PAUSES_SECONDS:
         with suppress(ServerUnavailable):
             return _send_with_others(server, kept, spool)
         sleep(pause_seconds)
     return _send_with_others(server, kept, spool)
 
 
-def _send_with_others(server: Receiver, kept: Path, spool: Path) -> dict[str, Any] | None:
-    answer = _send(server, kept)
+def _send_with_others(server: Receiver, kept: Path | Mapping[str, Any], spool: Path) -> dict[str, Any] | None:
+    answer = _send(server, kept) if isinstance(kept, Path) else server.report(kept)
     send_all(server, spool)
     return answer
-
-
-def keep(completion: Mapping[str, Any], spool: Path) -> Path:
-    """Write *completion* to the spool so that it survives the machine, and return its file."""
-    spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-    name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
-    half = spool / f".{name}"
-    with half.open("x", encoding="utf-8") as file:
-        json.dump(dict(completion), file)
-        file.flush()
-        os.fsync(file.fileno())
-    whole = half.rename(spool / f"{name}{SUFFIX}")
-    folder = os.open(spool, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return whole
 
 
 def send_all(server: Receiver, spool: Path) -> int:
@@ -213,40 +194,26 @@ def send_all(server: Receiver, spool: Path) -> int:
     for path in waiting(spool):
         try:
             sent += _send(server, path) is not None
-        except RejectedEvent:
+        except (RejectedEvent, OSError):  # nothing that lies there keeps the others from being sent
             continue
         except ServerUnavailable:
             break
     return sent
 
 
-def waiting(spool: Path) -> Iterator[Path]:
-    """Yield the files of the spool that wait to be sent, oldest first."""
-    return iter(sorted(path for path in spool.glob(f"*{SUFFIX}") if not path.name.startswith(".")))
-
-
 def _send(server: Receiver, path: Path) -> dict[str, Any] | None:
     """Send one file of the spool and remove it; None where another process did so already."""
     try:
-        if path.stat().st_size > MAX_SPOOL_BYTES:
-            raise ValueError(f"more than {MAX_SPOOL_BYTES} bytes")
-        completion = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(completion, dict):
-            raise ValueError("expected a JSON object")
+        completion = read(path)
     except FileNotFoundError:
         return None
-    except ValueError as exc:
-        _put_aside(path)
+    except BadFile as exc:
+        put_aside(path)
         raise RejectedEvent(f"{path}: not a completion: {exc}") from exc
     try:
         answer = server.report(completion)
     except RejectedEvent:
-        _put_aside(path)
+        put_aside(path)
         raise
     path.unlink(missing_ok=True)
     return answer
-
-
-def _put_aside(path: Path) -> None:
-    with suppress(FileNotFoundError):
-        path.rename(path.with_suffix(REFUSED))

@@ -165,6 +165,13 @@ class Settings(BaseModel):
             raise ValueError("expected redis://… or amqp://…")
         return url
 
+    @field_validator("api_url")
+    @classmethod
+    def _web_address(cls, url: str | None) -> str | None:
+        if url is not None and not re.match(r"https?://[^/\s]", url):
+            raise ValueError("expected http://… or https://…")
+        return url
+
     @field_validator("store_url")
     @classmethod
     def _local(cls, url: str | None) -> str | None:

@@ -118,7 +118,7 @@ def test_the_slurm_epilog_never_fails_and_keeps_what_no_server_takes(client: dic
     (tmp_path / "runs" / "19").mkdir(parents=True)
     away = client | {"MODELPORT_API_URL": f"http://127.0.0.1:{free_port()}"}
     assert slurm(away, tmp_path, "19", SLURM_JOB_EXIT_CODE2="0:0").returncode == 0
-    [kept] = (tmp_path / "client" / "spool").iterdir()
+    [kept] = (tmp_path / "client" / "spool").glob("*/*.json")
     assert json.loads(kept.read_text())["experimentId"] == "slurm-19"
 
 

@@ -23,6 +23,7 @@ import pytest
 from tests.builders import onnx
 from tests.worker.conftest import ROOT, json_of
 from worker.cli import app, models, run
+from worker.spool import keep, spool_of
 
 EXAMPLE = ROOT / "examples" / "digits"
 
@@ -398,6 +399,16 @@ def test_what_was_typed_reaches_the_terminal_as_plain_text_on_one_line(
 
 
 MODELPORT = [sys.executable, "-c", "from worker.cli import main; main()"]
+
+
+def test_doctor_tells_of_reports_that_no_server_took(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    json_of(capsys, "doctor")
+    spool = spool_of(home, "http://server", "red")
+    keep({"id": "e1"}, spool)
+    (spool / "0.refused").write_text("{}")
+    [told] = [one for one in json_of(capsys, "doctor", status=1)["checks"] if one["name"] == "reports"]
+    assert told["state"] == "trouble"
+    assert told["says"].startswith(f"1 wait and 1 were refused, in {home / 'spool'}; ")
 
 
 @pytest.fixture(params=["", "1"], ids=["buffered", "unbuffered"])

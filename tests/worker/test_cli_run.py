@@ -16,6 +16,7 @@ import pytest
 
 from tests.servers.process import free_port, until
 from tests.worker.test_cli_queue import CALL, EXAMPLE, answers, states
+from worker.spool import spool_of
 
 TRAIN = f"cp -r {EXAMPLE}/. $PS_MODEL_PATH/"
 
@@ -48,7 +49,7 @@ def test_with_no_server_at_all_the_ingestion_is_done_before_it_exits(environment
     [row] = ingestions(environment)
     assert (row["state"], row["experimentId"], row["modelPath"]) == ("registered", "e7", str(tmp_path / "home" / "runs" / "e7"))
     assert f"{row['id']}: registered" in done.stderr
-    assert list((tmp_path / "home" / "spool").iterdir()) == []
+    assert list(spool_of(tmp_path / "home").iterdir()) == []
 
 
 def test_a_version_that_is_not_whole_is_told_with_the_command_that_shows_it(environment: dict[str, str]) -> None:
@@ -116,7 +117,7 @@ def test_a_server_that_is_down_leads_to_a_spooled_completion_which_the_next_call
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     reporting = environment | {"MODELPORT_API_URL": url, "MODELPORT_HOME": str(tmp_path / "client")}
-    spool = tmp_path / "client" / "spool"
+    spool = spool_of(tmp_path / "client", url)
     down = modelport(reporting, "run", "--experiment", "first", "--", "sh", "-c", f"{TRAIN}; exit 0")
     assert (down.returncode, len(list(spool.glob("*.json")))) == (0, 1)
     assert f"kept in {spool}" in down.stderr
@@ -139,7 +140,7 @@ def test_a_database_that_does_not_answer_keeps_no_completion_from_the_next_run(
     away = environment | {"MODELPORT_DATABASE_URL": f"postgresql://nobody@127.0.0.1:{free_port()}/nowhere"}
     kept = modelport(away, "run", "--experiment", "first", "--", "sh", "-c", f"{TRAIN}; exit 0")
     assert kept.returncode == 0
-    assert f"kept in {tmp_path / 'home' / 'spool'}" in kept.stderr
+    assert f"kept in {spool_of(tmp_path / 'home')}" in kept.stderr
     assert modelport(environment, "run", "--experiment", "second", "--", "sh", "-c", TRAIN).returncode == 0
     assert [(row["experimentId"], row["state"]) for row in ingestions(environment)] == [
         ("first", "registered"),
@@ -157,7 +158,7 @@ def test_runs_that_end_at_once_share_one_spool(environment: dict[str, str], tmp_
         ("e1", "registered"),
         ("e2", "registered"),
     }
-    assert list((tmp_path / "home" / "spool").iterdir()) == []
+    assert list(spool_of(tmp_path / "home").iterdir()) == []
 
 
 def test_ctrl_c_while_the_model_is_taken_leaves_the_status_and_the_completion(environment: dict[str, str]) -> None:
@@ -215,5 +216,6 @@ def test_a_disk_that_takes_nothing_changes_no_status(environment: dict[str, str]
     (tmp_path / "home" / "spool").write_text("in the way")
     done = modelport(environment, "run", "--experiment", "e", "--", "sh", "-c", "exit 6")
     assert done.returncode == 6
-    assert "is lost" in done.stderr
+    assert "spool/here does not take the completion of e: " in done.stderr
+    assert [(row["experimentId"], row["state"]) for row in ingestions(environment)] == [("e", "ignored")]
     shutil.rmtree(tmp_path / "home")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
@@ -10,8 +13,10 @@ from threading import Thread
 import httpx
 import pytest
 
-from worker.client import Server, keep, report, send_all, waiting
+from worker import spool
+from worker.client import Server, report, send_all
 from worker.errors import NotFound, RejectedEvent, ServerUnavailable
+from worker.spool import keep, spool_of, waiting, waiting_beside
 
 COMPLETION = {"id": "e1", "experimentId": "x"}
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -96,6 +101,61 @@ def test_what_is_no_completion_is_put_aside_and_does_not_stop_the_others(tmp_pat
     assert send_all(server(accepts(got)), tmp_path) == 1
     assert got == [COMPLETION]
     assert [path.name for path in tmp_path.iterdir()] == ["0.refused"]
+
+
+@pytest.mark.parametrize("make", ["folder", "fifo", "link", "socket", "deep"])
+def test_what_is_no_file_of_ours_does_not_stop_the_others(tmp_path: Path, make: str) -> None:
+    odd = tmp_path / "0.json"
+    if make == "folder":
+        odd.mkdir()
+    elif make == "fifo":
+        os.mkfifo(odd)
+    elif make == "link":
+        odd.symlink_to("/dev/zero")
+    elif make == "socket":
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(odd))
+    else:
+        odd.write_text("[" * 200_000)
+    got: list[dict[str, object]] = []
+    assert report(server(accepts(got)), COMPLETION, tmp_path) is not None
+    assert got == [COMPLETION]
+    assert [path.name for path in tmp_path.iterdir()] == ["0.refused"]
+
+
+def test_what_cannot_be_kept_is_sent_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("in the way")
+    got: list[dict[str, object]] = []
+    assert report(server(accepts(got)), COMPLETION, tmp_path / "spool") is not None
+    assert got == [COMPLETION]
+
+
+def test_what_can_be_neither_sent_nor_kept_is_said_to_be_lost(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("in the way")
+    with pytest.raises(OSError, match="does not answer: connection refused, and it cannot be kept: "):
+        report(server(is_away), COMPLETION, tmp_path / "spool", sleep=lambda seconds: None)
+
+
+def test_a_file_that_cannot_be_written_whole_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(spool.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        keep(COMPLETION, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_kept_with_one_token_is_never_sent_with_another(tmp_path: Path) -> None:
+    """Another token may be another team's, and another address another installation."""
+    theirs = [spool_of(tmp_path, "http://server", "red"), spool_of(tmp_path, "http://other", "blue"), spool_of(tmp_path)]
+    for folder in theirs:
+        keep(COMPLETION, folder)
+    ours = spool_of(tmp_path, "http://server/", "blue")
+    assert ours not in theirs
+    assert ours == spool_of(tmp_path, "http://server", "blue")
+    assert list(waiting(ours)) == []
+    assert waiting_beside(ours) == sorted(theirs)
 
 
 def test_two_processes_may_send_one_spool_at_once(tmp_path: Path) -> None:

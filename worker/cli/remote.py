@@ -29,8 +29,10 @@ def send(completion: dict[str, Any], settings: Settings, format: str, output: Pa
     """Send *completion* to the server, or leave it in the spool for the next command that sends."""
     from worker.client import report
     from worker.errors import ServerUnavailable
+    from worker.spool import spool_of
 
-    spool = settings.home / "spool"
+    spool = spool_of(settings.home, settings.api_url, settings.token)
+    tell_what_waits_beside(spool)
     try:
         answer = report(server_of(settings), completion, spool)
     except ServerUnavailable as exc:
@@ -43,6 +45,17 @@ def send(completion: dict[str, Any], settings: Settings, format: str, output: Pa
         complain("already reported; --id NEW reports it anew")
     write(answer, format, output, lambda console: terminal().show_answer(console, answer, _looked_at(completion)))
     return OK
+
+
+def tell_what_waits_beside(spool: Path) -> None:
+    """Say where reports wait that were kept for another server, or with another token, and how they get on their way."""
+    from worker.spool import waiting_beside
+
+    for folder in waiting_beside(spool):
+        complain(
+            f"reports wait in {folder} for another server, or for the team of another token; "
+            f"they are sent when both are set again, or with the next report if you move them to {spool}"
+        )
 
 
 def _looked_at(completion: dict[str, Any]) -> str:

@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.cli import remote
 from worker.cli.common import EXPERIMENT, PROJECT, TEAM, TYPE, acting, complain, complain_of, refuse_team
 
 if TYPE_CHECKING:
     from worker.bootstrap import Embedded
     from worker.records import Ingestion
     from worker.settings import Settings
+
+Kept = Path | dict[str, Any]
+"""A completion: its file in the spool, or itself where the spool did not take it."""
 
 SOURCE = "modelport run"
 """Who says so, in the events."""
@@ -123,55 +127,63 @@ def _folder_of(experiment: str, home: Path) -> Path:
 
 def _run_and_report(command: tuple[str, ...], planned: dict[str, Any], settings: Settings) -> int:
     """Run *command*, deliver its completion, and return its status, whatever becomes of the completion."""
-    from worker.client import keep
+    from worker.spool import keep, spool_of
     from worker.wrapped_command import run_command, status_without_start
 
-    spool = settings.home / "spool"
-    kept: list[Path] = []
+    spool = spool_of(settings.home, settings.api_url, settings.token)
+    kept: list[Kept] = []
 
     def ended(status: int) -> None:
+        completion = planned | {"state": "failed" if status else "stopped"}
         try:
-            kept.append(keep(planned | {"state": "failed" if status else "stopped"}, spool))
+            kept.append(keep(completion, spool))
         except OSError as exc:
-            complain(f"the completion of {planned['experimentId']} is lost, {spool} does not take it: {exc.strerror or exc}")
+            complain(f"{spool} does not take the completion of {planned['experimentId']}: {exc.strerror or exc}")
+            kept.append(completion)
 
     try:
         status = run_command(command, os.environ | {MODEL_PATH_VARIABLE: planned["modelPath"]}, ended)
     except OSError as exc:
         complain(f"{command[0]} could not be started: {exc.strerror}; nothing is reported, because nothing ran")
         return status_without_start(exc)
-    for path in kept:
-        _deliver(path, settings)
+    for completion in kept:
+        _deliver(completion, spool, settings)
     return status
 
 
-def _deliver(kept: Path, settings: Settings) -> None:
+def _deliver(kept: Kept, spool: Path, settings: Settings) -> None:
     """Deliver the completion *kept* and say what became of it; nothing that happens here changes the status of the command."""
     from worker.errors import MigrationNeeded, RegistryUnavailable, ServerUnavailable
 
     try:
-        told = _to_server(kept, settings) if settings.api_url else _to_here(kept, settings)
+        remote.tell_what_waits_beside(spool)
+        told = _to_server(kept, spool, settings) if settings.api_url else _to_here(kept, spool)
         if told is not None:
             complain(told)
     except ServerUnavailable as exc:
-        complain(f"{exc}; the completion is kept in {kept.parent}, and sent with the next report")
+        complain(f"{exc}; {_fate(kept, spool)}sent with the next report")
     except (MigrationNeeded, RegistryUnavailable) as exc:
-        complain(f"{exc}; the completion is kept in {kept.parent}, and done with the next run")
+        complain(f"{exc}; {_fate(kept, spool)}done with the next run")
     except (KeyboardInterrupt, SystemExit):
         complain("stopped; the completion waits, in the spool or in the queue")
     except Exception as exc:  # noqa: BLE001 - the status is the command's own, whatever goes wrong here
         complain_of(exc)
 
 
-def _to_server(kept: Path, settings: Settings) -> str | None:
+def _fate(kept: Kept, spool: Path) -> str:
+    """Return the beginning of a sentence that ends with when it is done."""
+    return f"the completion is kept in {spool}, and " if isinstance(kept, Path) else "the completion is lost; earlier ones are "
+
+
+def _to_server(kept: Kept, spool: Path, settings: Settings) -> str | None:
     """Send *kept* to the server; return what it said, None where another process sent it for us."""
     from worker.client import Server, deliver
 
-    answer = deliver(Server(settings.api_url or "", settings.token), kept, kept.parent)
+    answer = deliver(Server(settings.api_url or "", settings.token), kept, spool)
     return None if answer is None else f"{answer['id']}: {answer['state']}"
 
 
-def _to_here(kept: Path, settings: Settings) -> str | None:
+def _to_here(kept: Kept, spool: Path) -> str | None:
     """Put *kept* and what else the spool holds into the queue of this machine; where no worker lives, see it through.
 
     Returns how that of *kept* stands, None where another process took it.
@@ -182,7 +194,7 @@ def _to_here(kept: Path, settings: Settings) -> str | None:
 
     with embedded(os.environ, Path.cwd()) as service:
         here = _Here(service)
-        answer = deliver(here, kept, kept.parent)
+        answer = deliver(here, kept, spool)
         if not service.living_workers():
             for ingestion in here.accepted:
                 until_the_end(ingestion, service.borders())
