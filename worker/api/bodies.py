@@ -44,14 +44,26 @@ def media_type(headers: Headers) -> str:
     """Return the type of the body without its parameters, in lower case; empty where none is announced.
 
     Raises:
-        Problem: the text is not in UTF-8.
+        Problem: the text is not in UTF-8, or two types are announced.
     """
-    announced, *parameters = headers.get("content-type", "").lower().split(";")
+    announced, *parameters = only_value(headers, "content-type").lower().split(";")
     for parameter in parameters:
         name, _, value = parameter.strip().partition("=")
         if name == "charset" and value.strip('"') not in ("utf-8", "utf8", "us-ascii"):
             raise Problem(415, "unsupported-media-type", f"content-type: expected UTF-8, found {value[:40]!a}")
     return announced.strip()
+
+
+def only_value(headers: Headers, name: str) -> str:
+    """Return the value of the header *name*, empty where there is none.
+
+    Raises:
+        Problem: there are several, and no telling which one is meant.
+    """
+    values = headers.getlist(name)
+    if len(values) > 1:
+        raise Problem(400, "malformed", f"{name[:80]}: expected once, found {len(values)} times")
+    return values[0] if values else ""
 
 
 def expect(announced: str, *wanted: str) -> None:

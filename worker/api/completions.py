@@ -10,16 +10,16 @@ Content Mode".
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.datastructures import Headers
 
 from worker.api.auth import Reporter, Writer
-from worker.api.bodies import JSON, Body, expect, json_of, media_type
+from worker.api.bodies import JSON, Body, expect, json_of, media_type, only_value
 from worker.api.desk import Desk, desk_of
-from worker.api.problems import reply
+from worker.api.problems import Problem, reply
 from worker.api.schemas import COMPLETION_BODY, RESCAN_BODY, Accepted, answers
 from worker.api.service import Service
 from worker.errors import ConflictingEvent
@@ -101,6 +101,22 @@ def _completion(headers: Headers, body: bytes, team: str) -> CompletionEvent:
 
 
 def _attributes(headers: Headers) -> dict[str, Any]:
-    """Return the attributes of a CloudEvent in binary mode; empty where the request is none."""
-    given = {name.removeprefix(PREFIX): value for name, value in headers.items() if name.startswith(PREFIX)}
-    return {name: unquote(value.strip('"')) for name, value in given.items()}
+    """Return the attributes of a CloudEvent in binary mode; empty where the request is none.
+
+    Raises:
+        Problem: one is given twice, or is not UTF-8.
+    """
+    given = [name for name in headers if name.startswith(PREFIX)]
+    return {name.removeprefix(PREFIX): _decoded(name, only_value(headers, name)) for name in given}
+
+
+def _decoded(name: str, value: str) -> str:
+    """Return what the *value* of the header *name* says. Bytes are not replaced: two ids would become one.
+
+    Raises:
+        Problem: its bytes are not UTF-8.
+    """
+    try:
+        return unquote_to_bytes(value.strip('"').encode("latin-1")).decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise Problem(400, "malformed", f"{name[:80]}: expected UTF-8, found {value[:80]!a}") from exc
