@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -107,6 +108,33 @@ def test_a_scope_that_is_lacking_is_named(door: Door) -> None:
 
 def test_nobody_is_asked_for_a_body_before_they_are_known(door: Door) -> None:
     assert door.client().post("/v1/completions", content=b"x" * (2 << 20)).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/rescans", "/v1/ingestions/retry"])
+def test_a_token_that_is_revoked_while_the_body_comes_opens_nothing(door: Door, path: str) -> None:
+    client = door.admin()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b'{"path": "/late", "experimentId"'
+        door.registry.revoke_token("default", door.registry.tokens("default")[0].id, door.clock.now())
+        await asyncio.sleep(0.1)
+        yield b': "late"}'
+
+    answer = client.post(path, content=slow(), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["detail"]) == (401, "this token was revoked")
+    assert door.rung == []
+
+
+def test_a_token_whose_time_is_over_when_the_body_has_come_opens_nothing(door: Door) -> None:
+    client = door.client().with_token(door.token("completion:write", days=1))
+
+    async def slow() -> AsyncIterator[bytes]:
+        await asyncio.sleep(0.1)
+        door.clock.sleep(86_400)
+        yield b'{"experimentId": "late", "state": "failed"}'
+
+    answer = client.post("/v1/completions", content=slow(), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["detail"]) == (401, "the time of this token is over")
 
 
 def test_what_another_team_has_is_not_there_byte_for_byte(door: Door) -> None:
