@@ -6,6 +6,7 @@ machines share one registry.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
@@ -19,6 +20,8 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from detectors.errors import TreeError, TreeUnavailable, Unreadable
+from detectors.follow import follow
 from detectors.open import open_path
 from detectors.scan import Scan, scan
 from detectors.tree import FileTree, readable
@@ -52,6 +55,9 @@ STALL_PER_LEASE = 2 / 3
 QUIET_SECONDS = 5.0
 QUIET_SECONDS_ON_NETWORK = 60.0
 """How long files must have rested where no setting says so: a network file system shows changes late."""
+
+MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+"""What the system says of a path that leads to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +111,9 @@ class Embedded:
         Raises:
             RejectedLocation: as `open_location`; or the folder holds our own database or store, which never come to rest.
         """
+        place = os.path.realpath(location.path) if location.root is None else _real_path(location, location.root)
         for own in (self.settings.database_folder, self.settings.store_folder):
-            if own is not None and Path(os.path.realpath(own)).is_relative_to(os.path.realpath(location.path)):
+            if own is not None and Path(os.path.realpath(own)).is_relative_to(place):
                 raise RejectedLocation(f"{readable(location.path)} holds modelport's own files in {own}; name the run's folder")
         return open_location(location, self._look)
 
@@ -117,7 +124,7 @@ class Embedded:
     def _quiet_seconds(self, location: Location) -> float:
         if self.settings.settle_seconds is not None:
             return self.settings.settle_seconds
-        return QUIET_SECONDS_ON_NETWORK if filesystems.is_network(Path(location.path)) else QUIET_SECONDS
+        return QUIET_SECONDS_ON_NETWORK if filesystems.is_network(Path(_known_path(location))) else QUIET_SECONDS
 
     def open_version(self, version: ModelVersion) -> AbstractContextManager[FileTree]:
         """Open the files of a version, wherever they are kept."""
@@ -203,30 +210,61 @@ def open_location(location: Location, look: Callable[[FileTree], Scan] = scan) -
     """Open the files at *location*; *look* scans a lone file, as in `open_path`.
 
     Where it has a root, they are opened from there without following a link, so that nothing outside is even listed,
-    whatever is swapped for a link meanwhile.
+    whatever is swapped for a link meanwhile. Of a link that leads out nobody learns what it names, or whether that is there.
 
     Raises:
         NothingThere: there is nothing there.
         RejectedLocation: a link leads out of the allowed root.
         TreeError: it may not be read, or the storage did not answer.
     """
-    if not os.path.lexists(location.path):
-        raise NothingThere(f"{readable(location.path)}: there is nothing at this path")
-    if location.root is None:
+    if location.root is not None:
+        opened = open_path(_real_path(location, location.root), beneath=os.path.realpath(location.root), look=look)
+    elif os.path.lexists(location.path):
         opened = open_path(location.path, look=look)
     else:
-        root = os.path.realpath(location.root)
-        opened = open_path(_without_links(location, root), beneath=root, look=look)
+        raise _nothing_at(location)
     with opened as tree:
         yield tree
 
 
-def _without_links(location: Location, root: str) -> str:
-    """Return where *location* really is; raise where that is outside the folder *root*."""
-    real = os.path.realpath(location.path)
-    if real != root and not real.startswith(root.rstrip("/") + "/"):
-        raise RejectedLocation(f"{readable(location.path)} leads to {readable(real)}, outside the allowed root {location.root}")
-    return real
+def _real_path(location: Location, root: str) -> str:
+    """Return where *location* really is, in *root*. Nothing outside is looked up.
+
+    Raises:
+        NothingThere, RejectedLocation, TreeError: as `open_location`.
+    """
+    try:
+        return follow(root, os.path.relpath(location.path, root))
+    except OSError as exc:
+        raise _without_way(location, root, exc) from exc
+
+
+def _without_way(location: Location, root: str, exc: OSError) -> WorkerError | TreeError:
+    """Return what *exc*, met on the way from *root* to *location*, means."""
+    path = readable(location.path)
+    if exc.errno == errno.EXDEV:
+        return RejectedLocation(f"{path} leads through a link to a place outside the allowed root {readable(root)}")
+    if exc.errno in MISSING:
+        return _nothing_at(location)
+    if exc.errno in (errno.EACCES, errno.EPERM):
+        return Unreadable("", f"{path}: a folder on the way may not be entered: {exc.strerror}")
+    return TreeUnavailable("", f"{path} could not be looked up: {exc.strerror}")
+
+
+def _nothing_at(location: Location) -> NothingThere:
+    return NothingThere(f"{readable(location.path)}: there is nothing at this path")
+
+
+def _known_path(location: Location) -> str:
+    """Return a path on the file system of *location*: that of its root, where a link leads out or nobody can say."""
+    if location.root is None:
+        return location.path
+    try:
+        return _real_path(location, location.root)
+    except NothingThere:
+        return location.path
+    except (RejectedLocation, TreeError):
+        return location.root
 
 
 def check_start(environment: Mapping[str, str], folder: Path) -> Settings:

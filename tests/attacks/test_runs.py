@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from detectors.scan import Scan, Verdict, scan
 from tests.builders import onnx
 from tests.worker.test_ingest import end_of, event, make_borders
 from worker.ingest import ingest
-from worker.records import IngestionState
+from worker.locations import Places, resolve
+from worker.records import IngestionState, Trigger
 from worker.registry.memory import MemoryRegistry
 from worker.storage.local import LocalStore
 
@@ -189,10 +192,23 @@ def test_a_file_swapped_for_a_link_to_a_secret_is_never_copied(run: Path, tmp_pa
             (run / "model.onnx").unlink()
             (run / "model.onnx").symlink_to(secret)
 
-    from dataclasses import replace
-
     borders = replace(make_borders(MemoryRegistry(), LocalStore(tmp_path / "store")), step=step)
     outcome = ingest(event(run), borders)
     assert outcome.version is None
     kept = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
     assert kept == []
+
+
+@pytest.mark.parametrize("name", ["model", "missing", "current", "model/model.onnx", "model/model.onnx/x"])
+def test_a_link_to_another_team_does_not_tell_what_that_has(tmp_path: Path, name: str) -> None:
+    """A team links to another's folder and asks for names below it: each ends alike, at the first look."""
+    onnx.run_at(tmp_path / "blue" / "model")
+    (tmp_path / "blue" / "current").symlink_to("model")
+    (tmp_path / "red").mkdir()
+    (tmp_path / "red" / "peek").symlink_to(tmp_path / "blue")
+    places = Places(roots=(str(tmp_path / "{team}"),))
+    borders = make_borders(MemoryRegistry(), LocalStore(tmp_path / "store"))
+    path = tmp_path / "red" / "peek" / name
+    outcome = ingest(event(path, team="red", trigger=Trigger.RESCAN), replace(borders, resolve=partial(resolve, places=places)))
+    assert end_of(outcome) == (IngestionState.FAILED, "rejected-location")
+    assert outcome.ingestion.message == f"{path} leads through a link to a place outside the allowed root {tmp_path}/red"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -13,7 +15,7 @@ from uuid import uuid4
 import pytest
 from alembic import command
 
-from detectors.errors import TreeChanged, Unreadable
+from detectors.errors import TreeChanged, TreeUnavailable, Unreadable
 from detectors.facts import ModelType
 from detectors.open import open_path
 from detectors.tree import FileEntry, FileTree
@@ -24,7 +26,7 @@ from tests.servers.process import free_port
 from worker import bootstrap, filesystems
 from worker.bootstrap import check_start, embedded, examine, migrate_database, open_location
 from worker.cli import run
-from worker.errors import InspectorLost, RejectedLocation, UnsafeHome
+from worker.errors import InspectorLost, NothingThere, RejectedLocation, UnsafeHome
 from worker.ingest import ingest
 from worker.inspector.in_process import InProcessInspector
 from worker.lifecycle import LEASE_SECONDS
@@ -193,6 +195,46 @@ def test_a_link_inside_the_root_is_followed_and_one_that_leads_out_is_not(root: 
     assert listed(Location("file:///", str(root / "inside"), StoreMode.COPY, str(root))) == ["model.onnx"]
     with pytest.raises(RejectedLocation, match="outside the allowed root"):
         listed(Location("file:///", str(root / "out"), StoreMode.COPY, str(root)))
+
+
+@pytest.mark.parametrize("behind", ["", "/secret", "/missing", "/link", "/model.onnx", "/../outside/secret", "/home"])
+@pytest.mark.parametrize("service_looks", [False, True])
+def test_a_link_that_leads_out_tells_nothing_of_what_is_there(root: Path, behind: str, service_looks: bool) -> None:
+    """Not whether it exists, not where its links lead, not that it holds modelport's own home."""
+    (root.parent / "outside" / "link").symlink_to("secret")
+    (root / "peek").symlink_to(f"../outside{behind}")
+    location = Location("file:///", str(root / "peek"), StoreMode.COPY, str(root))
+    with embedded({"MODELPORT_HOME": str(root.parent / "outside" / "home")}, root.parent, role="worker") as service:
+        opened = service.open_location if service_looks else open_location
+        with pytest.raises(RejectedLocation) as caught, opened(location):
+            pass
+        assert service.borders().quiet_seconds(location) == 5.0
+    assert type(caught.value) is RejectedLocation
+    assert str(caught.value) == f"{root}/peek leads through a link to a place outside the allowed root {root}"
+
+
+@pytest.mark.parametrize("name", ["missing", "m/missing", "m/model.onnx/below", "dangling", "dangling/below", "loop"])
+def test_what_is_missing_in_the_root_is_not_there(root: Path, name: str) -> None:
+    (root / "dangling").symlink_to("m/gone")
+    (root / "loop").symlink_to("loop")
+    with pytest.raises(NothingThere, match="there is nothing at this path"):
+        listed(Location("file:///", str(root / name), StoreMode.COPY, str(root)))
+
+
+@pytest.mark.parametrize(("code", "kind"), [(errno.EACCES, Unreadable), (errno.EIO, TreeUnavailable)])
+def test_storage_that_fails_on_the_way_is_not_taken_for_nothing(
+    root: Path, code: int, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readlink = os.readlink
+
+    def fails_below(path: str, *, dir_fd: int | None = None) -> str:
+        if dir_fd is None:
+            return readlink(path)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "readlink", fails_below)
+    with pytest.raises(kind, match=os.strerror(code)):
+        listed(Location("file:///", str(root / "m"), StoreMode.COPY, str(root)))
 
 
 @pytest.mark.parametrize("name", ["m", "m/model.onnx"])
