@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -172,6 +173,24 @@ def test_ctrl_c_while_the_model_is_taken_leaves_the_status_and_the_completion(en
     assert "the completion waits" in said
     [row] = ingestions(environment)
     assert row["state"] in ("received", "waiting")
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM", "USR1", "USR2", "HUP", "QUIT", "XCPU", "ALRM", "RTMIN"])
+def test_no_signal_after_the_end_of_the_command_replaces_its_status(
+    environment: dict[str, str], tmp_path: Path, name: str
+) -> None:
+    """The server takes the connection and says nothing; the signal comes twice while we wait for its answer."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        reporting = environment | {"MODELPORT_API_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        process = started(reporting, "run", "--experiment", "e", "--", "sh", "-c", "exit 7")
+        connection, _ = silent.accept()
+        for _ in range(2):
+            process.send_signal(signal.Signals[f"SIG{name}"])
+        _, said = process.communicate(timeout=60)
+        connection.close()
+    assert (process.returncode, said) == (7, "modelport: stopped; the completion waits, in the spool or in the queue\n")
+    assert len(list((tmp_path / "home" / "spool").rglob("*.json"))) == 1
 
 
 def test_what_was_never_started_is_not_reported(environment: dict[str, str]) -> None:

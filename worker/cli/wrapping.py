@@ -127,28 +127,46 @@ def _folder_of(experiment: str, home: Path) -> Path:
 
 def _run_and_report(command: tuple[str, ...], planned: dict[str, Any], settings: Settings) -> int:
     """Run *command*, deliver its completion, and return its status, whatever becomes of the completion."""
-    from worker.spool import keep, spool_of
-    from worker.wrapped_command import run_command, status_without_start
+    from worker.spool import spool_of
+    from worker.wrapped_command import ignore_signals, run_command, status_without_start, stop_once
 
     spool = spool_of(settings.home, settings.api_url, settings.token)
-    kept: list[Kept] = []
+    ends: list[tuple[int, Kept]] = []
 
     def ended(status: int) -> None:
-        completion = planned | {"state": "failed" if status else "stopped"}
-        try:
-            kept.append(keep(completion, spool))
-        except OSError as exc:
-            complain(f"{spool} does not take the completion of {planned['experimentId']}: {exc.strerror or exc}")
-            kept.append(completion)
+        stop_once()
+        ends.append((status, _kept(planned | {"state": "failed" if status else "stopped"}, spool)))
 
     try:
-        status = run_command(command, os.environ | {MODEL_PATH_VARIABLE: planned["modelPath"]}, ended)
+        run_command(command, os.environ | {MODEL_PATH_VARIABLE: planned["modelPath"]}, ended)
+        _deliver(ends[0][1], spool, settings)
+        ignore_signals()
     except OSError as exc:
         complain(f"{command[0]} could not be started: {exc.strerror}; nothing is reported, because nothing ran")
         return status_without_start(exc)
-    for completion in kept:
-        _deliver(completion, spool, settings)
-    return status
+    except SystemExit:  # a signal, once the command has ended
+        if not ends:
+            raise
+        complain(_stopped(ends[0][1]))
+    return ends[0][0]
+
+
+def _kept(completion: dict[str, Any], spool: Path) -> Kept:
+    """Return *completion* as it is kept in *spool*, or itself, with a complaint, where the spool does not take it."""
+    from worker.spool import keep
+
+    try:
+        return keep(completion, spool)
+    except OSError as exc:
+        complain(f"{spool} does not take the completion of {completion['experimentId']}: {exc.strerror or exc}")
+        return completion
+
+
+def _stopped(kept: Kept) -> str:
+    """Return what is to be said where a signal ended the delivery of *kept*."""
+    if isinstance(kept, Path):
+        return "stopped; the completion waits, in the spool or in the queue"
+    return "stopped; the completion is lost unless it is in the queue"
 
 
 def _deliver(kept: Kept, spool: Path, settings: Settings) -> None:
@@ -164,8 +182,6 @@ def _deliver(kept: Kept, spool: Path, settings: Settings) -> None:
         complain(f"{exc}; {_fate(kept, spool)}sent with the next report")
     except (MigrationNeeded, RegistryUnavailable) as exc:
         complain(f"{exc}; {_fate(kept, spool)}done with the next run")
-    except (KeyboardInterrupt, SystemExit):
-        complain("stopped; the completion waits, in the spool or in the queue")
     except Exception as exc:  # noqa: BLE001 - the status is the command's own, whatever goes wrong here
         complain_of(exc)
 
