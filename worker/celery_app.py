@@ -27,6 +27,7 @@ from kombu import Queue
 from kombu.utils.url import maybe_sanitize_url
 
 from worker.bootstrap import embedded
+from worker.consumer import Worker
 from worker.doorbell import QUARANTINE, QUEUE, QUEUE_ARGUMENTS, SWEEP_TASK, TASK, CeleryDoorbell
 from worker.logged_registry import logged
 from worker.runner import Runner, abandoned, is_worn_out
@@ -160,7 +161,7 @@ class _Process:
 
 
 def _outlast_soft_limits() -> None:
-    """Let a soft limit, which a message may name though we set none, not be felt in this process.
+    """Let a soft limit, which a control command may set though we set none, not be felt in this process.
 
     It would be raised out of the thread that watches the attempt, and leave that one alone. An attempt is bounded by its lack
     of progress. Source: billiard 4.3 `pool.py`, `soft_timeout_sighandler`.
@@ -264,4 +265,5 @@ def _leave(child: Any) -> None:
     child._popen.returncode = 0
 
 
+app.Worker = app.subclass_with_self(Worker)  # type: ignore[misc]  # kombu's cached properties can be set
 app.steps["worker"].add(Sweeper)

@@ -1,4 +1,6 @@
-"""What limits of Celery's do to a worker. None is set: an attempt is bounded by its lack of progress, not by the clock."""
+"""What limits of Celery's do to a worker. None is set, and a message that names one is refused (`test_consumer`): an attempt is
+bounded by its lack of progress, not by the clock. But anybody who reaches the broker may set one with a control command.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import pytest
 from tests.chaos.stack import Stack, stack, until
 from tests.worker.test_loop import log, stuck_run
 from worker.celery_app import app, make_app
-from worker.doorbell import QUEUE, TASK
+from worker.doorbell import TASK, CeleryDoorbell
 from worker.records import Ingestion
 
 LEASE_SECONDS = 6.0
@@ -23,10 +25,17 @@ def standing(server_folder: Path) -> Iterator[Stack]:
 
 
 def hung_under(standing: Stack, **limits: float) -> Ingestion:
-    """Return how the first attempt ended at what hangs, when the bell that led to it had *limits*."""
-    hung = standing.accept(stuck_run(standing.folder, "a")).id
-    make_app(standing.service.settings).send_task(TASK, queue=QUEUE, ignore_result=True, **limits)
+    """Return how the first attempt ended at what hangs, after a control command set *limits*, `soft` or `hard`."""
+    control = make_app(standing.service.settings).control
     standing.start_worker(1, "tests.chaos.stuck")
+    assert until(lambda: control.ping(timeout=1), 60), log(standing)
+    control.time_limit(TASK, reply=True, **limits)
+    standing.redis.kill()  # what a command sets holds from the next connection on
+    assert until(lambda: "Connection to broker lost" in log(standing), 60), log(standing)
+    standing.redis.start()
+    assert until(lambda: log(standing).count("Connected to") == 2, 60), log(standing)
+    hung = standing.accept(stuck_run(standing.folder, "a")).id
+    CeleryDoorbell(make_app(standing.service.settings), lambda: 1).ring()
     reasons = ("storage-hangs", "worker-lost")
     registry = standing.service.registry
     assert until(lambda: any(entry.reason in reasons for entry in registry.history(hung)), 60), log(standing)
@@ -46,7 +55,7 @@ def test_no_limit_of_time_is_set() -> None:
 
 @pytest.mark.slow
 def test_an_attempt_is_watched_on_when_a_soft_limit_strikes(standing: Stack) -> None:
-    hung = hung_under(standing, soft_time_limit=1)
+    hung = hung_under(standing, soft=1)
     assert first_end(standing, hung) == (None, "claimed", "storage-hangs"), log(standing)
     assert "Soft time limit (1s) exceeded" in log(standing)
     assert "Traceback" not in log(standing)
@@ -54,6 +63,6 @@ def test_an_attempt_is_watched_on_when_a_soft_limit_strikes(standing: Stack) -> 
 
 @pytest.mark.slow
 def test_a_hard_limit_costs_one_attempt_as_any_death_of_a_worker_does(standing: Stack) -> None:
-    hung = hung_under(standing, time_limit=1)
+    hung = hung_under(standing, hard=1)
     assert first_end(standing, hung) == (None, "claimed", "worker-lost"), log(standing)
     assert "Hard time limit (1s) exceeded" in log(standing)

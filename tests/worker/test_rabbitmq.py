@@ -68,6 +68,7 @@ def test_a_bell_brings_work_at_once(standing: Standing) -> None:
     standing.accept(20)
     assert standing.stack.wait_until_done(AT_ONCE_SECONDS), standing.stack.log()
     assert "Task modelport.ingest" in standing.stack.log()
+    assert "set aside" not in standing.stack.log()
 
 
 def test_a_killed_worker_and_a_killed_rabbitmq_lose_nothing_and_do_nothing_twice(standing: Standing) -> None:
@@ -89,6 +90,7 @@ def test_a_killed_worker_and_a_killed_rabbitmq_lose_nothing_and_do_nothing_twice
 
 
 HEADERS = {"task": "modelport.ingest", "id": "1"}
+BELL = {"content_type": "application/json", "content_encoding": "utf-8", "application_headers": HEADERS}
 
 UNREADABLE: Sequence[tuple[bytes, dict[str, Any]]] = (
     (b"garbage", {}),
@@ -101,6 +103,12 @@ UNREADABLE: Sequence[tuple[bytes, dict[str, Any]]] = (
     (b"[[], {}, {}]", {"content_type": "application/json", "application_headers": {"task": "celery.map", "id": "1"}}),
     (b'[["a", "b"], {}, {}]', {"content_type": "application/json", "application_headers": HEADERS}),
     (b'[[], {"path": "/etc"}, {}]', {"content_type": "application/json", "application_headers": HEADERS}),
+    (b"[[], {}, {}]", BELL | {"application_headers": HEADERS | {"stamped_headers": 5, "stamps": "x"}}),
+    (b"[[], {}, {}]", BELL | {"application_headers": HEADERS | {"stamped_headers": 5, "stamps": "x"}}),
+    (b"[[], {}, {}]", BELL | {"application_headers": HEADERS | {"timelimit": ["a", "b"]}}),
+    (b"[[], {}, {}]", BELL | {"application_headers": HEADERS | {"eta": "2999-01-01T00:00:00"}}),
+    (b"[[], {}, {}]", BELL | {"application_headers": HEADERS, "priority": 9}),
+    (b'[[], {}, {"chord": 7}]', BELL | {"application_headers": HEADERS}),
 )
 
 
