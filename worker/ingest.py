@@ -535,8 +535,9 @@ def _name_not_given(same: ModelVersion, event: CompletionEvent) -> str:
 
 def _nothing(location: Location, found: Scan, look: Look) -> End:
     """Return the end of what holds no model; a failure where a part could not be looked at, and so may hold one."""
-    count = f"{len(look.entries)} files" if look.entries else "no files"
-    message = f"no model among {count} below {location.path}"
+    counts = {0: "no files lie", 1: "no model in the one file"}
+    count = counts.get(len(look.entries), f"no model among {len(look.entries)} files")
+    message = f"{count} below {location.path}"
     unread = found.coverage.inconclusive
     if unread:
         first = f"{readable(unread[0].path)}: {unread[0].reason}"

@@ -223,7 +223,7 @@ def check_files(borders: Borders, open_version: OpenVersion, versions: Sequence[
     broken = [_called(version) for version in kept if not _is_whole(borders, open_version, version)]
     if broken:
         return Check(name, "trouble", f"files of {_named(broken)} are not those that were registered; {advice}")
-    return Check(name, "ok", f"{len(kept)} of them have their files, by name and size")
+    return Check(name, "ok", f"{len(kept)} of {len(kept)} have their files, by name and size" if kept else "none are kept")
 
 
 def check_digests(borders: Borders, open_version: OpenVersion, versions: Sequence[ModelVersion], mode: StoreMode) -> Check:
@@ -233,7 +233,9 @@ def check_digests(borders: Borders, open_version: OpenVersion, versions: Sequenc
     broken = [_called(version) for version in kept if not _has_its_bytes(borders, open_version, version)]
     if broken:
         return Check(f"digests of {name}", "trouble", f"bytes of {_named(broken)} are not those that were registered; {advice}")
-    return Check(f"digests of {name}", "ok", f"{len(kept)} of them have their files, byte for byte")
+    return Check(
+        f"digests of {name}", "ok", f"{len(kept)} of {len(kept)} have their files, byte for byte" if kept else "none are kept"
+    )
 
 
 def _called(version: ModelVersion) -> str:

@@ -557,7 +557,7 @@ def test_doctor_confirms_the_bytes_of_copies_and_references(
 
     monkeypatch.setattr("worker.cli.progress_bar", watched)
     checks = {check["name"]: check["says"] for check in json_of(capsys, "doctor", "--digests")["checks"]}
-    assert checks["digests of copies"] == checks["digests of references"] == "1 of them have their files, byte for byte"
+    assert checks["digests of copies"] == checks["digests of references"] == "1 of 1 have their files, byte for byte"
     assert sum(told) == 0
     assert -told[0] > 100_000
 

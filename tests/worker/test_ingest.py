@@ -341,7 +341,7 @@ def test_a_path_without_models_ends_as_nothing_found(borders: Borders, tmp_path:
     (folder / "readme.txt").write_text("hello")
     outcome = ingest(event(folder), borders)
     assert end_of(outcome) == (IngestionState.NOTHING_FOUND, "nothing-found")
-    assert outcome.ingestion.message == f"no model among 1 files below {folder}"
+    assert outcome.ingestion.message == f"no model in the one file below {folder}"
     assert list(borders.store.prefixes()) == []
 
 

@@ -140,7 +140,7 @@ def ingest(
 ) -> int:
     """Look at PATH, keep its files, and register one version of its model.
 
-    Unchanged content is not registered twice. Waits until the files have settled.
+    Unchanged content of an experiment is not registered twice. Waits until the files have settled.
     """
     from worker.events import event_of_path
     from worker.ingest import ingest as bring_in
@@ -403,7 +403,7 @@ def _complain_of_usage(exc: click.ClickException) -> int:
     context = exc.ctx if isinstance(exc, click.UsageError) else None
     if context is not None:
         tell(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n\n")
-    tell(f"Error: {printable(exc.format_message())}\n")
+    tell(f"Error: {printable(' '.join(exc.format_message().split()))}\n")
     return USAGE
 
 

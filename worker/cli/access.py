@@ -99,7 +99,7 @@ def token_list(team: str | None, format: str, output: Path | None) -> None:
     write({"tokens": rows}, format, output, lambda console: terminal().show_records(console, rows, "no tokens"))
 
 
-@token.command("revoke", epilog="Example: modelport token revoke to4x8d3k2m9p1q --team vision")
+@token.command("revoke", epilog="Example: modelport token revoke tk4x8d3k2m9p1q --team vision")
 @click.argument("token_id")
 @TEAM
 @FORMAT

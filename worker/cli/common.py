@@ -199,7 +199,9 @@ def free_port(host: str, port: int) -> int:
             return int(listening.getsockname()[1])
     except OSError as exc:
         why = str(exc.strerror or exc).partition(" (while")[0]
-        raise OSError(f"{host}:{port} cannot be listened at: {why}; choose another --port") from exc
+        raise OSError(
+            f"{host}:{port} cannot be listened at: {why}; choose another --port, or a --host that is this machine's"
+        ) from exc
 
 
 @contextmanager

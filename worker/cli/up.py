@@ -45,10 +45,11 @@ def up(host: str, port: int, concurrency: int) -> int:
     settings = load(os.environ, Path.cwd())
     port = free_port(host, port)
     migrate_database(os.environ, Path.cwd())
-    stop = Event()
+    parts, stop = _parts(settings, host, port, concurrency), Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
-    with running(_parts(settings, host, port, concurrency), _log):
+    tell(f"modelport: starting {', '.join(part.name for part in parts)}\n")
+    with running(parts, _log):
         if _answers(host, port, stop):
             say(f"modelport is at http://{host}:{port}")
         stop.wait()

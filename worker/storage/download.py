@@ -49,7 +49,7 @@ def _check_free(path: Path) -> None:
     if not os.path.lexists(path):
         return
     if path.is_symlink() or not path.is_dir() or any(path.iterdir()):
-        raise RejectedLocation(f"{path}: there is something already; name a folder that does not exist yet")
+        raise RejectedLocation(f"{path}: there is something already; name a folder that does not exist yet, or is empty")
     if path.samefile(Path.cwd()):
         raise RejectedLocation(f"{path}: is the folder that you are in; name one that does not exist yet")
     if path.is_mount():
