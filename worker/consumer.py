@@ -86,8 +86,11 @@ HEADERS: Mapping[str, Kind] = {
     "stamped_headers": one_of(None, []),
     "stamps": one_of(None, {}),
     "timelimit": one_of(None, [None, None]),
+    **dict.fromkeys(("baggage", "traceparent", "tracestate"), is_text),
 }
-"""All headers that a bell may have, and what may be in them. Celery makes attributes of whatever others there are."""
+"""All headers that a bell may have, and what may be in them. Celery makes attributes of whatever others there are. The last
+line is what tracing tools add. Source: W3C Trace Context and Baggage.
+"""
 
 PROPERTIES: Mapping[str, Kind] = {
     "correlation_id": is_text_or_none,

@@ -234,8 +234,8 @@ def _files(value: Any) -> tuple[NamedFile, ...]:
 
 def _file(value: Any, where: str) -> NamedFile:
     fields = object_of(where, value)
-    path = required_text(fields, "path", MAX_PATH_CHARACTERS, f"{where}.path")
-    if path.startswith("/") or "\0" in path or normpath(path) != path or path.split("/")[0] in (".", ".."):
+    path = _checked_path(f"{where}.path", required_text(fields, "path", MAX_PATH_CHARACTERS, f"{where}.path"))
+    if path.startswith("/") or normpath(path) != path or path.split("/")[0] in (".", ".."):
         raise RejectedEvent(f"{where}.path: expected a path below the model path, found {shown(path)}")
     size = number(fields, "size", MAX_SIZE_BYTES, f"{where}.size")
     if size is None:

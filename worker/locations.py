@@ -42,6 +42,10 @@ FIELDS = frozenset({"team", "project_id", "experiment_id", "cluster"})
 """Names that a mount or a root may hold in braces."""
 
 
+SENDERS = FIELDS - {"team", "cluster"}
+"""Those of them that a sender chooses at will."""
+
+
 NO_ROOTS = "none is set; MODELPORT_ROOTS and MODELPORT_MOUNTS say what may be reached"
 
 
@@ -74,11 +78,8 @@ def resolve(event: CompletionEvent, places: Places) -> Location:
     mount = _mount_of(declared, places.mounts)
     path = _through(mount, declared, event) if mount else declared
     url = "file://" + quote(path, safe="/", errors="surrogateescape")
-    if mount is not None and not places.roots:
-        root: str | None = _normal(_filled(mount.at, event))
-    else:
-        root = _root_of(path, event, places.roots)
-    return Location(url, path, _mode(mount, declared, places), root)
+    root = mount.at if mount is not None and not places.roots else _root_of(path, event, places.roots)
+    return Location(url, path, _mode(mount, declared, places), None if root is None else _operators_part(root, event))
 
 
 def check_from_afar(event: CompletionEvent, places: Places) -> None:
@@ -138,14 +139,25 @@ def _fields(event: CompletionEvent) -> Mapping[str, str | None]:
 
 
 def _root_of(path: str, event: CompletionEvent, roots: tuple[str, ...] | None) -> str | None:
-    """Return the allowed root that *path* lies in, None where every path is allowed."""
+    """Return the allowed root that *path* lies in, as it is set, None where every path is allowed."""
     if roots is None:
         return None
-    allowed = [_normal(_filled(root, event)) for root in roots]
-    found = next((root for root in allowed if _is_below(path, root)), None)
+    allowed = {_normal(_filled(root, event)): root for root in roots}
+    found = next((root for folder, root in allowed.items() if _is_below(path, folder)), None)
     if found is None:
         raise RejectedLocation(f"{path} lies outside the allowed roots ({', '.join(allowed) or NO_ROOTS})")
     return found
+
+
+def _operators_part(template: str, event: CompletionEvent) -> str:
+    """Return the folder of *template*, filled, above the first name that a sender gives.
+
+    That one may be reached through links, which are the operator's. Below it a team can make links itself, also one that is
+    called like its experiment.
+    """
+    parts = template.split("/")
+    ours = next((place for place, part in enumerate(parts) if any(f"{{{name}}}" in part for name in SENDERS)), len(parts))
+    return _normal(_filled("/".join(parts[:ours]), event))
 
 
 def _mode(mount: Mount | None, declared: str, places: Places) -> StoreMode:

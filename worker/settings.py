@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from detectors.tree import readable
 from worker.errors import BadSetting, RejectedEvent
 from worker.events import checked_name
-from worker.locations import FIELDS, Mount, Places
+from worker.locations import FIELDS, SENDERS, Mount, Places
 from worker.records import DEFAULT_TEAM, StoreMode
 
 MIN_LEASE_SECONDS = 3.0
@@ -287,13 +287,18 @@ def _check_file(name: str) -> None:
 
 
 def _check_template(path: str) -> None:
-    """Raise unless *path* is absolute and its braces hold only fields of an event."""
+    """Raise unless *path* is absolute, its braces hold only fields of an event, and the folder above what senders give is
+    the operator's: a link that a team makes must not be where it begins.
+    """
     if not path.startswith("/"):
         raise ValueError(f"{path!r}: expected an absolute path")
     for part in path.split("{")[1:]:
         name, brace, _ = part.partition("}")
         if not brace or name not in FIELDS:
             raise ValueError(f"{path!r}: {{{name}}} is not one of {', '.join(sorted(FIELDS))}")
+    first = path.strip("/").partition("/")[0]
+    if any(f"{{{name}}}" in first for name in SENDERS):
+        raise ValueError(f"{path!r}: expected a folder of yours above {first}, whose name a sender gives")
 
 
 def _in_words(exc: ValidationError) -> str:

@@ -30,6 +30,7 @@ from worker.errors import InspectorLost, NothingThere, RejectedLocation, UnsafeH
 from worker.ingest import ingest
 from worker.inspector.in_process import InProcessInspector
 from worker.lifecycle import LEASE_SECONDS
+from worker.locations import Mount, Places, resolve
 from worker.records import IngestionState, Location, StoreMode, VersionQuery
 from worker.registry.engine import open_engine
 from worker.registry.migrate import REVISIONS, configuration, pending
@@ -187,6 +188,15 @@ def test_a_lone_file_is_looked_at_by_the_inspector_and_nowhere_else(tmp_path: Pa
         strict = replace(service, inspector=Refusing())
         with pytest.raises(InspectorLost, match=r"model\.onnx"), strict.open_location(location):
             pass
+
+
+def test_a_link_that_a_team_called_like_its_experiment_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "default").mkdir()
+    onnx.run_at(tmp_path / "blue")
+    (tmp_path / "default" / "e7").symlink_to(tmp_path / "blue")
+    places = Places((Mount("/artifacts", f"{tmp_path}/{{team}}/{{experiment_id}}"),), roots=())
+    with pytest.raises(RejectedLocation), open_location(resolve(event(model_path="/artifacts", experiment="e7"), places)):
+        pass
 
 
 def test_a_link_inside_the_root_is_followed_and_one_that_leads_out_is_not(root: Path) -> None:

@@ -150,6 +150,21 @@ def test_without_a_root_what_a_mount_gives_is_allowed() -> None:
     assert (location.path, location.root) == ("/mnt/red/storage/x", "/mnt/red/storage")
 
 
+@pytest.mark.parametrize(
+    ("at", "root"),
+    [
+        ("/mnt/{team}/{experiment_id}/out", "/mnt/red"),
+        ("/mnt/runs/x-{project_id}/{team}", "/mnt/runs"),
+        ("/mnt/{cluster}/{team}", "/mnt/public/red"),
+    ],
+)
+def test_the_root_of_a_mount_ends_above_the_first_name_that_a_sender_gives(at: str, root: str) -> None:
+    """A team could make a link of that name, which would lead wherever it likes if it were the root."""
+    mount = Mount("/artifacts", at)
+    assert resolve(event("/artifacts/x", experiment="e7"), Places((mount,), roots=())).root == root
+    assert resolve(event("/artifacts/x", experiment="e7"), Places((mount,), roots=(at,))).root == root
+
+
 def test_from_afar_only_what_mounts_give_may_be_asked_for_where_no_roots_are_set() -> None:
     check_from_afar(event("/storage/x"), Places((STORAGE,)))
     with pytest.raises(RejectedLocation, match="none is set; MODELPORT_ROOTS and MODELPORT_MOUNTS say what may be reached"):

@@ -58,6 +58,7 @@ def test_mounts_are_read_in_both_forms(tmp_path: Path) -> None:
         ),
         ("MODELPORT_MOUNTS", '{"/a": "/b/{home}"}', "{home} is not one of"),
         ("MODELPORT_ROOTS", '["relative"]', "expected an absolute path"),
+        ("MODELPORT_ROOTS", '["/{project_id}/x"]', "expected a folder of yours above {project_id}, whose name a sender gives"),
         ("MODELPORT_API_URL", "localhost:8011", "MODELPORT_API_URL: expected http://… or https://…, found 'localhost:8011'"),
         ("MODELPORT_SETTLE_SECONDS", "soon", "MODELPORT_SETTLE_SECONDS"),
         ("MODELPORT_SETTLE_SECONDS", "-1", "greater than or equal to 0"),
