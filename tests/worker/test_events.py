@@ -214,7 +214,10 @@ def test_types_are_words_and_numbers(word: object, declared: ModelType | None) -
         ({"files": [3]}, "files[0]: expected a JSON object, found 3"),
         ({"files": [{"size": 1}]}, "files[0].path: expected text, found nothing"),
         ({"files": [{"path": "a\0", "size": 1}]}, "files[0].path: expected a path, found a zero character in it"),
-        ({"files": [{"path": "\ud800", "size": 1}]}, "files[0].path: expected a path, found U+D800 in it, which no file name has"),
+        (
+            {"files": [{"path": "\ud800", "size": 1}]},
+            "files[0].path: expected a path, found U+D800 in it, which no file name has",
+        ),
         ({"files": [{"path": "a"}]}, "files[0].size: expected a number of bytes, found nothing"),
         ({"files": [{"path": "a", "size": True}]}, f"files[0].size: expected a whole number from 0 to {2**63 - 1}, found true"),
         (
