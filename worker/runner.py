@@ -120,8 +120,10 @@ class Runner:
         return freed
 
     def _send_to_forget(self, ingestion: Ingestion) -> None:
+        """Have what it wrote removed before the next one is freed: who is killed in between leaves one copy, not all."""
         log.warning("freed", ingestion=ingestion.id, state=ingestion.state.value, why=ingestion.message)
         self.errands.send(partial(forget_leftover, ingestion, self.borders))
+        self.errands.wait(STORE_SECONDS)
 
     def look(self) -> None:
         """Tell that work waits where it does; a pause that is over makes no noise of its own."""

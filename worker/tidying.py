@@ -20,6 +20,9 @@ from worker.operations import unfinished
 LOOK_SECONDS = 600.0
 """How long after one look the next one comes. A look lists the folders of all versions, and no file."""
 
+FIRST_LOOKS_SECONDS = 60.0
+"""The same for the first two of a process: what ended the last one may have left something."""
+
 log = structlog.get_logger("modelport.tidying")
 
 
@@ -28,13 +31,16 @@ class Tidying:
 
     def __init__(self) -> None:
         self._looked: datetime | None = None
+        self._looks = 0
         self._seen: frozenset[str] = frozenset()
 
     def is_due(self, now: datetime) -> bool:
         """Tell whether it is time to look, and take note that somebody does. The first time is not right at the start."""
         since = self._looked or now
-        is_time = (now - since).total_seconds() >= LOOK_SECONDS
+        pause_seconds = FIRST_LOOKS_SECONDS if self._looks < 2 else LOOK_SECONDS
+        is_time = (now - since).total_seconds() >= pause_seconds
         self._looked = now if is_time else since
+        self._looks += is_time
         return is_time
 
     def look(self, borders: Borders) -> None:

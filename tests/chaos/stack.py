@@ -21,9 +21,11 @@ from tests.servers.postgresql import SETTINGS, PostgresServer, postgres_server
 from tests.servers.process import descendants, is_running
 from tests.servers.redis import RedisServer, redis_server
 from worker.bootstrap import Embedded, embedded, migrate_database
+from worker.ingest import Borders
 from worker.lifecycle import is_end
 from worker.operations import check_promise
 from worker.records import CompletionEvent, Ingestion, IngestionState, Trigger
+from worker.tidying import Tidying
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,12 +102,24 @@ class Stack:
         """Return whether everything ended within *seconds*."""
         return until(lambda: self.unfinished() == 0, seconds)
 
+    def _tidied(self, borders: Borders) -> int:
+        """Take the two looks through the store that a worker takes in its first minutes; return how many copies they removed.
+
+        Who is killed just after it freed an ingestion removes nothing any more of what that one wrote.
+        """
+        before = len(list(borders.store.prefixes()))
+        tidying = Tidying()
+        for _ in range(2):
+            tidying.look(borders)
+        return before - len(list(borders.store.prefixes()))
+
     def _times_ended(self, id: str) -> int:
         return sum(is_end(entry.state) for entry in self.service.registry.history(id))
 
     def audit(self) -> Audit:
         """Compare the journal with the registry, and the registry with the store."""
         registry, borders = self.service.registry, self.service.borders()
+        tidied = self._tidied(borders)
         ends = {id: registry.ingestion("default", id) for id in self.journal}
         versions = {
             id: one.answered_version for id, one in ends.items() if one is not None and one.state is IngestionState.REGISTERED
@@ -130,6 +144,7 @@ class Stack:
             in_flight=self.unfinished(),
             broken=broken,
             leftovers=len(held - kept),
+            tidied=tidied,
             promise=check_promise(borders).state,
             most_attempts=max((one.attempts for one in ends.values() if one is not None), default=0),
             ended_twice=sum(self._times_ended(id) > 1 for id in self.journal),
@@ -149,6 +164,7 @@ class Audit:
     in_flight: int
     broken: int
     leftovers: int
+    tidied: int
     promise: str
     most_attempts: int
     ended_twice: int

@@ -107,9 +107,10 @@ def test_a_discarded_ingestion_whose_worker_died_leaves_nothing(borders: Borders
     assert held(borders) == set()
 
 
-def test_a_look_is_due_once_in_ten_minutes_and_not_at_the_start(borders: Borders) -> None:
+def test_a_look_is_due_twice_after_a_minute_and_then_once_in_ten(borders: Borders) -> None:
     tidying, due = Tidying(), []
-    for _ in range(5):
-        due.append(tidying.is_due(borders.clock.now()))
-        borders.clock.sleep(300.0)
-    assert due == [False, False, True, False, True]
+    for minute in range(24):
+        if tidying.is_due(borders.clock.now()):
+            due.append(minute)
+        borders.clock.sleep(60.0)
+    assert due == [1, 2, 12, 22]
