@@ -192,6 +192,7 @@ def free_port(host: str, port: int) -> int:
     Raises:
         OSError: nobody can listen there now.
     """
+    import errno
     import socket
 
     try:
@@ -199,9 +200,8 @@ def free_port(host: str, port: int) -> int:
             return int(listening.getsockname()[1])
     except OSError as exc:
         why = str(exc.strerror or exc).partition(" (while")[0]
-        raise OSError(
-            f"{host}:{port} cannot be listened at: {why}; choose another --port, or a --host that is this machine's"
-        ) from exc
+        advice = "--host is to be an address of this machine" if exc.errno == errno.EADDRNOTAVAIL else "choose another --port"
+        raise OSError(f"{host}:{port} cannot be listened at: {why}; {advice}") from exc
 
 
 @contextmanager
