@@ -17,6 +17,7 @@ from detectors.local_tree import LocalTree
 from detectors.tree import FileEntry
 from tests.chaos.hanging import MARKER, Hangs
 from worker.cli import main
+from worker.errors import StorageUnavailable
 from worker.storage.local import LocalStore
 
 NEVER, _kept_open = os.pipe()
@@ -45,7 +46,11 @@ def read(self: Any, path: str, start: int, stop: int) -> bytes:
 def hanging_with_its_store(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def call(store: Any, *arguments: Any, **named: Any) -> Any:
-        if (Path(store._root) / MARKER).is_file():
+        try:
+            is_hanging = (Path(store._root) / MARKER).is_file()
+        except OSError as exc:  # the mount was taken away while we asked
+            raise StorageUnavailable(f"{store._root}: {exc.strerror}") from exc
+        if is_hanging:
             os.read(NEVER, 1)
         return method(store, *arguments, **named)
 

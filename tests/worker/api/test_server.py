@@ -131,8 +131,8 @@ def test_who_goes_away_in_the_middle_of_a_body_leaves_nothing(server: ApiServer)
     assert "Traceback" not in server.log.read_text()
 
 
-ACCEPT_SECONDS = 0.5
-"""The longest that 99 of 100 completions may wait for their 202, on a machine that has other work too."""
+ACCEPT_SECONDS = 1.0
+"""The longest that 99 of 100 completions may wait for their 202, on a machine that has other work too; 0.1 s if it has none."""
 
 
 @pytest.mark.slow
