@@ -45,7 +45,6 @@ FIELDS = frozenset({"team", "project_id", "experiment_id", "cluster"})
 SENDERS = FIELDS - {"team", "cluster"}
 """Those of them that a sender chooses at will."""
 
-
 NO_ROOTS = "none is set; MODELPORT_ROOTS and MODELPORT_MOUNTS say what may be reached"
 
 

@@ -13,7 +13,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -28,7 +28,6 @@ REFUSED = ".refused"
 
 HERE = "here"
 """The folder of what goes to no server, but into the queue of this machine."""
-
 
 NOT_REGULAR = frozenset({errno.ELOOP, errno.ENXIO})
 """How the opening of a link or a socket fails."""
@@ -71,20 +70,20 @@ def keep(completion: Mapping[str, Any], spool: Path) -> Path:
     return whole
 
 
-def waiting(spool: Path) -> Iterator[Path]:
-    """Yield the files of *spool* that wait to be sent, oldest first."""
-    return iter(sorted(path for path in spool.glob(f"*{SUFFIX}") if not path.name.startswith(".")))
+def waiting(spool: Path) -> list[Path]:
+    """Return the files of *spool* that wait to be sent, oldest first."""
+    return sorted(path for path in spool.glob(f"*{SUFFIX}") if not path.name.startswith("."))
 
 
 def waiting_beside(spool: Path) -> list[Path]:
     """Return the folders beside *spool* in which something waits, for another server or with another token."""
-    return [folder for folder in sorted(spool.parent.glob("*/")) if folder != spool and any(waiting(folder))]
+    return [folder for folder in sorted(spool.parent.glob("*/")) if folder != spool and waiting(folder)]
 
 
 def counted(home: Path) -> tuple[int, int]:
     """Return how many files below *home* wait to be sent, and how many were refused."""
     folders = list((home / "spool").glob("*/"))
-    return sum(len(list(waiting(folder))) for folder in folders), sum(len(list(one.glob(f"*{REFUSED}"))) for one in folders)
+    return sum(len(waiting(folder)) for folder in folders), sum(len(list(one.glob(f"*{REFUSED}"))) for one in folders)
 
 
 def read(path: Path) -> dict[str, Any]:

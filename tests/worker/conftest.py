@@ -15,10 +15,15 @@ from worker.cli import run
 ROOT = Path(__file__).parents[2]
 
 
+def without_settings() -> dict[str, str]:
+    """Return the environment of this process without what steers modelport."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("MODELPORT_")}
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own, no other setting, and no waiting for files to rest. A process started elsewhere runs this code."""
-    for key in [key for key in os.environ if key.startswith("MODELPORT_")]:
+    for key in os.environ.keys() - without_settings().keys():
         monkeypatch.delenv(key)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("MODELPORT_HOME", str(tmp_path / "home"))

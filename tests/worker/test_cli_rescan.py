@@ -12,7 +12,7 @@ from threading import Event, Thread
 import pytest
 
 from tests.servers.process import Server, free_port
-from tests.worker.conftest import json_of
+from tests.worker.conftest import json_of, without_settings
 from tests.worker.test_cli_queue import CALL, answers
 from worker import bootstrap
 from worker.bootstrap import embedded
@@ -26,8 +26,7 @@ class Api(Server):
 
     @property
     def environment(self) -> dict[str, str]:
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("MODELPORT_")}
-        return clean | {"MODELPORT_HOME": str(self.folder / "server"), "MODELPORT_SETTLE_SECONDS": "0"}
+        return without_settings() | {"MODELPORT_HOME": str(self.folder / "server"), "MODELPORT_SETTLE_SECONDS": "0"}
 
     @property
     def url(self) -> str:

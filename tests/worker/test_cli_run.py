@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.servers.process import free_port, until
+from tests.worker.conftest import without_settings
 from tests.worker.test_cli_queue import CALL, EXAMPLE, answers, states
 from worker.spool import spool_of
 
@@ -24,8 +25,7 @@ TRAIN = f"cp -r {EXAMPLE}/. $PS_MODEL_PATH/"
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("MODELPORT_")}
-    return clean | {"MODELPORT_HOME": str(tmp_path / "home"), "MODELPORT_SETTLE_SECONDS": "0"}
+    return without_settings() | {"MODELPORT_HOME": str(tmp_path / "home"), "MODELPORT_SETTLE_SECONDS": "0"}
 
 
 def modelport(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -20,6 +20,7 @@ import pytest
 from tests.chaos.hanging import Hangs
 from tests.chaos.mounts import hanging_mount_or_skip
 from tests.servers.process import children, is_running, until
+from tests.worker.conftest import without_settings
 from tests.worker.test_cli_queue import CALL, EXAMPLE, answers, states
 
 
@@ -27,8 +28,9 @@ class Up:
     """A running `modelport up` with its log in a file."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("MODELPORT_")}
-        self.environment = clean | settings | {"MODELPORT_HOME": str(folder / "home"), "MODELPORT_SETTLE_SECONDS": "0"}
+        self.environment = (
+            without_settings() | settings | {"MODELPORT_HOME": str(folder / "home"), "MODELPORT_SETTLE_SECONDS": "0"}
+        )
         self._log = folder / "log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -75,7 +75,7 @@ def test_what_was_reported_is_answered_for_by_the_server_or_lies_in_the_spool(tm
     got: list[dict[str, object]] = []
     assert report(server(accepts(got)), {"id": "e3"}, tmp_path) is not None
     assert [one["id"] for one in got] == ["e3", "e0", "e1", "e2"]
-    assert list(waiting(tmp_path)) == []
+    assert waiting(tmp_path) == []
 
 
 def test_a_file_of_the_spool_goes_only_when_the_server_has_answered_for_it_or_has_refused_it_for_good(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_file_of_the_spool_goes_only_when_the_server_has_answered_for_it_or_ha
         report(server(refuses), {"id": "e2"}, tmp_path)
     assert send_all(server(refuses), tmp_path) == 0
     assert len(list(tmp_path.glob("*.refused"))) == 2
-    assert list(waiting(tmp_path)) == []
+    assert waiting(tmp_path) == []
 
 
 @pytest.mark.parametrize("content", ["", "[", "[]", "\x00", "nonsense", "x" * (2 << 20)])
@@ -154,7 +154,7 @@ def test_what_was_kept_with_one_token_is_never_sent_with_another(tmp_path: Path)
     ours = spool_of(tmp_path, "http://server/", "blue")
     assert ours not in theirs
     assert ours == spool_of(tmp_path, "http://server", "blue")
-    assert list(waiting(ours)) == []
+    assert waiting(ours) == []
     assert waiting_beside(ours) == sorted(theirs)
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from tests.servers.process import free_port, until
 from tests.servers.redis import RedisServer
+from tests.worker.conftest import without_settings
 from worker.sweeper import Pulse, sweep_for
 
 MODELPORT = [sys.executable, "-c", "from worker.cli import main; main()"]
@@ -35,8 +36,7 @@ def test_a_pulse_is_felt_once_for_each_move() -> None:
 
 @pytest.fixture
 def environment(redis: RedisServer, tmp_path: Path) -> Mapping[str, str]:
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("MODELPORT_")}
-    return clean | {"MODELPORT_HOME": str(tmp_path / "home"), "MODELPORT_BROKER_URL": redis.url}
+    return without_settings() | {"MODELPORT_HOME": str(tmp_path / "home"), "MODELPORT_BROKER_URL": redis.url}
 
 
 @pytest.fixture
