@@ -12,8 +12,11 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.servers.ceph import CephServer, ceph_server, skip_without_ceph
+from tests.servers.moto import MotoServer, moto_server
 from tests.servers.postgresql import PostgresServer, postgres_server
 from tests.servers.redis import RedisServer, redis_server
+from tests.servers.s3 import S3Server
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +31,28 @@ def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL for tests that leave it running; each makes and drops databases of its own."""
     with TemporaryDirectory(prefix="modelport-postgres-") as folder, postgres_server(Path(folder)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[MotoServer]:
+    """An imitation of S3 for tests that leave it running; each makes buckets of its own."""
+    with TemporaryDirectory(prefix="modelport-moto-") as folder, moto_server(Path(folder)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ceph() -> Iterator[CephServer]:
+    """A real S3 for slow tests that leave it running; each makes buckets of its own."""
+    skip_without_ceph()
+    with TemporaryDirectory(prefix="modelport-ceph-") as folder, ceph_server(Path(folder)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["moto", pytest.param("ceph", marks=pytest.mark.slow)])
+def s3(request: pytest.FixtureRequest) -> S3Server:
+    """Each S3 in turn, for what both have to do."""
+    server: S3Server = request.getfixturevalue(request.param)
+    return server
 
 
 @pytest.fixture

@@ -11,12 +11,15 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 LOOK_SECONDS = 0.02
+
+ENDS_WITH_ITS_THREAD = ("setpriv", "--pdeathsig", "KILL", "--")
+"""Starts a program that the kernel kills when the thread that started it ends, even by kill -9. Source: prctl(2)."""
 
 
 class NoServer(RuntimeError):
@@ -28,6 +31,9 @@ class Server:
 
     stop_signal = signal.SIGTERM
     """What lets it end in good order at once, whoever is connected."""
+
+    started_through: Sequence[str] = ()
+    """What its command is put behind."""
 
     def __init__(self, folder: Path, user: str | None = None) -> None:
         self.folder = folder
@@ -49,9 +55,10 @@ class Server:
 
     def start(self) -> None:
         """Start it on the data that it left; it answers when this returns."""
+        command = [*self.started_through, *self.command()]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **as_user(self.user)
+                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **as_user(self.user)
             )
         until(lambda: self._has_ended() or self.answers(), START_SECONDS)
         if self._has_ended() or not self.answers():
@@ -96,6 +103,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def is_listened_to(port: int) -> bool:
+    """Tell whether somebody takes connections at a port of the loopback interface."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def until(holds: Callable[[], bool], seconds: float) -> bool:

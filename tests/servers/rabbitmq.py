@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from amqp import Connection
 from amqp.exceptions import AMQPError
 
-from tests.servers.process import NoServer, Server, free_port
+from tests.servers.process import NoServer, Server, free_port, is_listened_to
 
 DEBIANS = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """The program itself: the one in /usr/sbin takes another user where root starts it."""
@@ -32,7 +31,7 @@ class PortMapper(Server):
         return ["epmd", "-port", str(self.port), "-address", "127.0.0.1"]
 
     def answers(self) -> bool:
-        return _is_listened_to(self.port)
+        return is_listened_to(self.port)
 
 
 class RabbitServer(Server):
@@ -86,14 +85,6 @@ class RabbitServer(Server):
     def stop(self) -> None:
         """End it at once: nobody wants its data any more, and good order takes it seconds."""
         self.kill()
-
-
-def _is_listened_to(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager
