@@ -41,13 +41,12 @@ SETTINGS = {
     "auth_allow_insecure_global_id_reclaim": "false",
     "osd_objectstore": "memstore",
     "memstore_device_bytes": str(STORE_BYTES),
-    # One copy in one group per pool: there is one store, and making groups is most of the time of a start.
-    "osd_pool_default_size": "1",
+    "osd_pool_default_size": "1",  # copies: there is one store
     "osd_pool_default_pg_num": "1",
-    # The monitor gathers changes for a second before it writes them, which no test has to wait for.
+    # The monitor gathers changes for a second before it writes them. A start waits for a dozen: 15 s, and 3 s without.
     "paxos_propose_interval": "0.02",
     "paxos_min_wait": "0.01",
-    "rgw_enable_gc_threads": "false",
+    "rgw_enable_gc_threads": "false",  # it frees what was deleted two hours ago
     "rgw_thread_pool_size": "16",
 }
 """Source: Ceph's documentation, release Pacific, "Ceph configuration" and "Ceph Object Gateway config reference"."""
@@ -160,7 +159,7 @@ class CephServer(S3Server):
         Raises:
             NoServer: it failed, or took longer than a start may.
         """
-        command = [program, "-c", str(self.folder / CONFIGURATION), *arguments]
+        command = [*ENDS_WITH_ITS_THREAD, program, "-c", str(self.folder / CONFIGURATION), *arguments]
         try:
             done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=START_SECONDS)
         except subprocess.TimeoutExpired as exc:

@@ -313,6 +313,28 @@ def test_a_machine_without_ceph_is_told_what_to_install(monkeypatch: pytest.Monk
         ceph.find_ceph()
 
 
+def test_ci_does_without_ceph_only_where_it_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CI", "1")
+    monkeypatch.delenv("WITHOUT_CEPH", raising=False)
+    with pytest.raises(NoServer):
+        skip_without_ceph()
+    monkeypatch.setenv("WITHOUT_CEPH", "1")
+    with pytest.raises(pytest.skip.Exception):
+        skip_without_ceph()
+
+
+@pytest.mark.slow
+def test_a_ceph_that_does_not_start_says_which_program_did_not_and_leaves_no_process(
+    server_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skip_without_ceph()
+    monkeypatch.setitem(ceph.SETTINGS, "erasure_code_dir", "/nowhere")
+    with pytest.raises(NoServer, match="ceph-mon did not start"), ceph_server(server_folder):
+        pass
+    assert mentioning(server_folder) == []
+
+
 def test_a_machine_without_moto_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moto.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(NoServer, match=r"`pip install modelport\[test\]`"):
