@@ -2,7 +2,7 @@
 
 In go calls, nothing comes out. Who waits for them does so for a while and is then told in the log; while one is late, the next
 ones stand in line behind it. What finds no place in the line is left out, and so is what a process has not done when it ends:
-all of it is found again by whoever looks through the store (`operations.unfinished`).
+all of it is found again by whoever looks through the store (`operations.abandoned`).
 
 Law (with a test of the same name):
     whoever sends errands never waits for long, whatever hangs in them.

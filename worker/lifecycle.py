@@ -167,7 +167,8 @@ def claim(
     message = f"attempt {attempts} by {owner}"
     lease_until = now + timedelta(seconds=lease_seconds)
     claimed = replace(ingestion, owner=owner, version_id=version_id, attempts=attempts, run_after=None, lease_until=lease_until)
-    return _moved(claimed, State.RUNNING, "claimed", message, now)
+    move = _moved(claimed, State.RUNNING, "claimed", message, now)
+    return replace(move, entry=replace(move.entry, version_id=version_id))
 
 
 def beat(ingestion: Ingestion, owner: str, now: datetime, lease_seconds: float = LEASE_SECONDS) -> Ingestion | None:

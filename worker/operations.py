@@ -190,16 +190,24 @@ def unneeded(borders: Borders) -> list[tuple[str, str]]:
     return [(version_id, url) for version_id, url in held if version_id not in needed | in_work]
 
 
-def unfinished(borders: Borders) -> list[tuple[str, str]]:
-    """Return (version id, URL) of the copies that were begun and not finished, and that nobody works on any more.
+def abandoned(borders: Borders) -> list[tuple[str, str]]:
+    """Return (version id, URL) of the copies that attempts left which came to nothing, and that nobody works on any more.
 
     Nobody will: each attempt has an id of its own, and who does not own its ingestion registers nothing. An id that was ever
-    registered is never among them: a reference may just be getting a copy of its own (`ingest`). Nor is a finished copy, which
-    may be a version that was registered after the backup that this database was restored from; those a person decides on.
+    registered is never among them: a reference may just be getting a copy of its own (`ingest`). Nor is a finished copy that
+    no attempt is known of: it may be a version that was registered after the backup that this database was restored from; those
+    a person decides on.
     """
     left = unneeded(borders)
-    known = {version_id for version_id, _ in borders.registry.store_keys()} if left else set()
-    return [(version_id, url) for version_id, url in left if version_id not in known and not _is_finished(url, borders)]
+    if not left:
+        return []
+    registered = {version_id for version_id, _ in borders.registry.store_keys()}
+    tried = borders.registry.attempts_among([version_id for version_id, _ in left])
+    return [
+        (version_id, url)
+        for version_id, url in left
+        if version_id not in registered and (version_id in tried or not _is_finished(url, borders))
+    ]
 
 
 def _is_finished(url: str, borders: Borders) -> bool:

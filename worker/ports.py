@@ -3,7 +3,7 @@ and both pass the same contract suite in `tests/contracts/`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -325,6 +325,10 @@ class Registry(Protocol):
         """Take a token of the team back, and return it; None where there is none. One taken back before stays as it is."""
         ...
 
+    def attempts_among(self, version_ids: Collection[str]) -> frozenset[str]:
+        """Return those of *version_ids* that were given to an attempt, whatever became of it."""
+        ...
+
     def store_keys(self) -> Iterable[tuple[str, bool]]:
         """Yield (version id, whether its files must be in the store) for every version ever registered."""
         ...
@@ -373,7 +377,12 @@ class Sink(Protocol):
 
 
 OpenSink = Callable[[FileEntry], AbstractContextManager[Sink]]
-"""Opens the place where one file's bytes go; the file is whole and durable when the context ends without an error."""
+"""Opens the place where one file's bytes go; the file is whole when the context ends without an error, and durable when the
+version is visible.
+
+Raises:
+    RejectedLocation: what lies below the store knows no such name.
+"""
 
 OpenTree = Callable[[Location], AbstractContextManager[FileTree]]
 """Opens a location for reading.

@@ -274,12 +274,16 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One step in the life of an ingestion, never changed once written."""
+    """One step in the life of an ingestion, never changed once written.
+
+    version_id is the id that the attempt which begins with this step may register, None where none begins.
+    """
 
     at: datetime
     state: IngestionState
     reason: str | None
     message: str | None
+    version_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ ingestion was discarded, or their sweep died, or the store hung. In go the borde
 is for the caller to bear in mind.
 
 Law (with a test of the same name):
-    only what two looks in a row saw unfinished, unknown and unowned is removed.
+    only what two looks in a row saw unregistered and unowned is removed, and finished copies of known attempts only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import datetime
 import structlog
 
 from worker.ingest import Borders
-from worker.operations import unfinished
+from worker.operations import abandoned
 
 LOOK_SECONDS = 600.0
 """How long after one look the next one comes. A look lists the folders of all versions, and no file."""
@@ -50,9 +50,9 @@ class Tidying:
             StorageUnavailable: the store did not answer, or did not let it be removed.
             RegistryUnavailable: the database did not answer; nothing was removed.
         """
-        left = unfinished(borders)
+        left = abandoned(borders)
         for version_id, url in left:
             if version_id in self._seen:
                 borders.store.remove(url)
-                log.warning("tidied", version=version_id, why="nobody finished this copy, and nobody works on it")
+                log.warning("tidied", version=version_id, why="its attempt came to nothing, and nobody works on it")
         self._seen = frozenset(version_id for version_id, _ in left)

@@ -1259,6 +1259,18 @@ class RegistryContract:
         registry.register(ingestion.id, "me", new_version(ingestion, "d3", store=StoreMode.REFERENCE), LATER)
         assert dict(registry.store_keys()) == {copied.id: True, deleted.id: False, ingestion.version_id: False}
 
+    def test_the_ids_of_all_attempts_are_known_whatever_became_of_them(self, registry: Registry) -> None:
+        registered = register(registry, "1", "d1").version.id
+        first = claimed(registry, "2", trigger=Trigger.COMPLETION)
+        registry.free(LATER, lambda owner: True)
+        second = registry.claim(first.id, "me", LATER)
+        assert second is not None
+        never = registry.submit(event(id="3"), NOON)[0].version_id
+        ids = {registered, first.version_id, second.version_id, never, "mo-of-a-later-backup"}
+        assert registry.attempts_among(ids) == {registered, first.version_id, second.version_id}
+        assert registry.attempts_among([f"mo{number}" for number in range(2500)]) == frozenset()
+        assert registry.attempts_among([]) == frozenset()
+
     # Teams and tokens
 
     def test_the_team_default_is_there_from_the_beginning(self, registry: Registry) -> None:

@@ -121,7 +121,7 @@ def test_a_claim_writes_its_line_and_leaves_no_reason_behind() -> None:
     move = lifecycle.claim(waiting, "you", "mo2", LATER)
     assert move is not None
     assert (move.ingestion.reason, move.ingestion.message, move.ingestion.updated) == (None, None, LATER)
-    assert move.entry == HistoryEntry(LATER, IngestionState.RUNNING, "claimed", "attempt 1 by you")
+    assert move.entry == HistoryEntry(LATER, IngestionState.RUNNING, "claimed", "attempt 1 by you", "mo2")
 
 
 def test_each_attempt_registers_under_an_id_of_its_own() -> None:

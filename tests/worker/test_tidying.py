@@ -72,7 +72,8 @@ def look(borders: Borders, times: int = 2) -> None:
         tidying.look(borders)
 
 
-def test_only_what_two_looks_in_a_row_saw_unfinished_unknown_and_unowned_is_removed(borders: Borders, run: Path) -> None:
+def test_what_is_nobodys_is_removed(borders: Borders, run: Path) -> None:
+    """Only what two looks in a row saw unregistered and unowned is removed, and finished copies of known attempts only."""
     running = claimed(borders, run)
     begin(borders, "mo-nobodys")
     finished = StoreKey("default", "default", "e1", "mo-of-a-later-backup")
@@ -104,6 +105,21 @@ def test_a_discarded_ingestion_whose_worker_died_leaves_nothing(borders: Borders
         assert held(borders) == {ingestion.version_id}
         borders.clock.sleep(LOOK_SECONDS)
     runner.sweep()
+    assert held(borders) == set()
+
+
+def test_a_finished_copy_of_an_attempt_whose_worker_and_sweeper_died_is_removed(borders: Borders, run: Path) -> None:
+    ingestion = claimed(borders, run)
+    with borders.store.writing(StoreKey("default", "default", "e1", ingestion.version_id)):
+        pass
+    borders.clock.sleep(borders.lease_seconds + 1)
+    assert [one.id for one in borders.registry.free(borders.clock.now())] == [ingestion.id]
+    again = borders.registry.claim_next("another", borders.clock.now())
+    assert again is not None
+    assert again.version_id != ingestion.version_id
+    look(borders, 1)
+    assert held(borders) == {ingestion.version_id}
+    look(borders, 2)
     assert held(borders) == set()
 
 

@@ -7,7 +7,7 @@ before anything is changed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -459,6 +459,11 @@ class MemoryRegistry:
                 return None
             self._tokens[token_id] = replace(token, revoked=token.revoked or _utc(now))
             return self._tokens[token_id]
+
+    def attempts_among(self, version_ids: Collection[str]) -> frozenset[str]:
+        with self._lock:
+            given = {entry.version_id for steps in self._history.values() for entry in steps}
+        return frozenset(one for one in version_ids if one in given)
 
     def store_keys(self) -> Iterable[tuple[str, bool]]:
         with self._lock:

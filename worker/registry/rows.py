@@ -149,12 +149,14 @@ def history_values(ingestion_id: str, entry: HistoryEntry) -> Values:
         "state": entry.state.value,
         "reason": entry.reason,
         "message": entry.message,
+        "version_id": entry.version_id,
     }
 
 
 def history_of(row: Row[Any]) -> HistoryEntry:
     """Return the step in *row*."""
-    return HistoryEntry(at=row.at, state=IngestionState(row.state), reason=row.reason, message=row.message)
+    state = IngestionState(row.state)
+    return HistoryEntry(at=row.at, state=state, reason=row.reason, message=row.message, version_id=row.version_id)
 
 
 def model_values(version: NewVersion, now: datetime) -> Values:

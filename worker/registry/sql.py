@@ -12,10 +12,11 @@ Laws (each has a test of the same name):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, Table, and_, bindparam, delete, func, insert, or_, select, update
@@ -90,6 +91,9 @@ from worker.registry.words import (
 from worker.tokens import is_worth_noting
 
 T = TypeVar("T")
+
+MAX_NAMED = 1000
+"""Ids that one statement names."""
 
 
 class SqlRegistry:
@@ -419,6 +423,13 @@ class SqlRegistry:
     def revoke_token(self, team: str, token_id: str, now: datetime) -> Token | None:
         return self._write(lambda connection: access.revoke_token(connection, team, token_id, now))
 
+    def attempts_among(self, version_ids: Collection[str]) -> frozenset[str]:
+        column, ids, found = ingestion_history.c.version_id, sorted(version_ids), set[str]()
+        for start in range(0, len(ids), MAX_NAMED):
+            statement = select(column).where(column.in_(ids[start : start + MAX_NAMED]))
+            found.update(self._read(partial(_all, statement=statement)))
+        return frozenset(found)
+
     def store_keys(self) -> Iterable[tuple[str, bool]]:
         columns = select(model_versions.c.id, model_versions.c.store, model_versions.c.deleted)
         statement = columns.order_by(model_versions.c.sequence)
@@ -619,3 +630,7 @@ def _set_tags(connection: Connection, version: ModelVersion, add: set[str], remo
     new = [{"version_id": version.id, "tag": tag} for tag in sorted(add - set(version.tags))]
     if new:
         connection.execute(insert(version_tags), new)
+
+
+def _all(connection: Connection, statement: Select[T]) -> Sequence[T]:
+    return connection.scalars(statement).all()

@@ -161,6 +161,16 @@ ingestion_history = Table(
     Column("state", Text, nullable=False),
     Column("reason", AnyText),
     Column("message", AnyText),
+    # The id that the attempt which begins here may register; null where none begins. It tells a copy that a dead attempt left
+    # from one that this database knows nothing of.
+    Column("version_id", AnyText),
+)
+
+Index(
+    "ix_ingestion_history_version_id",
+    ingestion_history.c.version_id,
+    sqlite_where=ingestion_history.c.version_id.is_not(None),
+    postgresql_where=ingestion_history.c.version_id.is_not(None),
 )
 
 counters = Table(
