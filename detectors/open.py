@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from detectors.detection import Contents, detect, folder_of
 from detectors.errors import TreeLimit, TreeUnavailable
@@ -44,11 +44,28 @@ def open_path(
         return
     file = os.path.realpath(path)
     folder, name = os.path.split(file)
-    with LocalTree.of_file(file, beneath) as alone:
+    with model_of_file(
+        lambda: LocalTree.of_file(file, beneath), lambda: LocalTree(folder, beneath=beneath), name, look
+    ) as tree:
+        yield tree
+
+
+@contextmanager
+def model_of_file(
+    open_alone: Callable[[], AbstractContextManager[FileTree]],
+    open_around: Callable[[], AbstractContextManager[FileTree]],
+    name: str,
+    look: Callable[[FileTree], Scan] = scan,
+) -> Iterator[FileTree]:
+    """Give the tree of the model that a lone file belongs to: of the file alone where that is all of it.
+
+    *open_around* opens the folder that the file *name* lies in, and is called only where the file is not a whole model.
+    """
+    with open_alone() as alone:
         if _is_whole(look(alone)):
             yield alone
             return
-    with LocalTree(folder, beneath=beneath) as around:
+    with open_around() as around:
         yield _model_of(around, name)
 
 

@@ -155,7 +155,7 @@ def scan(
     metadata = read_metadata(contents, declared, _detected_type(models))
     metrics = read_metrics(contents, metadata)
     findings = (
-        *_link_findings(passed_over),
+        *_name_findings(passed_over),
         *_type_findings(models, declared),
         *(finding for model in models for finding in model.extraction.findings),
     )
@@ -298,13 +298,16 @@ def _type_findings(models: tuple[Model, ...], declared: ModelType | None) -> Ite
     yield Finding("type-mismatch", Severity.MEDIUM, found.main, "", message)
 
 
+NAME_ADVICE = "if it belongs to the model, store it under a key whose parts are plain names"
 LINK_ADVICE = "if it belongs to the model, put the file itself here"
 
 
-def _link_findings(passed_over: Iterable[PassedOver]) -> Iterable[Finding]:
+def _name_findings(passed_over: Iterable[PassedOver]) -> Iterable[Finding]:
     for one in passed_over:
         if one.why is Passed.LINK_OUTSIDE:
             yield Finding("link-outside", Severity.HIGH, one.path, "", f"left out: {one.reason}; {LINK_ADVICE}")
+        elif one.why is Passed.ODD_NAME:
+            yield Finding("odd-name", Severity.HIGH, one.path, "", f"left out: {one.reason}; {NAME_ADVICE}")
 
 
 INSIDE = "which is looked at where it lies"
@@ -316,7 +319,7 @@ def _coverage(
     unread = dict(contents.unread)
     for model in models:
         unread.update(model.extraction.unread)
-    unread.update((one.path, one.reason) for one in passed_over if one.why is Passed.UNREADABLE)
+    unread.update((one.path, one.reason) for one in passed_over if one.why in (Passed.UNREADABLE, Passed.UNFINISHED))
     skipped = [Note(one.path, one.reason) for one in passed_over if one.why is Passed.SPECIAL]
     skipped += [Note(one.path, f"left out: {one.reason}, {INSIDE}") for one in passed_over if one.why is Passed.LINK_INSIDE]
     skipped += [

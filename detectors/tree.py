@@ -72,6 +72,10 @@ class Passed(StrEnum):
     """A FIFO, socket or device: a note."""
     UNREADABLE = "unreadable"
     """A folder that may not be listed: what is below it is unknown, so the scan is inconclusive."""
+    ODD_NAME = "odd name"
+    """An object whose key no path of a file can be, such as one with `../`: a finding."""
+    UNFINISHED = "unfinished"
+    """A file that somebody is still uploading: wait; a scan that does not wait is inconclusive."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from detectors.tree import FileEntry, readable
+from detectors.tree import FileEntry, Passed, readable
 from worker.records import FileDigest, Look, NamedFile, Rest
 
 MARKERS = frozenset({"_SUCCESS", "commit_success.txt", ".complete"})
@@ -48,7 +48,8 @@ def settle(before: Rest | None, now: Look, quiet_seconds: float, named: Sequence
     It has when an earlier, equal listing is that old; or at the first look, when every file says that it last changed that
     long ago. A file that says nothing, or claims to come from the future, is looked at twice, and so is an empty tree.
     Where the event has *named* files, they alone decide: each there with its size is settled at once (their digests are
-    compared when they are read, by `first_contradicted`). So is a tree whose newest file is a marker.
+    compared when they are read, by `first_contradicted`). So is a tree whose newest file is a marker. Otherwise a file that is
+    still being uploaded is waited for.
     """
     seen = rest_of(now)
     if named:
@@ -56,6 +57,9 @@ def settle(before: Rest | None, now: Look, quiet_seconds: float, named: Sequence
         return Settled() if missing is None else Wait(quiet_seconds, missing, seen)
     if _is_marked(now.entries):
         return Settled()
+    unfinished = next((one for one in now.passed_over if one.why is Passed.UNFINISHED), None)
+    if unfinished is not None:
+        return Wait(quiet_seconds, f"{readable(unfinished.path)} {unfinished.reason}", seen)
     if before is None:
         rest = max((_rest(entry, now.file_time, quiet_seconds) for entry in now.entries), default=quiet_seconds)
         return Settled() if rest <= 0 else Wait(rest, "files changed a moment ago", seen)

@@ -18,6 +18,9 @@ Build = Callable[[Mapping[str, bytes]], FileTree]
 Change = Callable[[str, bytes | None], None]
 """Gives the file at a path of the tree built last another content, or takes it away (None)."""
 
+LONG = b"0123" + bytes(2 << 20)
+"""A file of which no tree reads all when its beginning is asked for."""
+
 
 class TreeContract:
     """The laws of any tree."""
@@ -109,7 +112,7 @@ class ChangingTreeContract:
 
     @pytest.fixture
     def changing(self, build: Build) -> FileTree:
-        return _listed(build({"file": b"0123456789", "folder/inner": b"inner"}))
+        return _listed(build({"file": b"0123456789", "long": LONG, "folder/inner": b"inner"}))
 
     @pytest.mark.parametrize("content", [b"9876543210", b"longer than before", b"short", b""])
     def test_a_file_that_changed_since_it_was_listed_is_tree_changed(
@@ -121,10 +124,10 @@ class ChangingTreeContract:
             changing.read("file", 0, 10)
 
     def test_a_file_that_changed_between_two_reads_is_tree_changed(self, changing: FileTree, change: Change) -> None:
-        assert changing.read("file", 0, 4) == b"0123"
-        change("file", b"abcdefghij")
+        assert changing.read("long", 0, 4) == b"0123"
+        change("long", LONG[::-1])
         with pytest.raises(TreeChanged):
-            changing.read("file", 4, 8)
+            changing.read("long", len(LONG) - 4, len(LONG))
 
     @pytest.mark.parametrize("path", ["file", "folder/inner"])
     def test_a_file_that_has_vanished_is_tree_changed(self, changing: FileTree, change: Change, path: str) -> None:
@@ -133,10 +136,10 @@ class ChangingTreeContract:
             changing.read(path, 0, 1)
 
     def test_a_file_that_vanished_between_two_reads_is_tree_changed(self, changing: FileTree, change: Change) -> None:
-        assert changing.read("file", 0, 4) == b"0123"
-        change("file", None)
+        assert changing.read("long", 0, 4) == b"0123"
+        change("long", None)
         with pytest.raises(TreeChanged):
-            changing.read("file", 4, 8)
+            changing.read("long", len(LONG) - 4, len(LONG))
 
     def test_a_new_listing_makes_a_changed_file_readable(self, changing: FileTree, change: Change) -> None:
         change("file", b"abcdefghij")

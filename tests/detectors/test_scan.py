@@ -138,13 +138,16 @@ class Remarking(MemoryTree):
         PassedOver("in", Passed.LINK_INSIDE, "a link to m.onnx"),
         PassedOver("out", Passed.LINK_OUTSIDE, "a link to /etc/passwd, which is an absolute path"),
         PassedOver("secret", Passed.UNREADABLE, "may not be listed"),
+        PassedOver("x/../y", Passed.ODD_NAME, "a key that is no path of a file"),
+        PassedOver("z", Passed.UNFINISHED, "is being uploaded"),
     )
 
 
 def test_what_the_listing_passed_over_is_told_by_its_kind() -> None:
     found = scan(Remarking({"m.onnx": onnx.model()}))
     assert [(finding.rule, finding.severity.value, finding.path) for finding in found.findings] == [
-        ("link-outside", "high", "out")
+        ("link-outside", "high", "out"),
+        ("odd-name", "high", "x/../y"),
     ]
     assert found.findings[0].message == (
         "left out: a link to /etc/passwd, which is an absolute path; if it belongs to the model, put the file itself here"
@@ -153,7 +156,7 @@ def test_what_the_listing_passed_over_is_told_by_its_kind() -> None:
         ("fifo", "is a FIFO"),
         ("in", "left out: a link to m.onnx, which is looked at where it lies"),
     ]
-    assert [note.path for note in found.coverage.inconclusive] == ["secret"]
+    assert [note.path for note in found.coverage.inconclusive] == ["secret", "z"]
     assert found.verdict is Verdict.FINDINGS
 
 

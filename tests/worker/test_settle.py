@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.tree import FileEntry
+from detectors.tree import FileEntry, Passed, PassedOver
 from worker.records import Look, NamedFile
 from worker.settle import Settled, Wait, rest_of, rest_of_broken, settle
 
@@ -44,6 +44,17 @@ def test_files_are_as_old_as_their_own_clock_says() -> None:
 
 def test_broken_files_from_the_future_are_not_waited_for_longer_than_others() -> None:
     assert rest_of_broken(Look(100.0, (entry(changed=7300.0),)), 5.0, 60.0) == 0.0
+
+
+def test_what_is_still_being_uploaded_is_waited_for_unless_a_marker_or_the_event_says_that_all_is_there() -> None:
+    upload = PassedOver("b", Passed.UNFINISHED, "is being uploaded since 12:00")
+    look = Look(100.0, (entry(changed=1.0),), (upload,))
+    assert settle(None, look, 5.0) == Wait(5.0, "b is being uploaded since 12:00", rest_of(look))
+    assert settle(rest_of(look), Look(900.0, look.entries, (upload,)), 5.0) == Wait(
+        5.0, "b is being uploaded since 12:00", rest_of(Look(900.0, look.entries, (upload,)))
+    )
+    assert settle(None, look, 5.0, (NamedFile("a", 1),)) == Settled()
+    assert settle(None, Look(100.0, (entry("_SUCCESS"),), (upload,)), 5.0) == Settled()
 
 
 def test_an_empty_tree_is_looked_at_twice() -> None:
