@@ -1,0 +1,1 @@
+"""Object storage: reading models where they lie, and keeping versions as plain prefixes."""

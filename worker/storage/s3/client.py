@@ -1,0 +1,170 @@
+"""The connection to an S3 server, and what its errors mean in words.
+
+In go an address and the name of a place; out comes boto3's client, or a `Trouble` whose sentence says what to do. Credentials
+come from the standard chain (environment, profile, role) and from nowhere else. Which exception a trouble becomes is left to
+who reads (`tree`) and who writes (`store`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CONNECT_SECONDS, READ_SECONDS = 5.0, 20.0
+"""How long one try may wait; with `MAX_ATTEMPTS` it stays below what a lease lasts."""
+
+MAX_ATTEMPTS = 4
+"""Tries of one request, with growing pauses, of what the server calls passing: 5xx, throttling, lost connections."""
+
+CONNECTIONS = 16
+"""Requests under way at once, over all threads of a process."""
+
+
+class Kind(Enum):
+    """What a trouble means for whoever met it."""
+
+    GONE = auto()
+    """There is no such object."""
+    CHANGED = auto()
+    """The object is not the one that was asked for."""
+    NO_BUCKET = auto()
+    """There is no such bucket."""
+    REFUSED = auto()
+    """The server does not let us, and will not the next time either."""
+    UNSUPPORTED = auto()
+    """The server does not know this kind of request."""
+    AWAY = auto()
+    """The server did not answer, or is too busy; it may do so later."""
+
+
+class Trouble(Exception):
+    """An error of the server or of the way to it. The message is a sentence for an operator."""
+
+    def __init__(self, kind: Kind, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+
+
+CODES: Mapping[str, tuple[Kind, str]] = {
+    "NoSuchKey": (Kind.GONE, "there is no such object"),
+    "NoSuchUpload": (Kind.GONE, "the upload was ended by somebody else"),
+    "404": (Kind.GONE, "there is no such object"),
+    "PreconditionFailed": (Kind.CHANGED, "it is not the object that was listed"),
+    "ConditionalRequestConflict": (Kind.CHANGED, "somebody else writes it at the same time"),
+    "412": (Kind.CHANGED, "it is not the object that was listed"),
+    "InvalidRange": (Kind.CHANGED, "it is shorter than it was listed"),
+    "416": (Kind.CHANGED, "it is shorter than it was listed"),
+    "NoSuchBucket": (Kind.NO_BUCKET, "there is no such bucket; check its name, MODELPORT_S3_ENDPOINT_URL and the region"),
+    "AccessDenied": (Kind.REFUSED, "access is denied; let these credentials list the bucket and read its objects"),
+    "403": (Kind.REFUSED, "access is denied; let these credentials list the bucket and read its objects"),
+    "AllAccessDisabled": (Kind.REFUSED, "all access to the bucket is disabled"),
+    "InvalidAccessKeyId": (Kind.REFUSED, "the server does not know the access key; check AWS_ACCESS_KEY_ID or the profile"),
+    "SignatureDoesNotMatch": (Kind.REFUSED, "the secret key does not belong to the access key; check the credentials"),
+    "ExpiredToken": (Kind.REFUSED, "the session of the credentials has expired; renew it"),
+    "InvalidToken": (Kind.REFUSED, "the session token of the credentials is not valid; renew it"),
+    "RequestTimeTooSkewed": (Kind.REFUSED, "the clocks of this machine and of the server differ by minutes; set this one"),
+    "InvalidObjectState": (Kind.REFUSED, "the object is archived; restore it first"),
+    "PermanentRedirect": (Kind.REFUSED, "the bucket lies in another region{region}; set MODELPORT_S3_REGION"),
+    "AuthorizationHeaderMalformed": (Kind.REFUSED, "the bucket lies in another region{region}; set MODELPORT_S3_REGION"),
+    "IllegalLocationConstraintException": (Kind.REFUSED, "the bucket lies in another region{region}; set MODELPORT_S3_REGION"),
+    "301": (Kind.REFUSED, "the bucket lies in another region{region}; set MODELPORT_S3_REGION"),
+    "QuotaExceeded": (Kind.AWAY, "the quota of the bucket or of its owner is used up"),
+    "SlowDown": (Kind.AWAY, "the server asks for fewer requests (SlowDown)"),
+    "Throttling": (Kind.AWAY, "the server asks for fewer requests (Throttling)"),
+    "RequestTimeout": (Kind.AWAY, "the request was too slow for the server"),
+    "NotImplemented": (Kind.UNSUPPORTED, "the server does not support this kind of request"),
+    "501": (Kind.UNSUPPORTED, "the server does not support this kind of request"),
+}
+"""What the error codes mean. Source: Amazon S3 API reference, error responses; a HEAD has only the status."""
+
+EXCEPTIONS: Mapping[str, tuple[Kind, str]] = {
+    "NoCredentialsError": (
+        Kind.REFUSED,
+        "no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile",
+    ),
+    "PartialCredentialsError": (Kind.REFUSED, "the credentials are not complete; set key and secret both"),
+    "ProfileNotFound": (Kind.REFUSED, "the profile of AWS_PROFILE is not in the AWS configuration"),
+    "EndpointConnectionError": (Kind.AWAY, "no server answers at its address; check MODELPORT_S3_ENDPOINT_URL"),
+    "ConnectTimeoutError": (Kind.AWAY, "no server answered in time"),
+    "ReadTimeoutError": (Kind.AWAY, "the server did not go on in time"),
+    "SSLError": (Kind.AWAY, "the certificate of the server was not accepted"),
+}
+"""What boto3's own errors mean, by their names: it is not imported before it is needed."""
+
+
+class S3Connection:
+    """Gives boto3's client, which is made when it is first needed: importing boto3 takes a third of a second."""
+
+    def __init__(self, endpoint_url: str | None = None, region: str | None = None) -> None:
+        self._endpoint_url = endpoint_url
+        self._region = region
+        self._lock = threading.Lock()
+        self._client: S3Client | None = None
+
+    @property
+    def client(self) -> S3Client:
+        """Return the client; threads may share it.
+
+        Raises:
+            Trouble: the credentials or the address cannot be used.
+        """
+        with self._lock:
+            if self._client is None:
+                try:
+                    with in_words("object storage"):
+                        self._client = self._made()
+                except ValueError as exc:  # botocore says so of an address that it cannot use
+                    raise Trouble(Kind.REFUSED, f"MODELPORT_S3_ENDPOINT_URL: {exc}") from exc
+            return self._client
+
+    def _made(self) -> S3Client:
+        import boto3
+        from botocore.config import Config
+
+        config = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+            max_pool_connections=CONNECTIONS,
+            request_checksum_calculation="when_required",  # ETags tell what arrived; no server refused a wrong checksum
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path" if self._endpoint_url else "auto"},
+        )
+        session = boto3.session.Session()
+        region = self._region or session.region_name or "us-east-1"
+        return session.client("s3", endpoint_url=self._endpoint_url, region_name=region, config=config)
+
+
+@contextmanager
+def in_words(place: str) -> Iterator[None]:
+    """Turn an error of boto3 about *place* into a `Trouble`."""
+    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+    try:
+        yield
+    except ClientError as exc:
+        raise _of_server(place, exc.response) from exc
+    except (BotoCoreError, HTTPClientError) as exc:
+        kind, reason = EXCEPTIONS.get(type(exc).__name__, (Kind.AWAY, f"no answer that can be used ({type(exc).__name__})"))
+        raise Trouble(kind, f"{place}: {reason}") from exc
+
+
+def _of_server(place: str, response: Mapping[str, Any]) -> Trouble:
+    """Return what an error response means. The status decides where the code is not known."""
+    error = response.get("Error", {})
+    code, answer = str(error.get("Code", "")), response.get("ResponseMetadata", {})
+    status = int(answer.get("HTTPStatusCode", 0))
+    kind, reason = CODES.get(code) or CODES.get(str(status)) or (_by_status(status), f"the server says {code or status}")
+    region = error.get("Region") or answer.get("HTTPHeaders", {}).get("x-amz-bucket-region")
+    return Trouble(kind, f"{place}: {reason.format(region=f', {region}' if region else '')}")
+
+
+def _by_status(status: int) -> Kind:
+    return Kind.REFUSED if 400 <= status < 500 and status != 429 else Kind.AWAY

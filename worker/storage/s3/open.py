@@ -1,0 +1,71 @@
+"""Opening a place on object storage that somebody named: a prefix is its tree, an object is the model that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from detectors.open import model_of_file
+from detectors.scan import Scan, scan
+from detectors.tree import FileTree
+from worker.errors import NothingThere
+from worker.s3_url import S3Url
+from worker.storage.s3.client import Kind, S3Connection, Trouble, in_words
+from worker.storage.s3.tree import S3Tree, meaning
+
+
+@contextmanager
+def open_s3(connection: S3Connection, place: S3Url, look: Callable[[FileTree], Scan] = scan) -> Iterator[FileTree]:
+    """Give the tree of *place* and let go of it afterwards. *look* scans a lone object, as in `detectors.open`.
+
+    Where a prefix and an object have the same name, it is the prefix.
+
+    Raises:
+        NothingThere: there is neither, or no such bucket.
+        RejectedLocation: the server refuses us.
+        TreeError: the storage did not answer.
+        Exception: as *look*.
+    """
+    try:
+        with in_words(str(place)):
+            is_prefix = not place.key or _has_objects(connection, place)
+            is_object = not is_prefix and _is_object(connection, place)
+    except Trouble as exc:
+        raise meaning("", exc) from exc
+    if is_prefix:
+        with S3Tree(connection, place) as tree:
+            yield tree
+    elif is_object:
+        folder, _, name = place.key.rpartition("/")
+        around = S3Url(place.bucket, folder)
+        with model_of_file(partial(S3Tree, connection, around, name), partial(S3Tree, connection, around), name, look) as tree:
+            yield tree
+    else:
+        raise NothingThere(f"{place}: there is nothing at this prefix")
+
+
+def _has_objects(connection: S3Connection, place: S3Url) -> bool:
+    """Tell whether any object lies below *place*, or is being uploaded there."""
+    below = f"{place.key}/"
+    if connection.client.list_objects_v2(Bucket=place.bucket, Prefix=below, MaxKeys=1).get("Contents"):
+        return True
+    try:
+        with in_words(str(place)):
+            uploads = connection.client.list_multipart_uploads(Bucket=place.bucket, Prefix=below).get("Uploads", ())
+    except Trouble as exc:
+        if exc.kind is Kind.AWAY:
+            raise
+        return False
+    return any(upload["Key"].startswith(below) for upload in uploads)
+
+
+def _is_object(connection: S3Connection, place: S3Url) -> bool:
+    try:
+        with in_words(str(place)):
+            connection.client.head_object(Bucket=place.bucket, Key=place.key)
+    except Trouble as exc:
+        if exc.kind is Kind.GONE:
+            return False
+        raise
+    return True

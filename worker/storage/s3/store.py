@@ -1,0 +1,322 @@
+"""The store on object storage: each version a plain prefix that any tool can copy or serve.
+
+In go the bytes of a version, file by file; out come URLs and trees. Every file goes up as it is read, in parts that are
+checked by the digest which the server answers with. A version counts as there once the object `.complete` stands beside its
+files; until then it is unfinished, whatever lies there. `.writing` names the try that has the place.
+
+    <root>/<team>/<project>/<experiment or uploads>/<version id>/model/<path of the file>
+                                                                /.complete
+                                                                /.writing
+
+Laws (each has a test of the same name):
+    a process that is killed at any moment leaves nothing visible, or everything;
+    a version that is written anew is there all the time, as it was or as it is now;
+    what the server took is what was sent, or the version is not there;
+    nothing is written or removed outside the version's own prefix;
+    memory does not grow with the files.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from detectors.tree import FileEntry, readable
+from worker.errors import RejectedLocation, StorageUnavailable
+from worker.ports import OpenSink, Sink
+from worker.records import StoreKey
+from worker.s3_url import MAX_KEY_BYTES, S3Url, parse_s3
+from worker.storage.layout import MODEL, PREFIX_PARTS, file_parts, parts_of, prefix_parts, url_of
+from worker.storage.s3.client import Kind, S3Connection, Trouble, in_words
+from worker.storage.s3.tree import S3Tree
+from worker.storage.s3.upload import ObjectSink, Uploader, stored
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+COMPLETE, WRITING = ".complete", ".writing"
+"""Objects beside the files of a version: that all of them are there, and which try writes them."""
+
+LAST_CHARACTER = "\U0010ffff"
+"""Comes after every key below a prefix, so that a listing can go on behind it."""
+
+MAX_DELETED_AT_ONCE = 1000
+"""Source: Amazon S3 API reference, DeleteObjects."""
+
+MAX_LINK_SECONDS = 7 * 86_400
+"""How long a presigned link may be valid. Source: Amazon S3 User Guide, signature version 4."""
+
+
+class S3Store:
+    """The versions below *root*. Processes and machines may share it."""
+
+    def __init__(self, connection: S3Connection, root: S3Url) -> None:
+        self._connection = connection
+        self._root = root
+        self._root_url = str(root)
+
+    @contextmanager
+    def writing(self, key: StoreKey, size_bytes: int = 0) -> Iterator[OpenSink]:
+        """See `worker.ports.Store`. Nobody can tell beforehand what a bucket has room for."""
+        url = self.url(key)
+        with stored(url):
+            client, place = self._client, S3Url(self._root.bucket, self._prefix(url))
+        with Uploader(client, place.bucket) as uploader:
+            incoming = _Incoming(client, place, uploader)
+            try:
+                with stored(url):
+                    incoming.begin()
+                yield incoming.open
+                with stored(url):
+                    incoming.publish()
+            except BaseException:
+                incoming.discard()
+                raise
+
+    def url(self, key: StoreKey) -> str:
+        """Return the `s3://` URL of the version's files: what stands in it is the key, letter by letter."""
+        return url_of(self._root_url, prefix_parts(key))
+
+    def opened(self, url: str) -> S3Tree:
+        """Return the files of the version at *url*.
+
+        Raises:
+            StorageUnavailable: *url* is not one of this store, there is no whole version, or the server did not answer.
+        """
+        prefix = self._prefix(url)
+        with stored(url):
+            if not _exists(self._client, self._root.bucket, f"{prefix}/{COMPLETE}"):
+                raise StorageUnavailable(f"{url}: there is nothing")
+            return S3Tree(self._connection, S3Url(self._root.bucket, f"{prefix}/{MODEL}"))
+
+    def remove(self, url: str) -> None:
+        """Remove the objects of the version at *url*, finished or not, and end the uploads below it.
+
+        Raises:
+            StorageUnavailable: *url* is not one of this store, or they could not be removed. What is left is not visible.
+        """
+        prefix = self._prefix(url)
+        with stored(url):
+            self._client.delete_object(Bucket=self._root.bucket, Key=f"{prefix}/{COMPLETE}")
+            end_uploads(self._client, self._root.bucket, f"{prefix}/")
+            keys = [one["Key"] for one in _listed(self._client, self._root.bucket, f"{prefix}/")]
+            delete(self._client, self._root.bucket, sorted(keys, key=lambda name: name.endswith(f"/{WRITING}")))
+
+    def prefixes(self) -> Iterable[tuple[str, str]]:
+        """Return (version id, URL) of every version's prefix, in no order.
+
+        Takes one request for 1,000 objects, or for one version that has more.
+        """
+        with stored(self._root_url):
+            return [(url.split("/")[-2], url) for url in self._versions()]
+
+    def download_link(self, url: str, path: str, seconds: int) -> str:
+        """Return a link with which anybody may read the file *path* of the version at *url* for *seconds*.
+
+        Raises:
+            StorageUnavailable: *url* is not one of this store.
+            ValueError: *path* is none of a file, or the time is longer than `MAX_LINK_SECONDS`.
+        """
+        return self._link("get_object", url, path, seconds)
+
+    def upload_link(self, url: str, path: str, seconds: int) -> str:
+        """Return a link with which anybody may write the file *path* of the version at *url*, with PUT, for *seconds*."""
+        return self._link("put_object", url, path, seconds)
+
+    def _link(self, call: str, url: str, path: str, seconds: int) -> str:
+        if not 0 < seconds <= MAX_LINK_SECONDS:
+            raise ValueError(f"seconds: expected 1 to {MAX_LINK_SECONDS}, found {seconds}")
+        key = "/".join((self._prefix(url), MODEL, *file_parts(path)))
+        with stored(url):
+            return self._client.generate_presigned_url(
+                call, Params={"Bucket": self._root.bucket, "Key": key}, ExpiresIn=seconds
+            )
+
+    @property
+    def _client(self) -> S3Client:
+        return self._connection.client
+
+    def _prefix(self, url: str) -> str:
+        """Return the key of the version's prefix, without the slash at its end."""
+        parts_of(self._root_url, url)
+        return parse_s3(url.removesuffix(f"/{MODEL}")).key
+
+    def _versions(self) -> Iterator[str]:
+        root, after = f"{self._root.key}/" if self._root.key else "", ""
+        while True:
+            page = self._client.list_objects_v2(Bucket=self._root.bucket, Prefix=root, StartAfter=after)
+            found: dict[str, None] = {}
+            for one in page.get("Contents", ()):
+                parts = one["Key"].removeprefix(root).split("/")
+                if len(parts) > PREFIX_PARTS:
+                    found["/".join(parts[:PREFIX_PARTS])] = None
+                after = one["Key"]
+            *whole, last = [*found] or [""]
+            for prefix in (*whole, last):
+                url = f"{self._root_url}/{prefix}/{MODEL}"
+                with suppress(StorageUnavailable):
+                    parts_of(self._root_url, url)
+                    yield url
+            if not page.get("IsTruncated"):
+                return
+            after = max(after, f"{root}{last}/{LAST_CHARACTER}" if last else after)
+
+
+class _Incoming:
+    """A version that is being written below *place* by this try alone."""
+
+    def __init__(self, client: S3Client, place: S3Url, uploader: Uploader) -> None:
+        self._client = client
+        self._bucket = place.bucket
+        self._prefix = place.key
+        self._uploader = uploader
+        self._files = f"{place.key}/{MODEL}/"
+        self._try = secrets.token_hex(8)
+        self._is_anew = self._is_showing = False
+        self._sinks: dict[str, ObjectSink] = {}
+        self._unfinished: set[str] = set()
+
+    def begin(self) -> None:
+        """Take the place. Nothing is shown before the end; a whole version that is there stays until then."""
+        self._is_anew = _exists(self._client, self._bucket, f"{self._prefix}/{COMPLETE}")
+        self._client.put_object(Bucket=self._bucket, Key=f"{self._prefix}/{WRITING}", Body=self._try.encode())
+
+    @contextmanager
+    def open(self, entry: FileEntry) -> Iterator[Sink]:
+        """Give the sink of one file. A file that fails spoils the version."""
+        path = "/".join(file_parts(entry.path))
+        self._check_key(path)
+        if path in self._sinks:
+            raise StorageUnavailable(f"{readable(path)}: was written already")
+        sink = ObjectSink(self._uploader, self._key_of(path), entry.size)
+        self._sinks[path] = sink
+        self._unfinished.add(path)
+        yield sink
+        sink.close()
+        self._unfinished.remove(path)
+
+    def publish(self) -> None:
+        """Make the version visible, when all of it has arrived as it was sent.
+
+        Raises:
+            StorageUnavailable: also where another try has the place now.
+        """
+        if self._unfinished:
+            raise StorageUnavailable(f"{self._prefix}: {readable(min(self._unfinished))} was not written to its end")
+        self._uploader.wait()
+        self._check_ours()
+        self._is_showing = True
+        for sink in self._sinks.values():
+            self._uploader.send(0, sink.finish)
+        self._uploader.wait()
+        self._leave_only({self._key_of(path): sink for path, sink in self._sinks.items()})
+        self._client.put_object(Bucket=self._bucket, Key=f"{self._prefix}/{COMPLETE}", Body=self._summary())
+        self._client.delete_object(Bucket=self._bucket, Key=f"{self._prefix}/{WRITING}")
+
+    def discard(self) -> None:
+        """Remove what this try wrote. Where another has the place now, it and what is there are that one's."""
+        with suppress(StorageUnavailable):
+            self._uploader.wait()
+        for sink in self._sinks.values():
+            sink.abort()
+        with suppress(StorageUnavailable), stored(self._prefix):
+            self._check_ours()
+            if self._is_showing and not self._is_anew:
+                delete(self._client, self._bucket, [*map(self._key_of, self._sinks)])
+            self._client.delete_object(Bucket=self._bucket, Key=f"{self._prefix}/{WRITING}")
+
+    def _key_of(self, path: str) -> str:
+        return f"{self._files}{path}"
+
+    def _check_key(self, path: str) -> None:
+        """Raise where no key can be the place of the file *path*.
+
+        Raises:
+            RejectedLocation: its name is not UTF-8, or its key would be longer than `MAX_KEY_BYTES`.
+        """
+        try:
+            length = len(self._key_of(path).encode())
+        except UnicodeEncodeError as exc:
+            raise RejectedLocation(
+                f"{readable(path)}: object storage takes no name that is not UTF-8; rename the file"
+            ) from exc
+        if length > MAX_KEY_BYTES:
+            advice = "shorten the names of its folders"
+            raise RejectedLocation(f"{path}: its key would take {length} bytes, the most is {MAX_KEY_BYTES}; {advice}")
+
+    def _check_ours(self) -> None:
+        """Raise unless the place is still this try's."""
+        with suppress(Trouble), in_words(self._prefix):
+            held = self._client.get_object(Bucket=self._bucket, Key=f"{self._prefix}/{WRITING}")["Body"].read()
+            if held == self._try.encode():
+                return
+        raise StorageUnavailable(f"{self._prefix}: another process began to write the same version")
+
+    def _leave_only(self, expected: Mapping[str, ObjectSink]) -> None:
+        """Remove what an earlier try left, and raise unless the rest is what was sent."""
+        found = {one["Key"]: one["ETag"] for one in _listed(self._client, self._bucket, self._files)}
+        delete(self._client, self._bucket, [key for key in found if key not in expected])
+        for key, sink in expected.items():
+            if key not in found:
+                raise StorageUnavailable(f"s3://{self._bucket}/{readable(key)}: was written and is not listed")
+            sink.check(found[key])
+
+    def _summary(self) -> bytes:
+        return json.dumps({"files": len(self._sinks), "try": self._try}).encode()
+
+
+def end_uploads(client: S3Client, bucket: str, prefix: str) -> None:
+    """End every upload in parts below *prefix*; what was sent of it is gone."""
+    for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
+        for upload in page.get("Uploads", ()):
+            if upload["Key"].startswith(prefix):
+                with suppress(client.exceptions.NoSuchUpload):
+                    client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+
+def delete(client: S3Client, bucket: str, keys: Sequence[str]) -> None:
+    """Remove objects, the last ones last; those that are not there do not matter.
+
+    Raises:
+        Trouble: one could not be removed.
+    """
+    for start in range(0, len(keys), MAX_DELETED_AT_ONCE):
+        chosen = keys[start : start + MAX_DELETED_AT_ONCE]
+        try:
+            with in_words(f"s3://{bucket}"):
+                objects = [{"Key": key} for key in chosen]
+                answer = client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})  # type: ignore[typeddict-item]
+        except Trouble as exc:
+            if exc.kind is Kind.AWAY:
+                raise
+            _delete_singly(client, bucket, chosen)
+            continue
+        for error in answer.get("Errors", ()):
+            place = f"s3://{bucket}/{readable(error.get('Key', ''))}"
+            raise Trouble(Kind.REFUSED, f"{place}: could not be removed: {error.get('Code')}")
+
+
+def _delete_singly(client: S3Client, bucket: str, keys: Sequence[str]) -> None:
+    """Remove objects one by one, for a server that takes no list of them."""
+    for key in keys:
+        with in_words(f"s3://{bucket}/{readable(key)}"):
+            client.delete_object(Bucket=bucket, Key=key)
+
+
+def _listed(client: S3Client, bucket: str, prefix: str) -> Iterator[Mapping[str, Any]]:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        yield from page.get("Contents", ())
+
+
+def _exists(client: S3Client, bucket: str, key: str) -> bool:
+    try:
+        with in_words(f"s3://{bucket}/{key}"):
+            client.head_object(Bucket=bucket, Key=key)
+    except Trouble as exc:
+        if exc.kind is Kind.GONE:
+            return False
+        raise
+    return True

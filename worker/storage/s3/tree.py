@@ -1,0 +1,348 @@
+"""The objects below a prefix as a read-only tree: listed by pages, read by ranges.
+
+In go a connection and a place, out comes a `FileTree`. A read names the ETag that was listed, so bytes of another object are
+never given out, whatever the server supports: the answer's ETag is compared as well. What was fetched before an object changed
+may be given out after it: it is what was listed. Keys that no folder could mirror (`../`,
+empty parts, an object above others) are told and never given out as paths.
+
+Laws (each has a test of the same name; those of `detectors.tree` hold too):
+    memory does not grow with the objects;
+    a key that is no path of a file is told, and never becomes one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from detectors.errors import TreeChanged, TreeError, TreeLimit, TreeUnavailable, Unreadable
+from detectors.tree import MAX_FILES, FileEntry, Passed, PassedOver, check_range, readable
+from worker.errors import NothingThere, RejectedLocation, WorkerError
+from worker.s3_url import S3Url, odd_part
+from worker.storage.s3.client import Kind, S3Connection, Trouble, in_words
+from worker.storage.s3.read_ahead import MAX_JUMPS_AHEAD, Range, ReadAhead
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+KEPT_BYTES = 24 << 20
+"""Bytes that a tree keeps of what was read; the oldest are let go first. As much may be on its way ahead."""
+
+MAX_FILES_FOLLOWED = 256
+"""Files whose way of being read is remembered, the latest ones."""
+
+BODY_TRIES = 3
+"""How often an answer is asked for that breaks off in its middle; boto3 tries again only up to its first byte."""
+
+ABANDONED_SECONDS = 3600.0
+"""An upload in parts of which nothing came for this long is taken for one that nobody goes on with."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Bytes [start, stop) of an object, or what will be them."""
+
+    start: int
+    stop: int
+    data: Future[bytes]
+
+
+class S3Tree:
+    """The objects whose keys begin with the key of *place* and a slash; with *only*, the one object of that name there.
+
+    Listing takes a request for 1,000 objects, and one for the uploads that are under way.
+    """
+
+    def __init__(self, connection: S3Connection, place: S3Url, only: str | None = None, max_files: int = MAX_FILES) -> None:
+        self._client: S3Client = connection.client
+        self._place = place
+        self._prefix = f"{place.key}/" if place.key else ""
+        self._only = only
+        self._max_files = max_files
+        self._listed: Mapping[str, FileEntry] = {}
+        self._passed_over: tuple[PassedOver, ...] = ()
+        self._fetcher = _Fetcher(self._client, place.bucket, self._prefix)
+
+    def files(self) -> Iterator[FileEntry]:
+        """Yield every object that is a file, sorted by path. The whole listing is made before the first one comes out.
+
+        Raises:
+            TreeUnavailable: the storage did not answer.
+            Unreadable: the storage does not let us list it.
+            NothingThere: there is no such bucket.
+            TreeLimit: there are more objects than allowed.
+        """
+        with _translated(""), in_words(str(self._place)):
+            objects = self._objects()
+            uploads = self._uploads()
+        entries, odd = _files_of(objects)
+        self._listed = {entry.path: entry for entry in entries}
+        self._passed_over = tuple(sorted((*odd, *uploads), key=attrgetter("path")))
+        self._fetcher.forget()
+        return iter(entries)
+
+    @property
+    def passed_over(self) -> tuple[PassedOver, ...]:
+        """What the last complete listing passed over, sorted by path."""
+        return self._passed_over
+
+    def read(self, path: str, start: int, stop: int) -> bytes:
+        """Return bytes [start, stop) of the object *path*; shorter only at its end.
+
+        Raises:
+            ValueError: the range is negative or reversed.
+            TreeChanged: the object is not the one that was listed, or was never listed.
+            TreeUnavailable: the storage did not answer.
+            Unreadable: it may not be read.
+        """
+        check_range(start, stop)
+        entry = self._listed.get(path)
+        if entry is None:
+            raise TreeChanged(path, "is not in the listing of this tree")
+        with _translated(path):
+            return self._fetcher.read(entry, start, min(stop, entry.size))
+
+    @property
+    def requests(self) -> int:
+        """How many ranges were asked for so far."""
+        return self._fetcher.requests
+
+    def close(self) -> None:
+        """Let go of what was fetched; harmless twice."""
+        self._fetcher.close()
+
+    def _objects(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Return the objects of the tree by their path, in the order of the listing."""
+        found: list[tuple[str, Mapping[str, Any]]] = []
+        for page in self._pages(self._prefix + (self._only or "")):
+            for one in page.get("Contents", ()):
+                path = one["Key"].removeprefix(self._prefix)
+                if self._only in (None, path):
+                    found.append((path, one))
+            if len(found) > self._max_files:
+                raise TreeLimit(found[-1][0], f"the tree holds more than {self._max_files} files (limit MAX_FILES)")
+        return found
+
+    def _pages(self, prefix: str) -> Iterator[Mapping[str, Any]]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._place.bucket, Prefix=prefix)
+        for page in pages:
+            yield page
+            if self._only is not None:  # names that begin like it come after it
+                return
+
+    def _uploads(self) -> list[PassedOver]:
+        """Return the uploads in parts that are under way below the prefix; none where the server does not tell."""
+        try:
+            with in_words(str(self._place)):
+                return list(self._unfinished())
+        except Trouble as exc:
+            if exc.kind in (Kind.REFUSED, Kind.UNSUPPORTED, Kind.NO_BUCKET):
+                return []
+            raise
+
+    def _unfinished(self) -> Iterator[PassedOver]:
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self._place.bucket, Prefix=self._prefix + (self._only or "")
+        )
+        for page in pages:
+            for upload in page.get("Uploads", ()):
+                path = upload["Key"].removeprefix(self._prefix)
+                if upload["Key"].startswith(self._prefix) and self._only in (None, path):
+                    yield self._told(path, upload)
+
+    def _told(self, path: str, upload: Mapping[str, Any]) -> PassedOver:
+        began = upload["Initiated"]
+        reason = f"is being uploaded since {began:%Y-%m-%d %H:%M:%S} UTC"
+        if _is_old(began) and _is_old(self._last_part(upload) or began):
+            return PassedOver(path, Passed.SPECIAL, f"{reason}, and nothing of it came for {ABANDONED_SECONDS:.0f} s")
+        return PassedOver(path, Passed.UNFINISHED, reason)
+
+    def _last_part(self, upload: Mapping[str, Any]) -> datetime | None:
+        """Return when the last part of an upload came, None where none did."""
+        pages = self._client.get_paginator("list_parts").paginate(
+            Bucket=self._place.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+        )
+        return max((part["LastModified"] for page in pages for part in page.get("Parts", ())), default=None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class _Fetcher:
+    """Fetches ranges of listed objects, some of them before they are asked for, and keeps the last ones."""
+
+    def __init__(self, client: S3Client, bucket: str, prefix: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix = prefix
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._plans: OrderedDict[str, ReadAhead] = OrderedDict()
+        self._pieces: OrderedDict[tuple[str, int], _Piece] = OrderedDict()
+        self._kept_bytes = 0
+        self.requests = 0
+
+    def read(self, entry: FileEntry, start: int, stop: int) -> bytes:
+        """Return bytes [start, stop) of *entry*, which ends at *stop* or later."""
+        parts = []
+        while start < stop:
+            piece = self._piece_at(entry, start, stop)
+            end = min(stop, piece.stop)
+            parts.append(piece.data.result()[start - piece.start : end - piece.start])
+            start = end
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _piece_at(self, entry: FileEntry, start: int, stop: int) -> _Piece:
+        """Return the piece that holds the byte at *start*, being fetched at the latest now."""
+        with self._lock:
+            plan = self._plan_of(entry)
+            found = self._holding(entry.path, start)
+            if found is None:
+                first, *ahead = plan.missed(start, stop)
+                found = self._begin(entry, first)
+            else:
+                ahead = plan.met(start, stop)
+            for place in ahead:
+                if self._holding(entry.path, place[0]) is None or self._holding(entry.path, place[1] - 1) is None:
+                    self._begin(entry, place)
+            self._make_room(found)
+            return found
+
+    def _plan_of(self, entry: FileEntry) -> ReadAhead:
+        plan = self._plans.setdefault(entry.path, ReadAhead(entry.size))
+        self._plans.move_to_end(entry.path)
+        if len(self._plans) > MAX_FILES_FOLLOWED:
+            self._plans.popitem(last=False)
+        return plan
+
+    def _holding(self, path: str, position: int) -> _Piece | None:
+        """Return a piece of *path* that holds the byte at *position*. One whose fetching failed holds nothing."""
+        for key, piece in reversed(self._pieces.items()):
+            if key[0] == path and piece.start <= position < piece.stop:
+                if piece.data.done() and piece.data.exception() is not None:
+                    self._drop(key)
+                    return None
+                self._pieces.move_to_end(key)
+                return piece
+        return None
+
+    def _begin(self, entry: FileEntry, place: Range) -> _Piece:
+        """Begin to fetch a range of *entry*, in another thread."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(MAX_JUMPS_AHEAD, "s3 ranges")
+        self.requests += 1
+        piece = _Piece(*place, self._pool.submit(self._fetch, entry, *place))
+        self._drop((entry.path, piece.start))
+        self._pieces[entry.path, piece.start] = piece
+        self._kept_bytes += piece.stop - piece.start
+        return piece
+
+    def _drop(self, key: tuple[str, int]) -> None:
+        piece = self._pieces.pop(key, None)
+        if piece is not None:
+            piece.data.cancel()
+            self._kept_bytes -= piece.stop - piece.start
+
+    def _make_room(self, wanted: _Piece) -> None:
+        for key, piece in list(self._pieces.items()):
+            if self._kept_bytes <= KEPT_BYTES:
+                return
+            if piece is not wanted and piece.data.done():
+                self._drop(key)
+
+    def _fetch(self, entry: FileEntry, start: int, stop: int) -> bytes:
+        """Return bytes [start, stop) of the object. An answer that breaks off is asked for again."""
+        place = f"s3://{self._bucket}/{self._prefix}{entry.path}"
+        for tries_left in reversed(range(BODY_TRIES)):
+            try:
+                with in_words(readable(place)):
+                    return self._ask(entry, start, stop)
+            except Trouble as exc:
+                if exc.kind is not Kind.AWAY or not tries_left:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def _ask(self, entry: FileEntry, start: int, stop: int) -> bytes:
+        answer = self._client.get_object(
+            Bucket=self._bucket, Key=self._prefix + entry.path, Range=f"bytes={start}-{stop - 1}", IfMatch=entry.version
+        )
+        with closing(answer["Body"]) as body:
+            if answer["ETag"] != entry.version:
+                raise Trouble(Kind.CHANGED, "it is not the object that was listed")
+            data = body.read()
+        if len(data) == entry.size and stop - start < entry.size:  # a server that knows no ranges
+            data = data[start:stop]
+        if len(data) != stop - start:
+            raise Trouble(Kind.AWAY, f"{stop - start} bytes from {start} were asked for, {len(data)} came")
+        return data
+
+    def forget(self) -> None:
+        """Let go of everything: it was listed anew."""
+        with self._lock:
+            self._plans.clear()
+            for key in list(self._pieces):
+                self._drop(key)
+
+    def close(self) -> None:
+        """Let go of everything, and wait for no answer."""
+        self.forget()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _files_of(objects: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[list[FileEntry], list[PassedOver]]:
+    """Return the objects that can be files, sorted by path, and a word about those that cannot."""
+    entries, odd = [], []
+    folders = {folder for path, _ in objects for folder in _folders_above(path)}
+    for path, one in objects:
+        if not path or (path.endswith("/") and not one["Size"]):
+            continue  # stands for a folder, as consoles make it
+        trouble = odd_part(path) or ("other objects lie below it, as below a folder" if path in folders else None)
+        if trouble is None:
+            entries.append(FileEntry(path, one["Size"], one["ETag"], one["LastModified"].timestamp()))
+        else:
+            odd.append(PassedOver(path, Passed.ODD_NAME, f"a key that is no path of a file: {trouble}"))
+    return sorted(entries, key=attrgetter("path")), odd
+
+
+def _folders_above(path: str) -> Iterator[str]:
+    end = path.find("/")
+    while end >= 0:
+        yield path[:end]
+        end = path.find("/", end + 1)
+
+
+def _is_old(moment: datetime) -> bool:
+    return datetime.now(UTC) - moment > timedelta(seconds=ABANDONED_SECONDS)
+
+
+@contextmanager
+def _translated(path: str) -> Iterator[None]:
+    """Turn a `Trouble` about the file *path* into what it means for who reads."""
+    try:
+        yield
+    except Trouble as exc:
+        raise meaning(path, exc) from exc
+
+
+def meaning(path: str, trouble: Trouble) -> TreeError | WorkerError:
+    """Return what *trouble* with the file *path*, or with the whole place for "", means for who reads."""
+    if trouble.kind in (Kind.GONE, Kind.CHANGED):
+        return TreeChanged(path, trouble.reason)
+    if trouble.kind is Kind.NO_BUCKET:
+        return NothingThere(trouble.reason)
+    if trouble.kind is Kind.AWAY:
+        return TreeUnavailable(path, trouble.reason)
+    return RejectedLocation(trouble.reason) if not path else Unreadable(path, trouble.reason)

@@ -1,0 +1,237 @@
+"""Files on their way up: cut into parts, several of them at once, each checked by what the server says it took.
+
+In go the bytes of files in order; out come objects. Each is checked by its ETag in a listing, which is made of the MD5 of its
+parts; where it is made of something else (encryption by a key, gateways), the object is read back and compared. No server that
+was tried refused a wrong checksum in a header, so none is sent; not every one tells the ETag when an upload is completed.
+
+Laws (each has a test of the same name):
+    what the server took is what was sent, or the version is not there;
+    memory does not grow with the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from threading import Condition
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from detectors.tree import readable
+from worker.errors import StorageUnavailable
+from worker.storage.s3.client import Trouble, in_words
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+T = TypeVar("T")
+
+PART_BYTES = 8 << 20
+"""A file up to this goes up in one request, a longer one in parts of it."""
+
+MAX_PARTS = 10_000
+"""Parts that one object may have; a file with more than so many of `PART_BYTES` gets longer ones. Source: Amazon S3 limits."""
+
+AT_ONCE = 4
+"""Requests under way at once; the bytes of each are in memory."""
+
+MAX_BYTES_UNDER_WAY = AT_ONCE * PART_BYTES
+
+MAX_HELD_BYTES = 16 << 20
+"""Small files that wait in memory for the end, when each takes one request. What is more goes up as one part, in three."""
+
+
+class Uploader:
+    """Sends with a few threads. The first error is raised when the next thing is sent, or waited for."""
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self.client = client
+        self.bucket = bucket
+        self._pool = ThreadPoolExecutor(AT_ONCE, "s3 uploads")
+        self._room = Condition()
+        self._under_way = 0
+        self._held_bytes = 0
+        self._sent: list[Future[Any]] = []
+
+    def send(self, size: int, call: Callable[[], T]) -> Future[T]:
+        """Let *call* run soon, which sends *size* bytes; come back once there is room for them."""
+        self._check()
+        with self._room:
+            self._room.wait_for(lambda: not self._under_way or self._under_way + size <= MAX_BYTES_UNDER_WAY)
+            self._under_way += size
+        future = self._pool.submit(self._run, size, call)
+        self._sent.append(future)
+        return future
+
+    def may_hold(self, size: int) -> bool:
+        """Tell whether there is room for *size* bytes to wait in memory, and take it."""
+        has_room = self._held_bytes + size <= MAX_HELD_BYTES
+        self._held_bytes += size if has_room else 0
+        return has_room
+
+    def wait(self) -> None:
+        """Come back once all that was sent has arrived.
+
+        Raises:
+            Exception: the first that any of it raised.
+        """
+        wait(self._sent)
+        self._check()
+
+    def _run(self, size: int, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        finally:
+            with self._room:
+                self._under_way -= size
+                self._room.notify_all()
+
+    def _check(self) -> None:
+        """Raise what one of those that are done raised; forget the others that are done."""
+        under_way = []
+        for future in self._sent:
+            if future.done():
+                future.result()
+            else:
+                under_way.append(future)
+        self._sent = under_way
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What arrived of an object: the server's word for it, its MD5 before it was sent, and its length."""
+
+    etag: str
+    md5: bytes
+    size: int
+
+
+class ObjectSink:
+    """Takes the bytes of one object of *size* bytes in order. Nothing of it is seen before `finish`."""
+
+    def __init__(self, uploader: Uploader, key: str, size: int) -> None:
+        self._uploader = uploader
+        self._client = uploader.client
+        self._bucket = uploader.bucket
+        self._key = key
+        self._place = readable(f"s3://{uploader.bucket}/{key}")
+        self._part_bytes = part_bytes(size)
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._upload_id: str | None = None
+        self._parts: list[Future[_Part]] = []
+        self._arrived: list[_Part] = []
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes. Comes back late where the server is slower."""
+        while self._held_bytes + len(data) > self._part_bytes:
+            room = self._part_bytes - self._held_bytes
+            self._hold(data[:room])
+            self._send_part()
+            data = data[room:]
+        self._hold(data)
+
+    def close(self) -> None:
+        """There is no more: send what is left, or hold it until the end."""
+        if self._upload_id is not None or not self._uploader.may_hold(self._held_bytes):
+            self._send_part()
+
+    def finish(self) -> None:
+        """Wait for what was sent, and make the object visible."""
+        if self._upload_id is None:
+            self._arrived = [self._put(self._taken())]
+        else:
+            self._arrived = [part.result() for part in self._parts]
+            self._complete(self._arrived, self._upload_id)
+
+    def check(self, etag: str) -> None:
+        """Raise unless the object, which is listed with *etag*, is what was sent.
+
+        Raises:
+            StorageUnavailable: it is something else.
+        """
+        digests = [part.md5 for part in self._arrived]
+        is_lone = self._upload_id is None
+        expected = digests[0].hex() if is_lone else f"{_md5(b''.join(digests)).hex()}-{len(digests)}"
+        if etag.strip('"') != expected:
+            self._read_back(etag, self._arrived)
+
+    def abort(self) -> None:
+        """Forget the parts that were sent; harmless where there are none."""
+        if self._upload_id is not None:
+            with suppress(StorageUnavailable), stored(self._place):
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._upload_id)
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_bytes += len(data)
+
+    def _taken(self) -> bytes:
+        data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        self._held, self._held_bytes = [], 0
+        return data
+
+    def _send_part(self) -> None:
+        if self._upload_id is None:
+            with stored(self._place):
+                self._upload_id = self._client.create_multipart_upload(Bucket=self._bucket, Key=self._key)["UploadId"]
+        data, upload_id, number = self._taken(), self._upload_id, len(self._parts) + 1
+        self._parts.append(self._uploader.send(len(data), lambda: self._put_part(upload_id, number, data)))
+
+    def _put(self, data: bytes) -> _Part:
+        with stored(self._place):
+            etag = self._client.put_object(Bucket=self._bucket, Key=self._key, Body=data)["ETag"]
+        return _Part(etag, _md5(data), len(data))
+
+    def _put_part(self, upload_id: str, number: int, data: bytes) -> _Part:
+        with stored(self._place):
+            answer = self._client.upload_part(
+                Bucket=self._bucket, Key=self._key, UploadId=upload_id, PartNumber=number, Body=data
+            )
+        return _Part(answer["ETag"], _md5(data), len(data))
+
+    def _complete(self, parts: Sequence[_Part], upload_id: str) -> None:
+        told: list[CompletedPartTypeDef] = [{"PartNumber": number, "ETag": part.etag} for number, part in enumerate(parts, 1)]
+        with stored(self._place):
+            self._client.complete_multipart_upload(
+                Bucket=self._bucket, Key=self._key, UploadId=upload_id, MultipartUpload={"Parts": told}
+            )
+
+    def _read_back(self, etag: str, parts: Sequence[_Part]) -> None:
+        """Raise unless the server gives back, part by part, the bytes that were sent."""
+        with (
+            stored(self._place),
+            closing(self._client.get_object(Bucket=self._bucket, Key=self._key, IfMatch=etag)["Body"]) as body,
+        ):
+            is_same = all(_md5(body.read(part.size) if part.size else b"") == part.md5 for part in parts) and not body.read(1)
+        if not is_same:
+            raise StorageUnavailable(f"{self._place}: what was just written there is read back as something else")
+
+
+@contextmanager
+def stored(place: str) -> Iterator[None]:
+    """Turn an error of boto3 about *place* into StorageUnavailable."""
+    try:
+        with in_words(place):
+            yield
+    except Trouble as exc:
+        raise StorageUnavailable(exc.reason) from exc
+
+
+def part_bytes(size: int) -> int:
+    """Return how long the parts of a file of *size* bytes are."""
+    return max(PART_BYTES, -(-size // MAX_PARTS))
+
+
+def _md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
