@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -106,7 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_one
 
     def _forward(self, body: bytes) -> None:
-        upstream = HTTPConnection("127.0.0.1", self.upstream, timeout=60)
+        with closing(HTTPConnection("127.0.0.1", self.upstream, timeout=60)) as upstream:
+            self._exchange(upstream, body)
+
+    def _exchange(self, upstream: HTTPConnection, body: bytes) -> None:
         upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
             if name.lower() not in ("expect", *LOST):
@@ -119,7 +122,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._head(answer.status, headers)
             self.wfile.write(answer.read(faults.broken_after))
             self.close_connection = True
-            upstream.close()
             return
         if answer.getheader("Content-Length") is None and self.command != "HEAD":
             self._answer(answer.status, headers, answer.read())
@@ -128,7 +130,6 @@ class _Handler(BaseHTTPRequestHandler):
             while piece := answer.read(PIECE_BYTES):
                 faults.bytes_down += len(piece)
                 self.wfile.write(piece)
-        upstream.close()
 
     def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self._head(status, [*headers, ("Content-Length", str(len(body)))])
