@@ -235,6 +235,8 @@ def test_a_completion_goes_over_a_real_server_to_a_real_worker(
         again = subprocess.run([*report, "second"], env=reporting, capture_output=True, text=True, check=True)
         assert again.stderr == "modelport: already reported; --id NEW reports it anew\n"
         assert until(lambda: states(url) == ["registered", "registered"], 30), states(url)
+        niceness = [os.getpriority(os.PRIO_PROCESS, process.pid) for process in processes]
+        assert niceness[1] == min(19, niceness[0] + 10), "the API goes before the worker"
     finally:
         for process in processes:
             process.terminate()

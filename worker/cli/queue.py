@@ -45,6 +45,9 @@ STATES = (
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 """Names that the standard library and Celery share."""
 
+GIVES_WAY = 10
+"""What a worker adds to its niceness: what is reported to an API on the same machine is accepted first, and worked off then."""
+
 INGESTION = click.argument("ingestion")
 
 
@@ -64,6 +67,7 @@ def worker(concurrency: int, log_level: str, check: bool) -> int:
 
     if check:
         return _check_workers()
+    os.nice(GIVES_WAY)
     if check_start(os.environ, Path.cwd()).broker_url:
         from worker import logs
         from worker.celery_app import app
