@@ -6,7 +6,6 @@ machines share one registry.
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import socket
@@ -20,27 +19,30 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from detectors.errors import TreeError, TreeUnavailable, Unreadable
-from detectors.follow import follow
-from detectors.open import open_path
+from detectors.facts import ModelType
 from detectors.scan import Scan, scan
 from detectors.tree import FileTree, readable
 from worker import filesystems, liveness, operations, spool
-from worker.errors import NothingThere, RegistryUnavailable, RejectedLocation, UnsafeHome, WorkerError
+from worker.errors import RegistryUnavailable, RejectedLocation, UnsafeHome, WorkerError
 from worker.ingest import Borders, Step
 from worker.inspector.in_process import InProcessInspector
 from worker.inspector.isolated import STALL_SECONDS, IsolatedInspector, Patience
 from worker.locations import resolve
 from worker.operations import Check
-from worker.ports import Inspector, OpenSink
+from worker.ports import Inspector, OpenSink, Store
+from worker.reach import holds, is_on_network, open_location
 from worker.records import DEFAULT_TEAM, Location, ModelVersion, StoreMode, Worker
 from worker.registry.clock import RegistryClock
 from worker.registry.engine import parse_url, shown
 from worker.registry.migrate import check_newest, migrate
 from worker.registry.sql import SqlRegistry
+from worker.s3_url import is_s3, parse_s3
 from worker.settings import Settings, load
 from worker.storage.download import new_folder
 from worker.storage.local import LocalStore
+from worker.storage.s3.client import S3Connection
+from worker.storage.s3.open import open_s3
+from worker.storage.s3.store import S3Store
 from worker.teams import existing_team
 
 SEEN_EVERY_SECONDS, LIVING_SECONDS = 5.0, 15.0
@@ -56,9 +58,6 @@ QUIET_SECONDS = 5.0
 QUIET_SECONDS_ON_NETWORK = 60.0
 """How long files must have rested where no setting says so: a network file system shows changes late."""
 
-MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
-"""What the system says of a path that leads to nothing."""
-
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
@@ -66,7 +65,8 @@ class Embedded:
 
     settings: Settings
     registry: SqlRegistry
-    store: LocalStore
+    store: Store
+    connection: S3Connection
     clock: RegistryClock
     owner: str
     inspector: Inspector
@@ -111,11 +111,10 @@ class Embedded:
         Raises:
             RejectedLocation: as `open_location`; or the folder holds our own database or store, which never come to rest.
         """
-        place = os.path.realpath(location.path) if location.root is None else _real_path(location, location.root)
-        for own in (self.settings.database_folder, self.settings.store_folder):
-            if own is not None and Path(os.path.realpath(own)).is_relative_to(place):
+        for own in (self.settings.database_folder, self.settings.store_place or self.settings.store_folder):
+            if own is not None and holds(location, str(own)):
                 raise RejectedLocation(f"{readable(location.path)} holds modelport's own files in {own}; name the run's folder")
-        return open_location(location, self._look)
+        return open_location(location, self._look, self.connection)
 
     def _look(self, tree: FileTree) -> Scan:
         """Scan a lone file on its own: which team it is of is not known here, so it shares the inspection with none."""
@@ -124,14 +123,15 @@ class Embedded:
     def _quiet_seconds(self, location: Location) -> float:
         if self.settings.settle_seconds is not None:
             return self.settings.settle_seconds
-        return QUIET_SECONDS_ON_NETWORK if filesystems.is_network(Path(_known_path(location))) else QUIET_SECONDS
+        return QUIET_SECONDS_ON_NETWORK if is_on_network(location) else QUIET_SECONDS
 
     def open_version(self, version: ModelVersion) -> AbstractContextManager[FileTree]:
         """Open the files of a version, wherever they are kept."""
         if version.store is StoreMode.COPY:
             return self.store.opened(version.url)
-        path = unquote(urlsplit(version.location).path, errors="surrogateescape")
-        return open_location(Location(version.location, path, version.store))
+        location = version.location
+        path = location if is_s3(location) else unquote(urlsplit(location).path, errors="surrogateescape")
+        return open_location(Location(location, path, version.store), connection=self.connection)
 
     @contextmanager
     def seen_as_worker(self, is_well: Callable[[], bool] = lambda: True) -> Iterator[None]:
@@ -191,10 +191,17 @@ def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli") ->
         registry = SqlRegistry(settings.database, lease_seconds=settings.lease_seconds)
         try:
             with closing(_inspector(role, settings)) as inspector:
-                store, clock = LocalStore(settings.store_folder), RegistryClock(registry.now)
-                yield Embedded(settings, registry, store, clock, owner, inspector)
+                connection, clock = S3Connection(settings.s3_endpoint_url, settings.s3_region), RegistryClock(registry.now)
+                yield Embedded(settings, registry, _store(settings, connection), connection, clock, owner, inspector)
         finally:
             registry.close()
+
+
+def _store(settings: Settings, connection: S3Connection) -> Store:
+    if settings.store_place is not None:
+        return S3Store(connection, settings.store_place)
+    assert settings.store_folder is not None
+    return LocalStore(settings.store_folder)
 
 
 def _inspector(role: str, settings: Settings) -> Inspector:
@@ -205,66 +212,21 @@ def _inspector(role: str, settings: Settings) -> Inspector:
     return IsolatedInspector(patience=Patience(stall_seconds=stall_seconds))
 
 
-@contextmanager
-def open_location(location: Location, look: Callable[[FileTree], Scan] = scan) -> Iterator[FileTree]:
-    """Open the files at *location*; *look* scans a lone file, as in `open_path`.
-
-    Where it has a root, they are opened from there without following a link, so that nothing outside is even listed,
-    whatever is swapped for a link meanwhile. Of a link that leads out nobody learns what it names, or whether that is there.
+def scan_place(url: str, declared: ModelType | None, environment: Mapping[str, str], folder: Path) -> Scan:
+    """Return the scan of the place *url* on object storage; nothing is registered, and no home is made.
 
     Raises:
-        NothingThere: there is nothing there.
-        RejectedLocation: a link leads out of the allowed root.
-        TreeError: it may not be read, or the storage did not answer.
+        BadSetting: a setting cannot be used.
+        RejectedLocation: *url* names no place, nothing is there, or the server refuses us.
+        TreeError: the storage did not answer, or changed meanwhile.
     """
-    if location.root is not None:
-        opened = open_path(_real_path(location, location.root), beneath=os.path.realpath(location.root), look=look)
-    elif os.path.lexists(location.path):
-        opened = open_path(location.path, look=look)
-    else:
-        raise _nothing_at(location)
-    with opened as tree:
-        yield tree
-
-
-def _real_path(location: Location, root: str) -> str:
-    """Return where *location* really is, in *root*. Nothing outside is looked up.
-
-    Raises:
-        NothingThere, RejectedLocation, TreeError: as `open_location`.
-    """
+    settings = load(environment, folder)
     try:
-        return follow(root, os.path.relpath(location.path, root))
-    except OSError as exc:
-        raise _without_way(location, root, exc) from exc
-
-
-def _without_way(location: Location, root: str, exc: OSError) -> WorkerError | TreeError:
-    """Return what *exc*, met on the way from *root* to *location*, means."""
-    path = readable(location.path)
-    if exc.errno == errno.EXDEV:
-        return RejectedLocation(f"{path} leads through a link to a place outside the allowed root {readable(root)}")
-    if exc.errno in MISSING:
-        return _nothing_at(location)
-    if exc.errno in (errno.EACCES, errno.EPERM):
-        return Unreadable("", f"{path}: a folder on the way may not be entered: {exc.strerror}")
-    return TreeUnavailable("", f"{path} could not be looked up: {exc.strerror}")
-
-
-def _nothing_at(location: Location) -> NothingThere:
-    return NothingThere(f"{readable(location.path)}: there is nothing at this path")
-
-
-def _known_path(location: Location) -> str:
-    """Return a path on the file system of *location*: that of its root, where a link leads out or nobody can say."""
-    if location.root is None:
-        return location.path
-    try:
-        return _real_path(location, location.root)
-    except NothingThere:
-        return location.path
-    except (RejectedLocation, TreeError):
-        return location.root
+        place = parse_s3(url)
+    except ValueError as exc:
+        raise RejectedLocation(f"{readable(url)}: {exc}") from exc
+    with open_s3(S3Connection(settings.s3_endpoint_url, settings.s3_region), place) as tree:
+        return scan(tree, declared)
 
 
 def check_start(environment: Mapping[str, str], folder: Path) -> Settings:

@@ -1,7 +1,8 @@
 """From the model path that an experiment declared to a place that this worker may read.
 
-In go the path as declared, the mounts and the allowed roots; out comes a `Location`, or a rejection in words. Nothing is
-looked up on disk: that the place exists, and that no link leads out of its root, is for whoever opens it.
+In go the path as declared, or a place on object storage, the mounts and the allowed roots; out comes a `Location`, or a
+rejection in words. Nothing is looked up: that the place exists, and that no link leads out of its root, is for whoever opens
+it.
 
 Laws (each has a test of the same name):
     a location lies inside an allowed root, or there is no location;
@@ -16,8 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
+from detectors.tree import readable
 from worker.errors import RejectedLocation
 from worker.records import Cluster, CompletionEvent, Kind, Location, StoreMode
+from worker.s3_url import is_s3, parse_s3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,8 @@ class Mount:
 
 
 PERSISTENT_PATHS = ("/storage", "/shared")
-"""What outlives an experiment on the original platform: referenced where it is, unless a setting says otherwise."""
+"""What outlives an experiment on the original platform: referenced where it is, as object storage is, unless a setting says
+otherwise."""
 
 SINGLE_NODE_PATH = "/artifacts"
 MULTI_NODE_PATH = "/storage/models/{experiment_id}"
@@ -67,18 +71,17 @@ def resolve(event: CompletionEvent, places: Places) -> Location:
         RejectedLocation: the path is relative, of an unknown kind, leaves its mount, or lies outside the allowed roots.
     """
     declared = event.model_path or default_path(event)
-    if re.match(r"^[a-z][a-z0-9+.-]*://", declared):
-        raise RejectedLocation(f"{declared}: expected a path on disk, found a URL; object storage cannot be read yet")
-    if not declared.startswith("/"):
-        raise RejectedLocation(f"{declared!r}: expected an absolute path")
+    if not declared.startswith("/") and not is_s3(declared):
+        expected = "a path or s3://BUCKET/KEY" if "://" in declared else "an absolute path"
+        raise RejectedLocation(f"{declared!r}: expected {expected}")
     if "\0" in declared:
         raise RejectedLocation(f"{declared!r}: a path cannot hold a zero byte")
     declared = _normal(declared)
     mount = _mount_of(declared, places.mounts)
     path = _through(mount, declared, event) if mount else declared
-    url = "file://" + quote(path, safe="/", errors="surrogateescape")
+    url = path if is_s3(path) else "file://" + quote(path, safe="/", errors="surrogateescape")
     root = mount.at if mount is not None and not places.roots else _root_of(path, event, places.roots)
-    return Location(url, path, _mode(mount, declared, places), None if root is None else _operators_part(root, event))
+    return Location(url, path, _mode(mount, declared, path, places), None if root is None else _operators_part(root, event))
 
 
 def check_from_afar(event: CompletionEvent, places: Places) -> None:
@@ -105,7 +108,15 @@ def default_path(event: CompletionEvent) -> str:
 
 
 def _normal(path: str) -> str:
-    """Return *path* without empty parts and dots. POSIX lets two leading slashes mean something else; here they do not."""
+    """Return *path* without empty parts and dots. POSIX lets two leading slashes mean something else; here they do not.
+
+    A place on object storage may have neither.
+    """
+    if is_s3(path):
+        try:
+            return str(parse_s3(path))
+        except ValueError as exc:
+            raise RejectedLocation(f"{readable(path)}: {exc}") from exc
     return "/" + posixpath.normpath(path).lstrip("/")
 
 
@@ -116,8 +127,8 @@ def _mount_of(declared: str, mounts: tuple[Mount, ...]) -> Mount | None:
 
 
 def _through(mount: Mount, declared: str, event: CompletionEvent) -> str:
-    inside = posixpath.relpath(declared, mount.path)
-    return _normal(posixpath.join(_filled(mount.at, event), inside))
+    inside = declared.removeprefix(mount.path).lstrip("/")
+    return _normal(f"{_filled(mount.at, event).rstrip('/')}/{inside}")
 
 
 def _filled(template: str, event: CompletionEvent) -> str:
@@ -152,20 +163,22 @@ def _operators_part(template: str, event: CompletionEvent) -> str:
     """Return the folder of *template*, filled, above the first name that a sender gives.
 
     That one may be reached through links, which are the operator's. Below it a team can make links itself, also one that is
-    called like its experiment.
+    called like its experiment. Object storage has no links.
     """
+    if is_s3(template):
+        return _normal(_filled(template, event))
     parts = template.split("/")
     ours = next((place for place, part in enumerate(parts) if any(f"{{{name}}}" in part for name in SENDERS)), len(parts))
     return _normal(_filled("/".join(parts[:ours]), event))
 
 
-def _mode(mount: Mount | None, declared: str, places: Places) -> StoreMode:
+def _mode(mount: Mount | None, declared: str, path: str, places: Places) -> StoreMode:
     if mount is not None and mount.mode is not None:
         return mount.mode
     if places.mode is not None:
         return places.mode
     persistent = mount is not None and any(_is_below(declared, path) for path in PERSISTENT_PATHS)
-    return StoreMode.REFERENCE if persistent else StoreMode.COPY
+    return StoreMode.REFERENCE if persistent or is_s3(path) else StoreMode.COPY
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -129,7 +129,7 @@ class CompletionEvent:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a model path is for this worker: *url* names it for good, *path* is the local folder or file.
+    """Where a model path is for this worker: *url* names it for good, *path* is the local folder or file, or the same `s3://`.
 
     root is the allowed folder that it must lie in wherever links lead, None where every path is allowed.
     """

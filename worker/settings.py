@@ -21,6 +21,7 @@ from worker.errors import BadSetting, RejectedEvent
 from worker.events import checked_name
 from worker.locations import FIELDS, SENDERS, Mount, Places
 from worker.records import DEFAULT_TEAM, StoreMode
+from worker.s3_url import SCHEME, S3Url, is_s3, parse_s3
 
 MIN_LEASE_SECONDS = 3.0
 """Below it too little is left of a lease: who sees a hang after eleven twelfths, and up to a look later, must still tell the
@@ -71,6 +72,8 @@ class WatchSetting(BaseModel):
     @field_validator("path")
     @classmethod
     def _absolute(cls, path: str) -> str:
+        if is_s3(path):
+            raise ValueError(f"{path!r}: expected a folder; object storage reports its own events")
         _check_template(path)
         return path
 
@@ -106,7 +109,15 @@ class Settings(BaseModel):
         description="Team that commands work for unless `--team` names another; it must be there. A server goes by the token.",
     )
     store_url: str | None = Field(
-        default=None, description="Where copies are kept, `file:///folder`; `HOME/store` where not set."
+        default=None, description="Where copies are kept, `file:///folder` or `s3://bucket/prefix`; `HOME/store` where not set."
+    )
+    s3_endpoint_url: str | None = Field(
+        default=None,
+        description="Address of the S3 server, `https://…`, where it is not Amazon's. Credentials come from the AWS standard "
+        "chain: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, a profile, or a role.",
+    )
+    s3_region: str | None = Field(
+        default=None, description="Region of the buckets; where it is not set, that of the AWS configuration, or `us-east-1`."
     )
     store_mode: Literal["auto", "copy", "reference"] = Field(
         default="auto", description="`auto` copies from bare paths and ephemeral mounts and references persistent mounts."
@@ -165,7 +176,7 @@ class Settings(BaseModel):
             raise ValueError("expected redis://… or amqp://…")
         return url
 
-    @field_validator("api_url")
+    @field_validator("api_url", "s3_endpoint_url")
     @classmethod
     def _web_address(cls, url: str | None) -> str | None:
         if url is not None and not re.match(r"https?://[^/\s]", url):
@@ -174,9 +185,11 @@ class Settings(BaseModel):
 
     @field_validator("store_url")
     @classmethod
-    def _local(cls, url: str | None) -> str | None:
+    def _known_store(cls, url: str | None) -> str | None:
+        if url is not None and is_s3(url):
+            return str(parse_s3(url))
         if url is not None and not url.startswith("file:///"):
-            raise ValueError("expected file:///FOLDER; no other store can be used yet")
+            raise ValueError("expected file:///FOLDER or s3://BUCKET/PREFIX")
         return url
 
     @field_validator("mounts")
@@ -213,8 +226,15 @@ class Settings(BaseModel):
         return Path(_sqlite_file(self.database)).parent if self.database.startswith(SQLITE) else None
 
     @property
-    def store_folder(self) -> Path:
-        """Return the folder of the store."""
+    def store_place(self) -> S3Url | None:
+        """Return the prefix of the store on object storage, None where it is on disk."""
+        return parse_s3(self.store_url) if self.store_url and is_s3(self.store_url) else None
+
+    @property
+    def store_folder(self) -> Path | None:
+        """Return the folder of the store, None where it is on object storage."""
+        if self.store_place is not None:
+            return None
         return Path(unquote(urlsplit(self.store_url).path)) if self.store_url else self.home / "store"
 
     def places(self) -> Places:
@@ -290,15 +310,19 @@ def _check_template(path: str) -> None:
     """Raise unless *path* is absolute, its braces hold only fields of an event, and the folder above what senders give is
     the operator's: a link that a team makes must not be where it begins.
     """
-    if not path.startswith("/"):
-        raise ValueError(f"{path!r}: expected an absolute path")
+    if is_s3(path):
+        parse_s3(re.sub(r"\{\w+\}", "filled", path))
+    elif not path.startswith("/"):
+        raise ValueError(f"{path!r}: expected an absolute path or s3://BUCKET/KEY")
     for part in path.split("{")[1:]:
         name, brace, _ = part.partition("}")
         if not brace or name not in FIELDS:
             raise ValueError(f"{path!r}: {{{name}}} is not one of {', '.join(sorted(FIELDS))}")
-    first = path.strip("/").partition("/")[0]
+    first = path.removeprefix(SCHEME).strip("/").partition("/")[0]
     if any(f"{{{name}}}" in first for name in SENDERS):
-        raise ValueError(f"{path!r}: expected a folder of yours above {first}, whose name a sender gives")
+        raise ValueError(
+            f"{path!r}: expected a {'bucket' if is_s3(path) else 'folder'} of yours above {first}, whose name a sender gives"
+        )
 
 
 def _in_words(exc: ValidationError) -> str:

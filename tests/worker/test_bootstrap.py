@@ -23,14 +23,15 @@ from tests.builders import onnx
 from tests.contracts.registry import event
 from tests.servers.postgresql import PostgresServer
 from tests.servers.process import free_port
-from worker import bootstrap, filesystems
-from worker.bootstrap import check_start, embedded, examine, migrate_database, open_location
+from worker import filesystems, reach
+from worker.bootstrap import check_start, embedded, examine, migrate_database
 from worker.cli import run
 from worker.errors import InspectorLost, NothingThere, RejectedLocation, UnsafeHome
 from worker.ingest import ingest
 from worker.inspector.in_process import InProcessInspector
 from worker.lifecycle import LEASE_SECONDS
 from worker.locations import Mount, Places, resolve
+from worker.reach import open_location
 from worker.records import IngestionState, Location, StoreMode, VersionQuery
 from worker.registry.engine import open_engine
 from worker.registry.migrate import REVISIONS, configuration, pending
@@ -256,7 +257,7 @@ def test_a_folder_swapped_for_a_link_after_the_look_lists_nothing_from_outside(
         (root / "m").symlink_to("../outside")
         return open_path(path, *more, **named)
 
-    monkeypatch.setattr(bootstrap, "open_path", swap_and_open)
+    monkeypatch.setattr(reach, "open_path", swap_and_open)
     with pytest.raises((TreeChanged, Unreadable)):
         listed(Location("file:///", str(root / name), StoreMode.COPY, str(root)))
 

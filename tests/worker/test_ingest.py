@@ -21,13 +21,13 @@ from detectors.tree import FileEntry, FileTree, Passed, PassedOver
 from detectors.wrapped_tree import FlakyTree
 from tests.builders import bundle as build
 from tests.builders import onnx
-from worker.bootstrap import open_location
 from worker.errors import RegistryUnavailable, StorageUnavailable
 from worker.ingest import Borders, Outcome, ingest, recover
 from worker.inspector.in_process import InProcessInspector
 from worker.lifecycle import is_end
 from worker.locations import Mount, Places, resolve
 from worker.ports import OpenSink, Registry, Store
+from worker.reach import open_location
 from worker.records import CompletionEvent, IngestionState, Location, NamedFile, StoreKey, StoreMode, VersionQuery
 from worker.registry.memory import MemoryRegistry
 from worker.registry.migrate import migrate

@@ -21,10 +21,10 @@ from detectors.tree import FileTree
 from tests.builders import onnx
 from tests.worker.test_ingest import clock_in_an_hour, event
 from worker import liveness, operations
-from worker.bootstrap import open_location
 from worker.ingest import Borders, ingest
 from worker.inspector.in_process import InProcessInspector
 from worker.locations import Places, resolve
+from worker.reach import open_location
 from worker.records import IngestionState, Location, ModelVersion, StoreMode, VersionQuery
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry

@@ -30,10 +30,10 @@ from tests.worker.test_kill import (
     make_onnx,
     start,
 )
-from worker.bootstrap import open_location
 from worker.ingest import Borders
 from worker.inspector.in_process import InProcessInspector
 from worker.locations import Places, resolve
+from worker.reach import open_location
 from worker.records import IngestionState, Trigger, VersionQuery
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry

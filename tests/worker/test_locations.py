@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from worker.errors import RejectedLocation
 from worker.locations import Mount, Places, check_from_afar, resolve
-from worker.records import Cluster, CompletionEvent, Kind, StoreMode
+from worker.records import Cluster, CompletionEvent, Kind, Location, StoreMode
 
 
 def event(path: str, team: str = "red", experiment: str | None = "e1") -> CompletionEvent:
@@ -56,8 +56,9 @@ def test_a_mount_matches_whole_names_only() -> None:
     ("path", "says"),
     [
         ("relative/path", "expected an absolute path"),
-        ("s3://bucket/prefix", "object storage"),
-        ("http://host/x", "found a URL"),
+        ("s3://b/prefix", "expected the name of a bucket"),
+        ("s3://bucket/a/../b", "one of its parts is '..'"),
+        ("http://host/x", "expected a path or s3://BUCKET/KEY"),
         ("/a\0b", "zero byte"),
     ],
 )
@@ -143,6 +144,37 @@ def test_a_location_lies_inside_an_allowed_root_or_there_is_no_location(parts: l
         return
     assert path == posixpath.normpath(path)
     assert path in ("/a", "/mnt/red") or path.startswith(("/a/", "/mnt/red/"))
+
+
+def test_object_storage_is_referenced_where_it_is_unless_a_setting_says_otherwise() -> None:
+    location = resolve(event("s3://bucket/runs/7/"), Places())
+    assert location == Location("s3://bucket/runs/7", "s3://bucket/runs/7", StoreMode.REFERENCE)
+    assert resolve(event("s3://bucket/runs/7"), Places(mode=StoreMode.COPY)).mode is StoreMode.COPY
+
+
+def test_a_mount_may_lie_on_object_storage() -> None:
+    mount = Mount("/artifacts", "s3://bucket/{team}/{experiment_id}/out/")
+    location = resolve(event("/artifacts/export", experiment="e7"), Places((mount,), roots=()))
+    assert (location.url, location.root) == ("s3://bucket/red/e7/out/export", "s3://bucket/red/e7/out")
+    assert resolve(event("/artifacts", experiment="e7"), Places((mount,))).path == "s3://bucket/red/e7/out"
+    copying = replace(mount, mode=StoreMode.COPY)
+    assert resolve(event("/artifacts", experiment="e7"), Places((copying,))).mode is StoreMode.COPY
+
+
+def test_a_place_on_object_storage_may_be_mounted_on_disk() -> None:
+    mount = Mount("s3://bucket/runs", "/mnt/{team}/runs")
+    assert resolve(event("s3://bucket/runs/7"), Places((mount,))).path == "/mnt/red/runs/7"
+    assert resolve(event("s3://bucket/runs7"), Places((mount,))).path == "s3://bucket/runs7"
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/red2/x", "s3://bucket", "s3://other/red", "s3://bucket/blue/x", "/mnt/red/x"])
+def test_a_place_outside_the_roots_on_object_storage_is_rejected(path: str) -> None:
+    places = Places(roots=("s3://bucket/{team}",))
+    assert resolve(event("s3://bucket/red/x"), places).root == "s3://bucket/red"
+    with pytest.raises(RejectedLocation, match=r"lies outside the allowed roots \(s3://bucket/red\)"):
+        resolve(event(path), places)
+    with pytest.raises(RejectedLocation, match="none is set"):
+        check_from_afar(event(path), Places())
 
 
 def test_without_a_root_what_a_mount_gives_is_allowed() -> None:

@@ -18,10 +18,10 @@ from detectors.tree import FileEntry, FileTree
 from tests.builders import onnx
 from tests.worker.test_ingest import TestClock, clock_in_an_hour, make_borders
 from worker import runner as running
-from worker.bootstrap import open_location
 from worker.ingest import Borders
 from worker.lifecycle import LEASE_SECONDS
 from worker.locations import Places, resolve
+from worker.reach import open_location
 from worker.records import CompletionEvent, Ingestion, IngestionState, Location, StoreKey, StoreMode, Trigger
 from worker.registry.memory import MemoryRegistry
 from worker.runner import MOST_ABANDONED, Runner, abandoned

@@ -48,10 +48,13 @@ from worker.cli.common import (
     terminal,
     write,
 )
+from worker.s3_url import is_s3
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from detectors.facts import ModelType
+    from detectors.scan import Scan
     from worker.bootstrap import Embedded
     from worker.records import ModelVersion
 
@@ -87,13 +90,14 @@ def app() -> None:
 @FORMAT
 @OUTPUT
 def scan(path: str, declared: str | None, allow_skipped: bool, format: str, output: Path | None) -> int:
-    """Look at PATH, a folder or a file: find models, read their facts, judge them. Registers nothing."""
+    """Look at PATH, a folder, a file or s3://BUCKET/KEY: find models, read their facts, judge them. Registers nothing."""
     from detectors.open import scan_path
     from detectors.report import scan_report
     from worker.model_types import model_type
 
     _refuse_url(path)
-    report = scan_report(scan_path(path, model_type(declared)), path)
+    found = _scan_place(path, model_type(declared)) if is_s3(path) else scan_path(path, model_type(declared))
+    report = scan_report(found, path)
     write(report, format, output, lambda console: terminal().show_report(console, report))
     return _status_of(report, allow_skipped)
 
@@ -105,13 +109,17 @@ def _refuse_url(path: str) -> None:
         RejectedLocation: *path* is one, and nothing on disk has this name.
     """
     scheme, separator, _ = path.partition("://")
-    if separator and scheme.isalnum() and not os.path.lexists(path):
+    if separator and scheme.isalnum() and not is_s3(path) and not os.path.lexists(path):
         from worker.errors import RejectedLocation
 
-        raise RejectedLocation(
-            f"{path}: expected a path on disk, found a URL; object storage cannot be read yet. "
-            "Copy the files to a folder, or mount the bucket, and name that"
-        )
+        raise RejectedLocation(f"{path}: expected a path on disk or s3://BUCKET/KEY, found another URL")
+
+
+def _scan_place(url: str, declared: ModelType | None) -> Scan:
+    """Look at a place on object storage, and say so while that goes on."""
+    from worker.bootstrap import scan_place
+
+    return scan_place(url, declared, os.environ, Path.cwd())
 
 
 @app.command(

@@ -181,8 +181,8 @@ class _Incoming:
 
     def begin(self) -> None:
         """Take the place. Nothing is shown before the end; a whole version that is there stays until then."""
-        self._is_anew = _exists(self._client, self._bucket, f"{self._prefix}/{COMPLETE}")
         self._client.put_object(Bucket=self._bucket, Key=f"{self._prefix}/{WRITING}", Body=self._try.encode())
+        self._is_anew = _exists(self._client, self._bucket, f"{self._prefix}/{COMPLETE}")
 
     @contextmanager
     def open(self, entry: FileEntry) -> Iterator[Sink]:

@@ -1,0 +1,203 @@
+"""Models on object storage, from the command line to the bucket and back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.builders import onnx
+from tests.servers.process import free_port
+from tests.servers.s3 import S3Server
+from tests.worker.conftest import json_of
+from worker.bootstrap import embedded
+from worker.cli import run
+from worker.errors import RejectedLocation
+from worker.ingest import ingest
+from worker.records import CompletionEvent, Location, StoreMode, Trigger
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ROOT = Path(__file__).parents[2]
+DIGITS = ROOT / "examples" / "digits"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """An empty bucket that the commands of this test reach."""
+
+    client: S3Client
+    name: str
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.name}"
+
+    def put(self, folder: Path, prefix: str) -> str:
+        """Upload the files below *folder*, and return the URL of their prefix."""
+        for path in (path for path in folder.rglob("*") if path.is_file()):
+            self.client.put_object(Bucket=self.name, Key=f"{prefix}/{path.relative_to(folder)}", Body=path.read_bytes())
+        return f"{self.url}/{prefix}"
+
+    def objects(self, prefix: str = "") -> list[str]:
+        listed = self.client.list_objects_v2(Bucket=self.name, Prefix=prefix)
+        return [one["Key"].removeprefix(prefix) for one in listed.get("Contents", ())]
+
+
+@pytest.fixture
+def bucket(s3: S3Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
+    monkeypatch.setenv("MODELPORT_S3_ENDPOINT_URL", s3.url)
+    return Bucket(s3.client(), s3.new_bucket())
+
+
+def without_place(report: dict[str, Any]) -> dict[str, Any]:
+    """Return what of *report* does not depend on where the files lie, or on how long it took."""
+    return {key: value for key, value in report.items() if key in ("models", "metrics", "metadata", "findings", "verdict")}
+
+
+def test_a_scan_sees_on_object_storage_what_it_sees_on_disk(bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
+    there = json_of(capsys, "scan", bucket.put(DIGITS, "runs/digits 7"))
+    here = json_of(capsys, "scan", DIGITS)
+    assert len(there["models"]) > 3
+    assert without_place(there) == without_place(here)
+
+
+def test_a_lone_object_is_the_model_that_it_belongs_to(bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
+    url = bucket.put(DIGITS, "runs/digits")
+    alone = json_of(capsys, "scan", f"{url}/digits.onnx")
+    assert [model["format"] for model in alone["models"]] == ["onnx"]
+    assert alone["read"]["files"] == 1
+    part = json_of(capsys, "scan", f"{url}/digits/model.ckpt-1200.index")
+    assert [model["format"] for model in part["models"]] == ["tensorflow_checkpoint"]
+    assert part["models"][0]["completeness"]["state"] == "complete"
+
+
+def test_a_prefix_is_referenced_and_looked_at_once(bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
+    url = bucket.put(DIGITS, "runs/digits")
+    first = json_of(capsys, "ingest", url, "--experiment", "e7")
+    assert (first["version"]["store"], first["version"]["url"]) == ("reference", url)
+    again = json_of(capsys, "ingest", f"{url}/", "--experiment", "e7")
+    assert (again["ingestion"]["state"], again["ingestion"]["reason"]) == ("unchanged", "same-listing")
+    bucket.client.put_object(Bucket=bucket.name, Key="runs/digits/new.txt", Body=b"1")
+    changed = json_of(capsys, "ingest", url, "--experiment", "e7")
+    assert changed["version"]["number"] == 2
+
+
+@pytest.mark.parametrize("source", ["disk", "bucket"])
+def test_a_copy_is_kept_checked_downloaded_and_removed(
+    bucket: Bucket, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELPORT_STORE_URL", f"{bucket.url}/kept")
+    monkeypatch.setenv("MODELPORT_STORE_MODE", "copy")
+    path = str(DIGITS) if source == "disk" else bucket.put(DIGITS, "runs/digits")
+    version = json_of(capsys, "ingest", path, "--project", "numbers", "--experiment", "e7")["version"]
+    prefix = f"kept/default/numbers/e7/{version['id']}/"
+    assert version["url"] == f"{bucket.url}/{prefix}model"
+    files = sorted(str(file.relative_to(DIGITS)) for file in DIGITS.rglob("*") if file.is_file())
+    assert bucket.objects(prefix) == [".complete", *(f"model/{file}" for file in files)]
+    assert {check["state"] for check in json_of(capsys, "doctor", "--digests")["checks"]} == {"ok"}
+    assert run(["models", "download", version["id"], "--to", str(tmp_path / "back")]) == 0
+    assert {file: (tmp_path / "back" / file).read_bytes() for file in files} == {
+        file: (DIGITS / file).read_bytes() for file in files
+    }
+    assert run(["models", "delete", version["id"], "--yes"]) == 0
+    assert bucket.objects("kept/") == []
+
+
+def test_a_copy_that_was_changed_in_the_bucket_is_found_and_not_downloaded(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELPORT_STORE_URL", bucket.url)
+    version = json_of(capsys, "ingest", onnx.run_at(tmp_path / "net"))["version"]
+    key = next(key for key in bucket.objects() if key.endswith("model.onnx"))
+    size = bucket.client.head_object(Bucket=bucket.name, Key=key)["ContentLength"]
+    bucket.client.put_object(Bucket=bucket.name, Key=key, Body=bytes(size))
+    checks = {check["name"]: check["state"] for check in json_of(capsys, "doctor", "--digests", status=1)["checks"]}
+    assert (checks["copies"], checks["digests of copies"]) == ("ok", "trouble")
+    assert run(["models", "download", version["id"], "--to", str(tmp_path / "back")]) == 2
+    assert not (tmp_path / "back").exists()
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Return what a command says that ends with an error, in one line."""
+    capsys.readouterr()
+    assert run(list(words)) == 2
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    return " ".join((captured.out + captured.err).split())
+
+
+def test_what_is_not_there_is_told(bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"{bucket.url}/nothing: there is nothing at this prefix" in complaint(capsys, "scan", f"{bucket.url}/nothing")
+    said = complaint(capsys, "scan", "s3://modelport-no-such-bucket/x")
+    assert "s3://modelport-no-such-bucket/x: there is no such bucket; check its name" in said
+    assert "there is no such bucket" in complaint(capsys, "ingest", "s3://modelport-no-such-bucket/x")
+    assert "one of its parts is '..'" in complaint(capsys, "scan", f"{bucket.url}/a/../b")
+
+
+@pytest.mark.slow
+def test_a_wrong_secret_is_told(
+    s3: S3Server, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if type(s3).__name__ == "MotoServer":
+        pytest.skip("moto takes every secret for right")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    assert "the secret key does not belong to the access key" in complaint(capsys, "scan", f"{bucket.url}/x")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    assert "the server does not know the access key" in complaint(capsys, "scan", f"{bucket.url}/x")
+    monkeypatch.setenv("MODELPORT_STORE_URL", f"{bucket.url}/kept")
+    assert "the server does not know the access key" in complaint(capsys, "ingest", str(DIGITS))
+
+
+def test_missing_credentials_and_a_server_that_is_away_are_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("MODELPORT_S3_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    assert "no credentials; set AWS_ACCESS_KEY_ID" in complaint(capsys, "scan", "s3://bucket/x")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    assert "no server answers at its address; check MODELPORT_S3_ENDPOINT_URL" in complaint(capsys, "scan", "s3://bucket/x")
+    monkeypatch.setenv("MODELPORT_S3_ENDPOINT_URL", "not an address")
+    assert "MODELPORT_S3_ENDPOINT_URL: expected http" in complaint(capsys, "scan", "s3://bucket/x")
+
+
+def test_the_place_of_our_own_store_is_not_ingested(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MODELPORT_STORE_URL", f"{bucket.url}/kept/here")
+    with embedded(os.environ, tmp_path) as service:
+        for url in (bucket.url, f"{bucket.url}/kept"):
+            with pytest.raises(RejectedLocation, match="holds modelport's own files"):
+                service.open_location(Location(url, url, StoreMode.COPY))
+
+
+def test_an_upload_that_is_under_way_is_waited_for(bucket: Bucket, tmp_path: Path) -> None:
+    """A writer sends a better model in parts, in place of the one that is there, and is slow to say that it is done."""
+    client, at = bucket.client, {"Bucket": bucket.name, "Key": "runs/7/model.onnx"}
+    url = bucket.put(onnx.run_at(tmp_path / "net"), "runs/7")
+    upload = client.create_multipart_upload(**at)["UploadId"]
+    better = onnx.model(ir=9)
+    part = client.upload_part(**at, UploadId=upload, PartNumber=1, Body=better)
+    told = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    writer = threading.Timer(2.0, lambda: client.complete_multipart_upload(**at, UploadId=upload, MultipartUpload=told))
+    seen: list[str] = []
+    with embedded(os.environ | {"MODELPORT_SETTLE_SECONDS": "0.5"}, tmp_path) as service:
+        writer.start()
+        event = CompletionEvent(source="t", id="1", model_path=url, experiment="e7", trigger=Trigger.CLI)
+        version = ingest(event, service.borders(step=seen.append)).version
+        assert version is not None
+        files = service.registry.files(version.id)
+    writer.join()
+    assert any("model.onnx is being uploaded since" in step for step in seen)
+    assert [file.sha256 for file in files if file.path == "model.onnx"] == [hashlib.sha256(better).hexdigest()]
