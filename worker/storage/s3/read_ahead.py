@@ -32,7 +32,7 @@ AHEAD_WINDOW_BYTES = 1 << 20
 
 WINDOWS_AHEAD = 2
 
-MAX_JUMPS_AHEAD = 8
+MAX_JUMPS_AHEAD = 16
 """Places that are fetched ahead at once; as many requests are under way at the same time."""
 
 SAME_JUMP_BYTES = 2048
