@@ -74,6 +74,11 @@ class Faults:
         with self._changed:
             self._changed.wait_for(lambda: not self._count)
 
+    def count_down(self, size: int) -> None:
+        """Count *size* bytes of an answer."""
+        with self._lock:
+            self.bytes_down += size
+
     def note(self, request: Request) -> int:
         with self._lock:
             self.requests.append(request)
@@ -128,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._head(answer.status, headers)
             while piece := answer.read(PIECE_BYTES):
-                faults.bytes_down += len(piece)
+                faults.count_down(len(piece))
                 self.wfile.write(piece)
 
     def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:

@@ -4,5 +4,6 @@
     s3.store.S3Store      plain prefixes on object storage
     memory.MemoryStore    the same in one process, for tests and try-outs
 
-`layout` names things alike for all; `s3` also reads models that lie on object storage; `folders` is what the local one knows about directories.
+`layout` names things alike for all; `folders` is what the local one knows about directories. `s3` also reads models that lie
+on object storage.
 """

@@ -36,10 +36,11 @@ PART_BYTES = 8 << 20
 MAX_PARTS = 10_000
 """Parts that one object may have; a file with more than so many of `PART_BYTES` gets longer ones. Source: Amazon S3 limits."""
 
-AT_ONCE = 4
-"""Requests under way at once; the bytes of each are in memory."""
+AT_ONCE = 16
+"""Requests under way at once, as far as their bytes are few: 10,000 small files take as many requests at the end."""
 
-MAX_BYTES_UNDER_WAY = AT_ONCE * PART_BYTES
+MAX_BYTES_UNDER_WAY = 4 * PART_BYTES
+"""Bytes under way at once: they are in memory, and four parts fill most networks."""
 
 MAX_HELD_BYTES = 16 << 20
 """Small files that wait in memory for the end, when each takes one request. What is more goes up as one part, in three."""

@@ -183,7 +183,7 @@ def test_what_the_server_took_is_what_was_sent_or_the_version_is_not_there(
             faults.spoiled = 0
 
             def spoil(place: int, request: Request, number: int = number) -> None:
-                if place == number and "/model/" in request.path:
+                if place == number and request.method == "PUT" and "/model/" in request.path:
                     faults.spoiled = 1
 
             faults.hook = spoil
@@ -193,7 +193,7 @@ def test_what_the_server_took_is_what_was_sent_or_the_version_is_not_there(
                 continue
             spoiled += 1
             assert not is_visible(store, KEY)
-        assert spoiled == 3  # the fourth file is empty
+        assert spoiled >= 3  # the fourth file is empty, and its turn may strike another
 
 
 def test_a_server_that_answers_with_other_digests_is_asked_for_what_it_took(
