@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as bench
+from benchmarks import bench_s3
 from benchmarks.case import Row
 from benchmarks.cases import cases
 
@@ -59,4 +60,5 @@ def test_every_comparison_runs_on_small_inputs(results: Path, capsys: pytest.Cap
     printed = capsys.readouterr().out
     problems = [line for line in printed.splitlines() if "not measured" in line]
     assert all("is not installed" in line for line in problems)
-    assert len(printed.splitlines()) == 2 + 2 + 2 + sum(len(case.goals) for case in cases())
+    compared = (*cases(), *bench_s3.scans(1), *bench_s3.uploads(1))
+    assert len(printed.splitlines()) == 2 + 2 + 2 + sum(len(case.goals) for case in compared)

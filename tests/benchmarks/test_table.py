@@ -45,6 +45,13 @@ def test_bytes_read_stand_beside_the_time() -> None:
     assert "| 0.0050 / 0.0060 / 12.3; 1.500 MB read |" in line(Goal(Figure.READ, Within(1.25)))
 
 
+def test_requests_stand_beside_the_time_and_are_wanted_by_number() -> None:
+    ours = Cost(work_cpu=0.2, work_wall=0.7, peak=50_000_000.0, requests=17)
+    assert line(Goal(Figure.REQUESTS, AtMost(40)), ours, None).endswith(
+        "| requests | 0.20 / 0.70 / 50.0; 17 requests | – | beside | – | at most 40 requests | yes |"
+    )
+
+
 def test_what_was_not_measured_says_why() -> None:
     assert line(Goal(Figure.CPU, TimesLess(8)), None, None, "it is not installed").endswith(
         "| – | at least 8 times less | not measured: it is not installed |"

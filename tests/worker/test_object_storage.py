@@ -170,6 +170,9 @@ def test_missing_credentials_and_a_server_that_is_away_are_told(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     assert "no server answers at its address; check MODELPORT_S3_ENDPOINT_URL" in complaint(capsys, "scan", "s3://bucket/x")
+    monkeypatch.setenv("MODELPORT_S3_ENDPOINT_URL", "http://[bad")
+    for url in ("s3://bucket", "s3://bucket/x"):
+        assert "MODELPORT_S3_ENDPOINT_URL: Invalid" in complaint(capsys, "scan", url)
     monkeypatch.setenv("MODELPORT_S3_ENDPOINT_URL", "not an address")
     assert "MODELPORT_S3_ENDPOINT_URL: expected http" in complaint(capsys, "scan", "s3://bucket/x")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from detectors.open import model_of_file
 from detectors.scan import Scan, scan
@@ -13,6 +14,9 @@ from worker.errors import NothingThere
 from worker.s3_url import S3Url
 from worker.storage.s3.client import Kind, S3Connection, Trouble, in_words
 from worker.storage.s3.tree import S3Tree, meaning
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 
 @contextmanager
@@ -29,8 +33,9 @@ def open_s3(connection: S3Connection, place: S3Url, look: Callable[[FileTree], S
     """
     try:
         with in_words(str(place)):
-            is_prefix = not place.key or _has_objects(connection, place)
-            is_object = not is_prefix and _is_object(connection, place)
+            client = connection.client
+            is_prefix = not place.key or _has_objects(client, place)
+            is_object = not is_prefix and _is_object(client, place)
     except Trouble as exc:
         raise meaning("", exc) from exc
     if is_prefix:
@@ -45,14 +50,14 @@ def open_s3(connection: S3Connection, place: S3Url, look: Callable[[FileTree], S
         raise NothingThere(f"{place}: there is nothing at this prefix")
 
 
-def _has_objects(connection: S3Connection, place: S3Url) -> bool:
+def _has_objects(client: S3Client, place: S3Url) -> bool:
     """Tell whether any object lies below *place*, or is being uploaded there."""
     below = f"{place.key}/"
-    if connection.client.list_objects_v2(Bucket=place.bucket, Prefix=below, MaxKeys=1).get("Contents"):
+    if client.list_objects_v2(Bucket=place.bucket, Prefix=below, MaxKeys=1).get("Contents"):
         return True
     try:
         with in_words(str(place)):
-            uploads = connection.client.list_multipart_uploads(Bucket=place.bucket, Prefix=below).get("Uploads", ())
+            uploads = client.list_multipart_uploads(Bucket=place.bucket, Prefix=below).get("Uploads", ())
     except Trouble as exc:
         if exc.kind is Kind.AWAY:
             raise
@@ -60,10 +65,10 @@ def _has_objects(connection: S3Connection, place: S3Url) -> bool:
     return any(upload["Key"].startswith(below) for upload in uploads)
 
 
-def _is_object(connection: S3Connection, place: S3Url) -> bool:
+def _is_object(client: S3Client, place: S3Url) -> bool:
     try:
         with in_words(str(place)):
-            connection.client.head_object(Bucket=place.bucket, Key=place.key)
+            client.head_object(Bucket=place.bucket, Key=place.key)
     except Trouble as exc:
         if exc.kind is Kind.GONE:
             return False
