@@ -5,6 +5,7 @@ BIN := .venv/bin
 MARK := .venv/.made
 EXAMPLE := examples/digits
 MODELSCAN := .venv-modelscan
+AWSCLI := .venv-awscli
 
 .PHONY: demo test test-all lint bench chaos compose-bare protos reference clean
 
@@ -24,7 +25,7 @@ lint: $(MARK)/test            ## style, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(MARK)/test $(MODELSCAN)/.made    ## ratios against the tools of today, into benchmarks/RESULTS.md
+bench: $(MARK)/test $(MODELSCAN)/.made $(AWSCLI)/.made    ## ratios against the tools of today, into benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
 
 chaos: $(MARK)/test           ## faults at full length, told in figures; SCALE=0.1 for a tenth
@@ -40,7 +41,7 @@ reference: $(MARK)/test       ## write docs/reference again from the program
 	$(BIN)/python -m scripts.make_reference
 
 clean:                        ## remove what these commands made
-	rm -rf .venv $(MODELSCAN) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(MODELSCAN) $(AWSCLI) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(MARK)/base: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "modelport needs Python 3.11 or newer")'
@@ -57,3 +58,9 @@ $(MODELSCAN)/.made:
 	$(PYTHON) -m venv $(MODELSCAN)
 	$(MODELSCAN)/bin/python -m pip install --quiet --disable-pip-version-check 'modelscan[tensorflow]==0.8.8' \
 	    && touch $@ || echo 'modelscan could not be installed'
+
+# The aws program wants a botocore of its own release. Where it cannot be had, its rows say so.
+$(AWSCLI)/.made:
+	$(PYTHON) -m venv $(AWSCLI)
+	$(AWSCLI)/bin/python -m pip install --quiet --disable-pip-version-check 'awscli==1.46.3' \
+	    && touch $@ || echo 'awscli could not be installed'

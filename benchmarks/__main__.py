@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from benchmarks import bench_queue, bench_store
+from benchmarks import bench_queue, bench_s3, bench_store
 from benchmarks.case import Cost, Figure, Goal, Row, Within
 from benchmarks.cases import FULL, GB, MODELSCAN, QUICK, Sizes, cases
 from benchmarks.runner import Runner
@@ -24,8 +24,8 @@ from tests.servers.process import NoServer
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
-STORE, QUEUE = "store", "queue"
-"""The names of the rows that `bench_store` and `bench_queue` measure by themselves."""
+STORE, QUEUE, S3 = "store", "queue", "s3"
+"""The names of the rows that `bench_store`, `bench_queue` and `bench_s3` measure by themselves."""
 
 FREE_BYTES = 8 * GB
 """Room for all inputs at once and for one copy of the largest."""
@@ -60,6 +60,9 @@ def measure(runner: Runner, sizes: Sizes, only: str | None) -> Iterator[Row]:
     yield from store
     if only in (None, QUEUE):
         yield from queue_rows(sizes.jobs)
+    if only in (None, S3):
+        _say("scans and uploads on object storage")
+        yield from bench_s3.rows(runner, sizes.s3)
 
 
 def queue_rows(jobs: int) -> Iterator[Row]:
@@ -99,7 +102,7 @@ def store_rows(folder: Path, size: int) -> Iterator[Row]:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure modelport beside the tools of today.")
-    names = sorted({case.name for case in cases()} | {STORE, QUEUE})
+    names = sorted({case.name for case in cases()} | {STORE, QUEUE, S3})
     parser.add_argument("--quick", action="store_true", help="small inputs, one run each, nothing is written")
     parser.add_argument("--only", choices=names, help="measure only these rows; nothing is written")
     return parser.parse_args(arguments)

@@ -18,7 +18,7 @@ class Cost:
 
     cpu (user and system) and wall are in seconds, of the whole process with its start and its imports; peak is the most
     memory that it had resident, in bytes. The work is what a probe did after its imports, measured inside; read is how many
-    bytes that work took from files, as the system counts them.
+    bytes that work took from files, as the system counts them, or from object storage; requests how often it asked there.
     """
 
     cpu: float | None = None
@@ -27,6 +27,7 @@ class Cost:
     work_cpu: float | None = None
     work_wall: float | None = None
     read: float | None = None
+    requests: float | None = None
 
 
 class Figure(StrEnum):
@@ -43,7 +44,9 @@ class Figure(StrEnum):
     WORK_WALL = "work_wall"
     """Time on the clock without starting and importing."""
     READ = "read"
-    """Bytes taken from files, without those of starting and importing."""
+    """Bytes taken from files or object storage, without those of starting and importing."""
+    REQUESTS = "requests"
+    """Requests to object storage."""
 
     def of(self, cost: Cost) -> float | None:
         """Return this figure of *cost*."""
@@ -67,7 +70,7 @@ class Within:
 
 @dataclass(frozen=True, slots=True)
 class AtMost:
-    """Wanted: ours stays at or below a number of seconds or bytes, whatever others need."""
+    """Wanted: ours stays at or below a number of seconds, bytes or requests, whatever others need."""
 
     amount: float
 

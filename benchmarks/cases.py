@@ -33,10 +33,11 @@ class Sizes:
     ingest: int = 2 * GB
     listed: int = 100_000
     jobs: int = 1_000
+    s3: int = GB
 
 
 FULL = Sizes()
-QUICK = Sizes(4 * MB, 2 * MB, MB, MB, 200_000, 4 * MB, 1_000, 30)
+QUICK = Sizes(4 * MB, 2 * MB, MB, MB, 200_000, 4 * MB, 1_000, 30, 4 * MB)
 
 
 def cases(sizes: Sizes = FULL) -> tuple[Case, ...]:

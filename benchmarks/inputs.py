@@ -10,14 +10,19 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from benchmarks.case import Input
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 ROWS = 1024
 """One side of every weight; the other follows from the size."""
 
 INITIALIZERS = 200
 VARIABLES = 64
+SHARDS = 40
 
 TAGS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "learning_rate", "grad_norm", "epoch_time", "samples")
 
@@ -33,8 +38,22 @@ FILES_IN_FOLDER = 1000
 
 def onnx(path: Path, size: int) -> None:
     """Write a chain of products with *size* bytes of weights inside the file."""
+    from onnx import save
+
+    save(_chain(size), path)
+
+
+def onnx_external(path: Path, size: int) -> None:
+    """Write a folder with the same chain, its weights in one file beside the model."""
+    from onnx import save
+
+    path.mkdir()
+    save(_chain(size), path / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+
+
+def _chain(size: int) -> ModelProto:
     import numpy
-    from onnx import TensorProto, helper, save
+    from onnx import TensorProto, helper
 
     random = numpy.random.default_rng(0)
     columns = _columns(size, INITIALIZERS)
@@ -46,7 +65,7 @@ def onnx(path: Path, size: int) -> None:
     ]
     nodes = [helper.make_node("MatMul", [f"x{number}", f"w{number}"], [f"x{number + 1}"]) for number in range(INITIALIZERS)]
     ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", ROWS])] for name in ("x0", f"x{INITIALIZERS}")]
-    save(helper.make_model(helper.make_graph(nodes, "chain", ends[0], ends[1], weights)), path)
+    return helper.make_model(helper.make_graph(nodes, "chain", ends[0], ends[1], weights))
 
 
 def saved_model(path: Path, size: int) -> None:
@@ -69,6 +88,19 @@ def saved_model(path: Path, size: int) -> None:
 
     model.serve = serve
     tf.saved_model.save(model, str(path), signatures=serve)
+
+
+def checkpoint(path: Path, size: int) -> None:
+    """Write *size* bytes of variables in shards, one of each, as the devices of a cluster save them."""
+    import tensorflow as tf
+
+    (path / "parts").mkdir(parents=True)
+    random = tf.random.Generator.from_seed(0)
+    prefixes = [str(path / "parts" / f"shard-{number}") for number in range(SHARDS)]
+    for number, prefix in enumerate(prefixes):
+        weight = random.normal((ROWS, _columns(size, SHARDS)))
+        tf.raw_ops.SaveV2(prefix=prefix, tensor_names=[f"w{number}"], shape_and_slices=[""], tensors=[weight])
+    tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=prefixes, destination_prefix=str(path / "model.ckpt"))
 
 
 def simple_events(path: Path, size: int) -> None:
@@ -112,7 +144,7 @@ def files(path: Path, count: int) -> None:
 
 
 KINDS: Mapping[str, Callable[[Path, int], None]] = MappingProxyType(
-    {kind.__name__: kind for kind in (onnx, saved_model, simple_events, tensor_events, files)}
+    {kind.__name__: kind for kind in (onnx, onnx_external, saved_model, checkpoint, simple_events, tensor_events, files)}
 )
 
 

@@ -21,7 +21,7 @@ def scan(path: str) -> Work:
     """Our scan of a file or folder."""
     from detectors.open import scan_path
 
-    return lambda: _expect(scan_path(path).models, f"no model in {path}")
+    return lambda: expect(scan_path(path).models, f"no model in {path}")
 
 
 def metrics(path: str) -> Work:
@@ -32,7 +32,7 @@ def metrics(path: str) -> Work:
 
     def work() -> object:
         with open_path(path) as tree:
-            return _expect(read_metrics(Contents(tree, tree.files())).values, f"no metric in {path}")
+            return expect(read_metrics(Contents(tree, tree.files())).values, f"no metric in {path}")
 
     return work
 
@@ -43,7 +43,7 @@ def listing(path: str) -> Work:
 
     def work() -> object:
         with LocalTree(path) as tree:
-            return _expect(list(tree.files()), f"no file in {path}")
+            return expect(list(tree.files()), f"no file in {path}")
 
     return work
 
@@ -74,7 +74,7 @@ def tensorflow_events(path: str) -> Work:
             for event in summary_iterator(str(file)):
                 for value in event.summary.value:
                     last[value.tag] = (event.step, event.wall_time, value.simple_value or value.tensor)
-        return _expect(last, f"no event in {path}")
+        return expect(last, f"no event in {path}")
 
     return work
 
@@ -98,7 +98,7 @@ def _accumulate(path: str) -> Work:
     def work() -> object:
         events = EventAccumulator(path)
         events.Reload()
-        return _expect(events.Tags()["scalars"] or events.Tags()["tensors"], f"no event in {path}")
+        return expect(events.Tags()["scalars"] or events.Tags()["tensors"], f"no event in {path}")
 
     return work
 
@@ -120,7 +120,7 @@ PROBES: Mapping[str, Callable[[str], Work]] = MappingProxyType(
 )
 
 
-def _expect(value: object, otherwise: str) -> object:
+def expect(value: object, otherwise: str) -> object:
     """Return *value*; a probe that found nothing was quick for the wrong reason."""
     if not value:
         raise SystemExit(otherwise)
@@ -137,7 +137,11 @@ def _bytes_read() -> int:
 
 def main(name: str, path: str) -> None:
     """Print what the work of the probe *name* on *path* cost."""
-    work = PROBES[name](path)
+    tell_cost(PROBES[name](path))
+
+
+def tell_cost(work: Work) -> None:
+    """Do *work*, and print what it cost."""
     read, wall, cpu = _bytes_read(), time.perf_counter(), time.process_time()
     result = work()
     cost = {"work_cpu": time.process_time() - cpu, "work_wall": time.perf_counter() - wall, "read": _bytes_read() - read}

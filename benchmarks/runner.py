@@ -70,8 +70,8 @@ class Runner:
                 if turn or self.is_quick:
                     costs.append(cost)
         bare = best_cost([self.cost(BARE) for _ in range(1 if self.is_quick else 3)])
-        above = [_above(best_cost(costs), bare) for costs in runs]
-        return above[0], above[1] if len(above) > 1 else None
+        costs_above = [above(best_cost(costs), bare) for costs in runs]
+        return costs_above[0], costs_above[1] if len(costs_above) > 1 else None
 
     def cost(self, command: Command, made: str = "") -> Cost:
         """Return what one run of *command* on the input at *made* cost.
@@ -139,7 +139,7 @@ def _in_place(command: Command, made: str, scratch: Path) -> Command:
     return replace(command, arguments=tuple(map(fill, command.arguments)), environment=environment)
 
 
-SIZES = frozenset({"peak", "read"})
+SIZES = frozenset({"peak", "read", "requests"})
 
 
 def best_cost(costs: list[Cost]) -> Cost:
@@ -149,7 +149,7 @@ def best_cost(costs: list[Cost]) -> Cost:
     return Cost(**{name: None if None in column else chosen[name](column) for name, column in columns.items()})
 
 
-def _above(cost: Cost, bare: Cost) -> Cost:
+def above(cost: Cost, bare: Cost) -> Cost:
     """Return *cost* with its peak counted from that of a bare interpreter."""
     assert cost.peak is not None
     assert bare.peak is not None
