@@ -111,9 +111,9 @@ def test_links_that_double_at_each_step_cost_no_more_than_the_limit(root: Path, 
     for n in range(10):
         (root / f"bomb{n}").symlink_to(f"bomb{n + 1}/.." + f"/bomb{n + 1}/.." * 300)
     (root / "bomb10").symlink_to("folder")
-    begun = time.monotonic()
+    begun = time.process_time()
     assert listed(tree) == ["honest"]
-    assert time.monotonic() - begun < 10
+    assert time.process_time() - begun < 10
 
 
 def test_a_fifo_is_passed_over_and_never_waited_for(root: Path, tree: LocalTree) -> None:
