@@ -43,7 +43,9 @@ def open_location(
         TreeError: it may not be read, or the storage did not answer.
     """
     if is_s3(location.path):
-        opened = open_s3(connection or S3Connection(), parse_s3(location.path), look)
+        assert connection is not None, "object storage is reached by a connection"
+        root = None if location.root is None else parse_s3(location.root)
+        opened = open_s3(connection, parse_s3(location.path), look, root)
     elif location.root is not None:
         opened = open_path(_real_path(location, location.root), beneath=os.path.realpath(location.root), look=look)
     elif os.path.lexists(location.path):

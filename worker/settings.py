@@ -183,6 +183,13 @@ class Settings(BaseModel):
             raise ValueError("expected http://… or https://…")
         return url
 
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _without_user(cls, url: str | None) -> str | None:
+        if url is not None and "@" in url:
+            raise ValueError("expected an address without a user; credentials come from the AWS standard chain")
+        return url
+
     @field_validator("store_url")
     @classmethod
     def _known_store(cls, url: str | None) -> str | None:

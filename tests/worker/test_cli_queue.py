@@ -213,8 +213,8 @@ def test_a_port_that_is_taken_is_told_before_anything_is_served(home: Path, caps
 
 
 def test_a_rescan_that_fails_says_why_to_a_person(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["rescan", "s3://bucket/run"]) == 2
-    assert capsys.readouterr().out.splitlines()[-1].startswith("s3://bucket/run: expected a path on disk, found a URL")
+    assert run(["rescan", "http://host/run"]) == 2
+    assert capsys.readouterr().out.splitlines()[-1].startswith("'http://host/run': expected a path or s3://BUCKET/KEY")
 
 
 def test_a_completion_goes_over_a_real_server_to_a_real_worker(

@@ -80,6 +80,17 @@ def test_a_lone_object_is_the_model_that_it_belongs_to(bucket: Bucket, capsys: p
     assert part["models"][0]["completeness"]["state"] == "complete"
 
 
+def test_what_lies_around_a_lone_object_is_looked_at_in_its_root_only(bucket: Bucket, tmp_path: Path) -> None:
+    """A checkpoint's index names its data; the prefix around is another team's where a sender names the object itself."""
+    bucket.put(DIGITS / "digits", "runs")
+    url, root = f"{bucket.url}/runs/model.ckpt-1200.index", f"{bucket.url}/runs"
+    with embedded(os.environ, tmp_path) as service:
+        with service.open_location(Location(url, url, StoreMode.REFERENCE, root)) as tree:
+            assert len(list(tree.files())) > 1
+        with service.open_location(Location(url, url, StoreMode.REFERENCE, url)) as tree:
+            assert [entry.path for entry in tree.files()] == ["model.ckpt-1200.index"]
+
+
 def test_a_prefix_is_referenced_and_looked_at_once(bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
     url = bucket.put(DIGITS, "runs/digits")
     first = json_of(capsys, "ingest", url, "--experiment", "e7")

@@ -126,6 +126,13 @@ def test_a_wrong_file_is_told(text: str, tmp_path: Path) -> None:
         load({}, tmp_path)
 
 
+@pytest.mark.parametrize("url", ["http://user:secret@host", "minio:9000", "ftp://host"])
+def test_the_address_of_an_s3_server_holds_no_user(url: str, tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="MODELPORT_S3_ENDPOINT_URL: expected") as raised:
+        load({"MODELPORT_S3_ENDPOINT_URL": url}, tmp_path)
+    assert "secret" not in str(raised.value)
+
+
 def test_every_setting_is_documented() -> None:
     documented = DOCUMENTED.read_text()
     for name in Settings.model_fields:

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 20.0
-"""How long one try may wait; with `MAX_ATTEMPTS` it stays below what a lease lasts."""
+"""How long one try may wait. A server that says nothing for all of them is left behind when the lease is over (`runner`)."""
 
 MAX_ATTEMPTS = 4
 """Tries of one request, with growing pauses, of what the server calls passing: 5xx, throttling, lost connections."""
 
-CONNECTIONS = 16
-"""Requests under way at once, over all threads of a process."""
+CONNECTIONS = 32
+"""Connections that are kept: as many as ranges fetched ahead and uploads under way need at once."""
 
 
 class Kind(Enum):
@@ -91,6 +91,8 @@ EXCEPTIONS: Mapping[str, tuple[Kind, str]] = {
     ),
     "PartialCredentialsError": (Kind.REFUSED, "the credentials are not complete; set key and secret both"),
     "ProfileNotFound": (Kind.REFUSED, "the profile of AWS_PROFILE is not in the AWS configuration"),
+    "InvalidRegionError": (Kind.REFUSED, "the region is not one; check MODELPORT_S3_REGION"),
+    "EndpointResolutionError": (Kind.REFUSED, "the address or the region cannot be used; check MODELPORT_S3_ENDPOINT_URL"),
     "EndpointConnectionError": (Kind.AWAY, "no server answers at its address; check MODELPORT_S3_ENDPOINT_URL"),
     "ConnectTimeoutError": (Kind.AWAY, "no server answered in time"),
     "ReadTimeoutError": (Kind.AWAY, "the server did not go on in time"),
@@ -135,6 +137,7 @@ class S3Connection:
             max_pool_connections=CONNECTIONS,
             request_checksum_calculation="when_required",  # ETags tell what arrived; no server refused a wrong checksum
             response_checksum_validation="when_required",
+            signature_version="s3v4",
             s3={"addressing_style": "path" if self._endpoint_url else "auto"},
         )
         session = boto3.session.Session()
@@ -145,13 +148,14 @@ class S3Connection:
 @contextmanager
 def in_words(place: str) -> Iterator[None]:
     """Turn an error of boto3 about *place* into a `Trouble`."""
-    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
 
     try:
         yield
     except ClientError as exc:
         raise _of_server(place, exc.response) from exc
-    except (BotoCoreError, HTTPClientError) as exc:
+    except (BotoCoreError, HTTPError) as exc:
         kind, reason = EXCEPTIONS.get(type(exc).__name__, (Kind.AWAY, f"no answer that can be used ({type(exc).__name__})"))
         raise Trouble(kind, f"{place}: {reason}") from exc
 
@@ -163,7 +167,7 @@ def _of_server(place: str, response: Mapping[str, Any]) -> Trouble:
     status = int(answer.get("HTTPStatusCode", 0))
     kind, reason = CODES.get(code) or CODES.get(str(status)) or (_by_status(status), f"the server says {code or status}")
     region = error.get("Region") or answer.get("HTTPHeaders", {}).get("x-amz-bucket-region")
-    return Trouble(kind, f"{place}: {reason.format(region=f', {region}' if region else '')}")
+    return Trouble(kind, f"{place}: {reason.replace('{region}', f', {region}' if region else '')}")
 
 
 def _by_status(status: int) -> Kind:

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_s3(connection: S3Connection, place: S3Url, look: Callable[[FileTree], Scan] = scan) -> Iterator[FileTree]:
+def open_s3(
+    connection: S3Connection, place: S3Url, look: Callable[[FileTree], Scan] = scan, root: S3Url | None = None
+) -> Iterator[FileTree]:
     """Give the tree of *place* and let go of it afterwards. *look* scans a lone object, as in `detectors.open`.
 
-    Where a prefix and an object have the same name, it is the prefix.
+    Where a prefix and an object have the same name, it is the prefix. Objects around a lone one are looked at only where their
+    prefix lies in *root*; None for everywhere.
 
     Raises:
         NothingThere: there is neither, or no such bucket.
@@ -44,6 +47,10 @@ def open_s3(connection: S3Connection, place: S3Url, look: Callable[[FileTree], S
     elif is_object:
         folder, _, name = place.key.rpartition("/")
         around = S3Url(place.bucket, folder)
+        if root is not None and not f"{around}/".startswith(f"{root}/"):
+            with S3Tree(connection, around, name) as tree:
+                yield tree
+            return
         with model_of_file(partial(S3Tree, connection, around, name), partial(S3Tree, connection, around), name, look) as tree:
             yield tree
     else:

@@ -10,6 +10,7 @@ where the jumps repeat, as the layers of a network do, the next few places are k
 Laws (each has a test of the same name):
     the first range begins where it was asked and holds all that was asked for;
     no range leaves the file;
+    one read fetches no more than the windows ahead and one more, or the places ahead;
     in order, the bytes fetched in vain are at most the windows ahead and what remains of one.
 """
 
@@ -87,6 +88,7 @@ class ReadAhead:
         ranges: list[Range] = []
         if self._window < AHEAD_WINDOW_BYTES:
             return ranges
+        self._frontier = max(self._frontier, position)
         while self._frontier < min(position + WINDOWS_AHEAD * self._window, self._size):
             self._window = min(self._window * 2, LAST_WINDOW_BYTES)
             ranges.append((self._frontier, min(self._frontier + self._window, self._size)))

@@ -2,7 +2,8 @@
 
 In go the bytes of a version, file by file; out come URLs and trees. Every file goes up as it is read, in parts that are
 checked by the digest which the server answers with. A version counts as there once the object `.complete` stands beside its
-files; until then it is unfinished, whatever lies there. `.writing` names the try that has the place.
+files; until then it is unfinished, whatever lies there. `.writing` names the try that has the place. A version that is written
+anew, which only its own content is, stays there, and its files are replaced one by one at the end.
 
     <root>/<team>/<project>/<experiment or uploads>/<version id>/model/<path of the file>
                                                                 /.complete
@@ -10,7 +11,6 @@ files; until then it is unfinished, whatever lies there. `.writing` names the tr
 
 Laws (each has a test of the same name):
     a process that is killed at any moment leaves nothing visible, or everything;
-    a version that is written anew is there all the time, as it was or as it is now;
     what the server took is what was sent, or the version is not there;
     nothing is written or removed outside the version's own prefix;
     memory does not grow with the files.
@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from detectors.tree import FileEntry, readable
@@ -31,10 +31,11 @@ from worker.records import StoreKey
 from worker.s3_url import MAX_KEY_BYTES, S3Url, parse_s3
 from worker.storage.layout import MODEL, PREFIX_PARTS, file_parts, parts_of, prefix_parts, url_of
 from worker.storage.s3.client import Kind, S3Connection, Trouble, in_words
-from worker.storage.s3.tree import S3Tree
+from worker.storage.s3.tree import S3Tree, uploads_below
 from worker.storage.s3.upload import ObjectSink, Uploader, stored
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
 COMPLETE, WRITING = ".complete", ".writing"
@@ -42,6 +43,9 @@ COMPLETE, WRITING = ".complete", ".writing"
 
 LAST_CHARACTER = "\U0010ffff"
 """Comes after every key below a prefix, so that a listing can go on behind it."""
+
+REMOVE_ROUNDS = 4
+"""How often what lies below a version is listed and removed: a try that is dying may still have written something."""
 
 MAX_DELETED_AT_ONCE = 1000
 """Source: Amazon S3 API reference, DeleteObjects."""
@@ -102,8 +106,12 @@ class S3Store:
         with stored(url):
             self._client.delete_object(Bucket=self._root.bucket, Key=f"{prefix}/{COMPLETE}")
             end_uploads(self._client, self._root.bucket, f"{prefix}/")
-            keys = [one["Key"] for one in _listed(self._client, self._root.bucket, f"{prefix}/")]
-            delete(self._client, self._root.bucket, sorted(keys, key=lambda name: name.endswith(f"/{WRITING}")))
+            for _ in range(REMOVE_ROUNDS):
+                keys = [one["Key"] for one in _listed(self._client, self._root.bucket, f"{prefix}/")]
+                if not keys:
+                    return
+                delete(self._client, self._root.bucket, sorted(keys, key=lambda name: name.endswith(f"/{WRITING}")))
+            raise StorageUnavailable(f"{url}: objects are still listed there after they were removed {REMOVE_ROUNDS} times")
 
     def prefixes(self) -> Iterable[tuple[str, str]]:
         """Return (version id, URL) of every version's prefix, in no order.
@@ -214,17 +222,19 @@ class _Incoming:
         self._uploader.wait()
         self._leave_only({self._key_of(path): sink for path, sink in self._sinks.items()})
         self._client.put_object(Bucket=self._bucket, Key=f"{self._prefix}/{COMPLETE}", Body=self._summary())
-        self._client.delete_object(Bucket=self._bucket, Key=f"{self._prefix}/{WRITING}")
+        self._check_ours()
+        with suppress(StorageUnavailable), stored(self._prefix):  # all is there; the name of a try that is over does no harm
+            self._client.delete_object(Bucket=self._bucket, Key=f"{self._prefix}/{WRITING}")
 
     def discard(self) -> None:
         """Remove what this try wrote. Where another has the place now, it and what is there are that one's."""
-        with suppress(StorageUnavailable):
-            self._uploader.wait()
+        self._uploader.cancel()
         for sink in self._sinks.values():
             sink.abort()
         with suppress(StorageUnavailable), stored(self._prefix):
             self._check_ours()
             if self._is_showing and not self._is_anew:
+                self._client.delete_object(Bucket=self._bucket, Key=f"{self._prefix}/{COMPLETE}")
                 delete(self._client, self._bucket, [*map(self._key_of, self._sinks)])
             self._client.delete_object(Bucket=self._bucket, Key=f"{self._prefix}/{WRITING}")
 
@@ -249,11 +259,17 @@ class _Incoming:
 
     def _check_ours(self) -> None:
         """Raise unless the place is still this try's."""
-        with suppress(Trouble), in_words(self._prefix):
-            held = self._client.get_object(Bucket=self._bucket, Key=f"{self._prefix}/{WRITING}")["Body"].read()
-            if held == self._try.encode():
-                return
+        try:
+            with in_words(self._prefix), closing(self._held()) as body:
+                if body.read() == self._try.encode():
+                    return
+        except Trouble as exc:
+            if exc.kind is not Kind.GONE:
+                raise
         raise StorageUnavailable(f"{self._prefix}: another process began to write the same version")
+
+    def _held(self) -> StreamingBody:
+        return self._client.get_object(Bucket=self._bucket, Key=f"{self._prefix}/{WRITING}")["Body"]
 
     def _leave_only(self, expected: Mapping[str, ObjectSink]) -> None:
         """Remove what an earlier try left, and raise unless the rest is what was sent."""
@@ -269,12 +285,15 @@ class _Incoming:
 
 
 def end_uploads(client: S3Client, bucket: str, prefix: str) -> None:
-    """End every upload in parts below *prefix*; what was sent of it is gone."""
-    for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
-        for upload in page.get("Uploads", ()):
-            if upload["Key"].startswith(prefix):
+    """End every upload in parts below *prefix*; what was sent of it is gone. Some servers do not let us see them."""
+    try:
+        with in_words(f"s3://{bucket}/{prefix}"):
+            for upload in uploads_below(client, bucket, prefix):
                 with suppress(client.exceptions.NoSuchUpload):
                     client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+    except Trouble as exc:
+        if exc.kind is Kind.AWAY:
+            raise
 
 
 def delete(client: S3Client, bucket: str, keys: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
 KEPT_BYTES = 24 << 20
 """Bytes that a tree keeps of what was read; the oldest are let go first. As much may be on its way ahead."""
 
+PIECE_BYTES = 4096
+"""What a piece takes at least, with all that belongs to it."""
+
+MAX_WHOLE_BYTES = 64 << 20
+"""An object up to this is taken whole from a server that knows no ranges."""
+
 MAX_FILES_FOLLOWED = 256
 """Files whose way of being read is remembered, the latest ones."""
 
@@ -44,6 +51,13 @@ BODY_TRIES = 3
 
 ABANDONED_SECONDS = 3600.0
 """An upload in parts of which nothing came for this long is taken for one that nobody goes on with."""
+
+LONGEST_UPLOAD_SECONDS = 86_400.0
+"""How long one may last. An object of several parts tells when its upload began, and not when it ended, so one that is younger
+tells nothing of how long it has rested. Source: Amazon S3 User Guide, multipart upload, "LastModified"."""
+
+MAX_UPLOADS = 200
+"""Uploads under way that are looked at; each may take a request of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,34 +163,45 @@ class S3Tree:
             raise
 
     def _unfinished(self) -> Iterator[PassedOver]:
-        pages = self._client.get_paginator("list_multipart_uploads").paginate(
-            Bucket=self._place.bucket, Prefix=self._prefix + (self._only or "")
-        )
-        for page in pages:
-            for upload in page.get("Uploads", ()):
-                path = upload["Key"].removeprefix(self._prefix)
-                if upload["Key"].startswith(self._prefix) and self._only in (None, path):
-                    yield self._told(path, upload)
+        found = islice(uploads_below(self._client, self._place.bucket, self._prefix + (self._only or "")), MAX_UPLOADS)
+        for upload in found:
+            path = upload["Key"].removeprefix(self._prefix)
+            if self._only in (None, path):
+                yield self._told(path, upload)
 
     def _told(self, path: str, upload: Mapping[str, Any]) -> PassedOver:
         began = upload["Initiated"]
         reason = f"is being uploaded since {began:%Y-%m-%d %H:%M:%S} UTC"
         if _is_old(began) and _is_old(self._last_part(upload) or began):
-            return PassedOver(path, Passed.SPECIAL, f"{reason}, and nothing of it came for {ABANDONED_SECONDS:.0f} s")
+            return PassedOver(path, Passed.SPECIAL, f"{reason}, and is taken for abandoned")
         return PassedOver(path, Passed.UNFINISHED, reason)
 
     def _last_part(self, upload: Mapping[str, Any]) -> datetime | None:
-        """Return when the last part of an upload came, None where none did."""
-        pages = self._client.get_paginator("list_parts").paginate(
-            Bucket=self._place.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-        )
-        return max((part["LastModified"] for page in pages for part in page.get("Parts", ())), default=None)
+        """Return when the last part of an upload came, None where none did.
+
+        Where the server does not tell, it is taken for now, as long as an upload may last.
+        """
+        at = {"Bucket": self._place.bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+        try:
+            with in_words(str(self._place)):
+                pages = self._client.get_paginator("list_parts").paginate(**at)
+                return max((part["LastModified"] for page in pages for part in page.get("Parts", ())), default=None)
+        except Trouble as exc:
+            if exc.kind is Kind.GONE:
+                return None
+            if exc.kind is Kind.AWAY:
+                raise
+            return None if _is_old(upload["Initiated"], LONGEST_UPLOAD_SECONDS) else datetime.now(UTC)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+class _BrokenOff(Trouble):
+    """An answer that began well and did not come to its end."""
 
 
 class _Fetcher:
@@ -190,6 +215,7 @@ class _Fetcher:
         self._pool: ThreadPoolExecutor | None = None
         self._plans: OrderedDict[str, ReadAhead] = OrderedDict()
         self._pieces: OrderedDict[tuple[str, int], _Piece] = OrderedDict()
+        self._starts: dict[str, set[int]] = {}
         self._kept_bytes = 0
         self.requests = 0
 
@@ -228,12 +254,13 @@ class _Fetcher:
 
     def _holding(self, path: str, position: int) -> _Piece | None:
         """Return a piece of *path* that holds the byte at *position*. One whose fetching failed holds nothing."""
-        for key, piece in reversed(self._pieces.items()):
-            if key[0] == path and piece.start <= position < piece.stop:
+        for start in self._starts.get(path, ()):
+            piece = self._pieces[path, start]
+            if start <= position < piece.stop:
                 if piece.data.done() and piece.data.exception() is not None:
-                    self._drop(key)
+                    self._drop((path, start))
                     return None
-                self._pieces.move_to_end(key)
+                self._pieces.move_to_end((path, start))
                 return piece
         return None
 
@@ -245,16 +272,23 @@ class _Fetcher:
         piece = _Piece(*place, self._pool.submit(self._fetch, entry, *place))
         self._drop((entry.path, piece.start))
         self._pieces[entry.path, piece.start] = piece
-        self._kept_bytes += piece.stop - piece.start
+        self._starts.setdefault(entry.path, set()).add(piece.start)
+        self._kept_bytes += _weight(piece)
         return piece
 
     def _drop(self, key: tuple[str, int]) -> None:
         piece = self._pieces.pop(key, None)
         if piece is not None:
             piece.data.cancel()
-            self._kept_bytes -= piece.stop - piece.start
+            self._kept_bytes -= _weight(piece)
+            starts = self._starts[key[0]]
+            starts.discard(key[1])
+            if not starts:
+                del self._starts[key[0]]
 
     def _make_room(self, wanted: _Piece) -> None:
+        if self._kept_bytes <= KEPT_BYTES:
+            return
         for key, piece in list(self._pieces.items()):
             if self._kept_bytes <= KEPT_BYTES:
                 return
@@ -262,30 +296,34 @@ class _Fetcher:
                 self._drop(key)
 
     def _fetch(self, entry: FileEntry, start: int, stop: int) -> bytes:
-        """Return bytes [start, stop) of the object. An answer that breaks off is asked for again."""
-        place = f"s3://{self._bucket}/{self._prefix}{entry.path}"
+        """Return bytes [start, stop) of the object. An answer that breaks off is asked for again; other tries are boto3's."""
+        place = readable(f"s3://{self._bucket}/{self._prefix}{entry.path}")
         for tries_left in reversed(range(BODY_TRIES)):
             try:
-                with in_words(readable(place)):
-                    return self._ask(entry, start, stop)
-            except Trouble as exc:
-                if exc.kind is not Kind.AWAY or not tries_left:
-                    raise
+                return self._ask(entry, start, stop, place)
+            except _BrokenOff as exc:
+                if not tries_left:
+                    raise Trouble(Kind.AWAY, exc.reason) from exc
         raise AssertionError("the last try returns or raises")
 
-    def _ask(self, entry: FileEntry, start: int, stop: int) -> bytes:
-        answer = self._client.get_object(
-            Bucket=self._bucket, Key=self._prefix + entry.path, Range=f"bytes={start}-{stop - 1}", IfMatch=entry.version
-        )
+    def _ask(self, entry: FileEntry, start: int, stop: int, place: str) -> bytes:
+        with in_words(place):
+            answer = self._client.get_object(
+                Bucket=self._bucket, Key=self._prefix + entry.path, Range=f"bytes={start}-{stop - 1}", IfMatch=entry.version
+            )
         with closing(answer["Body"]) as body:
-            if answer["ETag"] != entry.version:
-                raise Trouble(Kind.CHANGED, "it is not the object that was listed")
-            data = body.read()
-        if len(data) == entry.size and stop - start < entry.size:  # a server that knows no ranges
-            data = data[start:stop]
-        if len(data) != stop - start:
-            raise Trouble(Kind.AWAY, f"{stop - start} bytes from {start} were asked for, {len(data)} came")
-        return data
+            if answer.get("ETag", "").strip('"') != entry.version.strip('"'):
+                raise Trouble(Kind.CHANGED, f"{place}: it is not the object that was listed")
+            is_whole = answer["ContentLength"] == entry.size > stop - start
+            if answer["ContentLength"] != stop - start and not (is_whole and entry.size <= MAX_WHOLE_BYTES):
+                reason = f"{place}: {stop - start} bytes from {start} were asked for, {answer['ContentLength']} are given"
+                raise Trouble(Kind.UNSUPPORTED, reason)
+            try:
+                with in_words(place):
+                    data = body.read()
+            except Trouble as exc:
+                raise _BrokenOff(exc.kind, exc.reason) from exc
+        return data[start:stop] if is_whole else data
 
     def forget(self) -> None:
         """Let go of everything: it was listed anew."""
@@ -302,6 +340,11 @@ class _Fetcher:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _weight(piece: _Piece) -> int:
+    """Return the bytes of memory that a piece is reckoned to take; a small one takes its own overhead."""
+    return max(piece.stop - piece.start, PIECE_BYTES)
+
+
 def _files_of(objects: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[list[FileEntry], list[PassedOver]]:
     """Return the objects that can be files, sorted by path, and a word about those that cannot."""
     entries, odd = [], []
@@ -311,10 +354,17 @@ def _files_of(objects: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[list[Fi
             continue  # stands for a folder, as consoles make it
         trouble = odd_part(path) or ("other objects lie below it, as below a folder" if path in folders else None)
         if trouble is None:
-            entries.append(FileEntry(path, one["Size"], one["ETag"], one["LastModified"].timestamp()))
+            entries.append(FileEntry(path, one["Size"], one["ETag"], _changed(one)))
         else:
             odd.append(PassedOver(path, Passed.ODD_NAME, f"a key that is no path of a file: {trouble}"))
     return sorted(entries, key=attrgetter("path")), odd
+
+
+def _changed(one: Mapping[str, Any]) -> float | None:
+    """Return when an object last changed, None where it does not say: see `LONGEST_UPLOAD_SECONDS`."""
+    modified: datetime = one["LastModified"]
+    is_of_parts = "-" in one["ETag"]
+    return None if is_of_parts and not _is_old(modified, LONGEST_UPLOAD_SECONDS) else modified.timestamp()
 
 
 def _folders_above(path: str) -> Iterator[str]:
@@ -324,8 +374,14 @@ def _folders_above(path: str) -> Iterator[str]:
         end = path.find("/", end + 1)
 
 
-def _is_old(moment: datetime) -> bool:
-    return datetime.now(UTC) - moment > timedelta(seconds=ABANDONED_SECONDS)
+def _is_old(moment: datetime, seconds: float | None = None) -> bool:
+    return datetime.now(UTC) - moment > timedelta(seconds=ABANDONED_SECONDS if seconds is None else seconds)
+
+
+def uploads_below(client: S3Client, bucket: str, prefix: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the uploads in parts that are under way below *prefix*."""
+    for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
+        yield from (upload for upload in page.get("Uploads", ()) if upload["Key"].startswith(prefix))
 
 
 @contextmanager

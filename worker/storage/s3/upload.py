@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from detectors.tree import readable
 from worker.errors import StorageUnavailable
-from worker.storage.s3.client import Trouble, in_words
+from worker.storage.s3.client import Kind, Trouble, in_words
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -54,7 +54,7 @@ class Uploader:
         self.bucket = bucket
         self._pool = ThreadPoolExecutor(AT_ONCE, "s3 uploads")
         self._room = Condition()
-        self._under_way = 0
+        self._under_way = self._count = 0
         self._held_bytes = 0
         self._sent: list[Future[Any]] = []
 
@@ -62,11 +62,15 @@ class Uploader:
         """Let *call* run soon, which sends *size* bytes; come back once there is room for them."""
         self._check()
         with self._room:
-            self._room.wait_for(lambda: not self._under_way or self._under_way + size <= MAX_BYTES_UNDER_WAY)
+            self._room.wait_for(lambda: self._has_room(size))
             self._under_way += size
+            self._count += 1
         future = self._pool.submit(self._run, size, call)
         self._sent.append(future)
         return future
+
+    def _has_room(self, size: int) -> bool:
+        return self._count < AT_ONCE and (not self._under_way or self._under_way + size <= MAX_BYTES_UNDER_WAY)
 
     def may_hold(self, size: int) -> bool:
         """Tell whether there is room for *size* bytes to wait in memory, and take it."""
@@ -83,12 +87,19 @@ class Uploader:
         wait(self._sent)
         self._check()
 
+    def cancel(self) -> None:
+        """Begin nothing more, and come back once what was begun is over, well or not."""
+        for future in self._sent:
+            future.cancel()
+        wait(self._sent)
+
     def _run(self, size: int, call: Callable[[], T]) -> T:
         try:
             return call()
         finally:
             with self._room:
                 self._under_way -= size
+                self._count -= 1
                 self._room.notify_all()
 
     def _check(self) -> None:
@@ -203,10 +214,14 @@ class ObjectSink:
 
     def _complete(self, parts: Sequence[_Part], upload_id: str) -> None:
         told: list[CompletedPartTypeDef] = [{"PartNumber": number, "ETag": part.etag} for number, part in enumerate(parts, 1)]
-        with stored(self._place):
-            self._client.complete_multipart_upload(
-                Bucket=self._bucket, Key=self._key, UploadId=upload_id, MultipartUpload={"Parts": told}
-            )
+        try:
+            with in_words(self._place):
+                self._client.complete_multipart_upload(
+                    Bucket=self._bucket, Key=self._key, UploadId=upload_id, MultipartUpload={"Parts": told}
+                )
+        except Trouble as exc:
+            if exc.kind is not Kind.GONE:  # it was completed before, and the answer was lost; the listing tells
+                raise StorageUnavailable(exc.reason) from exc
 
     def _read_back(self, etag: str, parts: Sequence[_Part]) -> None:
         """Raise unless the server gives back, part by part, the bytes that were sent."""

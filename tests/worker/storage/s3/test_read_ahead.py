@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.storage.s3.read_ahead import LAST_WINDOW_BYTES, WINDOWS_AHEAD, Range, ReadAhead
+from worker.storage.s3.read_ahead import LAST_WINDOW_BYTES, MAX_JUMPS_AHEAD, WINDOWS_AHEAD, Range, ReadAhead
 
 MB = 1 << 20
 SIZES = st.integers(1, 1 << 32)
@@ -80,6 +80,24 @@ def test_in_order_the_bytes_fetched_in_vain_are_at_most_the_windows_ahead_and_wh
 ) -> None:
     fetched = Fetched(1 << 40).read_all((place * step, (place + 1) * step) for place in range(count))
     assert fetched.bytes - count * step <= (WINDOWS_AHEAD + 1) * LAST_WINDOW_BYTES
+
+
+@settings(deadline=None)
+@given(ways())
+def test_one_read_fetches_no_more_than_the_windows_ahead_and_one_more_or_the_places_ahead(way: tuple[int, list[Range]]) -> None:
+    size, ranges = way
+    fetched = Fetched(size)
+    for one in ranges:
+        before = len(fetched.ranges)
+        fetched.read(*one)
+        assert len(fetched.ranges) - before <= 2 * (1 + max(WINDOWS_AHEAD + 1, MAX_JUMPS_AHEAD))
+
+
+def test_going_back_to_what_is_kept_at_the_end_of_a_large_file_fetches_nothing_in_between() -> None:
+    fetched = Fetched(5 << 30).read_all([((5 << 30) - 4096, 5 << 30), *((place * MB, (place + 1) * MB) for place in range(3))])
+    before = fetched.bytes
+    fetched.read_all([((5 << 30) - 4096, 5 << 30)] * 3)
+    assert fetched.bytes - before <= 3 * (WINDOWS_AHEAD + 1) * LAST_WINDOW_BYTES
 
 
 def test_a_small_file_takes_one_request() -> None:

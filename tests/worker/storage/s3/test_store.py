@@ -6,12 +6,12 @@ import hashlib
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from itertools import count
 from typing import Any
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from tests.contracts.store import FILES, KEY, OTHER, StoreContract, is_visible, read, write
 from tests.servers.ceph import CephServer
@@ -175,25 +175,20 @@ def test_what_the_server_took_is_what_was_sent_or_the_version_is_not_there(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", moto.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", moto.secret_key)
     with s3_proxy(moto.port) as (url, faults):
-        spoiled = 0
-        for number in range(20):
-            bucket = moto.new_bucket()
-            store = S3Store(S3Connection(url, "us-east-1"), S3Url(bucket, "m"))
-            faults.requests.clear()
-            faults.spoiled = 0
+        store = S3Store(S3Connection(url, "us-east-1"), S3Url(moto.new_bucket(), "m"))
+        for name in (name for name, data in FILES.items() if data):
 
-            def spoil(place: int, request: Request, number: int = number) -> None:
-                if place == number and request.method == "PUT" and "/model/" in request.path:
+            def spoil(number: int, request: Request, name: str = name) -> None:
+                if request.method == "PUT" and request.path.endswith(f"/model/{name}"):
                     faults.spoiled = 1
 
             faults.hook = spoil
-            with suppress(StorageUnavailable):
+            with pytest.raises(StorageUnavailable, match="is read back as something else"):
                 write(store, KEY, FILES)
-                assert read(store, store.url(KEY)) == FILES
-                continue
-            spoiled += 1
             assert not is_visible(store, KEY)
-        assert spoiled >= 3  # the fourth file is empty, and its turn may strike another
+        faults.hook = lambda number, request: None
+        faults.spoiled = 0
+        assert read(store, write(store, KEY, FILES)) == FILES
 
 
 def test_a_server_that_answers_with_other_digests_is_asked_for_what_it_took(
@@ -204,7 +199,59 @@ def test_a_server_that_answers_with_other_digests_is_asked_for_what_it_took(
     connection.client.meta.events.register("before-call.s3.GetObject", lambda **_: read_back.append(1))
     files = {"a": b"1", "large": bytes(range(256)) * 40_000}
     assert read(store, write(store, KEY, files)) == files
-    assert len(read_back) == 1 + len(files) + len(files)  # the name of the try, each file to compare, each file here
+    assert len(read_back) == 2 + len(files) + len(files)  # the name of the try twice, each file to compare, each file here
+
+
+def test_a_version_whose_last_answer_was_lost_is_whole_or_gone(store: S3Store, connection: S3Connection, bucket: str) -> None:
+    """The server has taken `.complete`, and nobody hears of it: what is not registered must not look like a version."""
+
+    def lose(params: dict[str, Any], **_: object) -> None:
+        if params["url_path"].endswith("/.complete"):
+            raise EndpointConnectionError(endpoint_url="lost")
+
+    def lose_answer(http_response: Any, **_: object) -> None:
+        if "/.complete" in str(http_response.url):
+            raise EndpointConnectionError(endpoint_url="lost")
+
+    events = connection.client.meta.events
+    for event, handler in (("before-call.s3.PutObject", lose), ("after-call.s3.PutObject", lose_answer)):
+        events.register(event, handler)
+        with pytest.raises(StorageUnavailable, match="no server answers"):
+            write(store, KEY, FILES)
+        assert not is_visible(store, KEY)
+        assert keys_in(connection, bucket) == []
+        events.unregister(event, handler)
+
+
+def test_a_version_is_there_though_the_name_of_its_try_could_not_be_removed(store: S3Store, connection: S3Connection) -> None:
+    def fail(**_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="lost")
+
+    connection.client.meta.events.register("before-call.s3.DeleteObject", fail)
+    assert read(store, write(store, KEY, FILES)) == FILES
+
+
+def test_a_version_is_removed_though_uploads_may_not_be_listed(store: S3Store, connection: S3Connection, bucket: str) -> None:
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "ListMultipartUploads")
+
+    connection.client.meta.events.register("before-call.s3.ListMultipartUploads", refuse)
+    store.remove(write(store, KEY, FILES))
+    assert keys_in(connection, bucket) == []
+
+
+def test_a_try_that_fails_sends_nothing_more(store: S3Store, connection: S3Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "MAX_HELD_BYTES", 0)
+    calls = []
+
+    def fail(**_: object) -> None:
+        calls.append(1)
+        raise EndpointConnectionError(endpoint_url="lost")
+
+    connection.client.meta.events.register("before-call.s3.UploadPart", fail)
+    with pytest.raises(StorageUnavailable, match="no server answers"):
+        write(store, KEY, {f"{number}": b"1" for number in range(300)})
+    assert len(calls) <= 2 * upload.AT_ONCE
 
 
 @pytest.mark.slow

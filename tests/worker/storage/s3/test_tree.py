@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from detectors.errors import TreeChanged, TreeLimit, TreeUnavailable
 from detectors.tree import Passed
@@ -82,7 +83,41 @@ class TestS3Tree(TreeContract, ChangingTreeContract):
             monkeypatch.setattr(tree_module, "ABANDONED_SECONDS", -7200.0)
             assert list(tree.files()) == []
             assert [(one.path, one.why) for one in tree.passed_over] == [("large", Passed.SPECIAL)]
-            assert "and nothing of it came for" in tree.passed_over[0].reason
+            assert "and is taken for abandoned" in tree.passed_over[0].reason
+
+    def test_an_object_of_several_parts_does_not_say_how_long_it_has_rested(
+        self, connection: S3Connection, place: S3Url
+    ) -> None:
+        """Some servers give the time when its upload began."""
+        client, at = connection.client, {"Bucket": place.bucket, "Key": f"{place.key}/large"}
+        began = client.create_multipart_upload(**at)["UploadId"]
+        etag = client.upload_part(**at, UploadId=began, PartNumber=1, Body=b"1")["ETag"]
+        client.complete_multipart_upload(**at, UploadId=began, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+        client.put_object(Bucket=place.bucket, Key=f"{place.key}/small", Body=b"1")
+        with S3Tree(connection, place) as tree:
+            changed = {entry.path: entry.changed for entry in tree.files()}
+        assert changed["large"] is None
+        assert changed["small"] is not None
+
+    def test_an_upload_whose_parts_may_not_be_listed_is_told(self, connection: S3Connection, place: S3Url) -> None:
+        def refuse(**_: object) -> None:
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "ListParts")
+
+        connection.client.create_multipart_upload(Bucket=place.bucket, Key=f"{place.key}/large")
+        connection.client.meta.events.register("before-call.s3.ListParts", refuse)
+        with S3Tree(connection, place) as tree:
+            assert list(tree.files()) == []
+            assert [one.path for one in tree.passed_over] == ["large"]
+
+    def test_many_small_files_are_let_go_when_they_take_too_much(
+        self, connection: S3Connection, place: S3Url, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tree_module, "KEPT_BYTES", 10 * 4096)
+        for number in range(30):
+            connection.client.put_object(Bucket=place.bucket, Key=f"{place.key}/{number:02d}", Body=b"1")
+        with S3Tree(connection, place) as tree:
+            assert [tree.read(entry.path, 0, 9) for entry in tree.files()] == [b"1"] * 30
+            assert len(tree._fetcher._pieces) <= 11
 
     def test_memory_does_not_grow_with_the_objects(self, connection: S3Connection, place: S3Url) -> None:
         size = 96 << 20
