@@ -119,6 +119,7 @@ class TestS3Tree(TreeContract, ChangingTreeContract):
             assert [tree.read(entry.path, 0, 9) for entry in tree.files()] == [b"1"] * 30
             assert len(tree._fetcher._pieces) <= 11
 
+    @pytest.mark.slow
     def test_memory_does_not_grow_with_the_objects(self, connection: S3Connection, place: S3Url) -> None:
         size = 96 << 20
         connection.client.put_object(Bucket=place.bucket, Key=f"{place.key}/large", Body=bytes(size))
@@ -134,6 +135,7 @@ class TestS3Tree(TreeContract, ChangingTreeContract):
             assert peak < 48 << 20
             assert tree.requests < 35
 
+    @pytest.mark.slow
     def test_a_listing_of_2_500_objects_is_whole(self, connection: S3Connection, place: S3Url) -> None:
         def put(number: int) -> None:
             connection.client.put_object(Bucket=place.bucket, Key=f"{place.key}/{number:04d}", Body=b"%d" % number)
