@@ -5,7 +5,6 @@ Everything listens on loopback and writes below one folder, as who runs the test
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -13,9 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import pytest
-
-from tests.servers.process import ENDS_WITH_ITS_THREAD, START_SECONDS, NoServer, Server, is_listened_to
+from tests.servers.process import ENDS_WITH_ITS_THREAD, START_SECONDS, NoServer, Server, is_listened_to, skip_without
 from tests.servers.s3 import S3Server
 
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "ceph", "ceph-authtool", "monmaptool", "radosgw-admin")
@@ -203,13 +200,8 @@ def ceph_server(folder: Path) -> Iterator[CephServer]:
 
 
 def skip_without_ceph() -> None:
-    """Skip the test where a developer's own machine has none, or CI said that it could not be had; else that is a failure."""
-    try:
-        find_ceph()
-    except NoServer as exc:
-        if "CI" in os.environ and "WITHOUT_CEPH" not in os.environ:
-            raise
-        pytest.skip(str(exc))
+    """Skip the test where there is none; see `skip_without`."""
+    skip_without(find_ceph, "WITHOUT_CEPH")
 
 
 def find_ceph() -> None:

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import pytest
+
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 LOOK_SECONDS = 0.02
@@ -24,6 +26,18 @@ ENDS_WITH_ITS_THREAD = ("setpriv", "--pdeathsig", "KILL", "--")
 
 class NoServer(RuntimeError):
     """There is no program to start, or it did not start; the message says what to install, or what it said."""
+
+
+def skip_without(find: Callable[[], object], excuse: str) -> None:
+    """Skip the test where *find* finds no server on a developer's own machine, or where CI said in the variable *excuse*
+    that it could not be had; else that is a failure.
+    """
+    try:
+        find()
+    except NoServer as exc:
+        if "CI" in os.environ and excuse not in os.environ:
+            raise
+        pytest.skip(str(exc))
 
 
 class Server:

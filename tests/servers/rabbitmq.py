@@ -5,17 +5,15 @@ It needs Erlang's port mapper, which would outlive it as a daemon; here it runs 
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from amqp import Connection
 from amqp.exceptions import AMQPError
 
-from tests.servers.process import NoServer, Server, free_port, is_listened_to
+from tests.servers.process import NoServer, Server, free_port, is_listened_to, skip_without
 
 DEBIANS = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """The program itself: the one in /usr/sbin takes another user where root starts it."""
@@ -106,13 +104,8 @@ def rabbitmq_server(folder: Path, program: Path | None = None) -> Iterator[Rabbi
 
 
 def skip_without_rabbitmq() -> None:
-    """Skip the test where a developer's own machine has none, or CI said that it could not be had; else that is a failure."""
-    try:
-        find_rabbitmq()
-    except NoServer as exc:
-        if "CI" in os.environ and "WITHOUT_RABBITMQ" not in os.environ:
-            raise
-        pytest.skip(str(exc))
+    """Skip the test where there is none; see `skip_without`."""
+    skip_without(find_rabbitmq, "WITHOUT_RABBITMQ")
 
 
 def find_rabbitmq() -> Path:

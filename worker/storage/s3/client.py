@@ -172,3 +172,25 @@ def _of_server(place: str, response: Mapping[str, Any]) -> Trouble:
 
 def _by_status(status: int) -> Kind:
     return Kind.REFUSED if 400 <= status < 500 and status != 429 else Kind.AWAY
+
+
+def exists(client: S3Client, bucket: str, key: str) -> bool:
+    """Tell whether there is an object *key*.
+
+    Raises:
+        Trouble: the server does not say.
+    """
+    try:
+        with in_words(f"s3://{bucket}/{key}"):
+            client.head_object(Bucket=bucket, Key=key)
+    except Trouble as exc:
+        if exc.kind is Kind.GONE:
+            return False
+        raise
+    return True
+
+
+def uploads_below(client: S3Client, bucket: str, prefix: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the uploads in parts that are under way below *prefix*."""
+    for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
+        yield from (upload for upload in page.get("Uploads", ()) if upload["Key"].startswith(prefix))

@@ -12,7 +12,7 @@ from detectors.scan import Scan, scan
 from detectors.tree import FileTree
 from worker.errors import NothingThere
 from worker.s3_url import S3Url
-from worker.storage.s3.client import Kind, S3Connection, Trouble, in_words
+from worker.storage.s3.client import Kind, S3Connection, Trouble, exists, in_words, uploads_below
 from worker.storage.s3.tree import S3Tree, meaning
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def open_s3(
         with in_words(str(place)):
             client = connection.client
             is_prefix = not place.key or _has_objects(client, place)
-            is_object = not is_prefix and _is_object(client, place)
+            is_object = not is_prefix and exists(client, place.bucket, place.key)
     except Trouble as exc:
         raise meaning("", exc) from exc
     if is_prefix:
@@ -64,20 +64,8 @@ def _has_objects(client: S3Client, place: S3Url) -> bool:
         return True
     try:
         with in_words(str(place)):
-            uploads = client.list_multipart_uploads(Bucket=place.bucket, Prefix=below).get("Uploads", ())
+            return any(True for _ in uploads_below(client, place.bucket, below))
     except Trouble as exc:
         if exc.kind is Kind.AWAY:
             raise
         return False
-    return any(upload["Key"].startswith(below) for upload in uploads)
-
-
-def _is_object(client: S3Client, place: S3Url) -> bool:
-    try:
-        with in_words(str(place)):
-            client.head_object(Bucket=place.bucket, Key=place.key)
-    except Trouble as exc:
-        if exc.kind is Kind.GONE:
-            return False
-        raise
-    return True

@@ -30,8 +30,8 @@ from worker.ports import OpenSink, Sink
 from worker.records import StoreKey
 from worker.s3_url import MAX_KEY_BYTES, S3Url, parse_s3
 from worker.storage.layout import MODEL, PREFIX_PARTS, file_parts, parts_of, prefix_parts, url_of
-from worker.storage.s3.client import Kind, S3Connection, Trouble, in_words
-from worker.storage.s3.tree import S3Tree, uploads_below
+from worker.storage.s3.client import Kind, S3Connection, Trouble, exists, in_words, uploads_below
+from worker.storage.s3.tree import S3Tree
 from worker.storage.s3.upload import ObjectSink, Uploader, stored
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class S3Store:
         """
         prefix = self._prefix(url)
         with stored(url):
-            if not _exists(self._client, self._root.bucket, f"{prefix}/{COMPLETE}"):
+            if not exists(self._client, self._root.bucket, f"{prefix}/{COMPLETE}"):
                 raise StorageUnavailable(f"{url}: there is nothing")
             return S3Tree(self._connection, S3Url(self._root.bucket, f"{prefix}/{MODEL}"))
 
@@ -162,15 +162,15 @@ class S3Store:
                 if len(parts) > PREFIX_PARTS:
                     found["/".join(parts[:PREFIX_PARTS])] = None
                 after = one["Key"]
-            *whole, last = [*found] or [""]
-            for prefix in (*whole, last):
+            for prefix in found:
                 url = f"{self._root_url}/{prefix}/{MODEL}"
                 with suppress(StorageUnavailable):
                     parts_of(self._root_url, url)
                     yield url
             if not page.get("IsTruncated"):
                 return
-            after = max(after, f"{root}{last}/{LAST_CHARACTER}" if last else after)
+            if found:
+                after = max(after, f"{root}{next(reversed(found))}/{LAST_CHARACTER}")
 
 
 class _Incoming:
@@ -190,7 +190,7 @@ class _Incoming:
     def begin(self) -> None:
         """Take the place. Nothing is shown before the end; a whole version that is there stays until then."""
         self._client.put_object(Bucket=self._bucket, Key=f"{self._prefix}/{WRITING}", Body=self._try.encode())
-        self._is_anew = _exists(self._client, self._bucket, f"{self._prefix}/{COMPLETE}")
+        self._is_anew = exists(self._client, self._bucket, f"{self._prefix}/{COMPLETE}")
 
     @contextmanager
     def open(self, entry: FileEntry) -> Iterator[Sink]:
@@ -328,14 +328,3 @@ def _delete_singly(client: S3Client, bucket: str, keys: Sequence[str]) -> None:
 def _listed(client: S3Client, bucket: str, prefix: str) -> Iterator[Mapping[str, Any]]:
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         yield from page.get("Contents", ())
-
-
-def _exists(client: S3Client, bucket: str, key: str) -> bool:
-    try:
-        with in_words(f"s3://{bucket}/{key}"):
-            client.head_object(Bucket=bucket, Key=key)
-    except Trouble as exc:
-        if exc.kind is Kind.GONE:
-            return False
-        raise
-    return True

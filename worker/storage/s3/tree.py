@@ -2,8 +2,8 @@
 
 In go a connection and a place, out comes a `FileTree`. A read names the ETag that was listed, so bytes of another object are
 never given out, whatever the server supports: the answer's ETag is compared as well. What was fetched before an object changed
-may be given out after it: it is what was listed. Keys that no folder could mirror (`../`,
-empty parts, an object above others) are told and never given out as paths.
+may be given out after it: it is what was listed. Keys that no folder could mirror (`../`, empty parts, an object above others)
+are told and never given out as paths.
 
 Laws (each has a test of the same name; those of `detectors.tree` hold too):
     memory does not grow with the objects;
@@ -28,7 +28,7 @@ from detectors.errors import TreeChanged, TreeError, TreeLimit, TreeUnavailable,
 from detectors.tree import MAX_FILES, FileEntry, Passed, PassedOver, check_range, readable
 from worker.errors import NothingThere, RejectedLocation, WorkerError
 from worker.s3_url import S3Url, odd_part
-from worker.storage.s3.client import Kind, S3Connection, Trouble, in_words
+from worker.storage.s3.client import Kind, S3Connection, Trouble, in_words, uploads_below
 from worker.storage.s3.read_ahead import MAX_JUMPS_AHEAD, Range, ReadAhead
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class S3Tree:
     def _told(self, path: str, upload: Mapping[str, Any]) -> PassedOver:
         began = upload["Initiated"]
         reason = f"is being uploaded since {began:%Y-%m-%d %H:%M:%S} UTC"
-        if _is_old(began) and _is_old(self._last_part(upload) or began):
+        if _is_old(began, ABANDONED_SECONDS) and _is_old(self._last_part(upload) or began, ABANDONED_SECONDS):
             return PassedOver(path, Passed.SPECIAL, f"{reason}, and is taken for abandoned")
         return PassedOver(path, Passed.UNFINISHED, reason)
 
@@ -374,14 +374,8 @@ def _folders_above(path: str) -> Iterator[str]:
         end = path.find("/", end + 1)
 
 
-def _is_old(moment: datetime, seconds: float | None = None) -> bool:
-    return datetime.now(UTC) - moment > timedelta(seconds=ABANDONED_SECONDS if seconds is None else seconds)
-
-
-def uploads_below(client: S3Client, bucket: str, prefix: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the uploads in parts that are under way below *prefix*."""
-    for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
-        yield from (upload for upload in page.get("Uploads", ()) if upload["Key"].startswith(prefix))
+def _is_old(moment: datetime, seconds: float) -> bool:
+    return datetime.now(UTC) - moment > timedelta(seconds=seconds)
 
 
 @contextmanager
