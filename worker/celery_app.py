@@ -10,6 +10,7 @@ never noticed. RabbitMQ 3.10, "Consumers", "Delivery Acknowledgement Timeout": i
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -151,6 +152,7 @@ class _Process:
             self._runner = Runner(borders, service.owner, CeleryDoorbell(app, service.living_workers).ring)
             self._pid = os.getpid()
             _outlast_soft_limits()
+            gc.freeze()  # what is there by now stays; to look through it again and again takes a tenth of a second each time
         return self._runner
 
     def close(self) -> None:

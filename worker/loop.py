@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -66,6 +67,7 @@ def _work(log_level: str) -> None:
     logs.configure(log_level)
     with embedded(os.environ, Path.cwd(), role="worker") as service, service.seen_as_worker():
         log.info("worker started", worker=service.owner, broker=None)
+        gc.freeze()  # as `celery_app`
         Runner(logged(service.borders()), service.owner).run(stop)
         log.info("worker stopped", worker=service.owner)
     if abandoned():

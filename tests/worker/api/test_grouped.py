@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
+from itertools import pairwise
 from threading import Event
 
 from worker.api.grouped import Grouped
@@ -45,6 +47,31 @@ def test_who_comes_while_others_are_served_is_served_next_together_with_all_who_
     slow = Slow()
     asyncio.run(ask_while_first_is_served(slow, [2, 4, 6]))
     assert slow.asked == [[0], [2, 4, 6]]
+
+
+def test_groups_begin_at_least_a_pace_apart_the_first_one_at_once() -> None:
+    pace_seconds, begun, asked = 0.2, [], []
+
+    def work(questions: Sequence[int]) -> list[int | Exception]:
+        begun.append(time.monotonic())
+        asked.append(list(questions))
+        return list(questions)
+
+    async def ask_one_by_one() -> float:
+        grouped: Grouped[int, int] = Grouped(work, pace_seconds=pace_seconds)
+        came = time.monotonic()
+        tasks = []
+        for number in range(10):
+            tasks.append(asyncio.create_task(grouped(number)))
+            await asyncio.sleep(pace_seconds / 4)
+        await asyncio.gather(*tasks)
+        return came
+
+    came = asyncio.run(ask_one_by_one())
+    assert asked[0] == [0]
+    assert begun[0] - came < pace_seconds
+    assert all(later - sooner > pace_seconds / 2 for sooner, later in pairwise(begun))
+    assert 2 <= len(begun) <= 5
 
 
 def test_no_more_than_so_many_are_served_at_once() -> None:
