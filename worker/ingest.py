@@ -242,7 +242,7 @@ def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
             _finish(ingestion, borders, _nothing(location, found, look))
             return found
         borders.step("store")
-        manifest, found, url = _keep(ingestion, location, tree, look, found, borders)
+        manifest, found, url = _keep(ingestion, location, tree, look, found, alive, borders)
         _check_named(ingestion, manifest, look, quiet_seconds)
     borders.step("register")
     version = _version(ingestion, location, scope, key, manifest, found, url)
@@ -268,7 +268,7 @@ def _opened(location: Location, ingestion: Ingestion, quiet_seconds: float, bord
 
 
 def _settled(tree: FileTree, ingestion: Ingestion, quiet_seconds: float, borders: Borders) -> Look:
-    """Return the listing of *tree*.
+    """Return the listing of *tree*. After a hint it is looked at a second time whatever is there: `worker.s3_events` says why.
 
     Raises:
         NotSettled: it has not rested for the quiet period yet.
@@ -276,6 +276,8 @@ def _settled(tree: FileTree, ingestion: Ingestion, quiet_seconds: float, borders
     """
     at = borders.clock.now().timestamp()
     look = _look(tree, at, at if borders.file_time is None else min(at, borders.file_time()))
+    if ingestion.event.trigger is Trigger.NOTIFICATION and ingestion.rest is None:
+        raise NotSettled(quiet_seconds, "an object came, and others of the run may follow", rest_of(look))
     decision = settle(ingestion.rest, look, quiet_seconds, ingestion.event.files)
     if isinstance(decision, Wait):
         raise NotSettled(decision.seconds, decision.reason, decision.since)
@@ -329,7 +331,7 @@ def listing_key(location: Location, look: Look, event: CompletionEvent) -> str:
 
 
 def _keep(
-    ingestion: Ingestion, location: Location, tree: FileTree, look: Look, found: Scan, borders: Borders
+    ingestion: Ingestion, location: Location, tree: FileTree, look: Look, found: Scan, alive: Heartbeat, borders: Borders
 ) -> tuple[Manifest, Scan, str]:
     """Read every byte once: hash it, check it, and copy it unless it is referenced. Then look again."""
     entries = look.entries
@@ -340,7 +342,7 @@ def _keep(
         _look_again(tree, look)
         return manifest, with_problems(found, problems), location.url
     key = _store_key(ingestion)
-    with borders.store.writing(key, size_bytes) as open_sink:
+    with borders.store.writing(key, size_bytes, alive) as open_sink:
         manifest, problems = read_once(tree, entries, open_sink, checks, borders.progress)
         _look_again(tree, look)
         borders.step("copied")
@@ -410,7 +412,7 @@ def _is_sound(version: ModelVersion, alive: Heartbeat, borders: Borders) -> bool
 def _keep_anew(ingestion: Ingestion, same: ModelVersion, new: NewVersion, alive: Heartbeat, borders: Borders) -> None:
     """Give the version *same* a copy of the files of *new*, whose content is equal: its own were damaged, or elsewhere."""
     key = StoreKey(same.team, same.project, same.experiment, same.id)
-    with borders.store.opened(new.url) as opened, borders.store.writing(key, new.size_bytes) as open_sink:
+    with borders.store.opened(new.url) as opened, borders.store.writing(key, new.size_bytes, alive) as open_sink:
         tree = BeatingTree(opened, alive)
         manifest, _ = read_once(tree, tuple(tree.files()), open_sink, lambda entry: None, borders.progress)
         if content_digest(manifest) != same.digest:

@@ -334,6 +334,14 @@ class Registry(Protocol):
         ...
 
 
+Alive = Callable[[], object]
+"""Called when something that takes long gets on, and at no other time."""
+
+
+def silent() -> None:
+    """Be the `Alive` of something that nobody waits for."""
+
+
 class Store(Protocol):
     """Where versions keep their own copies: one prefix for one version, immutable once it is there.
 
@@ -341,10 +349,11 @@ class Store(Protocol):
         StorageUnavailable: the store did not take or give the bytes; what was begun is not visible.
     """
 
-    def writing(self, key: StoreKey, size_bytes: int = 0) -> AbstractContextManager[OpenSink]:
+    def writing(self, key: StoreKey, size_bytes: int = 0, alive: Alive = silent) -> AbstractContextManager[OpenSink]:
         """Open the prefix of a version for writing; its files are durable and visible all at once when the context ends.
 
-        Where it can be told beforehand that *size_bytes* have no room, nothing is begun.
+        Where it can be told beforehand that *size_bytes* have no room, nothing is begun. *alive* is called whenever that end,
+        which takes long where there are many files, gets on; what it raises is an error inside.
 
         An error inside leaves what was visible before: nothing, or the files of an earlier try of the same version, which are
         replaced at the end.

@@ -94,6 +94,24 @@ class StoreContract:
             raise Interrupted
         assert not is_visible(store, KEY)
 
+    def test_the_end_gives_signs_of_life_and_what_they_raise_leaves_nothing(self, store: Store) -> None:
+        def write_owned_by_another() -> None:
+            with store.writing(KEY, 2, lose) as open_sink:
+                with open_sink(entry("a/b", b"1")) as sink:
+                    sink.write(b"1")
+                assert not signs
+
+        def lose() -> None:
+            signs.append(1)
+            raise Interrupted
+
+        signs: list[int] = []
+        with pytest.raises(Interrupted):
+            write_owned_by_another()
+        assert signs
+        assert not is_visible(store, KEY)
+        assert list(store.prefixes()) == []
+
     def test_a_file_that_failed_spoils_the_version_even_if_the_error_is_swallowed(self, store: Store) -> None:
         def swallow() -> None:
             with store.writing(KEY) as open_sink, suppress(Interrupted), open_sink(entry("half")) as sink:

@@ -24,9 +24,9 @@ from tests.builders import onnx
 from worker.errors import RegistryUnavailable, StorageUnavailable
 from worker.ingest import Borders, Outcome, ingest, recover
 from worker.inspector.in_process import InProcessInspector
-from worker.lifecycle import is_end
+from worker.lifecycle import LEASE_SECONDS, is_end
 from worker.locations import Mount, Places, resolve
-from worker.ports import OpenSink, Registry, Store
+from worker.ports import Alive, OpenSink, Registry, Store
 from worker.reach import open_location
 from worker.records import CompletionEvent, IngestionState, Location, NamedFile, StoreKey, StoreMode, VersionQuery
 from worker.registry.memory import MemoryRegistry
@@ -486,7 +486,7 @@ class FailingStore:
         return getattr(self._store, name)
 
     @contextmanager
-    def writing(self, key: object, size_bytes: int) -> Iterator[object]:
+    def writing(self, key: object, size_bytes: int, alive: Alive) -> Iterator[object]:
         raise StorageUnavailable("disk full")
         yield
 
@@ -693,6 +693,23 @@ def test_a_forced_look_mends_a_spoilt_copy_and_leaves_a_sound_one(borders: Borde
     assert "mended" in steps
 
 
+def test_an_end_of_writing_that_takes_longer_than_a_lease_keeps_it(borders: Borders, run: Path) -> None:
+    freed: list[object] = []
+
+    @contextmanager
+    def ends_slowly(key: StoreKey, size_bytes: int, alive: Alive) -> Iterator[OpenSink]:
+        with borders.store.writing(key, size_bytes, alive) as open_sink:
+            yield open_sink
+            for _ in range(6):
+                borders.clock.sleep(LEASE_SECONDS / 2)
+                alive()
+            freed.extend(recover(replace(borders, owner="another", is_dead=lambda owner: False)))
+
+    slow: Any = Changed(borders.store, writing=ends_slowly)
+    outcome = ingest(event(run, 1), replace(borders, store=slow))
+    assert (outcome.ingestion.state, freed) == (IngestionState.REGISTERED, [])
+
+
 def test_a_copy_that_cannot_be_mended_stays_as_it_is(borders: Borders, run: Path) -> None:
     first = ingest(event(run, 1), borders)
     assert first.version is not None
@@ -700,8 +717,8 @@ def test_a_copy_that_cannot_be_mended_stays_as_it_is(borders: Borders, run: Path
     spoilt = digests_of_copy(borders, first)
 
     @contextmanager
-    def fails_late(key: StoreKey, size_bytes: int = 0) -> Iterator[OpenSink]:
-        with borders.store.writing(key, size_bytes) as open_sink:
+    def fails_late(key: StoreKey, size_bytes: int, alive: Alive) -> Iterator[OpenSink]:
+        with borders.store.writing(key, size_bytes, alive) as open_sink:
             yield open_sink
             if first.version is not None and key.version_id == first.version.id:
                 raise StorageUnavailable("the disk is full")

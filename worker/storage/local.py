@@ -26,7 +26,7 @@ from detectors.errors import TreeError
 from detectors.local_tree import LocalTree
 from detectors.tree import FileEntry, readable
 from worker.errors import StorageUnavailable
-from worker.ports import OpenSink, Sink
+from worker.ports import Alive, OpenSink, Sink, silent
 from worker.records import StoreKey
 from worker.storage.folders import empty, folder_names, made, opened, opened_folder, remove_folder, sync
 from worker.storage.layout import MODEL, PREFIX_PARTS, Parts, file_parts, is_part, parts_of, prefix_parts, url_of
@@ -69,14 +69,14 @@ class LocalStore:
         self._root_url = Path(self._root).as_uri()
 
     @contextmanager
-    def writing(self, key: StoreKey, size_bytes: int = 0) -> Iterator[OpenSink]:
+    def writing(self, key: StoreKey, size_bytes: int = 0, alive: Alive = silent) -> Iterator[OpenSink]:
         """See `worker.ports.Store`. Each file is synced when its sink closes, the folders when the context ends."""
         parts = prefix_parts(key)
         self._check_room(size_bytes)
         try:
             with self._incoming(parts) as incoming:
                 yield incoming.open
-                incoming.publish()
+                incoming.publish(alive)
         except BaseException:
             self._prune(parts)
             raise
@@ -228,8 +228,8 @@ class _Incoming:
         with way as folder:
             return os.open(name, FILE_FLAGS, FILE_MODE, dir_fd=folder)
 
-    def publish(self) -> None:
-        """Make the names of all files durable, and then the version visible.
+    def publish(self, alive: Alive) -> None:
+        """Make the names of all files durable, and then the version visible; *alive* is called for each folder.
 
         Raises:
             StorageUnavailable: also where another process began the same version anew, and has the place now.
@@ -240,6 +240,7 @@ class _Incoming:
             for parts in self._made:
                 with opened(self._folder, parts) as folder:
                     sync(folder)
+                alive()
             if not os.path.samestat(os.fstat(self._folder), os.stat(INCOMING, dir_fd=self._version, follow_symlinks=False)):
                 raise StorageUnavailable(f"{self._path}: another process began to write the same version")
             _hide(self._version)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from detectors.tree import FileEntry, MemoryTree
 from worker.errors import StorageUnavailable
-from worker.ports import OpenSink, Sink
+from worker.ports import Alive, OpenSink, Sink, silent
 from worker.records import StoreKey
 from worker.storage.layout import Parts, file_parts, parts_of, prefix_parts, url_of
 
@@ -22,7 +22,7 @@ class MemoryStore:
         self._incoming: dict[Parts, dict[str, bytearray]] = {}
 
     @contextmanager
-    def writing(self, key: StoreKey, size_bytes: int = 0) -> Iterator[OpenSink]:
+    def writing(self, key: StoreKey, size_bytes: int = 0, alive: Alive = silent) -> Iterator[OpenSink]:
         parts = prefix_parts(key)
         incoming = _Incoming()
         self._incoming[parts] = incoming.files
@@ -31,6 +31,7 @@ class MemoryStore:
             incoming.check_whole(self.url(key))
             if self._incoming.get(parts) is not incoming.files:
                 raise StorageUnavailable(f"{self.url(key)}: another process began to write the same version")
+            alive()
             self._finished[parts] = {path: bytes(data) for path, data in incoming.files.items()}
         finally:
             if self._incoming.get(parts) is incoming.files:

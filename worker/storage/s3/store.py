@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from detectors.tree import FileEntry, readable
 from worker.errors import RejectedLocation, StorageUnavailable
-from worker.ports import OpenSink, Sink
+from worker.ports import Alive, OpenSink, Sink, silent
 from worker.records import StoreKey
 from worker.s3_url import MAX_KEY_BYTES, S3Url, parse_s3
 from worker.storage.layout import MODEL, PREFIX_PARTS, file_parts, parts_of, prefix_parts, url_of
@@ -63,7 +63,7 @@ class S3Store:
         self._root_url = str(root)
 
     @contextmanager
-    def writing(self, key: StoreKey, size_bytes: int = 0) -> Iterator[OpenSink]:
+    def writing(self, key: StoreKey, size_bytes: int = 0, alive: Alive = silent) -> Iterator[OpenSink]:
         """See `worker.ports.Store`. Nobody can tell beforehand what a bucket has room for."""
         url = self.url(key)
         with stored(url):
@@ -75,7 +75,7 @@ class S3Store:
                     incoming.begin()
                 yield incoming.open
                 with stored(url):
-                    incoming.publish()
+                    incoming.publish(alive)
             except BaseException:
                 incoming.discard()
                 raise
@@ -206,8 +206,8 @@ class _Incoming:
         sink.close()
         self._unfinished.remove(path)
 
-    def publish(self) -> None:
-        """Make the version visible, when all of it has arrived as it was sent.
+    def publish(self, alive: Alive) -> None:
+        """Make the version visible, when all of it has arrived as it was sent; *alive* is called for each file.
 
         Raises:
             StorageUnavailable: also where another try has the place now.
@@ -219,8 +219,9 @@ class _Incoming:
         self._is_showing = True
         for sink in self._sinks.values():
             self._uploader.send(0, sink.finish)
+            alive()
         self._uploader.wait()
-        self._leave_only({self._key_of(path): sink for path, sink in self._sinks.items()})
+        self._leave_only({self._key_of(path): sink for path, sink in self._sinks.items()}, alive)
         self._client.put_object(Bucket=self._bucket, Key=f"{self._prefix}/{COMPLETE}", Body=self._summary())
         self._check_ours()
         with suppress(StorageUnavailable), stored(self._prefix):  # all is there; the name of a try that is over does no harm
@@ -271,14 +272,15 @@ class _Incoming:
     def _held(self) -> StreamingBody:
         return self._client.get_object(Bucket=self._bucket, Key=f"{self._prefix}/{WRITING}")["Body"]
 
-    def _leave_only(self, expected: Mapping[str, ObjectSink]) -> None:
+    def _leave_only(self, expected: Mapping[str, ObjectSink], alive: Alive) -> None:
         """Remove what an earlier try left, and raise unless the rest is what was sent."""
-        found = {one["Key"]: one["ETag"] for one in _listed(self._client, self._bucket, self._files)}
+        found = {one["Key"]: one for one in _listed(self._client, self._bucket, self._files)}
         delete(self._client, self._bucket, [key for key in found if key not in expected])
         for key, sink in expected.items():
             if key not in found:
                 raise StorageUnavailable(f"s3://{self._bucket}/{readable(key)}: was written and is not listed")
-            sink.check(found[key])
+            sink.check(found[key].get("ETag", ""), found[key]["Size"], alive)
+        self._uploader.wait()
 
     def _summary(self) -> bytes:
         return json.dumps({"files": len(self._sinks), "try": self._try}).encode()

@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from threading import Condition
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from detectors.tree import readable
 from worker.errors import StorageUnavailable
+from worker.ports import Alive
 from worker.storage.s3.client import Kind, Trouble, in_words
 
 if TYPE_CHECKING:
@@ -166,8 +168,11 @@ class ObjectSink:
             self._arrived = [part.result() for part in self._parts]
             self._complete(self._arrived, self._upload_id)
 
-    def check(self, etag: str) -> None:
-        """Raise unless the object, which is listed with *etag*, is what was sent.
+    def check(self, etag: str, size: int, alive: Alive) -> None:
+        """Raise unless the object, which is listed with *etag* and *size* bytes, is what was sent.
+
+        Where the ETag does not tell, the object is read back part by part; *alive* is called for each, and what is found is
+        raised when the uploader is waited for.
 
         Raises:
             StorageUnavailable: it is something else.
@@ -176,7 +181,7 @@ class ObjectSink:
         is_lone = self._upload_id is None
         expected = digests[0].hex() if is_lone else f"{_md5(b''.join(digests)).hex()}-{len(digests)}"
         if etag.strip('"') != expected:
-            self._read_back(etag, self._arrived)
+            self._read_back(etag, size, alive)
 
     def abort(self) -> None:
         """Forget the parts that were sent; harmless where there are none."""
@@ -223,15 +228,28 @@ class ObjectSink:
             if exc.kind is not Kind.GONE:  # it was completed before, and the answer was lost; the listing tells
                 raise StorageUnavailable(exc.reason) from exc
 
-    def _read_back(self, etag: str, parts: Sequence[_Part]) -> None:
-        """Raise unless the server gives back, part by part, the bytes that were sent."""
-        with (
-            stored(self._place),
-            closing(self._client.get_object(Bucket=self._bucket, Key=self._key, IfMatch=etag)["Body"]) as body,
-        ):
-            is_same = all(_md5(body.read(part.size) if part.size else b"") == part.md5 for part in parts) and not body.read(1)
+    def _read_back(self, etag: str, size: int, alive: Alive) -> None:
+        """Have the uploader compare each part that was sent with what the server gives back, several at once."""
+        start = 0
+        for part in self._arrived:
+            if part.size:
+                self._uploader.send(part.size, partial(self._compare, etag, start, part))
+            start += part.size
+            alive()
+        if size != start:
+            raise self._something_else()
+
+    def _compare(self, etag: str, start: int, part: _Part) -> None:
+        with stored(self._place):
+            asked = f"bytes={start}-{start + part.size - 1}"
+            body = self._client.get_object(Bucket=self._bucket, Key=self._key, IfMatch=etag, Range=asked)["Body"]
+            with closing(body):
+                is_same = _md5(body.read()) == part.md5
         if not is_same:
-            raise StorageUnavailable(f"{self._place}: what was just written there is read back as something else")
+            raise self._something_else()
+
+    def _something_else(self) -> StorageUnavailable:
+        return StorageUnavailable(f"{self._place}: what was just written there is read back as something else")
 
 
 @contextmanager
