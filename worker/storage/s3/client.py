@@ -138,7 +138,10 @@ class S3Connection:
             request_checksum_calculation="when_required",  # ETags tell what arrived; no server refused a wrong checksum
             response_checksum_validation="when_required",
             signature_version="s3v4",
-            s3={"addressing_style": "path" if self._endpoint_url else "auto"},
+            s3={
+                "addressing_style": "path" if self._endpoint_url else "auto",
+                "payload_signing_enabled": False,  # a pass of SHA-256; the ETags tell as much, and what is read is not signed
+            },
         )
         session = boto3.session.Session()
         region = self._region or session.region_name or "us-east-1"

@@ -202,6 +202,15 @@ def test_a_server_that_answers_with_other_digests_is_asked_for_what_it_took(
     assert len(read_back) == 2 + 3 + 2  # the name of the try twice, three parts to compare, each file here
 
 
+def test_bodies_are_not_hashed_for_a_signature_besides(store: S3Store, connection: S3Connection) -> None:
+    hashes = []
+    connection.client.meta.events.register(
+        "before-send.s3.PutObject", lambda request, **_: hashes.append(request.headers["X-Amz-Content-SHA256"])
+    )
+    write(store, KEY, FILES)
+    assert set(hashes) == {b"UNSIGNED-PAYLOAD"}
+
+
 def test_a_version_whose_last_answer_was_lost_is_whole_or_gone(store: S3Store, connection: S3Connection, bucket: str) -> None:
     """The server has taken `.complete`, and nobody hears of it: what is not registered must not look like a version."""
 
