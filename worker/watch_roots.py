@@ -2,7 +2,7 @@
 
 In go the path as the setting has it, the mounts, and names of folders; out come the folder of this machine to begin at, and
 for a folder below it the run that it is, with the path as experiments declare it, its project and its experiment. A path
-without fields means each folder directly in it. Nothing is looked up on disk.
+without fields means each folder directly in it. A prefix on object storage is a path like any other. Nothing is looked up.
 
 Laws (each has a test of the same name):
     the declared path of a run resolves to the folder that it was found in;
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from worker.errors import BadSetting
 from worker.locations import Mount
 from worker.records import DEFAULT_PROJECT, Cluster
+from worker.s3_url import SCHEME, is_s3
 
 CHILD = "folder"
 """The field that stands for any name, where a path has none: what it matches says nothing about the run."""
@@ -72,8 +73,11 @@ class Root:
         return path[len(base) :].split("/") if path.startswith(base) else None
 
 
-def root_of(path: str, team: str, project: str | None = None, mounts: Sequence[Mount] = ()) -> Root:
-    """Return what is watched where *team* names *path*, an absolute one; it may lie in a mount.
+def root_of(
+    path: str, team: str, project: str | None = None, mounts: Sequence[Mount] = (), setting: str = "MODELPORT_WATCH"
+) -> Root:
+    """Return what is watched where *team* names *path*, an absolute one or `s3://…`; it may lie in a mount. *setting* is
+    where it was named.
 
     Raises:
         BadSetting: one name in it, or in the mount, holds a field twice.
@@ -85,12 +89,14 @@ def root_of(path: str, team: str, project: str | None = None, mounts: Sequence[M
     fixed, _, _ = here.partition("{")
     folder = posixpath.dirname(fixed)
     names = posixpath.relpath(here, folder).split("/")
-    _check_fields(path, here, names)
+    _check_fields(f"{setting}: {path}", "" if here == _normal(path) else f", which lies at {here}", names)
     steps = tuple(_step(name) for name in names)
     return Root(declared, folder, steps, project)
 
 
 def _normal(path: str) -> str:
+    if is_s3(path):
+        return SCHEME + posixpath.normpath(path.removeprefix(SCHEME))
     return "/" + posixpath.normpath(path).lstrip("/")
 
 
@@ -107,16 +113,13 @@ def _filled(template: str, fields: Mapping[str, str]) -> str:
     return FIELD.sub(lambda found: fields.get(found.group(1), found.group(0)), template)
 
 
-def _check_fields(path: str, here: str, names: Sequence[str]) -> None:
+def _check_fields(said: str, lies: str, names: Sequence[str]) -> None:
     """Raise where a name holds a field twice: nobody would tell where in the name of a folder the first one ends."""
     for name in names:
         fields = FIELD.findall(name)
         twice = next((field for field in fields if fields.count(field) > 1), None)
         if twice is not None:
-            lies = "" if here == _normal(path) else f", which lies at {here}"
-            raise BadSetting(
-                f"MODELPORT_WATCH: {path}{lies}: expected each field once in a name, found {{{twice}}} twice in {name}"
-            )
+            raise BadSetting(f"{said}{lies}: expected each field once in a name, found {{{twice}}} twice in {name}")
 
 
 def _step(name: str) -> re.Pattern[str]:

@@ -57,6 +57,15 @@ def test_a_mount_that_names_the_experiment_tells_it() -> None:
     assert run_at(root, "e1", "artifacts") == Run("/mnt/runs/red/e1/artifacts", "/artifacts", "default", "e1")
 
 
+def test_a_prefix_on_object_storage_is_a_path_like_any_other() -> None:
+    root = root_of("s3://models/{team}/runs/{experiment_id}/", "red")
+    assert root.folder == "s3://models/red/runs"
+    assert root.names_below("s3://models/red/runs/e1/model.onnx") == ["e1", "model.onnx"]
+    assert root.names_below("s3://models/red/runs2/e1") is None
+    assert run_at(root, "e1") == Run("s3://models/red/runs/e1", "s3://models/red/runs/e1", "default", "e1")
+    assert root_of("s3://models", "red").folder == "s3://models"
+
+
 def test_a_field_that_comes_twice_is_the_same_twice() -> None:
     root = root_of("/runs/{experiment_id}/{experiment_id}", "red")
     assert run_at(root, "a", "a") is not None
