@@ -30,6 +30,8 @@ class Trigger(StrEnum):
     """A person asked for another look at a path."""
     WATCH = "watch"
     """The watcher found a folder that has come to rest."""
+    NOTIFICATION = "notification"
+    """Object storage told of a new object of the run; whether it was the last one nobody knows."""
 
 
 class IngestionState(StrEnum):

@@ -28,7 +28,7 @@ from worker.lifecycle import LEASE_SECONDS, is_end
 from worker.locations import Mount, Places, resolve
 from worker.ports import Alive, OpenSink, Registry, Store
 from worker.reach import open_location
-from worker.records import CompletionEvent, IngestionState, Location, NamedFile, StoreKey, StoreMode, VersionQuery
+from worker.records import CompletionEvent, IngestionState, Location, NamedFile, StoreKey, StoreMode, Trigger, VersionQuery
 from worker.registry.memory import MemoryRegistry
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
@@ -258,6 +258,24 @@ def test_every_accepted_event_ends_in_exactly_one_end_state(
     assert [state.value for state in steps if is_end(state)] == [end]
     assert is_end(steps[-1])
     assert list(borders.registry.owned()) == []
+
+
+def test_after_a_hint_a_run_is_looked_at_a_second_time_though_its_marker_is_there(borders: Borders, run: Path) -> None:
+    """What object storage tells of meanwhile is the same event, and nobody looks for it later."""
+
+    class Late(TestClock):
+        def sleep(self, seconds: float) -> None:
+            if not self.slept:
+                (run / "late.txt").write_text("told of while nobody looked")
+            super().sleep(seconds)
+
+    (run / "_SUCCESS").touch()
+    clock = Late(clock_in_an_hour().at, [])
+    outcome = ingest(event(run, trigger=Trigger.NOTIFICATION), replace(borders, clock=clock))
+    assert end_of(outcome) == (IngestionState.REGISTERED, "new-content")
+    assert outcome.version is not None
+    assert "late.txt" in [file.path for file in borders.registry.files(outcome.version.id)]
+    assert clock.slept[0] == 5.0
 
 
 def test_the_same_event_answers_with_the_same_ingestion(borders: Borders, run: Path) -> None:
