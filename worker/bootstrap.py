@@ -125,6 +125,11 @@ class Embedded:
             return self.settings.settle_seconds
         return QUIET_SECONDS_ON_NETWORK if is_on_network(location) else QUIET_SECONDS
 
+    @property
+    def quiet_seconds_on_network(self) -> float:
+        """Return how long files must have rested that come over a network, such as those on object storage."""
+        return QUIET_SECONDS_ON_NETWORK if self.settings.settle_seconds is None else self.settings.settle_seconds
+
     def open_version(self, version: ModelVersion) -> AbstractContextManager[FileTree]:
         """Open the files of a version, wherever they are kept."""
         if version.store is StoreMode.COPY:

@@ -21,7 +21,10 @@ from worker.errors import BadSetting, RejectedEvent
 from worker.events import checked_name
 from worker.locations import FIELDS, SENDERS, Mount, Places
 from worker.records import DEFAULT_TEAM, StoreMode
+from worker.s3_events import SETTING as S3_RUNS
+from worker.s3_events import RunsBelow
 from worker.s3_url import SCHEME, S3Url, is_s3, parse_s3
+from worker.watch_roots import root_of
 
 MIN_LEASE_SECONDS = 3.0
 """Below it too little is left of a lease: who sees a hang after eleven twelfths, and up to a look later, must still tell the
@@ -49,6 +52,13 @@ def _from_json(value: Any) -> Any:
         raise ValueError(f"expected JSON, {exc.msg} at character {exc.pos}") from exc
 
 
+def _project(name: str | None) -> str | None:
+    try:
+        return checked_name("project", name)
+    except RejectedEvent as exc:
+        raise ValueError(str(exc)) from exc
+
+
 class MountSetting(BaseModel):
     """Where a mount lies for this worker, and how its models are kept."""
 
@@ -73,17 +83,37 @@ class WatchSetting(BaseModel):
     @classmethod
     def _absolute(cls, path: str) -> str:
         if is_s3(path):
-            raise ValueError(f"{path!r}: expected a folder; object storage reports its own events")
+            raise ValueError(f"{path!r}: expected a folder; {S3_RUNS} names what object storage tells of")
         _check_template(path)
         return path
 
     @field_validator("project")
     @classmethod
     def _named(cls, project: str | None) -> str | None:
-        try:
-            return checked_name("project", project)
-        except RejectedEvent as exc:
-            raise ValueError(str(exc)) from exc
+        return _project(project)
+
+
+class RunsSetting(BaseModel):
+    """Where runs lie of which object storage tells, and which of their objects count."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    path: str
+    project: str | None = None
+    marker: Annotated[str, Field(min_length=1, pattern="^[^/]+$")] | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _on_object_storage(cls, path: str) -> str:
+        if not is_s3(path):
+            raise ValueError(f"{path!r}: expected s3://BUCKET/KEY; MODELPORT_WATCH names folders")
+        _check_template(path)
+        root_of(path, DEFAULT_TEAM, setting=S3_RUNS)
+        return path
+
+    @field_validator("project")
+    @classmethod
+    def _named(cls, project: str | None) -> str | None:
+        return _project(project)
 
 
 class Settings(BaseModel):
@@ -134,6 +164,11 @@ class Settings(BaseModel):
         default=None,
         description="JSON list of paths whose runs `modelport watch` reports once they are done, "
         '`[{"path": "/storage/models/{experiment_id}", "trigger": "quiet", "quiet_seconds": 900}]`; none: it is off.',
+    )
+    s3_runs: Annotated[tuple[RunsSetting, ...] | None, BeforeValidator(_from_json)] = Field(
+        default=None,
+        description="JSON list of places on object storage whose event notifications `POST /v1/completions` takes as hints, "
+        '`[{"path": "s3://bucket/runs/{experiment_id}", "project": "digits"}]`; docs/object-storage.md tells how.',
     )
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(
         default=None, description="How long files must have rested; 5, and 60 on network file systems, where it is not set."
@@ -252,6 +287,10 @@ class Settings(BaseModel):
         )
         return Places(mounts, self.roots, None if self.store_mode == "auto" else StoreMode(self.store_mode))
 
+    def runs_below(self) -> tuple[RunsBelow, ...]:
+        """Return where object storage tells of runs, as plain values."""
+        return tuple(RunsBelow(one.path, one.project, one.marker) for one in self.s3_runs or ())
+
 
 def load(environment: Mapping[str, str], folder: Path) -> Settings:
     """Return the settings from *environment* and from `modelport.toml` in *folder*, where there is one.
@@ -341,7 +380,7 @@ def _in_words(exc: ValidationError) -> str:
     return "; ".join(lines)
 
 
-KEYS: Mapping[str, type[BaseModel]] = {"mounts": MountSetting, "watch": WatchSetting}
+KEYS: Mapping[str, type[BaseModel]] = {"mounts": MountSetting, "watch": WatchSetting, "s3_runs": RunsSetting}
 """Settings whose values are objects, and the keys of those."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 from dataclasses import dataclass
@@ -12,14 +13,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.builders import onnx
-from tests.servers.process import free_port
+from tests.servers.process import free_port, until
 from tests.servers.s3 import S3Server
+from tests.worker.api.client import Client
 from tests.worker.conftest import json_of
+from tests.worker.test_s3_events import record
+from worker.api.app import make_app
+from worker.api.server import service_of_embedded
 from worker.bootstrap import embedded
 from worker.cli import run
 from worker.errors import RejectedLocation
 from worker.ingest import ingest
-from worker.records import CompletionEvent, Location, StoreMode, Trigger
+from worker.records import CompletionEvent, Location, StoreMode, Trigger, VersionQuery
+from worker.runner import Runner
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -215,3 +221,38 @@ def test_an_upload_that_is_under_way_is_waited_for(bucket: Bucket, tmp_path: Pat
     writer.join()
     assert any("model.onnx is being uploaded since" in step for step in seen)
     assert [file.sha256 for file in files if file.path == "model.onnx"] == [hashlib.sha256(better).hexdigest()]
+
+
+def test_what_object_storage_tells_of_a_run_becomes_one_version(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each object of a run is told of, some twice and in two messages; a message of a later period finds nothing new."""
+    runs = json.dumps([{"path": f"{bucket.url}/runs/{{experiment_id}}", "project": "digits"}])
+    monkeypatch.setenv("MODELPORT_S3_RUNS", runs)
+    monkeypatch.setenv("MODELPORT_SETTLE_SECONDS", "1")
+    url = bucket.put(DIGITS, "runs/digits 7")
+    keys = [f"runs/digits+7/{key}" for key in bucket.objects("runs/digits 7/")]
+    told = [record(key, bucket=bucket.name, time="2026-11-20T12:00:05.123Z") for key in keys]
+    later = record(keys[0], bucket=bucket.name, time="2026-11-20T12:00:06.123Z")
+    with embedded(os.environ, tmp_path) as service:
+        client = Client(make_app(service_of_embedded(service, lambda: None, "127.0.0.1")))
+        runner = Runner(service.borders(), service.owner)
+
+        def tell(*records: object) -> tuple[dict[str, Any], str]:
+            """Return the answer to a message, and how the ingestion in it ended."""
+            answer = client.post("/v1/completions", {"Records": records})
+            assert (answer.status_code, answer.json()["passedOver"]) == (202, 0)
+            [accepted] = answer.json()["ingestions"]
+            assert until(lambda: not runner.work_next() and is_over(accepted["id"]), 60)
+            return accepted, client.get(f"/v1/ingestions/{accepted['id']}").json()["state"]
+
+        def is_over(id: str) -> bool:
+            return client.get(f"/v1/ingestions/{id}").json()["state"] not in ("received", "waiting", "running")
+
+        first, state = tell(*told, *told[:2])
+        assert (first["known"], state) == (False, "registered")
+        assert tell(told[-1]) == ({"id": first["id"], "state": "registered", "known": True}, "registered")
+        second, state = tell(later)
+        assert (second["known"], state) == (False, "unchanged")
+        [version] = service.registry.versions(VersionQuery(team="default"))
+    assert (version.location, version.project, version.experiment, version.number) == (url, "digits", "digits 7", 1)

@@ -13,6 +13,7 @@ from worker.locations import Mount
 from worker.records import StoreMode
 from worker.registry.migrate import migrate
 from worker.runner import LOOKS_PER_LEASE, SILENCE_PER_LEASE
+from worker.s3_events import RunsBelow
 from worker.settings import MIN_LEASE_SECONDS, Settings, check_limits, load
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
@@ -64,6 +65,14 @@ def test_mounts_are_read_in_both_forms(tmp_path: Path) -> None:
         ("MODELPORT_SETTLE_SECONDS", "-1", "greater than or equal to 0"),
         ("MODELPORT_LEASE_SECONDS", "2.9", "MODELPORT_LEASE_SECONDS: Input should be greater than or equal to 3, found '2.9'"),
         ("MODELPORT_LEASE_SECONDS", "3601", "less than or equal to 3600, found '3601'"),
+        ("MODELPORT_S3_RUNS", '[{"path": "/runs"}]', "'/runs': expected s3://BUCKET/KEY; MODELPORT_WATCH names folders"),
+        ("MODELPORT_S3_RUNS", '[{"path": "s3://{experiment_id}/x"}]', "expected a bucket of yours above {experiment_id}"),
+        ("MODELPORT_S3_RUNS", '[{"path": "s3://bucket/{run}"}]', "{run} is not one of"),
+        ("MODELPORT_S3_RUNS", '[{"path": "s3://bucket", "trigger": "marker"}]', "no such key; known are path, project, marker"),
+        ("MODELPORT_S3_RUNS", '[{"path": "s3://bucket", "marker": "a/b"}]', "MODELPORT_S3_RUNS.0.marker"),
+        ("MODELPORT_S3_RUNS", '[{"path": "s3://bucket", "project": " "}]', "project: expected 1 to 255 characters"),
+        ("MODELPORT_S3_RUNS", '[{"path": "s3://bucket/{team}{team}-{experiment_id}{experiment_id}"}]', "twice in"),
+        ("MODELPORT_WATCH", '[{"path": "s3://bucket/runs"}]', "MODELPORT_S3_RUNS names what object storage tells of"),
         ("MODELPORT_STORE_MODE", "move", "'auto', 'copy' or 'reference'"),
         ("MODELPORT_STORE_URL", "ftp://x", "expected file:///FOLDER"),
         ("MODELPORT_HOME", "", "expected a folder"),
@@ -131,6 +140,17 @@ def test_the_address_of_an_s3_server_holds_no_user(url: str, tmp_path: Path) -> 
     with pytest.raises(BadSetting, match="MODELPORT_S3_ENDPOINT_URL: expected") as raised:
         load({"MODELPORT_S3_ENDPOINT_URL": url}, tmp_path)
     assert "secret" not in str(raised.value)
+
+
+def test_places_of_runs_on_object_storage_become_plain_values(tmp_path: Path) -> None:
+    given = (
+        '[{"path": "s3://bucket/{team}/{experiment_id}", "project": "digits", "marker": "_SUCCESS"}, {"path": "s3://other"}]'
+    )
+    assert load({"MODELPORT_S3_RUNS": given}, tmp_path).runs_below() == (
+        RunsBelow("s3://bucket/{team}/{experiment_id}", "digits", "_SUCCESS"),
+        RunsBelow("s3://other"),
+    )
+    assert load({}, tmp_path).runs_below() == ()
 
 
 def test_every_setting_is_documented() -> None:

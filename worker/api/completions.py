@@ -1,7 +1,7 @@
 """The door that work comes in by: completions and re-scans. 202 is said after the commit, and never before.
 
 A completion is a plain object, or a CloudEvent in structured mode (the body holds it whole) or in binary mode (its attributes
-are headers, its data is the body).
+are headers, its data is the body). Messages of object storage come by the same door, and are hints at runs.
 
 Source: CloudEvents 1.0.2, HTTP Protocol Binding, 3.1 "Binary Content Mode", 3.1.3.2 "HTTP header values", 3.2 "Structured
 Content Mode".
@@ -9,6 +9,7 @@ Content Mode".
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
@@ -20,12 +21,13 @@ from worker.api.auth import Reporter, Writer
 from worker.api.bodies import JSON, Body, expect, json_of, media_type, only_value
 from worker.api.desk import Desk, desk_of
 from worker.api.problems import Problem, reply
-from worker.api.schemas import COMPLETION_BODY, RESCAN_BODY, Accepted, answers
+from worker.api.schemas import COMPLETION_BODY, RESCAN_BODY, Accepted, AcceptedHints, answers
 from worker.api.service import Service
 from worker.errors import ConflictingEvent
 from worker.events import completion_from_cloudevent, completion_from_json, rescan_from_json
 from worker.locations import check_from_afar
 from worker.records import DEFAULT_TEAM, CompletionEvent
+from worker.s3_events import hints_from_json, is_s3_message
 from worker.submission import end_at_once
 
 STRUCTURED = "application/cloudevents+json"
@@ -38,14 +40,26 @@ log = structlog.get_logger("modelport.api")
 @router.post(
     "/completions",
     status_code=202,
-    responses=answers(Accepted, 400, 401, 403, 409, 413, 415, 422, 503, status=202),
+    responses=answers(Accepted | AcceptedHints, 400, 401, 403, 409, 413, 415, 422, 503, status=202),
     openapi_extra={"requestBody": COMPLETION_BODY},
 )
 async def report_completion(
     request: Request, caller: Reporter, body: Body, desk: Annotated[Desk, Depends(desk_of)]
 ) -> Response:
-    """Report that an experiment finished. A repeated event is the same ingestion, with `known: true`."""
-    return await _accept(_completion(request.headers, body, caller.team), desk)
+    """Report that an experiment finished. A repeated event is the same ingestion, with `known: true`.
+
+    An event notification of object storage is a hint that its run is to be looked at.
+    """
+    announced = media_type(request.headers)
+    expect(announced, JSON, STRUCTURED)
+    value, attributes = json_of(body), _attributes(request.headers)
+    if announced == STRUCTURED:
+        return await _accept(completion_from_cloudevent(value, caller.team), desk)
+    if attributes:
+        return await _accept(completion_from_cloudevent(attributes | {"data": value}, caller.team), desk)
+    if is_s3_message(value):
+        return await _accept_hints(value, caller.team, desk)
+    return await _accept(completion_from_json(value, caller.team), desk)
 
 
 @router.post(
@@ -62,6 +76,25 @@ async def ask_for_rescan(request: Request, caller: Writer, body: Body, desk: Ann
 
 async def _accept(event: CompletionEvent, desk: Desk) -> Response:
     _check_place(event, desk.service)
+    return reply(await _accepted(event, desk), 202)
+
+
+async def _accept_hints(message: Any, team: str, desk: Desk) -> Response:
+    """Accept what a *message* of object storage hints at. Where one event is refused, the others may be accepted; the same
+    message again finds them known.
+    """
+    hints = hints_from_json(message, team, desk.service.s3_runs, desk.service.quiet_seconds)
+    for event in hints.events:
+        _check_place(event, desk.service)
+    answers = await asyncio.gather(*(_accepted(event, desk) for event in hints.events), return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return reply({"ingestions": answers, "passedOver": hints.passed_over}, 202)
+
+
+async def _accepted(event: CompletionEvent, desk: Desk) -> dict[str, Any]:
+    """Return what the sender of *event* is told once it is kept."""
     try:
         ingestion, known = await desk.accept(event)
     except ConflictingEvent as exc:
@@ -69,7 +102,7 @@ async def _accept(event: CompletionEvent, desk: Desk) -> Response:
         raise
     if not known:
         log.info("accepted", ingestion=ingestion.id, team=event.team, trigger=event.trigger.value, state=ingestion.state.value)
-    return reply({"id": ingestion.id, "state": ingestion.state.value, "known": known}, 202)
+    return {"id": ingestion.id, "state": ingestion.state.value, "known": known}
 
 
 def _check_place(event: CompletionEvent, service: Service) -> None:
@@ -83,21 +116,6 @@ def _check_place(event: CompletionEvent, service: Service) -> None:
     is_looked_at = service.is_failed_scanned or end_at_once(event) is None
     if is_looked_at and not is_of_this_machine:
         check_from_afar(event, service.places)
-
-
-def _completion(headers: Headers, body: bytes, team: str) -> CompletionEvent:
-    """Return the event in a request.
-
-    Raises:
-        Problem, RejectedEvent: it holds none.
-    """
-    announced = media_type(headers)
-    expect(announced, JSON, STRUCTURED)
-    value = json_of(body)
-    if announced == STRUCTURED:
-        return completion_from_cloudevent(value, team)
-    attributes = _attributes(headers)
-    return completion_from_cloudevent(attributes | {"data": value}, team) if attributes else completion_from_json(value, team)
 
 
 def _attributes(headers: Headers) -> dict[str, Any]:

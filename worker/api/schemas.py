@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import UnionType
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from worker.records import IngestionState, Trigger
+from worker.s3_events import MAX_RECORDS
 
 
 class Shape(BaseModel):
@@ -37,6 +39,13 @@ class Accepted(Shape):
     id: str
     state: IngestionState
     known: bool
+
+
+class AcceptedHints(Shape):
+    """What a message of object storage became: one job for each run; passedOver: records that hint at none."""
+
+    ingestions: list[Accepted]
+    passedOver: int
 
 
 class IngestionRow(Shape):
@@ -102,7 +111,7 @@ class QueueState(Shape):
 Answers = dict[int | str, dict[str, Any]]
 
 
-def answers(shape: type[BaseModel], *problems: int, status: int = 200) -> Answers:
+def answers(shape: type[BaseModel] | UnionType, *problems: int, status: int = 200) -> Answers:
     """Return the answers of a route: *shape* with *status*, and the problems with these statuses."""
     return {status: {"model": shape}, **{problem: {"model": Problem} for problem in problems}}
 
@@ -131,6 +140,30 @@ COMPLETION = {
         "files": {"type": ["array", "null"], "maxItems": 10_000, "items": FILE},
     },
 }
+S3_RECORD = {
+    "type": "object",
+    "required": ["eventName"],
+    "properties": {
+        "eventName": {"type": "string", "description": "`ObjectCreated:*` is a hint, any other is passed over"},
+        "eventTime": {"type": "string", "format": "date-time"},
+        "eventSource": TEXT,
+        "s3": {
+            "type": "object",
+            "required": ["bucket", "object"],
+            "properties": {
+                "bucket": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
+                "object": {"type": "object", "required": ["key"], "properties": {"key": {"type": "string"}}},
+            },
+        },
+    },
+}
+S3_MESSAGE = {
+    "type": "object",
+    "required": ["Records"],
+    "description": "Event notifications of object storage",
+    "properties": {"Records": {"type": "array", "maxItems": MAX_RECORDS, "items": S3_RECORD}},
+}
+S3_TEST = {"type": "object", "required": ["Event"], "properties": {"Event": {"const": "s3:TestEvent"}}}
 CLOUDEVENT = {
     "type": "object",
     "required": ["specversion", "type", "source", "id", "data"],
@@ -164,6 +197,7 @@ def _body(**schemas: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {name: {"schema": schema} for name, schema in schemas.items()}}
 
 
-COMPLETION_BODY = _body(**{"application/json": COMPLETION, "application/cloudevents+json": CLOUDEVENT})
+PLAIN: dict[str, Any] = {"anyOf": [COMPLETION, S3_MESSAGE, S3_TEST]}
+COMPLETION_BODY = _body(**{"application/json": PLAIN, "application/cloudevents+json": CLOUDEVENT})
 RESCAN_BODY = _body(**{"application/json": RESCAN})
 FILTER_BODY = _body(**{"application/json": FILTER})

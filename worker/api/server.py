@@ -44,6 +44,8 @@ def service_of_embedded(embedded: Embedded, ring: Callable[[], None], host: str)
         living_workers=embedded.living_workers,
         is_failed_scanned=embedded.settings.scan_failed,
         is_loopback=is_loopback(host),
+        s3_runs=embedded.settings.runs_below(),
+        quiet_seconds=embedded.quiet_seconds_on_network,
     )
 
 

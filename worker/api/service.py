@@ -10,6 +10,7 @@ from fastapi import Request
 
 from worker.locations import Places
 from worker.ports import Clock, Registry
+from worker.s3_events import RunsBelow
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Service:
 
     places are where models may be: who is not the team of this machine, at a door that only this machine reaches, may not ask
     for every path where no roots are set.
+
+    s3_runs are where messages of object storage may hint at runs; quiet_seconds is how long files must rest there.
 
     is_loopback tells whether only this machine can reach the door: then it stands open as long as nobody made a token.
     """
@@ -30,6 +33,8 @@ class Service:
     living_workers: Callable[[], int] = lambda: 0
     is_failed_scanned: bool = False
     is_loopback: bool = False
+    s3_runs: tuple[RunsBelow, ...] = ()
+    quiet_seconds: float = 0.0
 
 
 async def service_of(request: Request) -> Service:

@@ -19,6 +19,7 @@ from worker.ports import Registry
 from worker.registry.memory import MemoryRegistry
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
+from worker.s3_events import RunsBelow
 from worker.teams import create_token
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -48,6 +49,7 @@ class Door:
     is_loopback: bool = False
     is_failed_scanned: bool = False
     places: Places = ANYWHERE
+    s3_runs: tuple[RunsBelow, ...] = ()
     secrets: Iterator[int] = field(default_factory=lambda: count(1))
 
     def ring(self) -> None:
@@ -66,6 +68,8 @@ class Door:
             living_workers=lambda: 2,
             is_failed_scanned=self.is_failed_scanned,
             is_loopback=self.is_loopback,
+            s3_runs=self.s3_runs,
+            quiet_seconds=60.0,
         )
 
     def client(self) -> Client:
