@@ -14,6 +14,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from botocore.model import OperationModel
     from mypy_boto3_s3 import S3Client
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 20.0
@@ -100,6 +101,17 @@ EXCEPTIONS: Mapping[str, tuple[Kind, str]] = {
 }
 """What boto3's own errors mean, by their names: it is not imported before it is needed."""
 
+WANTED: Mapping[str, tuple[Any, ...]] = {
+    "ListObjectsV2": (("Name",), ("Contents", ("Key", "Size", "ETag", "LastModified"))),
+    "ListMultipartUploads": (("Bucket",), ("Uploads", ("Key", "UploadId", "Initiated"))),
+    "ListParts": (("Bucket",), ("Parts", ("LastModified",))),
+    "GetObject": (("ETag", "ContentLength"),),
+    "PutObject": (("ETag",),),
+    "CreateMultipartUpload": (("UploadId",),),
+    "UploadPart": (("ETag",),),
+}
+"""What the answer to a call must hold, and what each of several things in it must hold. Source: Amazon S3 API reference."""
+
 
 class S3Connection:
     """Gives boto3's client, which is made when it is first needed: importing boto3 takes a third of a second."""
@@ -145,7 +157,26 @@ class S3Connection:
         )
         session = boto3.session.Session()
         region = self._region or session.region_name or "us-east-1"
-        return session.client("s3", endpoint_url=self._endpoint_url, region_name=region, config=config)
+        client = session.client("s3", endpoint_url=self._endpoint_url, region_name=region, config=config)
+        client.meta.events.register("after-call.s3", _check_answer)
+        return client
+
+
+def _check_answer(parsed: Mapping[str, Any], model: OperationModel, **_: object) -> None:
+    """Raise where an answer lacks what it must hold: boto3 takes a page for people, with status 200, for an empty listing.
+
+    Raises:
+        Trouble: it does.
+    """
+    if "Error" in parsed:
+        return
+    wanted, *inner = WANTED.get(model.name, ((),))
+    lacking = [name for name in wanted if name not in parsed]
+    for many, names in inner:
+        lacking += [f"{many}/{name}" for one in parsed.get(many, ()) for name in names if name not in one]
+    if lacking:
+        advice = "is there an S3 server at its address? Check MODELPORT_S3_ENDPOINT_URL"
+        raise Trouble(Kind.AWAY, f"object storage: the answer to {model.name} lacks {lacking[0]}; {advice}")
 
 
 @contextmanager

@@ -279,7 +279,7 @@ class _Incoming:
         for key, sink in expected.items():
             if key not in found:
                 raise StorageUnavailable(f"s3://{self._bucket}/{readable(key)}: was written and is not listed")
-            sink.check(found[key].get("ETag", ""), found[key]["Size"], alive)
+            sink.check(found[key]["ETag"], found[key]["Size"], alive)
         self._uploader.wait()
 
     def _summary(self) -> bytes:
