@@ -31,7 +31,7 @@ from worker.events import checked_name
 from worker.fields import Object, object_of, required_text, shown, text
 from worker.records import CompletionEvent, Trigger
 from worker.s3_url import MAX_KEY_BYTES, S3Url, parse_s3
-from worker.watch_roots import Run, root_of
+from worker.watch_roots import Root, Run, root_of
 
 SETTING = "MODELPORT_S3_RUNS"
 
@@ -56,6 +56,9 @@ MAX_WORD_CHARACTERS = 1024
 MAX_KEY_CHARACTERS = 3 * MAX_KEY_BYTES
 """Length of a key in a record: encoded, each byte of it may take three characters."""
 
+MAX_NAME_BYTES = 512
+"""UTF-8 bytes of a name of a project or an experiment that the registry keeps."""
+
 SHORTEST_SECONDS = 1.0
 """A shorter period is none: then each time stands for itself."""
 
@@ -68,6 +71,10 @@ class RunsBelow:
     path: str
     project: str | None = None
     marker: str | None = None
+
+
+Place = tuple[Root, str | None]
+"""Where runs lie of one team, and the name of the only objects that count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +110,9 @@ def hints_from_json(data: Any, team: str, runs: Sequence[RunsBelow], quiet_secon
     records = _records(message)
     if not runs:
         raise RejectedEvent(f"Records: expected none, because {SETTING} says of no place that runs lie there")
-    objects = [_created(record, f"Records[{place}]") for place, record in enumerate(records)]
-    events = [None if one is None else _event_of(one, team, runs, quiet_seconds) for one in objects]
+    places = [(root_of(one.path, team, one.project, setting=SETTING), one.marker) for one in runs]
+    objects = [_created(record, f"Records[{at}]") for at, record in enumerate(records)]
+    events = [None if one is None else _event_of(one, team, places, quiet_seconds) for one in objects]
     by_id = {event.id: event for event in events if event is not None}
     return Hints(tuple(by_id.values()), events.count(None))
 
@@ -153,28 +161,28 @@ def _seconds(time: str, where: str) -> float:
     return at.timestamp()
 
 
-def _event_of(created: Created, team: str, runs: Sequence[RunsBelow], quiet_seconds: float) -> CompletionEvent | None:
-    """Return the event of an object by the first template that it lies in, None where it lies in none."""
-    for one in runs:
-        run = _run_of(created.url, team, one)
+def _event_of(created: Created, team: str, places: Sequence[Place], quiet_seconds: float) -> CompletionEvent | None:
+    """Return the event of an object by the first place that it lies in, None where it lies in none."""
+    for root, marker in places:
+        run = _run_of(str(created.url), root, marker)
         if run is not None and _is_named_well(run):
             return _event(run, team, created.at, quiet_seconds)
     return None
 
 
-def _run_of(url: S3Url, team: str, runs: RunsBelow) -> Run | None:
+def _run_of(url: str, root: Root, marker: str | None) -> Run | None:
     """Return the run that the object at *url* is part of and tells of; None for one that lies directly beside the runs."""
-    root = root_of(runs.path, team, runs.project, setting=SETTING)
-    names = root.names_below(str(url)) or []
-    if len(names) <= len(root.steps) or runs.marker not in (None, names[-1]):
+    names = root.names_below(url) or []
+    if len(names) <= len(root.steps) or marker not in (None, names[-1]):
         return None
     return root.run_at(names[: len(root.steps)])
 
 
 def _is_named_well(run: Run) -> bool:
     """Tell whether project and experiment are names that can be kept; what can never be accepted is not to come again."""
+    names = [name for name in (run.project, run.experiment) if name is not None]
     try:
-        return checked_name("project", run.project) == run.project and checked_name("name", run.experiment) == run.experiment
+        return all(checked_name("a name", name) == name and len(name.encode()) <= MAX_NAME_BYTES for name in names)
     except RejectedEvent:
         return False
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from worker.errors import RejectedEvent
 from worker.records import CompletionEvent, Trigger
-from worker.s3_events import MAX_RECORDS, Hints, RunsBelow, hints_from_json, is_s3_message
+from worker.registry import words
+from worker.s3_events import MAX_NAME_BYTES, MAX_RECORDS, Hints, RunsBelow, hints_from_json, is_s3_message
 
 RUNS = (RunsBelow("s3://models/runs/{experiment_id}", "digits"),)
 
@@ -194,11 +195,22 @@ def test_keys_are_decoded_unless_they_come_from_ceph() -> None:
         "runs/%FF/model.onnx",
         "runs/\ud800/model.onnx",
         "runs/" + "x" * 256 + "/model.onnx",
+        "runs/" + "模" * 171 + "/model.onnx",
+        "runs/7+/model.onnx",
         "x" * 1100,
     ],
 )
 def test_an_object_outside_every_template_is_passed_over(key: str) -> None:
     assert hints(record(key)) == Hints((), 1)
+
+
+def test_the_longest_name_that_is_taken_can_be_kept() -> None:
+    """A message that is refused would come again and again."""
+    assert MAX_NAME_BYTES == words.MAX_NAME_BYTES
+    name = "模" * 170
+    [event] = hints(record(f"runs/{name}/model.onnx")).events
+    assert event.experiment == name
+    words.check_event(event)
 
 
 def test_another_bucket_is_passed_over() -> None:
