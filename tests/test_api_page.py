@@ -33,7 +33,7 @@ def test_the_page_names_every_route_and_the_scopes_that_open_it() -> None:
         assert isinstance(route, APIRoute)
         policy = policy_of(route)
         for method in route.methods or ():
-            routes[f"{method} {route.path}"] = sorted(policy.scopes) if isinstance(policy, Policy) else []
+            routes[f"{method} {route.path_format}"] = sorted(policy.scopes) if isinstance(policy, Policy) else []
     assert told == routes
 
 

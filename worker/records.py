@@ -360,7 +360,8 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class VersionQuery:
-    """Which versions to list: every given field must match; deleted ones are left out. limit is the most rows, newest first."""
+    """Which versions to list: every given field must match; deleted ones are left out. Only older ones than the version
+    *after*, which may be deleted by now, are given; limit is the most rows, newest first."""
 
     team: str = DEFAULT_TEAM
     project: str | None = None
@@ -369,6 +370,7 @@ class VersionQuery:
     tag: str | None = None
     name: str | None = None
     text: str | None = None
+    after: str | None = None
     limit: int = 100
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -90,6 +91,16 @@ def ingest_report(outcome: Outcome, path: str) -> dict[str, Any]:
 def file_json(file: FileDigest) -> dict[str, Any]:
     """Return a file of a version."""
     return {"path": readable(file.path), "size": file.size, "sha256": file.sha256}
+
+
+def manifest_json(version: ModelVersion, files: Iterable[FileDigest]) -> dict[str, Any]:
+    """Return the digests of a version and of its files."""
+    return {
+        "id": version.id,
+        "digest": version.digest,
+        "omsDigest": version.oms_digest,
+        "files": [file_json(file) for file in files],
+    }
 
 
 def timestamp(moment: datetime) -> str:

@@ -1099,6 +1099,15 @@ class RegistryContract:
         lengths = {limit: len(registry.versions(VersionQuery(limit=limit))) for limit in (-1, 0, 2, 3, 10**30)}
         assert lengths == {-1: 0, 0: 0, 2: 2, 3: 3, 10**30: 3}
 
+    def test_versions_are_listed_on_after_one_that_may_be_deleted_by_now(self, registry: Registry) -> None:
+        ids = [register(registry, f"run-{number}", f"d{number}").version.id for number in (1, 2, 3, 4)]
+        registry.delete("default", ids[2], NOON)
+        older = {id: [version.id for version in registry.versions(VersionQuery(after=id))] for id in ids}
+        assert older == {ids[0]: [], ids[1]: ids[:1], ids[2]: [ids[1], ids[0]], ids[3]: [ids[1], ids[0]]}
+        assert list(registry.versions(VersionQuery(after="nobody's"))) == []
+        assert list(registry.versions(VersionQuery(after="\udcff"))) == []
+        assert list(registry.versions(VersionQuery(team="other", after=ids[3]))) == []
+
     @pytest.mark.parametrize(
         ("query", "found"),
         [

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from worker.api import completions, health, ingestions
+from worker.api import completions, health, ingestions, versions
 from worker.api.auth import Policy, policy_of
 from worker.api.desk import Desk
 from worker.api.problems import MEDIA_TYPE, add_handlers
@@ -35,7 +35,7 @@ def make_app(service: Service) -> FastAPI:
     app = FastAPI(title="modelport", version=VERSION, openapi_url=None, redirect_slashes=False)
     app.state.service, app.state.desk = service, Desk(service)
     # Routes are put in one by one, not router by router: so a walk over them sees every one.
-    for router in (completions.router, ingestions.router, health.router):
+    for router in (completions.router, ingestions.router, versions.router, health.router):
         app.router.routes.extend(router.routes)
     check_policies(app)
     add_handlers(app)
@@ -58,7 +58,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
         for route in app.routes:
             if isinstance(route, APIRoute) and route.include_in_schema:
                 for method in route.methods or ():
-                    _complete(described["paths"][route.path][method.lower()], route)
+                    _complete(described["paths"][route.path_format][method.lower()], route)
         app.openapi_schema = described
     return app.openapi_schema
 

@@ -28,6 +28,7 @@ from worker.errors import (
     RegistryUnavailable,
     RejectedEvent,
     RejectedLocation,
+    StorageUnavailable,
     WorkerError,
     WrongState,
 )
@@ -62,6 +63,7 @@ MEANINGS: tuple[tuple[type[WorkerError], int, str], ...] = (
     (RejectedLocation, 422, "rejected-location"),
     (WrongState, 409, "wrong-state"),
     (NotFound, 404, "not-found"),
+    (StorageUnavailable, 503, "storage-unavailable"),
 )
 """What an exception of ours is to a sender, the most special first. Any other is not theirs to know."""
 
@@ -156,6 +158,10 @@ async def _of_http(request: Request, error: Exception) -> Response:
     return problem_reply(Problem(error.status_code, code, detail, error.headers))
 
 
+class BrokenOff(Exception):
+    """What goes out cannot be brought to its end; who waits for it sees the connection close too early."""
+
+
 class LastResort:
     """Answers where everything else failed, and gives every answer `HEADERS`. A sender who went away gets nothing."""
 
@@ -176,7 +182,7 @@ class LastResort:
 
         try:
             await self._app(scope, receive, send_on)
-        except ClientDisconnect:
+        except (ClientDisconnect, BrokenOff):
             return None
         except Exception as exc:
             if has_begun:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import UnionType
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from worker.records import IngestionState, Trigger
+from detectors.facts import ModelType
+from worker.records import IngestionState, StoreMode, Trigger
 from worker.s3_events import MAX_RECORDS
+
+MAX_TAGS = 100
+"""Tags of a version that one call gives it."""
 
 
 class Shape(BaseModel):
@@ -108,12 +113,93 @@ class QueueState(Shape):
     workers: int
 
 
+class VersionRow(Shape):
+    """One version: what it is, where it came from, where it is kept."""
+
+    id: str
+    name: str
+    number: int
+    modelType: ModelType
+    format: str
+    projectId: str
+    experimentId: str | None
+    digest: str
+    omsDigest: str
+    duplicateOf: str | None
+    url: str
+    store: StoreMode
+    location: str
+    sizeBytes: int
+    completeness: str
+    verdict: str
+    tags: list[str]
+    dtCreated: AwareDatetime
+
+
+class FileRow(Shape):
+    """A file of a version; sha256 is in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class VersionPage(Shape):
+    """Some versions, newest first; next is the address of the following page."""
+
+    versions: list[VersionRow]
+    next: str | None
+
+
+class VersionFiles(Shape):
+    """The files of a version by path."""
+
+    files: list[FileRow]
+
+
+class VersionWithFiles(VersionRow):
+    """One version and its files by path."""
+
+    files: list[FileRow]
+
+
+class VersionReport(BaseModel):
+    """The scan report, as `modelport scan --format json` prints it (docs/reference/scan-report.md), with its version."""
+
+    model_config = ConfigDict(extra="allow")
+    version: VersionRow
+
+
+class Manifest(Shape):
+    """The digests of a version: its own, the one that model signing reckons, and those of its files."""
+
+    id: str
+    digest: str
+    omsDigest: str
+    files: list[FileRow]
+
+
 Answers = dict[int | str, dict[str, Any]]
 
 
 def answers(shape: type[BaseModel] | UnionType, *problems: int, status: int = 200) -> Answers:
     """Return the answers of a route: *shape* with *status*, and the problems with these statuses."""
-    return {status: {"model": shape}, **{problem: {"model": Problem} for problem in problems}}
+    return {status: {"model": shape}, **_problems(problems)}
+
+
+def bytes_answers(media_type: str, *problems: int) -> Answers:
+    """Return the answers of a route that gives bytes of this type, and the problems with these statuses."""
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {200: {"description": "The bytes", "content": content}, **_problems(problems)}
+
+
+def no_answer(*problems: int) -> Answers:
+    """Return the answers of a route that says nothing where all went well, and the problems with these statuses."""
+    return {204: {"description": "It is done"}, **_problems(problems)}
+
+
+def _problems(statuses: Iterable[int]) -> Answers:
+    return {status: {"model": Problem} for status in statuses}
 
 
 TEXT = {"type": ["string", "null"]}
@@ -191,6 +277,15 @@ FILTER = {
     "additionalProperties": False,
     "properties": dict.fromkeys(("state", "experimentId", "reason"), TEXT),
 }
+CHANGE = {
+    "type": "object",
+    "minProperties": 1,
+    "additionalProperties": False,
+    "properties": {
+        "name": TEXT | {"description": "of the model, and so of all its versions"},
+        "tags": {"type": ["array", "null"], "maxItems": MAX_TAGS, "items": {"type": "string"}, "description": "all of them"},
+    },
+}
 
 
 def _body(**schemas: dict[str, Any]) -> dict[str, Any]:
@@ -201,3 +296,4 @@ PLAIN: dict[str, Any] = {"anyOf": [COMPLETION, S3_MESSAGE, S3_TEST]}
 COMPLETION_BODY = _body(**{"application/json": PLAIN, "application/cloudevents+json": CLOUDEVENT})
 RESCAN_BODY = _body(**{"application/json": RESCAN})
 FILTER_BODY = _body(**{"application/json": FILTER})
+CHANGE_BODY = _body(**{"application/json": CHANGE})

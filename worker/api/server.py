@@ -37,6 +37,8 @@ def service_of_embedded(embedded: Embedded, ring: Callable[[], None], host: str)
     """Return what the API needs of *embedded* where it listens at *host*."""
     return Service(
         registry=embedded.registry,
+        store=embedded.store,
+        open_version=embedded.open_version,
         clock=embedded.clock,
         ring=ring,
         new_id=embedded.new_id,

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 from fastapi import Request
 
+from detectors.tree import FileTree
 from worker.locations import Places
-from worker.ports import Clock, Registry
+from worker.ports import Clock, Registry, Store
+from worker.records import ModelVersion
 from worker.s3_events import RunsBelow
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """ring is called after each commit that left work for somebody. living_workers tells how many work off the queue.
+
+    open_version opens the files of a version, wherever they are kept.
 
     places are where models may be: who is not the team of this machine, at a door that only this machine reaches, may not ask
     for every path where no roots are set.
@@ -26,6 +31,8 @@ class Service:
     """
 
     registry: Registry
+    store: Store
+    open_version: Callable[[ModelVersion], AbstractContextManager[FileTree]]
     clock: Clock
     ring: Callable[[], None]
     new_id: Callable[[], str]

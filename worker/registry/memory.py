@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import dropwhile, islice
 from json import loads
 from threading import Lock, RLock
 
@@ -344,7 +345,8 @@ class MemoryRegistry:
 
     def versions(self, query: VersionQuery) -> Sequence[ModelVersion]:
         with self._lock:
-            matching = [kept.record() for kept in self._newest_first() if _matches(kept, query)]
+            known = self._newest_first() if query.after is None else self._older_than(query.after, query.team)
+            matching = [kept.record() for kept in known if _matches(kept, query)]
             return matching[: rows_wanted(query.limit)]
 
     def named(self, team: str, name: str, number: int | None = None) -> Sequence[ModelVersion]:
@@ -550,6 +552,11 @@ class MemoryRegistry:
 
     def _newest_first(self) -> Iterator[_Kept]:
         return (kept for kept in reversed(self._versions.values()) if kept.deleted is None)
+
+    def _older_than(self, version_id: str, team: str) -> Iterator[_Kept]:
+        """Yield the living versions that are older than the team's version *version_id*, living or not; none for another."""
+        known = dropwhile(lambda kept: kept.new.id != version_id or kept.model.team != team, reversed(self._versions.values()))
+        return (kept for kept in islice(known, 1, None) if kept.deleted is None)
 
     def _newest(self, matches: Callable[[_Kept], bool]) -> _Kept | None:
         return next(filter(matches, self._newest_first()), None)

@@ -108,6 +108,10 @@ def _conditions(query: VersionQuery) -> Iterable[ColumnElement[bool]]:
     if query.tag is not None:
         tagged = select(version_tags.c.version_id).where(version_tags.c.tag == query.tag)
         yield model_versions.c.id.in_(tagged)
+    if query.after is not None:
+        other = model_versions.alias()
+        older_than = select(other.c.sequence).where(other.c.id == query.after, other.c.team == query.team)
+        yield model_versions.c.sequence < older_than.scalar_subquery()
     if query.text is not None:
         yield _holds(registered_models.c.name_folded, query.text) | _holds(model_versions.c.experiment_folded, query.text)
 

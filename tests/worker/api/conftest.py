@@ -15,11 +15,12 @@ from tests.worker.api.client import Client
 from worker.api.app import make_app
 from worker.api.service import Service
 from worker.locations import Places
-from worker.ports import Registry
+from worker.ports import Registry, Store
 from worker.registry.memory import MemoryRegistry
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
 from worker.s3_events import RunsBelow
+from worker.storage.memory import MemoryStore
 from worker.teams import create_token
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -44,6 +45,7 @@ class Door:
     """The API, and what a test looks at behind it."""
 
     registry: Registry
+    store: Store = field(default_factory=MemoryStore)
     clock: StandingClock = field(default_factory=StandingClock)
     rung: list[int] = field(default_factory=list)
     is_loopback: bool = False
@@ -61,6 +63,8 @@ class Door:
         ids = count(1)
         return Service(
             registry=self.registry,
+            store=self.store,
+            open_version=lambda version: self.store.opened(version.url),
             clock=self.clock,
             ring=self.ring,
             new_id=lambda: f"new-{next(ids)}",

@@ -25,7 +25,7 @@ def test_no_route_is_without_a_policy(app: FastAPI) -> None:
         policy = policy_of(route)
         for method in route.methods or ():
             scopes = sorted(policy.scopes) if isinstance(policy, Policy) else isinstance(policy, Public)
-            declared[f"{method} {route.path}"] = scopes
+            declared[f"{method} {route.path_format}"] = scopes
     reading = ["model:read", "operate"]
     assert declared == {
         "POST /v1/completions": ["completion:write"],
@@ -37,6 +37,15 @@ def test_no_route_is_without_a_policy(app: FastAPI) -> None:
         "POST /v1/ingestions/{ingestion_id}/retry": ["operate"],
         "POST /v1/ingestions/{ingestion_id}/discard": ["operate"],
         "GET /v1/queue": reading,
+        "GET /v1/versions": reading,
+        "GET /v1/versions/{version_id}": reading,
+        "PATCH /v1/versions/{version_id}": ["model:write"],
+        "DELETE /v1/versions/{version_id}": ["model:write"],
+        "GET /v1/versions/{version_id}/report": reading,
+        "GET /v1/versions/{version_id}/manifest": reading,
+        "GET /v1/versions/{version_id}/files": reading,
+        "GET /v1/versions/{version_id}/files/{path}": reading,
+        "GET /v1/versions/{version_id}/archive": reading,
         "GET /": True,
         "GET /livez": True,
         "GET /readyz": True,
@@ -73,6 +82,13 @@ def test_the_description_names_every_route_its_scopes_and_its_problems(app: Fast
         "/v1/ingestions/{ingestion_id}/retry",
         "/v1/ingestions/{ingestion_id}/discard",
         "/v1/queue",
+        "/v1/versions",
+        "/v1/versions/{version_id}",
+        "/v1/versions/{version_id}/report",
+        "/v1/versions/{version_id}/manifest",
+        "/v1/versions/{version_id}/files",
+        "/v1/versions/{version_id}/files/{path}",
+        "/v1/versions/{version_id}/archive",
         "/livez",
         "/readyz",
     }
@@ -83,3 +99,6 @@ def test_the_description_names_every_route_its_scopes_and_its_problems(app: Fast
     assert "Needs the scope `completion:write`." in report["description"]
     assert report["security"] == [{"bearer": []}, {"apiKey": []}]
     assert "security" not in described["paths"]["/livez"]["get"]
+    given = described["paths"]["/v1/versions/{version_id}/files/{path}"]["get"]["responses"]["200"]["content"]
+    assert given == {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    assert "content" not in described["paths"]["/v1/versions/{version_id}"]["delete"]["responses"]["204"]

@@ -17,6 +17,7 @@ from worker.errors import (
     RegistryUnavailable,
     RejectedEvent,
     RejectedLocation,
+    StorageHangs,
     StorageUnavailable,
     WorkerError,
     WrongState,
@@ -33,6 +34,7 @@ from worker.registry.memory import MemoryRegistry
         (RejectedLocation("why"), 422, "rejected-location"),
         (WrongState("why"), 409, "wrong-state"),
         (NotFound("why"), 404, "not-found"),
+        (StorageUnavailable("why"), 503, "storage-unavailable"),
     ],
 )
 def test_what_a_sender_can_change_is_told_in_its_own_words(error: WorkerError, status: int, code: str) -> None:
@@ -42,7 +44,7 @@ def test_what_a_sender_can_change_is_told_in_its_own_words(error: WorkerError, s
 
 
 def test_what_a_sender_cannot_change_is_not_told() -> None:
-    assert meaning(StorageUnavailable("/secret/place"), "POST") is None
+    assert meaning(StorageHangs(5.0, "/secret/place"), "POST") is None
     assert meaning(BadSetting("secret"), "POST") is None
 
 
@@ -95,7 +97,7 @@ class Lost(MemoryRegistry):
     """A registry that raises what is none of a sender's business."""
 
     def queue(self, now: datetime, team: str | None = None) -> Queue:
-        raise StorageUnavailable("the password is hunter2")
+        raise StorageHangs(5.0, "the password is hunter2")
 
 
 @pytest.mark.parametrize("registry", [Broken(), Lost()])

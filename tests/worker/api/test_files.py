@@ -1,0 +1,154 @@
+"""Files of a version on their way out."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+import httpx
+import pytest
+import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.servers.process import until
+from tests.worker.api.client import Client
+from tests.worker.api.conftest import Door
+from tests.worker.api.shelf import FILES, put, spoil
+from worker.api.app import make_app
+from worker.api.files import CHUNK_BYTES, Span, span_of
+from worker.api.problems import Problem
+
+WEIGHTS = "model/model.onnx"
+
+
+def test_every_file_comes_as_it_was_registered(admin: Client, door: Door) -> None:
+    version = put(door)
+    for file in admin.get(f"/v1/versions/{version.id}/files").json()["files"]:
+        answer = admin.get(f"/v1/versions/{version.id}/files/{file['path']}")
+        assert (answer.status_code, answer.content) == (200, FILES[file["path"]])
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert answer.headers["etag"] == f'"{file["sha256"]}"'
+        assert answer.headers["content-length"] == str(file["size"])
+
+
+def test_a_file_is_kept_under_its_name_and_never_shown(admin: Client, door: Door) -> None:
+    version = put(door)
+    answer = admin.get(f"/v1/versions/{version.id}/files/a b/é.txt")
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''%C3%A9.txt"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_file_that_nobody_registered_is_not_given(admin: Client, door: Door) -> None:
+    version = put(door)
+    for path in ("none", "model", "../model/model.onnx", "%2e%2e/x", "/etc/passwd"):
+        assert admin.get(f"/v1/versions/{version.id}/files/{path}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "found"),
+    [
+        ("bytes=0-3", 206, b"0123"),
+        ("bytes=7-", 206, b"789"),
+        ("bytes=-2", 206, b"89"),
+        ("bytes=-99", 206, b"0123456789"),
+        ("bytes=9-99", 206, b"9"),
+        ("bytes=0-1,4-5", 200, b"0123456789"),
+        ("lines=0-1", 200, b"0123456789"),
+        ("bytes=5-2", 200, b"0123456789"),
+    ],
+)
+def test_a_range_is_given(admin: Client, door: Door, asked: str, status: int, found: bytes) -> None:
+    version = put(door)
+    answer = admin.get(f"/v1/versions/{version.id}/files/a b/é.txt", headers={"Range": asked})
+    assert (answer.status_code, answer.content) == (status, found)
+
+
+def test_a_range_across_chunks_and_behind_the_end(admin: Client, door: Door) -> None:
+    address = f"/v1/versions/{put(door).id}/files/{WEIGHTS}"
+    answer = admin.get(address, headers={"Range": "bytes=1048570-1048590"})
+    assert answer.content == FILES[WEIGHTS][1048570:1048591]
+    assert answer.headers["content-range"] == f"bytes 1048570-1048590/{len(FILES[WEIGHTS])}"
+    beyond = admin.get(address, headers={"Range": "bytes=99999999-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(FILES[WEIGHTS])}")
+
+
+def test_a_download_goes_on_only_with_the_same_bytes(admin: Client, door: Door) -> None:
+    address = f"/v1/versions/{put(door).id}/files/a b/é.txt"
+    etag = admin.get(address).headers["etag"]
+    assert admin.get(address, headers={"If-None-Match": etag}).status_code == 304
+    assert admin.get(address, headers={"Range": "bytes=0-1", "If-Range": etag}).content == b"01"
+    assert admin.get(address, headers={"Range": "bytes=0-1", "If-Range": '"other"'}).content == b"0123456789"
+
+
+@pytest.mark.parametrize("size", [0, 1, 10])
+@given(asked=st.none() | st.text(max_size=30) | st.from_regex(r"bytes=[0-9]{0,3}-[0-9]{0,3}", fullmatch=True))
+def test_any_header_gives_a_range_of_the_file_all_of_it_or_a_refusal(asked: str | None, size: int) -> None:
+    try:
+        found = span_of(asked, size)
+    except Problem:
+        return
+    assert found is None or 0 <= found.start < found.stop <= size
+
+
+def test_a_range_of_all_is_all() -> None:
+    assert span_of("bytes=0-", 10) == Span(0, 10)
+
+
+@pytest.mark.parametrize("path", [WEIGHTS, "a b/é.txt"])
+def test_a_file_that_is_not_what_was_registered_never_arrives_whole(door: Door, path: str) -> None:
+    version, data = put(door), FILES[path]
+    door.is_loopback = True
+    spoil(door, version, FILES | {path: data[:-1] + b"?"})
+    with serving(door) as client:
+        address = f"/v1/versions/{version.id}/files/{path}"
+        if len(data) < CHUNK_BYTES:
+            assert client.get(address).status_code == 503
+        else:
+            with pytest.raises(httpx.RemoteProtocolError):
+                client.get(address)
+        with pytest.raises(httpx.RemoteProtocolError):
+            client.get(f"/v1/versions/{version.id}/archive")
+
+
+@contextmanager
+def serving(door: Door) -> Iterator[httpx.Client]:
+    """Serve *door* on a socket while the block runs: only there is an end seen that comes too early."""
+    server = uvicorn.Server(uvicorn.Config(make_app(door.service), port=0, log_level="critical"))
+    thread = Thread(target=server.run)
+    thread.start()
+    try:
+        assert until(lambda: server.started, 20)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.mark.parametrize("left", [{}, {WEIGHTS: b"short"}])
+def test_a_file_that_is_gone_is_told_in_words(admin: Client, door: Door, left: dict[str, bytes]) -> None:
+    version = put(door)
+    spoil(door, version, left)
+    answer = admin.get(f"/v1/versions/{version.id}/files/{WEIGHTS}")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        503,
+        "model/model.onnx: it is not there any more as it was registered",
+    )
+    door.store.remove(version.url)
+    answer = admin.get(f"/v1/versions/{version.id}/files/{WEIGHTS}")
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:modelport:problem:storage-unavailable")
+
+
+def test_all_files_come_as_a_zip_that_is_the_same_each_time(admin: Client, door: Door) -> None:
+    version = put(door)
+    first, second = (admin.get(f"/v1/versions/{version.id}/archive") for _ in range(2))
+    assert first.content == second.content
+    assert first.headers["content-disposition"] == "attachment; filename*=UTF-8''run-1-1.zip"
+    with zipfile.ZipFile(io.BytesIO(first.content)) as archive:
+        assert archive.testzip() is None
+        assert {name: archive.read(name) for name in archive.namelist()} == FILES

@@ -1,0 +1,183 @@
+"""Looking at versions, taking their files, and steering them; all of one team."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+from urllib.parse import urlencode
+
+import structlog
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from detectors.facts import ModelType
+from detectors.tree import readable
+from worker import repository
+from worker.api.auth import Reader, Writer
+from worker.api.bodies import JSON, Body, expect, json_of, media_type
+from worker.api.files import OCTETS, file_reply, zip_reply
+from worker.api.problems import reply
+from worker.api.schemas import (
+    CHANGE_BODY,
+    MAX_TAGS,
+    Manifest,
+    VersionFiles,
+    VersionPage,
+    VersionReport,
+    VersionRow,
+    VersionWithFiles,
+    answers,
+    bytes_answers,
+    no_answer,
+)
+from worker.api.service import Service, service_of
+from worker.errors import NotFound, RejectedEvent
+from worker.events import MAX_ID_CHARACTERS
+from worker.fields import object_of, text
+from worker.records import ModelVersion, VersionQuery
+from worker.views import file_json, manifest_json, version_json
+
+MAX_PAGE = 1000
+FILTERS = ("model", "projectId", "experimentId", "type", "tag", "q")
+CHANGES = {"name", "tags"}
+
+router = APIRouter(prefix="/v1", tags=["versions"])
+log = structlog.get_logger("modelport.api")
+
+Inside = Annotated[Service, Depends(service_of)]
+Text = Annotated[str | None, Query(max_length=MAX_ID_CHARACTERS)]
+
+
+@router.get("/versions", responses=answers(VersionPage, 401, 403, 422, 503))
+def list_versions(
+    request: Request,
+    caller: Reader,
+    service: Inside,
+    model: Text = None,
+    project: Annotated[str | None, Query(alias="projectId", max_length=MAX_ID_CHARACTERS)] = None,
+    experiment: Annotated[str | None, Query(alias="experimentId", max_length=MAX_ID_CHARACTERS)] = None,
+    declared: Annotated[ModelType | None, Query(alias="type")] = None,
+    tag: Text = None,
+    q: Text = None,
+    after: Text = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+) -> Response:
+    """List versions, newest first; q is looked for in their names and experiments. `next` is the address of the next page,
+    null on the last.
+    """
+    query = VersionQuery(caller.team, project, experiment, declared, tag, model, q, after, limit + 1)
+    found = service.registry.versions(query)
+    page = found[:limit]
+    following = _next(request, page[-1].id, limit) if len(found) > limit else None
+    headers = None if following is None else {"Link": f'<{following}>; rel="next"'}
+    return reply({"versions": [version_json(one) for one in page], "next": following}, headers=headers)
+
+
+def _next(request: Request, last: str, limit: int) -> str:
+    """Return the address of the page after the version *last*, with the same filters."""
+    kept = {name: value for name, value in request.query_params.items() if name in FILTERS}
+    return f"{request.url.path}?{urlencode(kept | {'after': last, 'limit': str(limit)})}"
+
+
+@router.get("/versions/{version_id}", responses=answers(VersionWithFiles, 401, 403, 404, 422, 503))
+def show_version(version_id: str, caller: Reader, service: Inside) -> Response:
+    """Show one version and its files."""
+    version = _living(version_id, caller.team, service)
+    files = [file_json(file) for file in service.registry.files(version.id)]
+    return reply(version_json(version) | {"files": files})
+
+
+@router.get("/versions/{version_id}/report", responses=answers(VersionReport, 401, 403, 404, 422, 503))
+def show_report(version_id: str, caller: Reader, service: Inside) -> Response:
+    """Show what the scan found: models, facts, metrics, findings, and what was not looked at."""
+    version = _living(version_id, caller.team, service)
+    return reply(json.loads(version.report) | {"version": version_json(version)})
+
+
+@router.get("/versions/{version_id}/manifest", responses=answers(Manifest, 401, 403, 404, 422, 503))
+def show_manifest(version_id: str, caller: Reader, service: Inside) -> Response:
+    """Show the digests: of the version, of it as model signing reckons it, and of each file."""
+    version = _living(version_id, caller.team, service)
+    return reply(manifest_json(version, service.registry.files(version.id)))
+
+
+@router.get("/versions/{version_id}/files", responses=answers(VersionFiles, 401, 403, 404, 422, 503))
+def list_files(version_id: str, caller: Reader, service: Inside) -> Response:
+    """List the files of a version by path."""
+    version = _living(version_id, caller.team, service)
+    return reply({"files": [file_json(file) for file in service.registry.files(version.id)]})
+
+
+@router.get(
+    "/versions/{version_id}/archive",
+    response_class=Response,
+    responses=bytes_answers("application/zip", 401, 403, 404, 422, 503),
+)
+def download_all(version_id: str, caller: Reader, service: Inside) -> Response:
+    """Give all files of a version as a zip, not compressed. It breaks off where a file is not what was registered."""
+    version = _living(version_id, caller.team, service)
+    return zip_reply(version, service.registry.files(version.id), service.open_version)
+
+
+@router.get(
+    "/versions/{version_id}/files/{path:path}",
+    response_class=Response,
+    responses=bytes_answers(OCTETS, 401, 403, 404, 416, 422, 503),
+)
+def download_file(request: Request, version_id: str, path: str, caller: Reader, service: Inside) -> Response:
+    """Give one file, or a range of it. A whole one is compared with its digest on the way."""
+    version = _living(version_id, caller.team, service)
+    file = next((file for file in service.registry.files(version.id) if readable(file.path) == path), None)
+    if file is None:
+        raise NotFound(f"there is no file {path[:200]!a} in {version.id}")
+    return file_reply(request.headers, version, file, service.open_version)
+
+
+@router.patch(
+    "/versions/{version_id}",
+    responses=answers(VersionRow, 400, 401, 403, 404, 413, 415, 422, 503),
+    openapi_extra={"requestBody": CHANGE_BODY},
+)
+def change_version(request: Request, version_id: str, caller: Writer, body: Body, service: Inside) -> Response:
+    """Give the version's model, and so all its versions, another name; or the version other tags, all of them at once."""
+    expect(media_type(request.headers), JSON)
+    fields = object_of("the body", json_of(body))
+    if not fields or fields.keys() - CHANGES:
+        found = ", ".join(sorted(fields.keys() - CHANGES))[:80]
+        raise RejectedEvent(f"the body: expected {' or '.join(sorted(CHANGES))}, found {found or 'nothing'}")
+    version, tags = _living(version_id, caller.team, service), _tags(fields.get("tags"))
+    name = text(fields, "name", MAX_ID_CHARACTERS)
+    if name is not None:
+        version = repository.rename(service.registry, version, name, service.clock.now())
+    if tags is not None:
+        version = repository.tag(service.registry, version, tags, set(version.tags) - set(tags))
+    log.info("changed", version=version.id, team=caller.team, who=caller.name, what=sorted(fields))
+    return reply(version_json(version))
+
+
+@router.delete("/versions/{version_id}", status_code=204, response_class=Response, responses=no_answer(401, 403, 404, 422, 503))
+def delete_version(version_id: str, caller: Writer, service: Inside) -> Response:
+    """Delete a version and its copy. Referenced files stay where they are."""
+    version = _living(version_id, caller.team, service)
+    repository.delete(service.registry, service.store, version, service.clock.now())
+    log.info("deleted", version=version.id, team=caller.team, who=caller.name)
+    return Response(None, 204)
+
+
+def _living(version_id: str, team: str, service: Service) -> ModelVersion:
+    found = service.registry.version(team, version_id)
+    if found is None:
+        raise NotFound(f"there is no version {version_id[:80]!a}")
+    return found
+
+
+def _tags(value: object) -> list[str] | None:
+    """Return the tags in a body.
+
+    Raises:
+        RejectedEvent: they are no list of words.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value) or len(value) > MAX_TAGS:
+        raise RejectedEvent(f"tags: expected a list of at most {MAX_TAGS} words")
+    return value
