@@ -162,60 +162,52 @@ def check_promise(borders: Borders) -> Check:
 
 def check_leftovers(borders: Borders, repair: bool) -> Check:
     """Tell whether the store holds only what a version needs, or somebody is writing."""
-    left = unneeded(borders)
-    if not left:
-        return Check("leftovers", "ok", "the store holds nothing that no version needs")
-    if repair:
-        for _, url in left:
+    ours, strange = unneeded(borders)
+    if ours and repair:
+        for _, url in ours:
             borders.store.remove(url)
-        foreign = [url for _, url in unneeded(borders)]
-        if foreign:
-            return Check(
-                "leftovers", "trouble", f"{_named(foreign)} hold files that modelport did not write; remove them by hand"
-            )
-        return Check("leftovers", "repaired", f"removed {_named([one for one, _ in left])} from the store")
-    return Check(
-        "leftovers", "trouble", f"the store holds {_named([one for one, _ in left])}, which no version needs; see --repair"
-    )
+        removed, (ours, strange) = ours, unneeded(borders)
+        if not ours and not strange:
+            return Check("leftovers", "repaired", f"removed {_named([one for one, _ in removed])} from the store")
+    if ours:
+        found = _named([one for one, _ in ours])
+        advice = "files that modelport did not write are among them; remove them by hand" if repair else "see --repair"
+        return Check("leftovers", "trouble", f"the store holds {found}, which no version needs; {advice}")
+    if strange:
+        found = _named([url for _, url in strange])
+        return Check("leftovers", "trouble", f"this database knows nothing of {found} in the store; {STRANGE}")
+    return Check("leftovers", "ok", "the store holds nothing that no version needs")
 
 
-def unneeded(borders: Borders) -> list[tuple[str, str]]:
-    """Return (version id, URL) of what the store holds for no version and for nobody at work.
+STRANGE = (
+    "they may be another installation's, or newer than the backup that this one was restored from, so they stay: remove by hand"
+    " what nobody needs"
+)
 
-    The store is asked first and the registry last: what is registered in between is needed, and must not be in the list.
+
+def unneeded(borders: Borders) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return (version id, URL) of what the store holds for no version and for nobody at work: what attempts of this registry
+    wrote, and what this registry knows nothing of, which may be somebody else's.
+
+    The store is asked first and the registry last: what is registered in between is needed, and must not be in the lists.
     """
     held = list(borders.store.prefixes())
     in_work = {ingestion.version_id for ingestion in borders.registry.owned()}
-    needed = {version_id for version_id, is_kept in borders.registry.store_keys() if is_kept}
-    return [(version_id, url) for version_id, url in held if version_id not in needed | in_work]
+    keys = dict(borders.registry.store_keys())
+    left = [(version_id, url) for version_id, url in held if not keys.get(version_id) and version_id not in in_work]
+    ours = keys.keys() | borders.registry.attempts_among([version_id for version_id, _ in left])
+    return [one for one in left if one[0] in ours], [one for one in left if one[0] not in ours]
 
 
 def abandoned(borders: Borders) -> list[tuple[str, str]]:
     """Return (version id, URL) of the copies that attempts left which came to nothing, and that nobody works on any more.
 
     Nobody will: each attempt has an id of its own, and who does not own its ingestion registers nothing. An id that was ever
-    registered is never among them: a reference may just be getting a copy of its own (`ingest`). Nor is a finished copy that
-    no attempt is known of: it may be a version that was registered after the backup that this database was restored from; those
-    a person decides on.
+    registered is never among them: a reference may just be getting a copy of its own (`ingest`).
     """
-    left = unneeded(borders)
-    if not left:
-        return []
-    registered = {version_id for version_id, _ in borders.registry.store_keys()}
-    tried = borders.registry.attempts_among([version_id for version_id, _ in left])
-    return [
-        (version_id, url)
-        for version_id, url in left
-        if version_id not in registered and (version_id in tried or not _is_finished(url, borders))
-    ]
-
-
-def _is_finished(url: str, borders: Borders) -> bool:
-    try:
-        with borders.store.opened(url):
-            return True
-    except StorageUnavailable:
-        return False
+    ours, _ = unneeded(borders)
+    registered = {version_id for version_id, _ in borders.registry.store_keys()} if ours else set()
+    return [(version_id, url) for version_id, url in ours if version_id not in registered]
 
 
 ADVICE = {

@@ -5,7 +5,7 @@ ingestion was discarded, or their sweep died, or the store hung. In go the borde
 is for the caller to bear in mind.
 
 Law (with a test of the same name):
-    only what two looks in a row saw unregistered and unowned is removed, and finished copies of known attempts only.
+    only what two looks in a row saw unregistered and unowned is removed, and only what a known attempt wrote.
 """
 
 from __future__ import annotations

@@ -293,13 +293,38 @@ def test_migrate_is_idempotent(capsys: pytest.CaptureFixture[str]) -> None:
 def test_doctor_finds_and_repairs_leftovers(home: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     version = json_of(capsys, "ingest", model, "--name", "net")["version"]
     kept = Path(version["url"].removeprefix("file://"))
-    left = kept.parents[1] / "moaaaaaaaaaaaa" / "model"
-    shutil.copytree(kept, left)
+    shutil.copytree(kept, home / "copy")
+    text_of(capsys, "models", "delete", version["id"], "--yes")
+    kept.parent.mkdir(parents=True)
+    (home / "copy").rename(kept)
     states = {check["name"]: check["state"] for check in json_of(capsys, "doctor", status=1)["checks"]}
     assert states["leftovers"] == "trouble"
-    assert "moaaaaaaaaaaaa" in text_of(capsys, "doctor", "--repair")
-    assert not left.exists()
+    assert version["id"] in text_of(capsys, "doctor", "--repair")
+    assert not kept.exists()
     assert {check["state"] for check in json_of(capsys, "doctor")["checks"]} == {"ok"}
+
+
+def test_doctor_leaves_what_another_installation_keeps_in_the_same_store(
+    home: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = json_of(capsys, "ingest", model, "--name", "net")["version"]
+    monkeypatch.setenv("MODELPORT_STORE_URL", (home / "store").as_uri())
+    monkeypatch.setenv("MODELPORT_HOME", str(home / "another"))
+    told = text_of(capsys, "doctor", "--repair", status=1)
+    assert "this database knows nothing of" in told
+    assert version["id"] in told.replace("\n", "")
+    assert Path(version["url"].removeprefix("file://")).is_dir()
+
+
+def test_doctor_removes_nothing_below_a_store_that_is_named_wrongly(
+    home: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = home / "disk" / "datasets" / "vision" / "raw" / "2024"
+    others.mkdir(parents=True)
+    (others / "x.bin").write_bytes(b"1")
+    monkeypatch.setenv("MODELPORT_STORE_URL", (home / "disk").as_uri())
+    text_of(capsys, "doctor", "--repair", status=1)
+    assert (others / "x.bin").exists()
 
 
 def test_doctor_finds_a_copy_that_lost_a_file(home: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:

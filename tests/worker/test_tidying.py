@@ -53,9 +53,9 @@ def writing(borders: Borders, version_id: str, experiment: str | None) -> Iterat
     return KEPT[-1]
 
 
-def claimed(borders: Borders, run: Path) -> Ingestion:
+def claimed(borders: Borders, run: Path, id: str = "1") -> Ingestion:
     """Return an ingestion that a worker runs, which has written half a copy."""
-    borders.registry.submit(event(run, trigger=Trigger.COMPLETION), borders.clock.now())
+    borders.registry.submit(replace(event(run, trigger=Trigger.COMPLETION), id=id), borders.clock.now())
     ingestion = borders.registry.claim_next("mortal", borders.clock.now())
     assert ingestion is not None
     begin(borders, ingestion.version_id)
@@ -73,18 +73,21 @@ def look(borders: Borders, times: int = 2) -> None:
 
 
 def test_what_is_nobodys_is_removed(borders: Borders, run: Path) -> None:
-    """Only what two looks in a row saw unregistered and unowned is removed, and finished copies of known attempts only."""
-    running = claimed(borders, run)
-    begin(borders, "mo-nobodys")
-    finished = StoreKey("default", "default", "e1", "mo-of-a-later-backup")
-    with borders.store.writing(finished):
+    """Only what two looks in a row saw unregistered and unowned is removed, and only what a known attempt wrote."""
+    lost, later, running = (claimed(borders, run, id) for id in ("a", "b", "c"))
+    begin(borders, "mo-of-another")
+    with borders.store.writing(StoreKey("default", "default", "e1", "mo-of-a-later-backup")):
         pass
+    strangers = {"mo-of-another", "mo-of-a-later-backup"}
     tidying = Tidying()
+    discard(borders.registry, "default", lost.id, "a person", borders.clock.now())
     tidying.look(borders)
-    begin(borders, "mo-new")
-    assert held(borders) == {running.version_id, "mo-nobodys", "mo-of-a-later-backup", "mo-new"}
+    discard(borders.registry, "default", later.id, "a person", borders.clock.now())
+    assert held(borders) == {lost.version_id, later.version_id, running.version_id} | strangers
     tidying.look(borders)
-    assert held(borders) == {running.version_id, "mo-of-a-later-backup", "mo-new"}
+    assert held(borders) == {later.version_id, running.version_id} | strangers
+    tidying.look(borders)
+    assert held(borders) == {running.version_id} | strangers
 
 
 def test_a_reference_that_is_just_getting_a_copy_keeps_it(borders: Borders, run: Path) -> None:
