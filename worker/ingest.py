@@ -48,10 +48,13 @@ from worker.records import (
     Trigger,
 )
 from worker.settle import Wait, first_contradicted, rest_of, rest_of_broken, settle
-from worker.verdict import LOOK_AGAIN_SECONDS, UNFORESEEN, Again, Decision, Reject, decide
+from worker.verdict import LOOK_AGAIN_SECONDS, UNFORESEEN, Again, Decision, Patience, Reject, decide
 
 PAUSES_SECONDS = (0.5, 2.0, 8.0)
 """Pauses between the tries to write down how something ended."""
+
+OUTAGE_OF_A_PERSON_SECONDS = 15.0
+"""How long a person who waits at a terminal is kept waiting for what does not answer."""
 
 MAX_NAME_CHARACTERS = 100
 """Length of a name that is made from a path; a longer one is cut."""
@@ -169,7 +172,7 @@ def work(ingestion: Ingestion, borders: Borders) -> Scan | None:
         return None
     except Exception as exc:
         so_far = _counted(ingestion.so_far, exc)
-        decision = decide(exc, so_far, borders.patience_seconds)
+        decision = decide(exc, so_far, _patience(ingestion, borders))
         is_forgotten = forget_leftover(ingestion, borders)
         _carry_out(ingestion, decision, so_far, exc.since if isinstance(exc, NotSettled) else None, borders)
         if not is_forgotten:  # the database was away, and has just answered
@@ -190,7 +193,7 @@ def give_up(ingestion: Ingestion, silent_seconds: float, step: str, borders: Bor
     """
     error = StorageHangs(silent_seconds, f"in the step {step!r} of {ingestion.event.model_path or 'the default path'}")
     so_far = _counted(ingestion.so_far, error)
-    _carry_out(ingestion, decide(error, so_far, borders.patience_seconds), so_far, ingestion.rest, borders)
+    _carry_out(ingestion, decide(error, so_far, _patience(ingestion, borders)), so_far, ingestion.rest, borders)
 
 
 def _carry_out(ingestion: Ingestion, decision: Decision, so_far: SoFar, rest: Rest | None, borders: Borders) -> None:
@@ -208,6 +211,13 @@ def _interrupted(ingestion: Ingestion) -> Decision:
     if ingestion.event.trigger is Trigger.CLI:
         return Reject("interrupted", "a person or the system stopped it")
     return Again(0.0, False, "interrupted", "the worker was stopped")
+
+
+def _patience(ingestion: Ingestion, borders: Borders) -> Patience:
+    """Return how long *ingestion* is waited with: a person at the door does not wait for the end of an outage."""
+    is_watched = ingestion.event.trigger is Trigger.CLI
+    outage_seconds = min(OUTAGE_OF_A_PERSON_SECONDS, borders.patience_seconds) if is_watched else borders.patience_seconds
+    return Patience(borders.patience_seconds, outage_seconds)
 
 
 def _counted(so_far: SoFar, error: Exception) -> SoFar:

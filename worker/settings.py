@@ -177,7 +177,7 @@ class Settings(BaseModel):
         default=60, description="How long a worker keeps an ingestion without a sign of life; a sixth is the pace of sweeps."
     )
     settle_timeout_seconds: Annotated[float, Field(ge=0)] = Field(
-        default=3600, description="How long to wait for files to come to rest."
+        default=3600, description="How long to wait for files to come to rest, and for storage that does not answer."
     )
     scan_failed: bool = Field(
         default=False, description="Whether what failed or cancelled experiments left behind is looked at; else it is recorded."

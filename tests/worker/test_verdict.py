@@ -19,7 +19,9 @@ from worker.errors import (
     StorageUnavailable,
 )
 from worker.records import SoFar
-from worker.verdict import RULES, Again, Reject, decide
+from worker.verdict import RULES, Again, Patience, Reject, decide
+
+PATIENCE = Patience(60.0, 60.0)
 
 ALL = [
     kind
@@ -42,19 +44,19 @@ def test_the_table_runs_from_the_special_to_the_general() -> None:
 
 def test_a_wait_is_no_attempt() -> None:
     error = NotSettled(3.0, "still changing: a", None)
-    assert decide(error, SoFar(waited_seconds=3.0), 60.0) == Again(3.0, False, "not-settled", "still changing: a")
+    assert decide(error, SoFar(waited_seconds=3.0), PATIENCE) == Again(3.0, False, "not-settled", "still changing: a")
 
 
 def test_patience_ends() -> None:
     error = NotSettled(3.0, "still changing: a", None)
-    decision = decide(error, SoFar(waited_seconds=61.0), 60.0)
+    decision = decide(error, SoFar(waited_seconds=61.0), PATIENCE)
     assert decision == Reject("kept-changing", "the files did not come to rest within 60 s; still changing: a")
 
 
 def test_a_change_while_reading_is_looked_at_again_five_times() -> None:
     error = TreeChanged("a", "has 3 bytes now")
-    assert decide(error, SoFar(changes=4), 60.0) == Again(1.0, False, "changed", "a: has 3 bytes now")
-    assert decide(error, SoFar(changes=5), 60.0).reason == "kept-changing"
+    assert decide(error, SoFar(changes=4), PATIENCE) == Again(1.0, False, "changed", "a: has 3 bytes now")
+    assert decide(error, SoFar(changes=5), PATIENCE).reason == "kept-changing"
 
 
 @pytest.mark.parametrize(
@@ -65,24 +67,29 @@ def test_a_change_while_reading_is_looked_at_again_five_times() -> None:
         (RegistryUnavailable("locked"), "registry-unavailable"),
     ],
 )
-def test_what_does_not_answer_is_tried_four_times_with_growing_pauses(error: Exception, reason: str) -> None:
-    pauses = [decide(error, SoFar(failed=tries), 60.0) for tries in (1, 2, 3)]
-    assert [(again.seconds, again.is_attempt) for again in pauses if isinstance(again, Again)] == [
-        (0.5, True),
-        (2.0, True),
-        (8.0, True),
+def test_what_does_not_answer_is_tried_with_growing_pauses_and_costs_no_attempt(error: Exception, reason: str) -> None:
+    decisions = [decide(error, SoFar(failed=tries), Patience(60.0, 800.0)) for tries in range(1, 9)]
+    pauses = (0.5, 2.0, 8.0, 30.0, 120.0, 300.0, 300.0)
+    assert decisions[:7] == [Again(seconds, False, reason, str(error)) for seconds in pauses]
+    assert decisions[7] == Reject(reason, f"{error} (tried 8 times)")
+
+
+def test_a_person_is_kept_waiting_for_no_more_than_a_few_tries() -> None:
+    decisions = [decide(StorageUnavailable("disk full"), SoFar(failed=tries), Patience(3600.0, 15.0)) for tries in (3, 4)]
+    assert decisions == [
+        Again(8.0, False, "store-unavailable", "disk full"),
+        Reject("store-unavailable", "disk full (tried 4 times)"),
     ]
-    assert decide(error, SoFar(failed=4), 60.0) == Reject(reason, f"{error} (tried 4 times)")
 
 
 @pytest.mark.parametrize(("cause", "tries"), [("memory", 2), ("time", 2), ("crashed", 4)])
 def test_a_lost_inspection_is_tried_again_but_only_once_where_it_reached_a_limit(cause: str, tries: int) -> None:
     error = InspectorLost(cause, "it was ended")
-    last_but_one = decide(error, SoFar(failed=tries - 1), 60.0)
+    last_but_one = decide(error, SoFar(failed=tries - 1), PATIENCE)
     assert isinstance(last_but_one, Again)
     assert (last_but_one.is_attempt, last_but_one.reason) == (True, "inspector-lost")
     words = f"the inspection was lost ({cause}): it was ended (tried {tries} times)"
-    assert decide(error, SoFar(failed=tries), 60.0) == Reject("inspector-lost", words)
+    assert decide(error, SoFar(failed=tries), PATIENCE) == Reject("inspector-lost", words)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +103,7 @@ def test_a_lost_inspection_is_tried_again_but_only_once_where_it_reached_a_limit
     ],
 )
 def test_what_will_not_change_by_itself_is_rejected(error: Exception, reason: str) -> None:
-    decision = decide(error, SoFar(failed=1), 60.0)
+    decision = decide(error, SoFar(failed=1), PATIENCE)
     assert isinstance(decision, Reject)
     assert decision.reason == reason
 
@@ -104,7 +111,7 @@ def test_what_will_not_change_by_itself_is_rejected(error: Exception, reason: st
 def test_what_hangs_pauses_for_as_long_and_ends_at_the_fourth_try() -> None:
     error = StorageHangs(55.0, "in the step 'detect' of /mnt/a")
     said = "the storage hangs: nothing came back for 55 s in the step 'detect' of /mnt/a"
-    decisions = [decide(error, SoFar(failed=tries), 60.0) for tries in (1, 2, 3, 4)]
+    decisions = [decide(error, SoFar(failed=tries), PATIENCE) for tries in (1, 2, 3, 4)]
     assert decisions == [
         Again(55.0, True, "storage-hangs", said),
         Again(110.0, True, "storage-hangs", said),
