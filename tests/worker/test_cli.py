@@ -216,6 +216,7 @@ def test_an_empty_repository_says_what_to_do_next(capsys: pytest.CaptureFixture[
         (["ingest", "missing"], 2, ""),
         (["ingest", "http://host/x"], 2, ""),
         (["models", "show", ""], 4, "expected an id (mo…), NAME or NAME@NUMBER, found nothing"),
+        (["models", "download", "x", "--to", "s3://bucket/x"], 4, "expected a folder on disk, found 's3://bucket/x'"),
         (["models", "show", "nobody"], 2, "no such model"),
         (["models", "show", "moaaaaaaaaaaaa"], 2, "no such model"),
         (["ingest", ".", "--name", "\x1b[31mred"], 2, "expected printable text"),

@@ -102,6 +102,19 @@ def test_sigterm_reaches_the_command_and_the_completion_is_reported(environment:
     assert [row["state"] for row in ingestions(environment)] == ["registered"]
 
 
+def test_a_place_on_object_storage_is_passed_on_as_it_is_and_no_folder_is_made(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    away = environment | {"MODELPORT_API_URL": f"http://127.0.0.1:{free_port()}"}
+    arguments = ["run", "--model-path", "s3://models/runs/out/", "--", "sh", "-c", "echo $PS_MODEL_PATH"]
+    done = subprocess.run([*CALL, *arguments], env=away, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "s3://models/runs/out/\n")
+    [kept] = spool_of(tmp_path / "home", away["MODELPORT_API_URL"]).iterdir()
+    assert json.loads(kept.read_text())["modelPath"] == "s3://models/runs/out/"
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert not (tmp_path / "home" / "runs").exists()
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, 137), (signal.SIGSEGV, 139)])
 def test_a_command_that_is_killed_is_reported(environment: dict[str, str], number: signal.Signals, status: int) -> None:
     process = started(environment, "run", "--experiment", "e", "--", "bash", "-c", "echo $$; exec sleep 60")
@@ -208,6 +221,8 @@ def test_what_was_never_started_is_not_reported(environment: dict[str, str]) -> 
         (("--experiment", "a/b"), 4, "name one with --model-path"),
         (("--experiment", "e", "--name", "\x1b"), 2, "name: expected printable text"),
         (("--model-path", "/proc/nowhere"), 2, "/proc/nowhere cannot be made"),
+        (("--model-path", "gs://bucket/out"), 4, "expected a folder or s3://BUCKET/KEY, found 'gs://bucket/out'"),
+        (("--model-path", "s3://bucket//out"), 4, "'s3://bucket//out': expected a key whose parts are names"),
     ],
 )
 def test_what_could_not_be_reported_is_refused_before_the_run(

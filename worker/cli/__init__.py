@@ -250,13 +250,26 @@ def models_show(model: str, team: str | None, project: str | None, format: str, 
     write(report, format, output, show)
 
 
+def _on_disk(context: click.Context, parameter: click.Parameter, folder: str) -> Path:
+    """Return *folder* as a path.
+
+    Raises:
+        BadParameter: it is a URL, which would become a folder with a colon in its name.
+    """
+    if "://" in folder:
+        raise click.BadParameter(f"expected a folder on disk, found {folder!r}")
+    return Path(folder)
+
+
 @models.command(
     "download",
     short_help="Write the files of one version to a folder.",
     epilog="Example: modelport models download mnist@3 --to serving/mnist/3",
 )
 @MODEL
-@click.option("--to", type=click.Path(path_type=Path), required=True, help="A folder that does not exist yet, or is empty.")
+@click.option(
+    "--to", type=click.Path(), callback=_on_disk, required=True, help="A folder that does not exist yet, or is empty."
+)
 @TEAM
 @PROJECT
 @FORMAT

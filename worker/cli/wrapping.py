@@ -18,6 +18,7 @@ import click
 
 from worker.cli import remote
 from worker.cli.common import EXPERIMENT, PROJECT, TEAM, TYPE, acting, complain, complain_of, refuse_team
+from worker.s3_url import is_s3, parse_s3
 
 if TYPE_CHECKING:
     from worker.bootstrap import Embedded
@@ -34,6 +35,25 @@ MODEL_PATH_VARIABLE = "PS_MODEL_PATH"
 """Where training code looks for the folder of its model. Source: the original platform."""
 
 
+def _folder_or_s3(context: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
+    """Return *path*: a folder without dots and from the root, a place on object storage as it stands.
+
+    Raises:
+        BadParameter: it is another URL, or names no place on object storage.
+    """
+    if path is None:
+        return None
+    if not is_s3(path):
+        if "://" in path:
+            raise click.BadParameter(f"expected a folder or s3://BUCKET/KEY, found {path!r}")
+        return os.path.abspath(path)
+    try:
+        parse_s3(path)
+    except ValueError as exc:
+        raise click.BadParameter(f"{path!r}: {exc}") from exc
+    return path
+
+
 @click.command(
     context_settings={"allow_interspersed_args": False},
     short_help="Run a command, then report its completion.",
@@ -47,8 +67,9 @@ MODEL_PATH_VARIABLE = "PS_MODEL_PATH"
     "--model-path",
     "--path",
     "model_path",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the command leaves its model; HOME/runs/EXPERIMENT if not given.",
+    type=click.Path(file_okay=False),
+    callback=_folder_or_s3,
+    help="Where the command leaves its model, a folder or s3://BUCKET/KEY; HOME/runs/EXPERIMENT if not given.",
 )
 @TYPE
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -57,7 +78,7 @@ def run(
     project: str | None,
     experiment: str | None,
     name: str | None,
-    model_path: Path | None,
+    model_path: str | None,
     declared: str | None,
     command: tuple[str, ...],
 ) -> int:
@@ -71,11 +92,22 @@ def run(
     said = {"projectId": project, "experimentId": experiment, "name": name, "modelType": declared}
     said["team"] = _team_here(team, settings)
     planned = _planned({key: value for key, value in said.items() if value is not None}, model_path, settings)
-    try:
-        Path(planned["modelPath"]).mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise OSError(f"{planned['modelPath']} cannot be made: {exc.strerror}; name another folder with --model-path") from exc
+    _make_folder(planned["modelPath"])
     return _run_and_report(command, planned, settings)
+
+
+def _make_folder(path: str) -> None:
+    """Have the folder *path* there. On object storage there are none: a prefix is there with its first object.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if is_s3(path):
+        return
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise OSError(f"{path} cannot be made: {exc.strerror}; name another folder with --model-path") from exc
 
 
 def _team_here(team: str | None, settings: Settings) -> str | None:
@@ -98,7 +130,7 @@ def _team_here(team: str | None, settings: Settings) -> str | None:
     return wanted
 
 
-def _planned(said: dict[str, Any], model_path: Path | None, settings: Settings) -> dict[str, Any]:
+def _planned(said: dict[str, Any], model_path: str | None, settings: Settings) -> dict[str, Any]:
     """Return the completion as far as it is known before the run, checked, so that no run is made in vain.
 
     Raises:
@@ -111,18 +143,18 @@ def _planned(said: dict[str, Any], model_path: Path | None, settings: Settings) 
     from worker.records import DEFAULT_TEAM
 
     experiment = said.setdefault("experimentId", f"run-{time.strftime('%Y%m%d-%H%M%S')}-{token_hex(2)}")
-    folder = model_path or _folder_of(experiment, settings.home)
-    planned = said | {"source": SOURCE, "id": token_hex(16), "modelPath": os.path.abspath(folder)}
+    place = _folder_of(experiment, settings.home) if model_path is None else model_path
+    planned = said | {"source": SOURCE, "id": token_hex(16), "modelPath": place}
     completion_from_json(planned, DEFAULT_TEAM)
     return planned
 
 
-def _folder_of(experiment: str, home: Path) -> Path:
+def _folder_of(experiment: str, home: Path) -> str:
     if "/" in experiment or experiment in (".", ".."):
         raise click.BadParameter(
             f"no folder can be called {experiment!r}; name one with --model-path", param_hint="--experiment"
         )
-    return home / "runs" / experiment
+    return str(home / "runs" / experiment)
 
 
 def _run_and_report(command: tuple[str, ...], planned: dict[str, Any], settings: Settings) -> int:
