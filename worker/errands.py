@@ -4,8 +4,9 @@ In go calls, nothing comes out. Who waits for them does so for a while and is th
 ones stand in line behind it. What finds no place in the line is left out, and so is what a process has not done when it ends:
 all of it is found again by whoever looks through the store (`operations.abandoned`).
 
-Law (with a test of the same name):
-    whoever sends errands never waits for long, whatever hangs in them.
+Laws (each has a test of the same name):
+    whoever sends errands never waits for long, whatever hangs in them;
+    that the store answers again is said after an errand that went well, and after no other.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ MOST_WAITING = 1000
 log = structlog.get_logger("modelport.errands")
 
 Errand = Callable[[], object]
+"""What is to be done. It failed where it raises, or where it gives back False."""
 
 
 class Errands:
@@ -34,6 +36,7 @@ class Errands:
         self._waiting: deque[Errand] = deque()
         self._thread: Thread | None = None
         self._is_late = False
+        self._is_told_late = False
 
     @property
     def is_late(self) -> bool:
@@ -59,18 +62,13 @@ class Errands:
         thread.join(seconds)
         with self._lock:
             self._is_late = self._thread is thread
+            self._is_told_late |= self._is_late
         if self._is_late:
             log.error("the store is late", waited_seconds=seconds, why="it is slow or hangs; other work goes on")
 
     def _run(self) -> None:
         while errand := self._next():
-            try:
-                errand()
-            except WorkerError as exc:
-                log.error("an errand failed", why=str(exc))
-            except Exception:
-                log.exception("unforeseen")
-            self._come_back()
+            self._come_back(_went_well(errand))
 
     def _next(self) -> Errand | None:
         with self._lock:
@@ -79,8 +77,22 @@ class Errands:
             self._thread = None
             return None
 
-    def _come_back(self) -> None:
+    def _come_back(self, went_well: bool) -> None:
+        """Take note that an errand is back: nobody is late any more, but one that failed says nothing for the store."""
         with self._lock:
-            was_late, self._is_late = self._is_late, False
-        if was_late:
+            self._is_late = False
+            answers_again = self._is_told_late and went_well
+            self._is_told_late = self._is_told_late and not went_well
+        if answers_again:
             log.info("the store answers again")
+
+
+def _went_well(errand: Errand) -> bool:
+    """Run *errand*, and tell whether it did what it was to do; why not stands in the log."""
+    try:
+        return errand() is not False
+    except WorkerError as exc:
+        log.error("an errand failed", why=str(exc))
+    except Exception:
+        log.exception("unforeseen")
+    return False

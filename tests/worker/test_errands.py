@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
+from tests.servers.process import until
 from worker import errands as sending
 from worker.errands import Errands
 from worker.errors import StorageUnavailable
@@ -59,6 +60,28 @@ def test_what_stands_behind_a_late_errand_is_done_when_that_comes_back(comes_bac
         time.sleep(0.01)
     errands.wait(10)
     assert (done, errands.is_late) == (["second"], False)
+
+
+def test_that_the_store_answers_again_is_said_after_an_errand_that_went_well_and_after_no_other(
+    comes_back: threading.Event,
+) -> None:
+    def fail_late() -> None:
+        comes_back.wait(20)
+        raise StorageUnavailable("it did not go on in time")
+
+    errands = Errands()
+    with capture_logs() as logs:
+        errands.send(fail_late)
+        errands.wait(0.1)
+        comes_back.set()
+        assert until(lambda: not errands.is_late, 10)
+        errands.send(lambda: False)
+        errands.wait(10)
+        assert [line["event"] for line in logs] == ["the store is late", "an errand failed"]
+        for _ in range(2):
+            errands.send(lambda: None)
+            errands.wait(10)
+    assert [line["event"] for line in logs] == ["the store is late", "an errand failed", "the store answers again"]
 
 
 def test_the_line_is_bounded(comes_back: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
