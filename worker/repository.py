@@ -5,7 +5,7 @@ In go names as people write them and the borders; out come records. How they are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +16,15 @@ from worker.events import VERSION_ID, checked_model_name, checked_name
 from worker.manifest import read_once
 from worker.ports import OpenSink, Registry, Store
 from worker.records import FileDigest, ModelVersion, StoreMode
+
+LEFT = "`modelport doctor --repair` removes them once the store lets it"
+"""What becomes of the files of a deleted version. No look of a worker takes them: what was ever registered it leaves alone."""
+
+AGAIN = "`modelport ingest` its path again registers what is there now"
+"""What can be done about a version whose files are not those that were registered."""
+
+MOST_NAMED = 3
+"""Files that one sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +92,18 @@ def tag(registry: Registry, version: ModelVersion, add: Iterable[str], remove: I
 
 
 def delete(registry: Registry, store: Store, version: ModelVersion, now: datetime) -> None:
-    """Delete *version*, and then its copy. Referenced files stay where they are."""
+    """Delete *version*, and then its copy. Referenced files stay where they are.
+
+    Raises:
+        NotFound: it was deleted meanwhile.
+        StorageUnavailable: it is deleted, but the store did not let its files be removed.
+    """
     _still(version, registry.delete(version.team, version.id, now))
     if version.store is StoreMode.COPY:
         try:
             store.remove(version.url)
         except StorageUnavailable as exc:
-            raise StorageUnavailable(f"{version.id} is deleted, but its files are left: {exc}") from exc
+            raise StorageUnavailable(f"{version.id} is deleted, but its files are left: {exc}; {LEFT}") from exc
 
 
 def download(
@@ -103,18 +117,27 @@ def download(
 
     Raises:
         StorageUnavailable: a file is gone or is not what was registered; nothing is left at the destination.
+        TreeError: the files could not be opened or read.
     """
     files = registry.files(version.id)
     wanted = {file.path for file in files}
     with open_version(version) as tree, destination as open_sink:
         entries = [entry for entry in tree.files() if entry.path in wanted]
+        gone = wanted - {entry.path for entry in entries}
+        if gone:
+            raise StorageUnavailable(f"{version.id}: {_counted(gone)} gone; `modelport doctor` tells what is missing, {AGAIN}")
         manifest, _ = read_once(tree, entries, open_sink, lambda entry: None, progress)
-        wrong = sorted({file.path for file in set(files) ^ set(manifest.files)})
-        if wrong:
-            raise StorageUnavailable(
-                f"{readable(wrong[0])} of {version.id} is not what was registered ({len(wrong)} files differ)"
-            )
+        changed = {file.path for file in set(files) ^ set(manifest.files)}
+        if changed:
+            raise StorageUnavailable(f"{version.id}: {_counted(changed)} not what was registered; {AGAIN}")
     return files
+
+
+def _counted(paths: Collection[str]) -> str:
+    """Return how many files *paths* are and the first of their names, up to the verb: `2 files (a, b) are`."""
+    named = ", ".join(readable(path) for path in sorted(paths)[:MOST_NAMED])
+    more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+    return f"{len(paths)} file{'' if len(paths) == 1 else 's'} ({named}{more}) {'is' if len(paths) == 1 else 'are'}"
 
 
 def _still(version: ModelVersion, changed: ModelVersion | None) -> ModelVersion:

@@ -114,7 +114,7 @@ def test_a_damaged_copy_is_not_handed_out(tmp_path: Path, home: Path, model: Pat
     kept.chmod(0o644)
     kept.write_bytes(onnx.model().replace(b"hand", b"HAND"))
     assert run(["models", "download", "net", "--to", str(tmp_path / "out")]) == 2
-    assert "is not what was registered" in capsys.readouterr().err
+    assert "1 file (model.onnx) is not what was registered" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "net"]
 

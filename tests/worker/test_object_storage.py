@@ -143,6 +143,23 @@ def test_a_copy_that_was_changed_in_the_bucket_is_found_and_not_downloaded(
     assert not (tmp_path / "back").exists()
 
 
+KEPT_BELOW = {"copy": "kept/", "reference": "runs/"}
+
+
+@pytest.mark.parametrize("mode", KEPT_BELOW)
+def test_an_object_that_was_deleted_behind_a_version_is_named(
+    bucket: Bucket, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELPORT_STORE_URL", f"{bucket.url}/kept")
+    monkeypatch.setenv("MODELPORT_STORE_MODE", mode)
+    (onnx.run_at(tmp_path / "net") / "notes.txt").write_text("trained on a Tuesday")
+    version = json_of(capsys, "ingest", bucket.put(tmp_path / "net", "runs/net"))["version"]
+    (key,) = [key for key in bucket.objects() if key.endswith("notes.txt") and key.startswith(KEPT_BELOW[mode])]
+    bucket.client.delete_object(Bucket=bucket.name, Key=key)
+    said = complaint(capsys, "models", "download", version["id"], "--to", str(tmp_path / "back"))
+    assert f"{version['id']}: 1 file (notes.txt) is gone; `modelport doctor` tells what is missing" in said
+
+
 def complaint(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     """Return what a command says that ends with an error, in one line."""
     capsys.readouterr()
