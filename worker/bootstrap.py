@@ -23,7 +23,15 @@ from detectors.facts import ModelType
 from detectors.scan import Scan, scan
 from detectors.tree import FileTree, readable
 from worker import filesystems, liveness, operations, spool
-from worker.errors import RegistryUnavailable, RejectedLocation, UnsafeHome, WorkerError
+from worker.errors import (
+    BadSetting,
+    MigrationNeeded,
+    RegistryUnavailable,
+    RejectedLocation,
+    StorageUnavailable,
+    UnsafeHome,
+    WorkerError,
+)
 from worker.ingest import Borders, Step
 from worker.inspector.in_process import InProcessInspector
 from worker.inspector.isolated import STALL_SECONDS, IsolatedInspector, Patience
@@ -291,7 +299,21 @@ def examine(
             borders = service.borders(step, expect, progress)
             yield from operations.examine(borders, service.open_version, repair, with_digests)
     except WorkerError as exc:
-        yield Check(type(exc).__name__, "trouble", str(exc))
+        yield Check(_subject(exc), "trouble", str(exc))
+
+
+SUBJECTS: tuple[tuple[type[WorkerError], str], ...] = (
+    (BadSetting, "settings"),
+    (UnsafeHome, "home"),
+    (MigrationNeeded, "database"),
+    (RegistryUnavailable, "database"),
+    (StorageUnavailable, "store"),
+)
+"""What is wrong where a check cannot be made, as a person calls it."""
+
+
+def _subject(error: WorkerError) -> str:
+    return next((subject for kind, subject in SUBJECTS if isinstance(error, kind)), "examination")
 
 
 def _reports(home: Path) -> Iterator[Check]:

@@ -42,20 +42,21 @@ def parse_s3(text: str) -> S3Url:
     """Return the place that *text* names; slashes at its end do not matter.
 
     Raises:
-        ValueError: it names none, or one that a folder could not mirror; the message says why.
+        ValueError: it names none, or one that a folder could not mirror; the message says why, and leaves *text* to the
+            caller.
     """
     if not text.startswith(SCHEME):
         raise ValueError("expected s3://BUCKET/KEY")
     bucket, _, key = text.removeprefix(SCHEME).partition("/")
     if not BUCKET.fullmatch(bucket):
-        raise ValueError(f"expected the name of a bucket after s3://, found {bucket!r}")
+        raise ValueError("expected the name of a bucket after s3://")
     key = key.rstrip("/")
     try:
         length = len(key.encode())
     except UnicodeEncodeError as exc:
         raise ValueError("expected a key in UTF-8") from exc
     if length > MAX_KEY_BYTES:
-        raise ValueError(f"expected a key of at most {MAX_KEY_BYTES} bytes, found {length}")
+        raise ValueError(f"expected a key of at most {MAX_KEY_BYTES} bytes; it has {length}")
     trouble = odd_part(key) if key else None
     if trouble is not None:
         raise ValueError(f"expected a key whose parts are names; {trouble}")

@@ -188,6 +188,8 @@ class Settings(BaseModel):
     def _expanded(cls, home: Any) -> Any:
         if not str(home):
             raise ValueError("expected a folder")
+        if "://" in str(home):
+            raise ValueError("expected a folder on a local disk; MODELPORT_STORE_URL may name a place on object storage")
         if readable(str(home)) != str(home):
             raise ValueError("expected a path in UTF-8; the URL of the database can hold no other")
         try:
@@ -347,7 +349,7 @@ def _sqlite_file(url: str) -> str:
 def _check_file(name: str) -> None:
     """Raise unless SQLite takes *name* for that of a file."""
     if not name:
-        raise ValueError("expected sqlite:///FILE, found no file")
+        raise ValueError("expected sqlite:///FILE; no file is named")
     if name.startswith(NO_FILES):
         raise ValueError("expected sqlite:///FILE; a database in memory ends with each command, and a URI is not a file")
 
@@ -357,7 +359,7 @@ def _check_template(path: str) -> None:
     the operator's: a link that a team makes must not be where it begins.
     """
     if is_s3(path):
-        parse_s3(re.sub(r"\{\w+\}", "filled", path))
+        _check_place(path)
     elif not path.startswith("/"):
         raise ValueError(f"{path!r}: expected an absolute path or s3://BUCKET/KEY")
     for part in path.split("{")[1:]:
@@ -369,6 +371,14 @@ def _check_template(path: str) -> None:
         raise ValueError(
             f"{path!r}: expected a {'bucket' if is_s3(path) else 'folder'} of yours above {first}, whose name a sender gives"
         )
+
+
+def _check_place(template: str) -> None:
+    """Raise unless *template* names a place on object storage, whatever is filled in."""
+    try:
+        parse_s3(re.sub(r"\{\w+\}", "filled", template))
+    except ValueError as exc:
+        raise ValueError(f"{_without_secrets(template)}: {exc}") from exc
 
 
 def _in_words(exc: ValidationError) -> str:
@@ -386,6 +396,8 @@ KEYS: Mapping[str, type[BaseModel]] = {"mounts": MountSetting, "watch": WatchSet
 
 def _says(kind: str, message: str, setting: str, inside: Sequence[str]) -> str:
     """Return what is wrong with the part *inside* a setting; *kind* is pydantic's word for it."""
+    if kind == "model_type":
+        return f"expected an object; its keys are {', '.join(KEYS[setting].model_fields)}"
     if kind != "extra_forbidden":
         return message.removeprefix("Value error, ")
     if inside:

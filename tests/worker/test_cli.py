@@ -205,6 +205,24 @@ def test_an_empty_repository_says_what_to_do_next(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "subject"),
+    [
+        ("MODELPORT_SETTLE_SECONDS", "soon", "settings"),
+        ("MODELPORT_HOME", "/proc/nowhere", "home"),
+        ("MODELPORT_DATABASE_URL", "postgresql://127.0.0.1:9/nowhere", "database"),
+        ("MODELPORT_STORE_URL", "file:///proc/version", "store"),
+    ],
+)
+def test_doctor_names_what_is_wrong_as_a_person_calls_it(
+    key: str, value: str, subject: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(key, value)
+    *earlier, last = json_of(capsys, "doctor", status=1)["checks"]
+    assert (last["name"], last["state"]) == (subject, "trouble")
+    assert {check["state"] for check in earlier} <= {"ok"}
+
+
+@pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
         (["scan"], 4, "Missing argument"),

@@ -32,15 +32,15 @@ def test_no_part_of_a_key_is_empty_or_dots(text: str) -> None:
     [
         ("/mnt/x", "expected s3://BUCKET/KEY"),
         ("S3://bucket/x", "expected s3://BUCKET/KEY"),
-        ("s3://", "expected the name of a bucket after s3://, found ''"),
-        ("s3:///key", "expected the name of a bucket after s3://, found ''"),
+        ("s3://", "expected the name of a bucket after s3://"),
+        ("s3:///key", "expected the name of a bucket after s3://"),
         ("s3://user:secret@bucket/key", "expected the name of a bucket"),
-        ("s3://b/key", "expected the name of a bucket after s3://, found 'b'"),
+        ("s3://b/key", "expected the name of a bucket after s3://"),
         ("s3://bucket/a/../b", "one of its parts is '..'"),
         ("s3://bucket//a", "one of its parts is empty"),
         ("s3://bucket/a\0", "it holds a zero byte"),
         ("s3://bucket/\udcff", "expected a key in UTF-8"),
-        ("s3://bucket/" + "k" * 1025, "expected a key of at most 1024 bytes, found 1025"),
+        ("s3://bucket/" + "k" * 1025, "expected a key of at most 1024 bytes; it has 1025"),
     ],
 )
 def test_what_names_no_place_is_refused_in_words(text: str, why: str) -> None:

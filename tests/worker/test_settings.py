@@ -75,14 +75,18 @@ def test_mounts_are_read_in_both_forms(tmp_path: Path) -> None:
         ("MODELPORT_WATCH", '[{"path": "s3://bucket/runs"}]', "MODELPORT_S3_RUNS names what object storage tells of"),
         ("MODELPORT_STORE_MODE", "move", "'auto', 'copy' or 'reference'"),
         ("MODELPORT_STORE_URL", "ftp://x", "expected file:///FOLDER"),
+        ("MODELPORT_STORE_URL", "s3:///x", "expected the name of a bucket after s3://, found 's3:///x'"),
+        ("MODELPORT_ROOTS", '["s3:///x"]', "'s3:///x': expected the name of a bucket after s3://, found"),
+        ("MODELPORT_MOUNTS", '{"/a": 3}', "MODELPORT_MOUNTS./a: expected an object; its keys are at, store, found 3"),
         ("MODELPORT_HOME", "", "expected a folder"),
+        ("MODELPORT_HOME", "s3://bucket/home", "expected a folder on a local disk; MODELPORT_STORE_URL may name a place"),
         ("MODELPORT_HOME", "~nobody-has-this-name/x", "expected a folder"),
         ("MODELPORT_DATABASE_URL", "mysql://x", "expected sqlite:///FILE or postgresql://USER@HOST/NAME"),
         ("MODELPORT_DATABASE_URL", "sqlite:///:memory:", "a database in memory ends with each command"),
         ("MODELPORT_DATABASE_URL", "sqlite:///%3Amemory%3A?cache=shared", "a database in memory ends with each command"),
         ("MODELPORT_DATABASE_URL", "sqlite:///file:x?mode=memory&uri=true", "a URI is not a file"),
-        ("MODELPORT_DATABASE_URL", "sqlite:///", "found no file"),
-        ("MODELPORT_DATABASE_URL", "sqlite:///?timeout=5", "found no file"),
+        ("MODELPORT_DATABASE_URL", "sqlite:///", "no file is named"),
+        ("MODELPORT_DATABASE_URL", "sqlite:///?timeout=5", "no file is named"),
         ("MODELPORT_HOME", "/tmp/\udcff", "expected a path in UTF-8"),
         ("MODELPORT_DATABASE_URL", "postgresql+asyncpg://x", "expected sqlite:///FILE or postgresql://USER@HOST/NAME"),
     ],
@@ -201,3 +205,9 @@ def test_a_password_is_never_shown(key: str, password: str, tmp_path: Path) -> N
     assert "found 'mysql://***@host/name'" in str(caught.value)
     right = {"MODELPORT_DATABASE_URL": "postgresql://u:hunter2@h/n", "MODELPORT_BROKER_URL": "redis://:hunter2@h/0"}
     assert "hunter2" not in repr(load(right, tmp_path))
+
+
+def test_a_password_in_a_place_on_object_storage_is_never_shown(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting) as caught:
+        load({"MODELPORT_ROOTS": '["s3://user:hunter2@bucket/runs"]'}, tmp_path)
+    assert "hunter2" not in str(caught.value)
