@@ -74,9 +74,7 @@ def test_a_database_on_a_server_is_changed_by_migrate_alone(
     for words in (["ingestions", "list"], ["worker"], ["sweep"], ["ingest", str(tmp_path)]):
         assert run(words) == 2
         assert capsys.readouterr().err == f"modelport: {says}\n"
-    assert ("database", "trouble", says) in [
-        (one.name, one.state, one.says) for one in examine(unmigrated, tmp_path, False)
-    ]
+    assert ("database", "trouble", says) in [(one.name, one.state, one.says) for one in examine(unmigrated, tmp_path, False)]
     assert len(pending(url)) == (len(REVISIONS) if found == "no revision" else len(REVISIONS) - 2)
     assert run(["migrate"]) == 0
     assert run(["ingestions", "list"]) == 0
