@@ -6,7 +6,8 @@ it.
 
 Laws (each has a test of the same name):
     a location lies inside an allowed root, or there is no location;
-    dots never lead out of a mount.
+    dots never lead out of a mount;
+    a template without a shared part gives no two teams the same place.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ FIELDS = frozenset({"team", "project_id", "experiment_id", "cluster"})
 
 SENDERS = FIELDS - {"team", "cluster"}
 """Those of them that a sender chooses at will."""
+
+FIELD = re.compile(r"\{(\w+)\}")
 
 NO_ROOTS = "none is set; MODELPORT_ROOTS and MODELPORT_MOUNTS say what may be reached"
 
@@ -141,7 +144,17 @@ def _filled(template: str, event: CompletionEvent) -> str:
             raise RejectedLocation(f"{template}: the event has no usable {name} ({filled!r})")
         return filled
 
-    return re.sub(r"\{(\w+)\}", value, template)
+    return FIELD.sub(value, template)
+
+
+def shared_part(template: str) -> str | None:
+    """Return the part of *template* that two teams may fill alike, None where there is none.
+
+    `{team}-{project_id}` is one: team `a` with the project `b-c` meets team `a-b` with the project `c`. Fixed text beside
+    `{team}` parts no less than a slash does.
+    """
+    parts = ((part, frozenset(FIELD.findall(part))) for part in template.split("/"))
+    return next((part for part, fields in parts if "team" in fields and len(fields) > 1), None)
 
 
 def _fields(event: CompletionEvent) -> Mapping[str, str | None]:

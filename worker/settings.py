@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from detectors.tree import readable
 from worker.errors import BadSetting, RejectedEvent
 from worker.events import checked_name
-from worker.locations import FIELDS, SENDERS, Mount, Places
+from worker.locations import FIELDS, SENDERS, Mount, Places, shared_part
 from worker.records import DEFAULT_TEAM, StoreMode
 from worker.s3_events import SETTING as S3_RUNS
 from worker.s3_events import RunsBelow
@@ -355,8 +355,8 @@ def _check_file(name: str) -> None:
 
 
 def _check_template(path: str) -> None:
-    """Raise unless *path* is absolute, its braces hold only fields of an event, and the folder above what senders give is
-    the operator's: a link that a team makes must not be where it begins.
+    """Raise unless *path* is absolute, its braces hold only fields of an event, no two teams fill a part of it alike, and the
+    folder above what senders give is the operator's: a link that a team makes must not be where it begins.
     """
     if is_s3(path):
         _check_place(path)
@@ -366,6 +366,10 @@ def _check_template(path: str) -> None:
         name, brace, _ = part.partition("}")
         if not brace or name not in FIELDS:
             raise ValueError(f"{path!r}: {{{name}}} is not one of {', '.join(sorted(FIELDS))}")
+    if (shared := shared_part(path)) is not None:
+        raise ValueError(
+            f"{path!r}: expected no other field beside {{team}} in a part; two teams may reach the same place by {shared}"
+        )
     first = path.removeprefix(SCHEME).strip("/").partition("/")[0]
     if any(f"{{{name}}}" in first for name in SENDERS):
         raise ValueError(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import RejectedLocation
-from worker.locations import Mount, Places, check_from_afar, resolve
+from worker.locations import Mount, Places, check_from_afar, resolve, shared_part
 from worker.records import Cluster, CompletionEvent, Kind, Location, StoreMode
 
 
@@ -144,6 +144,31 @@ def test_a_location_lies_inside_an_allowed_root_or_there_is_no_location(parts: l
         return
     assert path == posixpath.normpath(path)
     assert path in ("/a", "/mnt/red") or path.startswith(("/a/", "/mnt/red/"))
+
+
+NAMES = st.text("a-", min_size=1, max_size=4)
+TEMPLATES = st.lists(
+    st.sampled_from(["{team}", "x-{team}", "{team}{team}", "{team}-{project_id}", "{cluster}{team}", "{project_id}", "a"])
+).map(lambda parts: "/mnt/" + "/".join(parts))
+
+
+@given(TEMPLATES, NAMES, NAMES, NAMES, NAMES)
+def test_a_template_without_a_shared_part_gives_no_two_teams_the_same_place(
+    template: str, team: str, other: str, project: str, others: str
+) -> None:
+    if team == other or "{team}" not in template or shared_part(template) is not None:
+        return
+    places = Places((Mount("/artifacts", template),))
+    ours = resolve(replace(event("/artifacts", team), project=project), places).path
+    assert ours != resolve(replace(event("/artifacts", other), project=others), places).path
+
+
+def test_a_shared_part_is_one_by_which_two_teams_meet() -> None:
+    template = "/mnt/{team}-{project_id}/runs"
+    assert shared_part(template) == "{team}-{project_id}"
+    places = Places((Mount("/artifacts", template),))
+    ours = resolve(replace(event("/artifacts", "a"), project="b-c"), places).path
+    assert ours == resolve(replace(event("/artifacts", "a-b"), project="c"), places).path
 
 
 def test_object_storage_is_referenced_where_it_is_unless_a_setting_says_otherwise() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,11 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert settings.settle_seconds == 9
 
 
+def test_fixed_text_may_stand_beside_the_team(tmp_path: Path) -> None:
+    roots = ("s3://bucket/team-{team}-runs/{project_id}-{experiment_id}", "/mnt/{team}-{team}")
+    assert load({"MODELPORT_ROOTS": json.dumps(roots)}, tmp_path).roots == roots
+
+
 def test_mounts_are_read_in_both_forms(tmp_path: Path) -> None:
     text = '{"/artifacts": "/mnt/{team}", "/storage/": {"at": "/m", "store": "reference"}}'
     assert load({"MODELPORT_MOUNTS": text}, tmp_path).places().mounts == (
@@ -71,7 +77,15 @@ def test_mounts_are_read_in_both_forms(tmp_path: Path) -> None:
         ("MODELPORT_S3_RUNS", '[{"path": "s3://bucket", "trigger": "marker"}]', "no such key; known are path, project, marker"),
         ("MODELPORT_S3_RUNS", '[{"path": "s3://bucket", "marker": "a/b"}]', "MODELPORT_S3_RUNS.0.marker"),
         ("MODELPORT_S3_RUNS", '[{"path": "s3://bucket", "project": " "}]', "project: expected 1 to 255 characters"),
-        ("MODELPORT_S3_RUNS", '[{"path": "s3://bucket/{team}{team}-{experiment_id}{experiment_id}"}]', "twice in"),
+        ("MODELPORT_S3_RUNS", '[{"path": "s3://bucket/{team}/{experiment_id}-{experiment_id}"}]', "twice in"),
+        (
+            "MODELPORT_MOUNTS",
+            '{"/a": "s3://bucket/{team}-{project_id}"}',
+            "MODELPORT_MOUNTS: 's3://bucket/{team}-{project_id}': expected no other field beside {team} in a part; "
+            "two teams may reach the same place by {team}-{project_id}, found {'/a': {'at': 's3://bucket/{team}-{project_id}'}}",
+        ),
+        ("MODELPORT_ROOTS", '["/mnt/{cluster}.{team}/x"]', "two teams may reach the same place by {cluster}.{team}"),
+        ("MODELPORT_S3_RUNS", '[{"path": "s3://bucket/{team}{experiment_id}"}]', "two teams may reach the same place"),
         ("MODELPORT_WATCH", '[{"path": "s3://bucket/runs"}]', "MODELPORT_S3_RUNS names what object storage tells of"),
         ("MODELPORT_STORE_MODE", "move", "'auto', 'copy' or 'reference'"),
         ("MODELPORT_STORE_URL", "ftp://x", "expected file:///FOLDER"),
