@@ -6,7 +6,7 @@ import posixpath
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from worker.errors import RejectedLocation
@@ -153,6 +153,8 @@ TEMPLATES = st.lists(
 
 
 @given(TEMPLATES, NAMES, NAMES, NAMES, NAMES)
+@example("/mnt/{team}-{project_id}", "a", "a-b", "b-c", "c")
+@example("/mnt/{cluster}/{team}{project_id}", "a", "aa", "aa", "a")
 def test_a_template_without_a_shared_part_gives_no_two_teams_the_same_place(
     template: str, team: str, other: str, project: str, others: str
 ) -> None:
