@@ -240,6 +240,19 @@ def test_an_upload_that_is_under_way_is_waited_for(bucket: Bucket, tmp_path: Pat
     assert [file.sha256 for file in files if file.path == "model.onnx"] == [hashlib.sha256(better).hexdigest()]
 
 
+def test_a_marker_ends_the_wait_though_an_upload_is_under_way_which_the_report_names(
+    bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = bucket.put(onnx.run_at(tmp_path / "net"), "runs/7")
+    late = {"Bucket": bucket.name, "Key": "runs/7/late.onnx"}
+    upload = bucket.client.create_multipart_upload(**late)["UploadId"]
+    bucket.client.upload_part(**late, UploadId=upload, PartNumber=1, Body=b"half")
+    bucket.client.put_object(Bucket=bucket.name, Key="runs/7/_SUCCESS", Body=b"")
+    report = json_of(capsys, "ingest", url, status=2)
+    assert (report["ingestion"]["state"], report["verdict"]) == ("registered", "inconclusive")
+    assert [one["path"] for one in report["coverage"]["inconclusive"]] == ["late.onnx"]
+
+
 def test_what_object_storage_tells_of_a_run_becomes_one_version(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
