@@ -150,7 +150,8 @@ class Settings(BaseModel):
         default=None, description="Region of the buckets; where it is not set, that of the AWS configuration, or `us-east-1`."
     )
     store_mode: Literal["auto", "copy", "reference"] = Field(
-        default="auto", description="`auto` copies from bare paths and ephemeral mounts and references persistent mounts."
+        default="auto",
+        description="`auto` references persistent mounts and what lies on object storage, and copies from other paths and mounts.",
     )
     mounts: Annotated[Mapping[str, MountSetting], BeforeValidator(_from_json)] = Field(
         default_factory=dict, description="JSON: path as experiments see it → where it lies for this worker."
@@ -171,7 +172,8 @@ class Settings(BaseModel):
         '`[{"path": "s3://bucket/runs/{experiment_id}", "project": "digits"}]`; docs/object-storage.md tells how.',
     )
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(
-        default=None, description="How long files must have rested; 5, and 60 on network file systems, where it is not set."
+        default=None,
+        description="How long files must have rested; 5 where it is not set, and 60 on network file systems and object storage.",
     )
     lease_seconds: Annotated[float, Field(ge=MIN_LEASE_SECONDS, le=3600)] = Field(
         default=60, description="How long a worker keeps an ingestion without a sign of life; a sixth is the pace of sweeps."
