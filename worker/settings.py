@@ -151,7 +151,8 @@ class Settings(BaseModel):
     )
     store_mode: Literal["auto", "copy", "reference"] = Field(
         default="auto",
-        description="`auto` references persistent mounts and what lies on object storage, and copies from other paths and mounts.",
+        description="`auto` references persistent mounts and what lies on object storage, and copies from other paths and "
+        "mounts.",
     )
     mounts: Annotated[Mapping[str, MountSetting], BeforeValidator(_from_json)] = Field(
         default_factory=dict, description="JSON: path as experiments see it → where it lies for this worker."
@@ -173,7 +174,8 @@ class Settings(BaseModel):
     )
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(
         default=None,
-        description="How long files must have rested; 5 where it is not set, and 60 on network file systems and object storage.",
+        description="How long files must have rested; 5 where it is not set, and 60 on network file systems and object "
+        "storage.",
     )
     lease_seconds: Annotated[float, Field(ge=MIN_LEASE_SECONDS, le=3600)] = Field(
         default=60, description="How long a worker keeps an ingestion without a sign of life; a sixth is the pace of sweeps."
