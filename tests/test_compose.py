@@ -31,6 +31,8 @@ from redis.exceptions import NoPermissionError, RedisError
 from tests.compose.bare import Stack, running, settings
 from tests.compose.file import PATH, ROOT, VARIABLE, Service, services
 from tests.compose.way import bring_one_through
+from tests.servers.s3 import S3Server
+from worker.bootstrap import examine
 from worker.cli import app
 from worker.settings import PREFIX, Settings, load
 
@@ -78,6 +80,42 @@ def test_docker_compose_takes_the_file(tmp_path: Path) -> None:
     assert COMPOSE is not None
     call = [*COMPOSE, "--file", str(PATH), "--env-file", str(tmp_path / "env"), "config", "--quiet"]
     assert subprocess.run(call).returncode == 0
+
+
+RECIPE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8").partition("## The store on object storage\n")[2]
+
+
+def test_the_recipe_for_a_store_on_object_storage_follows_the_specification_and_names_services_of_ours() -> None:
+    override = yaml.safe_load(RECIPE.partition("```yaml\n")[2].partition("```")[0])
+    assert problems_of(override) == []
+    assert set(override["services"]) <= set(DOCUMENT["services"])
+    gateway, ours = DOCUMENT["services"]["objects"]["environment"], override["services"]["worker"]["environment"]
+    assert ours["MODELPORT_S3_ENDPOINT_URL"] == f"http://objects{gateway['VGW_PORT']}"
+    assert ours["MODELPORT_STORE_URL"] == "s3://models/kept"
+    assert (ours["AWS_ACCESS_KEY_ID"], ours["AWS_SECRET_ACCESS_KEY"]) == (
+        gateway["ROOT_ACCESS_KEY"],
+        gateway["ROOT_SECRET_KEY"],
+    )
+
+
+def test_the_recipe_for_a_store_on_object_storage_makes_its_bucket(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {
+        "MODELPORT_HOME": str(tmp_path / "home"),
+        "MODELPORT_STORE_URL": "s3://models/kept",
+        "MODELPORT_S3_ENDPOINT_URL": s3.url,
+        "AWS_ACCESS_KEY_ID": s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3.secret_key,
+    }
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    last = list(examine(told, tmp_path, False))[-1]
+    assert (last.name, last.state) == ("store", "trouble")
+    assert "there is no such bucket" in last.says
+    (script,) = re.findall(r'python -c "(.*)"', RECIPE)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    assert {check.state for check in examine(told, tmp_path, False)} == {"ok"}
 
 
 def test_all_parts_are_there() -> None:
