@@ -44,6 +44,7 @@ VERDICT_SIGNS = {
     "inconclusive": ("◌ not fully read", "yellow"),
     "nothing": ("– nothing recognisable", "dim"),
 }
+STORE_WORDS = {"copy": "copied", "reference": "referenced"}
 SEVERITY_STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim", "info": "dim"}
 MOST_LINES = 20
 """Lines of one kind in a report: findings, notes, files, models, metrics. What is left out is counted; JSON has it all."""
@@ -154,7 +155,8 @@ def show_outcome(console: Console, report: Mapping[str, Any], twin: str = "") ->
 
 def _version_line(version: Mapping[str, Any], verdict: Text) -> Text:
     name = Text(f"{clean(version['name'])}@{version['number']}", "bold")
-    return Text("  ").join((name, Text(version["id"], "cyan"), Text(size(version["sizeBytes"])), verdict))
+    kept = Text(f"{size(version['sizeBytes'])} {STORE_WORDS[version['store']]}")
+    return Text("  ").join((name, Text(version["id"], "cyan"), kept, verdict))
 
 
 def _state(version: Mapping[str, Any]) -> Text:

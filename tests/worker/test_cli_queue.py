@@ -166,12 +166,12 @@ def test_the_verdict_stands_below_a_version_that_was_registered(
 ) -> None:
     """Both ways: the report itself is taken, whatever the model is like."""
     assert run(["complete", "whole", "--model-path", str(model)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].endswith("  257 kB  ✓ clean")
+    assert capsys.readouterr().out.splitlines()[-1].endswith("  257 kB copied  ✓ clean")
     os.truncate(model / "digits.onnx", 5000)
     assert run(["complete", "cut", "--model-path", str(model)]) == 0
     said = capsys.readouterr().out.splitlines()[-1]
     assert said.startswith("cut@1  mo")
-    assert said.endswith("  252 kB  ⬣ corrupt")
+    assert said.endswith("  252 kB copied  ⬣ corrupt")
 
 
 def test_teams_and_tokens_are_made_listed_and_revoked(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,7 @@ VERSION = {
     "completeness": "complete",
     "verdict": "clean",
     "sizeBytes": 257_000,
+    "store": "copy",
     "modelType": "Tensorflow",
     "dtCreated": "2026-01-01T10:05:00.000Z",
     "projectId": "vision-team-quarterly",
@@ -183,15 +184,21 @@ def outcome(version: dict[str, Any] = VERSION, **changes: Any) -> list[str]:
 
 
 def test_the_verdict_stands_beside_the_version_that_was_registered() -> None:
-    registered = "registered mnist-classifier@3  moaaaaaaaaaaaa  257 kB  "
+    registered = "registered mnist-classifier@3  moaaaaaaaaaaaa  257 kB copied  "
     assert outcome() == [registered + "✓ clean"]
     assert outcome(verdict="findings", models=[model("corrupt")]) == [registered + "⬣ corrupt"]
     assert outcome(verdict="inconclusive") == [registered + "◌ not fully read"]
 
 
+def test_the_line_of_a_version_says_whether_its_files_were_copied_or_are_referenced() -> None:
+    assert outcome(VERSION | {"store": "reference"}) == [
+        "registered mnist-classifier@3  moaaaaaaaaaaaa  257 kB referenced  ✓ clean"
+    ]
+
+
 def test_findings_are_not_hidden_behind_a_model_that_is_corrupt() -> None:
     [line] = outcome(verdict="findings", models=[model("corrupt")], findings=[finding("high")])
-    assert line.endswith("  257 kB  ⬣ 1 finding, high, corrupt")
+    assert line.endswith("  257 kB copied  ⬣ 1 finding, high, corrupt")
 
 
 def test_the_end_of_a_report_shows_the_verdict_on_its_version() -> None:
@@ -200,7 +207,7 @@ def test_the_end_of_a_report_shows_the_verdict_on_its_version() -> None:
     corrupt = VERSION | {"completeness": "corrupt"}
     assert lines(120, lambda console: terminal.show_end(console, row, corrupt))[-2:] == [
         "done",
-        "mnist-classifier@3  moaaaaaaaaaaaa  257 kB  ⬣ corrupt",
+        "mnist-classifier@3  moaaaaaaaaaaaa  257 kB copied  ⬣ corrupt",
     ]
 
 
