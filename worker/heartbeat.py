@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from typing import Protocol, runtime_checkable
 
 from detectors.tree import FileEntry, FileTree, PassedOver
 from detectors.wrapped_tree import passed_over_by
@@ -49,12 +50,21 @@ class Heartbeat:
         self._last = now
 
 
+@runtime_checkable
+class ListsByPages(Protocol):
+    """A tree whose listing may take long before its first file comes out, and which calls *on_page* whenever it gets on."""
+
+    on_page: Callable[[], object]
+
+
 class BeatingTree:
     """The same tree; every call that comes back is a sign of life."""
 
     def __init__(self, tree: FileTree, alive: Callable[[], None]) -> None:
         self._tree = tree
         self._alive = alive
+        if isinstance(tree, ListsByPages):
+            tree.on_page = alive
 
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:

@@ -199,11 +199,13 @@ def test_missing_credentials_and_a_server_that_is_away_are_told(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("MODELPORT_S3_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    port = free_port()
+    monkeypatch.setenv("MODELPORT_S3_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     assert "no credentials; set AWS_ACCESS_KEY_ID" in complaint(capsys, "scan", "s3://bucket/x")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    assert "no server answers at its address; check MODELPORT_S3_ENDPOINT_URL" in complaint(capsys, "scan", "s3://bucket/x")
+    told = complaint(capsys, "scan", "s3://bucket/x")
+    assert f"no server answers at 127.0.0.1:{port}; check MODELPORT_S3_ENDPOINT_URL" in told
     monkeypatch.setenv("MODELPORT_S3_ENDPOINT_URL", "http://[bad")
     for url in ("s3://bucket", "s3://bucket/x"):
         assert "MODELPORT_S3_ENDPOINT_URL: Invalid" in complaint(capsys, "scan", url)

@@ -7,11 +7,15 @@ who reads (`tree`) and who writes (`store`).
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from detectors.tree import readable
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
@@ -19,6 +23,12 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 20.0
 """How long one try may wait. A server that says nothing for all of them is left behind when the lease is over (`runner`)."""
+
+MAX_EMPTY_PAGES, MAX_UPLOAD_PAGES = 1000, 1000
+"""Pages of a listing that may be empty in a row, as where much was deleted; and pages of uploads, 1,000 on each."""
+
+MAX_SHOWN_CHARACTERS = 80
+"""How much of what a server says is told."""
 
 MAX_ATTEMPTS = 4
 """Tries of one request, with growing pauses, of what the server calls passing: 5xx, throttling, lost connections."""
@@ -42,6 +52,8 @@ class Kind(Enum):
     """The server does not know this kind of request."""
     AWAY = auto()
     """The server did not answer, or is too busy; it may do so later."""
+    NOT_SET_UP = auto()
+    """The server does not let us as this machine is set up: keys, clock, region. Somebody may put that right."""
 
 
 class Trouble(Exception):
@@ -52,6 +64,13 @@ class Trouble(Exception):
         self.kind = kind
         self.reason = reason
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may be answered later."""
+        return self.kind in (Kind.AWAY, Kind.NOT_SET_UP)
+
+
+OTHER_REGION = Kind.NOT_SET_UP, "the bucket lies in another region{region}; set MODELPORT_S3_REGION"
 
 CODES: Mapping[str, tuple[Kind, str]] = {
     "NoSuchKey": (Kind.GONE, "there is no such object"),
@@ -66,16 +85,19 @@ CODES: Mapping[str, tuple[Kind, str]] = {
     "AccessDenied": (Kind.REFUSED, "access is denied; let these credentials list the bucket and read its objects"),
     "403": (Kind.REFUSED, "access is denied; let these credentials list the bucket and read its objects"),
     "AllAccessDisabled": (Kind.REFUSED, "all access to the bucket is disabled"),
-    "InvalidAccessKeyId": (Kind.REFUSED, "the server does not know the access key; check AWS_ACCESS_KEY_ID or the profile"),
-    "SignatureDoesNotMatch": (Kind.REFUSED, "the secret key does not belong to the access key; check the credentials"),
-    "ExpiredToken": (Kind.REFUSED, "the session of the credentials has expired; renew it"),
-    "InvalidToken": (Kind.REFUSED, "the session token of the credentials is not valid; renew it"),
-    "RequestTimeTooSkewed": (Kind.REFUSED, "the clocks of this machine and of the server differ by minutes; set this one"),
+    "InvalidAccessKeyId": (Kind.NOT_SET_UP, "the server does not know the access key; check AWS_ACCESS_KEY_ID or the profile"),
+    "SignatureDoesNotMatch": (Kind.NOT_SET_UP, "the secret key does not belong to the access key; check the credentials"),
+    "ExpiredToken": (Kind.NOT_SET_UP, "the session of the credentials has expired; renew it"),
+    "InvalidToken": (Kind.NOT_SET_UP, "the session token of the credentials is not valid; renew it"),
+    "RequestTimeTooSkewed": (Kind.NOT_SET_UP, "the clocks of this machine and of the server differ by minutes; set this one"),
     "InvalidObjectState": (Kind.REFUSED, "the object is archived; restore it first"),
-    "PermanentRedirect": (Kind.REFUSED, "the bucket lies in another region{region}; set MODELPORT_S3_REGION"),
-    "AuthorizationHeaderMalformed": (Kind.REFUSED, "the bucket lies in another region{region}; set MODELPORT_S3_REGION"),
-    "IllegalLocationConstraintException": (Kind.REFUSED, "the bucket lies in another region{region}; set MODELPORT_S3_REGION"),
-    "301": (Kind.REFUSED, "the bucket lies in another region{region}; set MODELPORT_S3_REGION"),
+    "PermanentRedirect": OTHER_REGION,
+    "AuthorizationHeaderMalformed": OTHER_REGION,
+    "IllegalLocationConstraintException": (
+        Kind.NOT_SET_UP,
+        "the bucket lies in another region{region}; set MODELPORT_S3_REGION",
+    ),
+    "301": OTHER_REGION,
     "QuotaExceeded": (Kind.AWAY, "the quota of the bucket or of its owner is used up"),
     "SlowDown": (Kind.AWAY, "the server asks for fewer requests (SlowDown)"),
     "Throttling": (Kind.AWAY, "the server asks for fewer requests (Throttling)"),
@@ -87,19 +109,24 @@ CODES: Mapping[str, tuple[Kind, str]] = {
 
 EXCEPTIONS: Mapping[str, tuple[Kind, str]] = {
     "NoCredentialsError": (
-        Kind.REFUSED,
+        Kind.NOT_SET_UP,
         "no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile",
     ),
-    "PartialCredentialsError": (Kind.REFUSED, "the credentials are not complete; set key and secret both"),
-    "ProfileNotFound": (Kind.REFUSED, "the profile of AWS_PROFILE is not in the AWS configuration"),
-    "InvalidRegionError": (Kind.REFUSED, "the region is not one; check MODELPORT_S3_REGION"),
-    "EndpointResolutionError": (Kind.REFUSED, "the address or the region cannot be used; check MODELPORT_S3_ENDPOINT_URL"),
-    "EndpointConnectionError": (Kind.AWAY, "no server answers at its address; check MODELPORT_S3_ENDPOINT_URL"),
-    "ConnectTimeoutError": (Kind.AWAY, "no server answered in time"),
+    "PartialCredentialsError": (Kind.NOT_SET_UP, "the credentials are not complete; set key and secret both"),
+    "ProfileNotFound": (Kind.NOT_SET_UP, "the profile of AWS_PROFILE is not in the AWS configuration"),
+    "InvalidRegionError": (Kind.NOT_SET_UP, "the region is not one; check MODELPORT_S3_REGION"),
+    "EndpointResolutionError": (Kind.NOT_SET_UP, "the address or the region cannot be used; check MODELPORT_S3_ENDPOINT_URL"),
+    "EndpointConnectionError": (Kind.AWAY, "no server answers at {address}; check MODELPORT_S3_ENDPOINT_URL"),
+    "ConnectTimeoutError": (Kind.AWAY, "no server answered in time at {address}"),
     "ReadTimeoutError": (Kind.AWAY, "the server did not go on in time"),
     "SSLError": (Kind.AWAY, "the certificate of the server was not accepted"),
 }
 """What boto3's own errors mean, by their names: it is not imported before it is needed."""
+
+NOT_IN_XML = re.compile(rb"&#x0*(?:[0-8BCEFbcef]|1[0-9A-Fa-f]);|[\x00-\x08\x0b\x0c\x0e-\x1f]")
+"""Control characters as servers write them, plain or as references. Source: XML 1.0, 2.2 "Characters"."""
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
 WANTED: Mapping[str, tuple[Any, ...]] = {
     "ListObjectsV2": (("Name",), ("Contents", ("Key", "Size", "ETag", "LastModified"))),
@@ -111,6 +138,13 @@ WANTED: Mapping[str, tuple[Any, ...]] = {
     "UploadPart": (("ETag",),),
 }
 """What the answer to a call must hold, and what each of several things in it must hold. Source: Amazon S3 API reference."""
+
+FOLLOWED_BY: Mapping[str, str] = {
+    "ListObjectsV2": "NextContinuationToken",
+    "ListMultipartUploads": "NextKeyMarker",
+    "ListParts": "NextPartNumberMarker",
+}
+"""What an answer must hold besides where it is not all; boto3 takes one without for all."""
 
 
 class S3Connection:
@@ -131,11 +165,11 @@ class S3Connection:
         """
         with self._lock:
             if self._client is None:
-                try:
-                    with in_words("object storage"):
+                with in_words("object storage"):
+                    try:
                         self._client = self._made()
-                except ValueError as exc:  # botocore says so of an address that it cannot use
-                    raise Trouble(Kind.REFUSED, f"MODELPORT_S3_ENDPOINT_URL: {exc}") from exc
+                    except ValueError as exc:  # botocore says so of an address that it cannot use
+                        raise Trouble(Kind.REFUSED, f"MODELPORT_S3_ENDPOINT_URL: {exc}") from exc
             return self._client
 
     def _made(self) -> S3Client:
@@ -159,7 +193,18 @@ class S3Connection:
         region = self._region or session.region_name or "us-east-1"
         client = session.client("s3", endpoint_url=self._endpoint_url, region_name=region, config=config)
         client.meta.events.register("after-call.s3", _check_answer)
+        client.meta.events.register("before-parse.s3.ListMultipartUploads", _make_readable)
         return client
+
+
+def _make_readable(response_dict: dict[str, Any], **_: object) -> None:
+    """Replace what XML does not hold in a listing of uploads: one in the key of one of them would hide all the others.
+
+    boto3 has called the answer an error by then, because it cannot read it; if it was one, it lacks what a listing holds.
+    """
+    readable_body = NOT_IN_XML.sub(REPLACEMENT, response_dict["body"])
+    if readable_body != response_dict["body"]:
+        response_dict |= {"body": readable_body, "status_code": 200}
 
 
 def _check_answer(parsed: Mapping[str, Any], model: OperationModel, **_: object) -> None:
@@ -174,6 +219,9 @@ def _check_answer(parsed: Mapping[str, Any], model: OperationModel, **_: object)
     lacking = [name for name in wanted if name not in parsed]
     for many, names in inner:
         lacking += [f"{many}/{name}" for one in parsed.get(many, ()) for name in names if name not in one]
+    if parsed.get("IsTruncated") and model.name in FOLLOWED_BY and not parsed.get(FOLLOWED_BY[model.name]):
+        lacking.append(FOLLOWED_BY[model.name])
+    lacking += ["a size" for one in parsed.get("Contents", ()) if one.get("Size", 0) < 0]
     if lacking:
         advice = "is there an S3 server at its address? Check MODELPORT_S3_ENDPOINT_URL"
         raise Trouble(Kind.AWAY, f"object storage: the answer to {model.name} lacks {lacking[0]}; {advice}")
@@ -191,13 +239,16 @@ def in_words(place: str) -> Iterator[None]:
         raise _of_server(place, exc.response) from exc
     except (BotoCoreError, HTTPError) as exc:
         kind, reason = EXCEPTIONS.get(type(exc).__name__, (Kind.AWAY, f"no answer that can be used ({type(exc).__name__})"))
-        raise Trouble(kind, f"{place}: {reason}") from exc
+        address = urlsplit(str(getattr(exc, "kwargs", {}).get("endpoint_url", ""))).netloc
+        raise Trouble(kind, f"{place}: {reason.replace('{address}', address or 'its address')}") from exc
+    except ValueError as exc:  # boto3 reads numbers and dates of the answer without looking
+        raise Trouble(Kind.AWAY, f"{place}: no answer that can be used ({shown(str(exc))})") from exc
 
 
 def _of_server(place: str, response: Mapping[str, Any]) -> Trouble:
     """Return what an error response means. The status decides where the code is not known."""
     error = response.get("Error", {})
-    code, answer = str(error.get("Code", "")), response.get("ResponseMetadata", {})
+    code, answer = shown(str(error.get("Code", ""))), response.get("ResponseMetadata", {})
     status = int(answer.get("HTTPStatusCode", 0))
     kind, reason = CODES.get(code) or CODES.get(str(status)) or (_by_status(status), f"the server says {code or status}")
     region = error.get("Region") or answer.get("HTTPHeaders", {}).get("x-amz-bucket-region")
@@ -208,23 +259,44 @@ def _by_status(status: int) -> Kind:
     return Kind.REFUSED if 400 <= status < 500 and status != 429 else Kind.AWAY
 
 
+def shown(text: str) -> str:
+    """Return text of a server as it may stand in a sentence."""
+    return readable(text[:MAX_SHOWN_CHARACTERS])
+
+
 def exists(client: S3Client, bucket: str, key: str) -> bool:
-    """Tell whether there is an object *key*.
+    """Tell whether there is an object *key*. Asks for a listing: to a HEAD, a server does not say why it refuses.
 
     Raises:
         Trouble: the server does not say.
     """
-    try:
-        with in_words(f"s3://{bucket}/{key}"):
-            client.head_object(Bucket=bucket, Key=key)
-    except Trouble as exc:
-        if exc.kind is Kind.GONE:
-            return False
-        raise
-    return True
+    with in_words(f"s3://{bucket}/{readable(key)}"):
+        found = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", ())
+    return any(one["Key"] == key for one in found)
+
+
+def pages_below(client: S3Client, bucket: str, prefix: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the pages of the listing of *prefix*.
+
+    Raises:
+        Trouble: the listing does not get on.
+    """
+    empty = 0
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        empty = 0 if page.get("Contents") else empty + 1
+        if empty > MAX_EMPTY_PAGES:
+            raise Trouble(Kind.AWAY, f"s3://{bucket}/{readable(prefix)}: {empty} pages of the listing in a row were empty")
+        yield page
 
 
 def uploads_below(client: S3Client, bucket: str, prefix: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the uploads in parts that are under way below *prefix*."""
-    for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
+    """Yield the uploads in parts that are under way below *prefix*.
+
+    Raises:
+        Trouble: there are too many.
+    """
+    pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
+    for number, page in enumerate(pages):
+        if number == MAX_UPLOAD_PAGES:
+            raise Trouble(Kind.AWAY, f"s3://{bucket}/{readable(prefix)}: more uploads are under way than can be listed")
         yield from (upload for upload in page.get("Uploads", ()) if upload["Key"].startswith(prefix))

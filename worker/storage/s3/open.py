@@ -12,7 +12,7 @@ from detectors.scan import Scan, scan
 from detectors.tree import FileTree
 from worker.errors import NothingThere
 from worker.s3_url import S3Url
-from worker.storage.s3.client import Kind, S3Connection, Trouble, exists, in_words, uploads_below
+from worker.storage.s3.client import S3Connection, Trouble, exists, in_words, uploads_below
 from worker.storage.s3.tree import S3Tree, meaning
 
 if TYPE_CHECKING:
@@ -66,6 +66,6 @@ def _has_objects(client: S3Client, place: S3Url) -> bool:
         with in_words(str(place)):
             return any(True for _ in uploads_below(client, place.bucket, below))
     except Trouble as exc:
-        if exc.kind is Kind.AWAY:
+        if exc.may_pass:
             raise
         return False

@@ -19,6 +19,7 @@ Laws (each has a test of the same name):
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -30,7 +31,7 @@ from worker.ports import Alive, OpenSink, Sink, silent
 from worker.records import StoreKey
 from worker.s3_url import MAX_KEY_BYTES, S3Url, parse_s3
 from worker.storage.layout import MODEL, PREFIX_PARTS, file_parts, parts_of, prefix_parts, url_of
-from worker.storage.s3.client import Kind, S3Connection, Trouble, exists, in_words, uploads_below
+from worker.storage.s3.client import Kind, S3Connection, Trouble, exists, in_words, pages_below, shown, uploads_below
 from worker.storage.s3.tree import S3Tree
 from worker.storage.s3.upload import ObjectSink, Uploader, stored
 
@@ -43,6 +44,9 @@ COMPLETE, WRITING = ".complete", ".writing"
 
 LAST_CHARACTER = "\U0010ffff"
 """Comes after every key below a prefix, so that a listing can go on behind it."""
+
+NOT_IN_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""Characters that make the answers of a server unreadable which names the key. Source: XML 1.0, 2.2 "Characters"."""
 
 REMOVE_ROUNDS = 4
 """How often what lies below a version is listed and removed: a try that is dying may still have written something."""
@@ -157,6 +161,7 @@ class S3Store:
         while True:
             page = self._client.list_objects_v2(Bucket=self._root.bucket, Prefix=root, StartAfter=after)
             found: dict[str, None] = {}
+            began = after
             for one in page.get("Contents", ()):
                 parts = one["Key"].removeprefix(root).split("/")
                 if len(parts) > PREFIX_PARTS:
@@ -171,6 +176,8 @@ class S3Store:
                 return
             if found:
                 after = max(after, f"{root}{next(reversed(found))}/{LAST_CHARACTER}")
+            if after <= began:
+                raise Trouble(Kind.AWAY, f"{self._root_url}: the listing does not get on after {shown(after)}")
 
 
 class _Incoming:
@@ -246,8 +253,11 @@ class _Incoming:
         """Raise where no key can be the place of the file *path*.
 
         Raises:
-            RejectedLocation: its name is not UTF-8, or its key would be longer than `MAX_KEY_BYTES`.
+            RejectedLocation: its name is not UTF-8 or holds what no XML holds, or its key would be longer than
+                `MAX_KEY_BYTES`.
         """
+        if NOT_IN_XML.search(path):
+            raise RejectedLocation(f"{readable(path)}: object storage takes no name with control characters; rename the file")
         try:
             length = len(self._key_of(path).encode())
         except UnicodeEncodeError as exc:
@@ -294,7 +304,7 @@ def end_uploads(client: S3Client, bucket: str, prefix: str) -> None:
                 with suppress(client.exceptions.NoSuchUpload):
                     client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
     except Trouble as exc:
-        if exc.kind is Kind.AWAY:
+        if exc.may_pass:
             raise
 
 
@@ -311,7 +321,7 @@ def delete(client: S3Client, bucket: str, keys: Sequence[str]) -> None:
                 objects = [{"Key": key} for key in chosen]
                 answer = client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})  # type: ignore[typeddict-item]
         except Trouble as exc:
-            if exc.kind is Kind.AWAY:
+            if exc.may_pass:
                 raise
             _delete_singly(client, bucket, chosen)
             continue
@@ -328,5 +338,5 @@ def _delete_singly(client: S3Client, bucket: str, keys: Sequence[str]) -> None:
 
 
 def _listed(client: S3Client, bucket: str, prefix: str) -> Iterator[Mapping[str, Any]]:
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+    for page in pages_below(client, bucket, prefix):
         yield from page.get("Contents", ())

@@ -13,25 +13,27 @@ Laws (each has a test of the same name; those of `detectors.tree` hold too):
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from detectors.errors import TreeChanged, TreeError, TreeLimit, TreeUnavailable, Unreadable
 from detectors.tree import MAX_FILES, FileEntry, Passed, PassedOver, check_range, readable
 from worker.errors import NothingThere, RejectedLocation, WorkerError
+from worker.ports import silent
 from worker.s3_url import S3Url, odd_part
-from worker.storage.s3.client import Kind, S3Connection, Trouble, in_words, uploads_below
+from worker.storage.s3.client import Kind, S3Connection, Trouble, in_words, pages_below, shown, uploads_below
 from worker.storage.s3.read_ahead import MAX_JUMPS_AHEAD, Range, ReadAhead
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
 KEPT_BYTES = 24 << 20
@@ -57,7 +59,7 @@ LONGEST_UPLOAD_SECONDS = 86_400.0
 tells nothing of how long it has rested. Source: Amazon S3 User Guide, multipart upload, "LastModified"."""
 
 MAX_UPLOADS = 200
-"""Uploads under way that are looked at; each may take a request of its own."""
+"""Uploads that began long ago of which it is asked when the last part came, the newest first; each takes a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class _Piece:
 class S3Tree:
     """The objects whose keys begin with the key of *place* and a slash; with *only*, the one object of that name there.
 
-    Listing takes a request for 1,000 objects, and one for the uploads that are under way.
+    Listing takes a request for 1,000 objects, and one for the uploads that are under way; *on_page* is called for each.
     """
 
     def __init__(self, connection: S3Connection, place: S3Url, only: str | None = None, max_files: int = MAX_FILES) -> None:
@@ -84,6 +86,7 @@ class S3Tree:
         self._listed: Mapping[str, FileEntry] = {}
         self._passed_over: tuple[PassedOver, ...] = ()
         self._fetcher = _Fetcher(self._client, place.bucket, self._prefix)
+        self.on_page: Callable[[], object] = silent
 
     def files(self) -> Iterator[FileEntry]:
         """Yield every object that is a file, sorted by path. The whole listing is made before the first one comes out.
@@ -133,21 +136,23 @@ class S3Tree:
         """Let go of what was fetched; harmless twice."""
         self._fetcher.close()
 
-    def _objects(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """Return the objects of the tree by their path, in the order of the listing."""
-        found: list[tuple[str, Mapping[str, Any]]] = []
+    def _objects(self) -> dict[str, Mapping[str, Any]]:
+        """Return the objects of the tree by their path."""
+        found: dict[str, Mapping[str, Any]] = {}
         for page in self._pages(self._prefix + (self._only or "")):
             for one in page.get("Contents", ()):
                 path = one["Key"].removeprefix(self._prefix)
-                if self._only in (None, path):
-                    found.append((path, one))
+                if path in found:
+                    raise TreeChanged(path, "is listed twice; it changed while the listing was made")
+                if self._only in (None, path) and not _stands_for_folder(path, one):
+                    found[path] = one
             if len(found) > self._max_files:
-                raise TreeLimit(found[-1][0], f"the tree holds more than {self._max_files} files (limit MAX_FILES)")
+                raise TreeLimit(next(reversed(found)), f"the tree holds more than {self._max_files} files (limit MAX_FILES)")
+            self.on_page()
         return found
 
     def _pages(self, prefix: str) -> Iterator[Mapping[str, Any]]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._place.bucket, Prefix=prefix)
-        for page in pages:
+        for page in pages_below(self._client, self._place.bucket, prefix):
             yield page
             if self._only is not None:  # names that begin like it come after it
                 return
@@ -163,17 +168,21 @@ class S3Tree:
             raise
 
     def _unfinished(self) -> Iterator[PassedOver]:
-        found = islice(uploads_below(self._client, self._place.bucket, self._prefix + (self._only or "")), MAX_UPLOADS)
-        for upload in found:
+        found = uploads_below(self._client, self._place.bucket, self._prefix + (self._only or ""))
+        newest_first = sorted(found, key=itemgetter("Initiated"), reverse=True)
+        for place, upload in enumerate(newest_first):
+            self.on_page()
             path = upload["Key"].removeprefix(self._prefix)
             if self._only in (None, path):
-                yield self._told(path, upload)
+                yield self._told(path, upload, is_asked_for=place < MAX_UPLOADS)
 
-    def _told(self, path: str, upload: Mapping[str, Any]) -> PassedOver:
+    def _told(self, path: str, upload: Mapping[str, Any], is_asked_for: bool) -> PassedOver:
         began = upload["Initiated"]
         reason = f"is being uploaded since {began:%Y-%m-%d %H:%M:%S} UTC"
-        if _is_old(began, ABANDONED_SECONDS) and _is_old(self._last_part(upload) or began, ABANDONED_SECONDS):
-            return PassedOver(path, Passed.SPECIAL, f"{reason}, and is taken for abandoned")
+        if _is_old(began, ABANDONED_SECONDS):
+            last = self._last_part(upload) if is_asked_for else None
+            if _is_old(last or began, ABANDONED_SECONDS):
+                return PassedOver(path, Passed.SPECIAL, f"{reason}, and is taken for abandoned")
         return PassedOver(path, Passed.UNFINISHED, reason)
 
     def _last_part(self, upload: Mapping[str, Any]) -> datetime | None:
@@ -189,7 +198,7 @@ class S3Tree:
         except Trouble as exc:
             if exc.kind is Kind.GONE:
                 return None
-            if exc.kind is Kind.AWAY:
+            if exc.may_pass:
                 raise
             return None if _is_old(upload["Initiated"], LONGEST_UPLOAD_SECONDS) else datetime.now(UTC)
 
@@ -312,17 +321,14 @@ class _Fetcher:
                 Bucket=self._bucket, Key=self._prefix + entry.path, Range=f"bytes={start}-{stop - 1}", IfMatch=entry.version
             )
         with closing(answer["Body"]) as body:
-            if answer.get("ETag", "").strip('"') != entry.version.strip('"'):
+            if answer["ETag"].strip('"') != entry.version.strip('"'):
                 raise Trouble(Kind.CHANGED, f"{place}: it is not the object that was listed")
-            is_whole = answer["ContentLength"] == entry.size > stop - start
-            if answer["ContentLength"] != stop - start and not (is_whole and entry.size <= MAX_WHOLE_BYTES):
-                reason = f"{place}: {stop - start} bytes from {start} were asked for, {answer['ContentLength']} are given"
+            given = answer.get("ContentRange", f"bytes 0-{entry.size - 1}/{entry.size}")
+            is_whole = given == f"bytes 0-{entry.size - 1}/{entry.size}" and entry.size <= max(MAX_WHOLE_BYTES, stop - start)
+            if not is_whole and given != f"bytes {start}-{stop - 1}/{entry.size}":
+                reason = f"{place}: bytes {start} to {stop - 1} of {entry.size} were asked for, {shown(given)} are given"
                 raise Trouble(Kind.UNSUPPORTED, reason)
-            try:
-                with in_words(place):
-                    data = body.read()
-            except Trouble as exc:
-                raise _BrokenOff(exc.kind, exc.reason) from exc
+            data = _drained(body, entry.size if is_whole else stop - start, place)
         return data[start:stop] if is_whole else data
 
     def forget(self) -> None:
@@ -340,24 +346,48 @@ class _Fetcher:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _drained(body: StreamingBody, size: int, place: str) -> bytes:
+    """Return the *size* bytes of *body*; what it may hold besides is left there.
+
+    Raises:
+        _BrokenOff: it ends before.
+    """
+    parts, left = [], size
+    try:
+        with in_words(place):
+            while left and (data := body.read(left)):
+                parts.append(data)
+                left -= len(data)
+    except Trouble as exc:
+        raise _BrokenOff(exc.kind, exc.reason) from exc
+    if left:
+        raise _BrokenOff(Kind.AWAY, f"{place}: {size} bytes were announced, {size - left} came")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
 def _weight(piece: _Piece) -> int:
     """Return the bytes of memory that a piece is reckoned to take; a small one takes its own overhead."""
     return max(piece.stop - piece.start, PIECE_BYTES)
 
 
-def _files_of(objects: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[list[FileEntry], list[PassedOver]]:
+def _files_of(objects: Mapping[str, Mapping[str, Any]]) -> tuple[list[FileEntry], list[PassedOver]]:
     """Return the objects that can be files, sorted by path, and a word about those that cannot."""
     entries, odd = [], []
-    folders = {folder for path, _ in objects for folder in _folders_above(path)}
-    for path, one in objects:
-        if not path or (path.endswith("/") and not one["Size"]):
-            continue  # stands for a folder, as consoles make it
-        trouble = odd_part(path) or ("other objects lie below it, as below a folder" if path in folders else None)
+    paths = sorted(objects)
+    for path in paths:
+        one, below = objects[path], bisect_left(paths, f"{path}/")
+        is_folder = below < len(paths) and paths[below].startswith(f"{path}/")
+        trouble = odd_part(path) or ("other objects lie below it, as below a folder" if is_folder else None)
         if trouble is None:
             entries.append(FileEntry(path, one["Size"], one["ETag"], _changed(one)))
         else:
             odd.append(PassedOver(path, Passed.ODD_NAME, f"a key that is no path of a file: {trouble}"))
-    return sorted(entries, key=attrgetter("path")), odd
+    return entries, odd
+
+
+def _stands_for_folder(path: str, one: Mapping[str, Any]) -> bool:
+    """Tell whether an object is only there so that a folder can be seen, as consoles make it."""
+    return not path or (path.endswith("/") and not one["Size"])
 
 
 def _changed(one: Mapping[str, Any]) -> float | None:
@@ -365,13 +395,6 @@ def _changed(one: Mapping[str, Any]) -> float | None:
     modified: datetime = one["LastModified"]
     is_of_parts = "-" in one["ETag"]
     return None if is_of_parts and not _is_old(modified, LONGEST_UPLOAD_SECONDS) else modified.timestamp()
-
-
-def _folders_above(path: str) -> Iterator[str]:
-    end = path.find("/")
-    while end >= 0:
-        yield path[:end]
-        end = path.find("/", end + 1)
 
 
 def _is_old(moment: datetime, seconds: float) -> bool:
@@ -393,6 +416,6 @@ def meaning(path: str, trouble: Trouble) -> TreeError | WorkerError:
         return TreeChanged(path, trouble.reason)
     if trouble.kind is Kind.NO_BUCKET:
         return NothingThere(trouble.reason)
-    if trouble.kind is Kind.AWAY:
+    if trouble.may_pass:
         return TreeUnavailable(path, trouble.reason)
     return RejectedLocation(trouble.reason) if not path else Unreadable(path, trouble.reason)

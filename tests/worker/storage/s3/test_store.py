@@ -18,7 +18,7 @@ from tests.servers.ceph import CephServer
 from tests.servers.moto import MotoServer
 from tests.servers.s3 import S3Server
 from tests.servers.s3_proxy import Request, s3_proxy
-from worker.errors import StorageUnavailable
+from worker.errors import RejectedLocation, StorageUnavailable
 from worker.records import StoreKey
 from worker.s3_url import S3Url
 from worker.storage.s3 import upload
@@ -90,12 +90,12 @@ class TestS3Store(StoreContract):
         self, store: S3Store, connection: S3Connection, bucket: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def short_pages(params: dict[str, Any], **_: object) -> None:
-            params["query_string"]["max-keys"] = "3"
+            params["MaxKeys"] = 3
 
         keys = [StoreKey("t", "p", None, f"mo{number}") for number in range(5)]
         for key in keys:
             write(store, key, {f"{number}": b"" for number in range(7)})
-        connection.client.meta.events.register("before-call.s3.ListObjectsV2", short_pages)
+        connection.client.meta.events.register("before-parameter-build.s3.ListObjectsV2", short_pages)
         assert sorted(store.prefixes()) == [(key.version_id, store.url(key)) for key in keys]
 
     def test_links_let_anybody_read_and_write_a_file_for_a_while(self, store: S3Store) -> None:
@@ -200,6 +200,12 @@ def test_a_server_that_answers_with_other_digests_is_asked_for_what_it_took(
     files = {"a": b"1", "large": bytes(range(256)) * 40_000}
     assert read(store, write(store, KEY, files)) == files
     assert len(read_back) == 2 + 3 + 2  # the name of the try twice, three parts to compare, each file here
+
+
+def test_a_name_that_no_answer_could_hold_is_refused(store: S3Store) -> None:
+    with pytest.raises(RejectedLocation, match="takes no name with control characters"):
+        write(store, KEY, {"a\x01b": b"1"})
+    assert not is_visible(store, KEY)
 
 
 def test_bodies_are_not_hashed_for_a_signature_besides(store: S3Store, connection: S3Connection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from detectors.tree import Passed
 from tests.contracts.tree import Build, Change, ChangingTreeContract, TreeContract
 from tests.servers.s3 import S3Server
 from tests.servers.s3_proxy import Faults, s3_proxy
+from worker.heartbeat import BeatingTree
 from worker.s3_url import S3Url
 from worker.storage.s3 import tree as tree_module
 from worker.storage.s3.client import S3Connection
+from worker.storage.s3.store import end_uploads
 from worker.storage.s3.tree import S3Tree
 
 
@@ -84,6 +87,35 @@ class TestS3Tree(TreeContract, ChangingTreeContract):
             assert list(tree.files()) == []
             assert [(one.path, one.why) for one in tree.passed_over] == [("large", Passed.SPECIAL)]
             assert "and is taken for abandoned" in tree.passed_over[0].reason
+
+    def test_an_upload_whose_name_holds_a_control_character_hides_no_other(
+        self, connection: S3Connection, place: S3Url
+    ) -> None:
+        """XML holds no such character, so the answer that names it cannot be read as it is."""
+        for name in ("a\x01b +%41", "large"):
+            with suppress(ClientError):
+                connection.client.create_multipart_upload(Bucket=place.bucket, Key=f"{place.key}/{name}")
+        with S3Tree(connection, place) as tree:
+            assert list(tree.files()) == []
+            assert {one.path for one in tree.passed_over} == {"a\ufffdb +%41", "large"}
+            end_uploads(connection.client, place.bucket, f"{place.key}/")
+            list(tree.files())
+            assert "large" not in {one.path for one in tree.passed_over}
+
+    def test_a_listing_gives_a_sign_of_life_for_each_page(
+        self, connection: S3Connection, place: S3Url, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def small_pages(params: dict[str, Any], **_: object) -> None:
+            params["MaxKeys"] = 2
+
+        for number in range(5):
+            connection.client.put_object(Bucket=place.bucket, Key=f"{place.key}/{number}", Body=b"1")
+        connection.client.meta.events.register("before-parameter-build.s3.ListObjectsV2", small_pages)
+        signs: list[int] = []
+        with S3Tree(connection, place) as tree:
+            first = next(BeatingTree(tree, lambda: signs.append(1)).files())
+        assert first.path == "0"
+        assert len(signs) == 3 + 1  # three pages, and the first file
 
     def test_an_object_of_several_parts_does_not_say_how_long_it_has_rested(
         self, connection: S3Connection, place: S3Url
