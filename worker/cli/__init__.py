@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
@@ -390,7 +391,12 @@ def main() -> NoReturn:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _stop)
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    if status == INTERRUPTED and threading.active_count() > 1:  # they wait for a server that may never answer
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _stop(number: int, frame: object) -> NoReturn:

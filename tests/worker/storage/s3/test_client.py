@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -43,8 +48,9 @@ def entry(key: str = "runs/7/model.onnx", size: object = 30, etag: str = ETAG, m
 
 
 @contextmanager
-def answering(answer: Answer | bytes) -> Iterator[S3Connection]:
-    """Serve what *answer* gives, or with status 200 always the same."""
+def answering(answer: Answer | bytes, drip_bytes: int = 1 << 20, drip_seconds: float = 0.0) -> Iterator[S3Connection]:
+    """Serve what *answer* gives, or with status 200 always the same; a few bytes at a time, with a pause after each."""
+    over = Event()
     given: Answer = (lambda method, path: (200, {}, answer)) if isinstance(answer, bytes) else answer
 
     class Handler(BaseHTTPRequestHandler):
@@ -55,8 +61,10 @@ def answering(answer: Answer | bytes) -> Iterator[S3Connection]:
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+            with suppress(BrokenPipeError, ConnectionResetError):
+                for start in range(0, len(body), drip_bytes):
+                    self.wfile.write(body[start : start + drip_bytes])
+                    over.wait(drip_seconds)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
 
@@ -69,6 +77,7 @@ def answering(answer: Answer | bytes) -> Iterator[S3Connection]:
         try:
             yield S3Connection(f"http://127.0.0.1:{server.server_port}", "us-east-1")
         finally:
+            over.set()
             server.shutdown()
             thread.join()
 
@@ -145,6 +154,27 @@ def test_bytes_of_another_place_are_not_taken(given: str) -> None:
         list(tree.files())
         with pytest.raises(Unreadable, match="were asked for"):
             tree.read("model.onnx", 5, 15)
+
+
+@pytest.mark.slow
+def test_who_is_interrupted_does_not_wait_for_bytes_that_drip() -> None:
+    def answer(method: str, path: str) -> tuple[int, Mapping[str, str], bytes]:
+        if "list-type" in path:
+            return 200, {}, listing(entry(size=600))
+        if "uploads" in path:
+            return 403, {}, b"<Error><Code>AccessDenied</Code></Error>"
+        return 206, {"ETag": '"1"', "Content-Range": "bytes 0-599/600"}, bytes(600)
+
+    with answering(answer, drip_bytes=400, drip_seconds=15.0) as connection:
+        told = os.environ | {"MODELPORT_S3_ENDPOINT_URL": connection.client.meta.endpoint_url}
+        scanning = subprocess.Popen(
+            [sys.executable, "-m", "worker.start", "scan", "s3://bucket/runs/7"], env=told, stderr=subprocess.PIPE, text=True
+        )
+        time.sleep(8.0)
+        assert scanning.poll() is None
+        scanning.send_signal(signal.SIGINT)
+        assert scanning.communicate(timeout=5)[1].endswith("modelport: stopped\n")
+        assert scanning.returncode == 130
 
 
 def test_a_long_code_of_an_error_is_cut() -> None:
