@@ -59,6 +59,15 @@ class Uploader:
         self._under_way = self._count = 0
         self._held_bytes = 0
         self._sent: list[Future[Any]] = []
+        self._spare: list[bytearray] = []
+
+    def buffer(self, size: int) -> bytearray:
+        """Return *size* bytes of memory, of which those are taken first that were given back: new ones cost half a copy."""
+        return self._spare.pop() if self._spare and len(self._spare[-1]) == size else bytearray(size)
+
+    def give_back(self, buffer: bytearray) -> None:
+        """Let *buffer* be taken again."""
+        self._spare.append(buffer)
 
     def send(self, size: int, call: Callable[[], T]) -> Future[T]:
         """Let *call* run soon, which sends *size* bytes; come back once there is room for them."""
@@ -140,7 +149,7 @@ class ObjectSink:
         self._key = key
         self._place = readable(f"s3://{uploader.bucket}/{key}")
         self._part_bytes = part_bytes(size)
-        self._held: list[bytes] = []
+        self._buffer = uploader.buffer(self._part_bytes) if size > self._part_bytes else bytearray()
         self._held_bytes = 0
         self._upload_id: str | None = None
         self._parts: list[Future[_Part]] = []
@@ -152,6 +161,7 @@ class ObjectSink:
             room = self._part_bytes - self._held_bytes
             self._hold(data[:room])
             self._send_part()
+            self._buffer = self._uploader.buffer(self._part_bytes)
             data = data[room:]
         self._hold(data)
 
@@ -190,12 +200,18 @@ class ObjectSink:
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._upload_id)
 
     def _hold(self, data: bytes) -> None:
-        self._held.append(data)
+        """Keep *data* behind what is kept; a buffer of a small file grows with it."""
+        self._buffer[self._held_bytes : self._held_bytes + len(data)] = data
         self._held_bytes += len(data)
 
-    def _taken(self) -> bytes:
-        data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
-        self._held, self._held_bytes = [], 0
+    def _taken(self) -> bytearray:
+        """Return what is kept, and keep nothing."""
+        buffer, size = self._buffer, self._held_bytes
+        self._buffer, self._held_bytes = bytearray(), 0
+        if size == len(buffer):
+            return buffer
+        data = buffer[:size]
+        self._uploader.give_back(buffer)
         return data
 
     def _send_part(self) -> None:
@@ -205,17 +221,24 @@ class ObjectSink:
         data, upload_id, number = self._taken(), self._upload_id, len(self._parts) + 1
         self._parts.append(self._uploader.send(len(data), lambda: self._put_part(upload_id, number, data)))
 
-    def _put(self, data: bytes) -> _Part:
+    def _put(self, data: bytearray) -> _Part:
         with stored(self._place):
-            etag = self._client.put_object(Bucket=self._bucket, Key=self._key, Body=data)["ETag"]
+            etag = self._client.put_object(Bucket=self._bucket, Key=self._key, Body=data)["ETag"]  # type: ignore[arg-type]
         return _Part(etag, _md5(data), len(data))
 
-    def _put_part(self, upload_id: str, number: int, data: bytes) -> _Part:
+    def _put_part(self, upload_id: str, number: int, data: bytearray) -> _Part:
         with stored(self._place):
             answer = self._client.upload_part(
-                Bucket=self._bucket, Key=self._key, UploadId=upload_id, PartNumber=number, Body=data
+                Bucket=self._bucket,
+                Key=self._key,
+                UploadId=upload_id,
+                PartNumber=number,
+                Body=data,  # type: ignore[arg-type]  # boto3 takes it, its stubs do not know
             )
-        return _Part(answer["ETag"], _md5(data), len(data))
+        part = _Part(answer["ETag"], _md5(data), len(data))
+        if part.size == self._part_bytes:
+            self._uploader.give_back(data)
+        return part
 
     def _complete(self, parts: Sequence[_Part], upload_id: str) -> None:
         told: list[CompletedPartTypeDef] = [{"PartNumber": number, "ETag": part.etag} for number, part in enumerate(parts, 1)]
@@ -267,5 +290,5 @@ def part_bytes(size: int) -> int:
     return max(PART_BYTES, -(-size // MAX_PARTS))
 
 
-def _md5(data: bytes) -> bytes:
+def _md5(data: bytes | bytearray) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).digest()
