@@ -6,6 +6,7 @@ MARK := .venv/.made
 EXAMPLE := examples/digits
 MODELSCAN := .venv-modelscan
 AWSCLI := .venv-awscli
+GRADIENT := .venv-gradient
 
 .PHONY: demo test test-all lint bench chaos compose-bare protos reference clean
 
@@ -16,7 +17,7 @@ demo: $(MARK)/base            ## set up, ingest the example run, and show what w
 test: $(MARK)/test            ## set up and pass the tests, as any user, with what wheels bring
 	$(BIN)/pytest -n 2 -m "not slow"
 
-test-all: $(MARK)/test        ## all tests, the slow ones too
+test-all: $(MARK)/test $(GRADIENT)/.made    ## all tests, the slow ones too
 	$(BIN)/pytest -n 2
 
 lint: $(MARK)/test            ## style, types, and who may import whom
@@ -41,7 +42,7 @@ reference: $(MARK)/test       ## write docs/reference again from the program
 	$(BIN)/python -m scripts.make_reference
 
 clean:                        ## remove what these commands made
-	rm -rf .venv $(MODELSCAN) $(AWSCLI) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(MODELSCAN) $(AWSCLI) $(GRADIENT) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(MARK)/base: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "modelport needs Python 3.11 or newer")'
@@ -58,6 +59,12 @@ $(MODELSCAN)/.made:
 	$(PYTHON) -m venv $(MODELSCAN)
 	$(MODELSCAN)/bin/python -m pip install --quiet --disable-pip-version-check 'modelscan[tensorflow]==0.8.8' \
 	    && touch $@ || echo 'modelscan could not be installed'
+
+# The client of the original system wants libraries of its time.
+$(GRADIENT)/.made:
+	$(PYTHON) -m venv $(GRADIENT)
+	$(GRADIENT)/bin/python -m pip install --quiet --disable-pip-version-check 'gradient==2.99.4' 'click<8.3'
+	touch $@
 
 # The aws program wants a botocore of its own release. Where it cannot be had, its rows say so.
 $(AWSCLI)/.made:

@@ -3,7 +3,7 @@ and both pass the same contract suite in `tests/contracts/`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -30,6 +30,7 @@ from worker.records import (
     Scope,
     StoreKey,
     StoreMode,
+    Summary,
     Team,
     Token,
     TokenScope,
@@ -223,6 +224,14 @@ class Registry(Protocol):
         """Return matching versions, newest first (by the order of registration, whatever the clocks said)."""
         ...
 
+    def count(self, query: VersionQuery) -> int:
+        """Return how many versions match, wherever a list of them begins and however long it is."""
+        ...
+
+    def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
+        """Return what the runs of those of *version_ids* that are known reported, without the single values."""
+        ...
+
     def named(self, team: str, name: str, number: int | None = None) -> Sequence[ModelVersion]:
         """Return the version with this number, or the latest, of every model of the team with this name, newest first.
 
@@ -323,6 +332,10 @@ class Registry(Protocol):
 
     def revoke_token(self, team: str, token_id: str, now: datetime) -> Token | None:
         """Take a token of the team back, and return it; None where there is none. One taken back before stays as it is."""
+        ...
+
+    def signing_key(self) -> bytes:
+        """Return 32 random bytes that all who share this registry sign with; made at the first call, then always the same."""
         ...
 
     def attempts_among(self, version_ids: Collection[str]) -> frozenset[str]:

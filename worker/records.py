@@ -359,6 +359,14 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
+class Summary:
+    """What the run of a version reported, as the original system shaped it (`detectors.facts.Metrics`)."""
+
+    summary: Mapping[str, Any]
+    detail: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class VersionQuery:
     """Which versions to list: every given field must match; deleted ones are left out. Only older ones than the version
     *after*, which may be deleted by now, are given; limit is the most rows, newest first."""

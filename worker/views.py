@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from detectors.report import scan_report
+from detectors.report import plain, scan_report
 from detectors.scan import UNSEEN
 from detectors.tree import readable
 from worker.ingest import Outcome
-from worker.records import FileDigest, HistoryEntry, Ingestion, IngestionState, ModelVersion
+from worker.records import FileDigest, HistoryEntry, Ingestion, IngestionState, ModelVersion, Summary
 
 
 def version_json(version: ModelVersion) -> dict[str, Any]:
@@ -91,6 +91,35 @@ def ingest_report(outcome: Outcome, path: str) -> dict[str, Any]:
 def file_json(file: FileDigest) -> dict[str, Any]:
     """Return a file of a version."""
     return {"path": readable(file.path), "size": file.size, "sha256": file.sha256}
+
+
+def gradient_json(version: ModelVersion, summary: Summary) -> dict[str, Any]:
+    """Return a version as a model of the original system. Its client shows an empty field as nothing."""
+    created = timestamp(version.created)
+    return {
+        "id": version.id,
+        "name": None if version.is_generated_name else version.model_name,
+        "modelType": version.model_type.value,
+        "projectId": version.project,
+        "experimentId": version.experiment,
+        "summary": plain(summary.summary) or None,
+        "detail": plain(summary.detail) or None,
+        "params": None,
+        "url": version.url,
+        "modelPath": version.location,
+        "notes": None,
+        "tag": version.tags[0] if version.tags else None,
+        "tags": list(version.tags),
+        "isDeleted": version.deleted is not None,
+        "isPublic": False,
+        "deploymentState": "Stopped",
+        "datasetRef": None,
+        "updatedByUserId": None,
+        "dtCreated": created,
+        "dtModified": created,
+        "dtUploaded": created,
+        "dtDeleted": None if version.deleted is None else timestamp(version.deleted),
+    }
 
 
 def manifest_json(version: ModelVersion, files: Iterable[FileDigest]) -> dict[str, Any]:

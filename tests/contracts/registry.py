@@ -43,6 +43,7 @@ from worker.records import (
     Scope,
     SoFar,
     StoreMode,
+    Summary,
     TokenScope,
     Trigger,
     VersionQuery,
@@ -1098,6 +1099,25 @@ class RegistryContract:
             register(registry, f"run-{number}", f"d{number}")
         lengths = {limit: len(registry.versions(VersionQuery(limit=limit))) for limit in (-1, 0, 2, 3, 10**30)}
         assert lengths == {-1: 0, 0: 0, 2: 2, 3: 3, 10**30: 3}
+
+    def test_versions_are_counted_wherever_a_list_of_them_begins(self, registry: Registry) -> None:
+        ids = [register(registry, f"run-{number}", f"d{number}").version.id for number in (1, 2, 3)]
+        register(registry, "theirs", "d4", team="other")
+        registry.tag("default", ids[0], ["good"], [])
+        registry.delete("default", ids[1], NOON)
+        queries = (VersionQuery(), VersionQuery(limit=1, after=ids[0]), VersionQuery(tag="good"), VersionQuery(text="\0"))
+        assert [registry.count(query) for query in queries] == [2, 2, 1, 0]
+
+    def test_summaries_of_many_versions_come_at_once(self, registry: Registry) -> None:
+        first, second = (register(registry, f"run-{number}", f"d{number}").version.id for number in (1, 2))
+        told = Summary({"loss": {"scalar": "loss", "result": {"max": 0.5}}}, ({"session": "eval", "scalars": []},))
+        assert registry.summaries([first, second, "mo?"]) == {first: told, second: told}
+        assert registry.summaries([]) == {}
+
+    def test_the_signing_key_is_made_once(self, registry: Registry) -> None:
+        key = registry.signing_key()
+        assert len(key) == 32
+        assert registry.signing_key() == key
 
     def test_versions_are_listed_on_after_one_that_may_be_deleted_by_now(self, registry: Registry) -> None:
         ids = [register(registry, f"run-{number}", f"d{number}").version.id for number in (1, 2, 3, 4)]

@@ -23,6 +23,7 @@ from fastapi.routing import APIRoute
 
 from worker import tokens
 from worker.api.desk import Desk, desk_of
+from worker.api.links import Signed
 from worker.api.problems import Problem
 from worker.api.service import is_loopback
 from worker.records import DEFAULT_TEAM, Token, TokenScope
@@ -78,14 +79,14 @@ Asker = Annotated[Caller, Depends(Policy(frozenset({TokenScope.MODEL_READ, Token
 """Callers, by what they must be allowed to do. An asker may also be who reported a completion and wants to know its end."""
 
 
-def policy_of(route: APIRoute) -> Policy | Public | None:
+def policy_of(route: APIRoute) -> Policy | Public | Signed | None:
     """Return the policy that *route* declares, None where it forgot to."""
     return _policy_in(route.dependant)
 
 
-def _policy_in(dependant: Dependant) -> Policy | Public | None:
+def _policy_in(dependant: Dependant) -> Policy | Public | Signed | None:
     for one in dependant.dependencies:
-        found = one.call if isinstance(one.call, (Policy, Public)) else _policy_in(one)
+        found = one.call if isinstance(one.call, (Policy, Public, Signed)) else _policy_in(one)
         if found is not None:
             return found
     return None

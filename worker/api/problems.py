@@ -86,6 +86,17 @@ def problem_reply(problem: Problem, **more: str) -> Response:
     return reply(body | more, problem.status, problem.headers, MEDIA_TYPE)
 
 
+OLD_FACES = ("/mlModels/", "/entityTags/")
+"""Where the client of the original system calls, which prints the `message` of an error and nothing else."""
+
+
+def answer_with(problem: Problem, path: str, **more: str) -> Response:
+    """Return *problem* as an answer to a request for *path*, in the shape that its sender reads."""
+    if path.startswith(OLD_FACES):
+        return reply({"status": problem.status, "message": problem.detail} | more, problem.status, problem.headers)
+    return problem_reply(problem, **more)
+
+
 READS = frozenset({"GET", "HEAD"})
 """Methods of requests that ask and change nothing."""
 
@@ -111,7 +122,7 @@ def unforeseen(error: BaseException, method: str, path: str) -> Response:
     reference = secrets.token_hex(8)
     log.error("unforeseen", reference=reference, method=method, path=path, traceback="".join(format_exception(error)))
     detail = f"something went wrong that nobody foresaw; the log of the server tells more under {reference}"
-    return problem_reply(Problem(500, "unforeseen", detail), reference=reference)
+    return answer_with(Problem(500, "unforeseen", detail), path, reference=reference)
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -125,7 +136,7 @@ def add_handlers(app: FastAPI) -> None:
 
 async def _of_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return problem_reply(error)
+    return answer_with(error, request.url.path)
 
 
 async def _of_worker_error(request: Request, error: Exception) -> Response:
@@ -133,13 +144,14 @@ async def _of_worker_error(request: Request, error: Exception) -> Response:
     if isinstance(error, RegistryUnavailable):
         log.error("the registry does not answer", why=str(error))
     problem = meaning(error, request.method)
-    return unforeseen(error, request.method, request.url.path) if problem is None else problem_reply(problem)
+    path = request.url.path
+    return unforeseen(error, request.method, path) if problem is None else answer_with(problem, path)
 
 
 async def _of_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     said = (f"{one['loc'][-1]}: {_lower(one['msg'])}, found {shown(one.get('input'))}" for one in error.errors())
-    return problem_reply(Problem(422, "rejected", "; ".join(said)))
+    return answer_with(Problem(422, "rejected", "; ".join(said)), request.url.path)
 
 
 def _lower(sentence: str) -> str:
@@ -155,7 +167,7 @@ DETAILS = {
 async def _of_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code, detail = DETAILS.get(error.status_code, ("refused", str(error.detail)))
-    return problem_reply(Problem(error.status_code, code, detail, error.headers))
+    return answer_with(Problem(error.status_code, code, detail, error.headers), request.url.path)
 
 
 class BrokenOff(Exception):

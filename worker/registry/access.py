@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -10,8 +11,21 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.records import Project, Team, Token, TokenScope
-from worker.registry.tables import projects, teams, tokens
-from worker.registry.words import folded
+from worker.registry.tables import projects, signing_keys, teams, tokens
+from worker.registry.words import KEY_BYTES, folded
+
+SIGNING = "links"
+
+
+def signing_key(connection: Connection) -> bytes:
+    """Return the key that links are signed with, and write it where there is none. Who writes it at once with another begins
+    again, and finds the other's.
+    """
+    found = connection.execute(select(signing_keys.c.key).where(signing_keys.c.name == SIGNING)).scalar_one_or_none()
+    if found is None:
+        found = secrets.token_bytes(KEY_BYTES)
+        connection.execute(insert(signing_keys), {"name": SIGNING, "key": found})
+    return bytes(found)
 
 
 def create_team(connection: Connection, name: str, now: datetime) -> Team | None:

@@ -6,8 +6,9 @@ before anything is changed.
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ from worker.records import (
     Registration,
     Scope,
     StoreMode,
+    Summary,
     Team,
     Token,
     TokenScope,
@@ -48,6 +50,7 @@ from worker.registry.stored import json_text
 from worker.registry.words import (
     INGESTION_CHARS,
     INGESTION_PREFIX,
+    KEY_BYTES,
     MAX_TRIES,
     TOKEN_CHARS,
     TOKEN_PREFIX,
@@ -156,6 +159,7 @@ class MemoryRegistry:
         self._projects: dict[tuple[str, str], Project] = {}
         self._tokens: dict[str, Token] = {}
         self._counted: Amounts = Counter()
+        self._signing_key = secrets.token_bytes(KEY_BYTES)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -349,6 +353,15 @@ class MemoryRegistry:
             matching = [kept.record() for kept in known if _matches(kept, query)]
             return matching[: rows_wanted(query.limit)]
 
+    def count(self, query: VersionQuery) -> int:
+        with self._lock:
+            return sum(_matches(kept, query) for kept in self._newest_first())
+
+    def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
+        with self._lock:
+            known = {id: self._versions[id].metrics for id in version_ids if id in self._versions}
+        return {id: Summary(metrics.summary, metrics.detail) for id, metrics in known.items()}
+
     def named(self, team: str, name: str, number: int | None = None) -> Sequence[ModelVersion]:
         with self._lock:
             found = [kept for kept in self._newest_first() if kept.model.team == team and kept.model.name == name]
@@ -461,6 +474,9 @@ class MemoryRegistry:
                 return None
             self._tokens[token_id] = replace(token, revoked=token.revoked or _utc(now))
             return self._tokens[token_id]
+
+    def signing_key(self) -> bytes:
+        return self._signing_key
 
     def attempts_among(self, version_ids: Collection[str]) -> frozenset[str]:
         with self._lock:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, Table, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Row, Select, Table, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -43,6 +43,7 @@ from worker.records import (
     Registration,
     Scope,
     StoreMode,
+    Summary,
     Team,
     Token,
     TokenScope,
@@ -315,6 +316,21 @@ class SqlRegistry:
         matching = versions.matching(query).limit(rows_wanted(query.limit))
         return self._read(lambda connection: versions.versions(connection, matching))
 
+    def count(self, query: VersionQuery) -> int:
+        if query.text is not None and not is_searchable(query.text):
+            return 0
+        found: int = self._read_one(lambda connection: connection.execute(versions.counting(query)).scalar_one())
+        return found
+
+    def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
+        ids, found = sorted(version_ids), dict[str, Summary]()
+        columns = select(model_versions.c.id, model_versions.c.summary, model_versions.c.detail)
+        for start in range(0, len(ids), MAX_NAMED):
+            statement = columns.where(model_versions.c.id.in_(ids[start : start + MAX_NAMED]))
+            some = self._read(partial(_rows, statement=statement))
+            found |= {row.id: Summary(row.summary, tuple(row.detail)) for row in some}
+        return found
+
     def named(self, team: str, name: str, number: int | None = None) -> Sequence[ModelVersion]:
         matching = versions.named(team, name, number)
         return self._read(lambda connection: versions.versions(connection, matching))
@@ -422,6 +438,10 @@ class SqlRegistry:
 
     def revoke_token(self, team: str, token_id: str, now: datetime) -> Token | None:
         return self._write(lambda connection: access.revoke_token(connection, team, token_id, now))
+
+    def signing_key(self) -> bytes:
+        key: bytes = self._write(access.signing_key)
+        return key
 
     def attempts_among(self, version_ids: Collection[str]) -> frozenset[str]:
         column, ids, found = ingestion_history.c.version_id, sorted(version_ids), set[str]()
@@ -630,6 +650,10 @@ def _set_tags(connection: Connection, version: ModelVersion, add: set[str], remo
     new = [{"version_id": version.id, "tag": tag} for tag in sorted(add - set(version.tags))]
     if new:
         connection.execute(insert(version_tags), new)
+
+
+def _rows(connection: Connection, statement: Select[Any]) -> Sequence[Row[Any]]:
+    return connection.execute(statement).all()
 
 
 def _all(connection: Connection, statement: Select[T]) -> Sequence[T]:

@@ -236,6 +236,14 @@ tokens = Table(
     Column("last_used", Moment),
 )
 
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    # One row, written by signing_key when it is first asked for, and never changed.
+    Column("name", AnyText, primary_key=True),
+    Column("key", LargeBinary, nullable=False),
+)
+
 registered_models = Table(
     "registered_models",
     metadata,

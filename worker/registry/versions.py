@@ -6,6 +6,7 @@ Statements that a worker needs for every ingestion are made once: to make one ta
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, func, select
@@ -67,6 +68,12 @@ def same_listing(connection: Connection, scope: Scope, listing_key: str) -> Mode
 def matching(query: VersionQuery) -> Select[Any]:
     """Return the statement for the living versions that *query* means, newest first."""
     return NEWEST_FIRST.where(LIVES, *_conditions(query))
+
+
+def counting(query: VersionQuery) -> Select[Any]:
+    """Return the statement for how many living versions *query* means, wherever a list of them begins."""
+    everything = VERSIONS.where(LIVES, *_conditions(replace(query, after=None)))
+    return everything.with_only_columns(func.count(), maintain_column_froms=True)
 
 
 def named(team: str, name: str, number: int | None) -> Select[Any]:

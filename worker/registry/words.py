@@ -30,6 +30,9 @@ TOKEN_PREFIX, TOKEN_CHARS = "tk", 12
 VERSION_PREFIX, VERSION_CHARS = "mo", 12
 """A version's id is as long as those of the original repository."""
 
+KEY_BYTES = 32
+"""Length of the key that links are signed with."""
+
 MAX_TRIES = 5
 """Tries of a transaction that others make begin again. Beaten to a unique key, the second one finds the winner's row, and more
 is a bad generator of ids."""

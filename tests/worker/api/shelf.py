@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import Thread
 from typing import Any
+
+import httpx
+import uvicorn
 
 from detectors.tree import FileEntry
 from tests.contracts.registry import claimed, new_version
+from tests.servers.process import until
 from tests.worker.api.conftest import Door
+from worker.api.app import make_app
 from worker.records import FileDigest, ModelVersion, StoreKey
 
 FILES = {"model/model.onnx": b"weights" * 300_000, "empty": b"", "a b/é.txt": b"0123456789"}
@@ -41,3 +48,19 @@ def spoil(door: Door, version: ModelVersion, files: Mapping[str, bytes]) -> None
         for path, data in files.items():
             with open_sink(FileEntry(path, len(data), "2")) as sink:
                 sink.write(data)
+
+
+@contextmanager
+def serving(door: Door) -> Iterator[httpx.Client]:
+    """Serve *door* on a socket while the block runs: only there is an end seen that comes too early."""
+    server = uvicorn.Server(uvicorn.Config(make_app(door.service), port=0, log_level="critical"))
+    thread = Thread(target=server.run)
+    thread.start()
+    try:
+        assert until(lambda: server.started, 20)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Thread
 
 import httpx
 import pytest
-import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.servers.process import until
 from tests.worker.api.client import Client
 from tests.worker.api.conftest import Door
-from tests.worker.api.shelf import FILES, put, spoil
-from worker.api.app import make_app
+from tests.worker.api.shelf import FILES, put, serving, spoil
 from worker.api.files import CHUNK_BYTES, Span, span_of
 from worker.api.problems import Problem
 
@@ -112,22 +106,6 @@ def test_a_file_that_is_not_what_was_registered_never_arrives_whole(door: Door, 
                 client.get(address)
         with pytest.raises(httpx.RemoteProtocolError):
             client.get(f"/v1/versions/{version.id}/archive")
-
-
-@contextmanager
-def serving(door: Door) -> Iterator[httpx.Client]:
-    """Serve *door* on a socket while the block runs: only there is an end seen that comes too early."""
-    server = uvicorn.Server(uvicorn.Config(make_app(door.service), port=0, log_level="critical"))
-    thread = Thread(target=server.run)
-    thread.start()
-    try:
-        assert until(lambda: server.started, 20)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.mark.parametrize("left", [{}, {WEIGHTS: b"short"}])

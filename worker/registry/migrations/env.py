@@ -8,7 +8,7 @@ A new revision, compared with a database at the last one (URL), goes to `version
 
     config = configuration()
     with open_engine(URL).begin() as config.attributes["connection"]:
-        command.revision(config, "what it changes", autogenerate=True, rev_id="0004")
+        command.revision(config, "what it changes", autogenerate=True, rev_id="0006")
 """
 
 from __future__ import annotations

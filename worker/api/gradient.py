@@ -1,0 +1,233 @@
+"""The face of the original system: the calls that its client makes, over the same registry.
+
+Each `mo…` version is one of its models. Every address is answered with and without a slash at its end, and errors have the
+shape that its client prints. Bodies come with GET too, as the client sends them.
+
+Source: the requests of gradient 2.99.4 and 1.11.0, recorded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
+
+import structlog
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from detectors.tree import readable
+from worker import repository
+from worker.api.auth import Caller, Reader, Writer
+from worker.api.bodies import Body, json_of
+from worker.api.files import file_reply
+from worker.api.links import PATH, Opened, Signed, link
+from worker.api.problems import BrokenOff, reply
+from worker.api.service import Service, service_of
+from worker.errors import NotFound, RejectedEvent, WorkerError
+from worker.events import MAX_ID_CHARACTERS
+from worker.fields import Object, object_of, required_text, shown, text
+from worker.records import ModelVersion, Summary, VersionQuery
+from worker.views import gradient_json
+
+PAGE = 500
+"""Versions that are read at once for a list; it has no end of its own."""
+
+MAX_TAGS = 100
+
+FILTERS = {"id", "projectId", "experimentId"}
+
+UNKNOWN = "Unable to find model"
+
+router = APIRouter()
+log = structlog.get_logger("modelport.api")
+
+Inside = Annotated[Service, Depends(service_of)]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def both(method: str, path: str) -> Callable[[F], F]:
+    """Route *path* to the function, with and without a slash at its end; nothing of it is in the description of the API."""
+
+    def add(function: F) -> F:
+        for form in (path, f"{path}/"):
+            router.add_api_route(form, function, methods=[method], include_in_schema=False)
+        return function
+
+    return add
+
+
+@both("GET", "/mlModels/getModelList")
+def get_model_list(caller: Reader, body: Body, service: Inside, limit: int = -1) -> Response:
+    """List models, newest first, as `models list` and `models details` ask for them."""
+    wanted = object_of("the body", json_of(body)) if body else {}
+    query, tags = _query(wanted, caller.team)
+    total = service.registry.count(VersionQuery(caller.team))
+    return StreamingResponse(_list(service, query, wanted_id(wanted), tags, limit, total), media_type="application/json")
+
+
+def _query(wanted: Object, team: str) -> tuple[VersionQuery, Sequence[str]]:
+    """Return what a list is to hold, and the tags that each must have.
+
+    Raises:
+        RejectedEvent: there is no such filter.
+    """
+    conditions = _conditions(wanted)
+    project, experiment = (text(conditions, name, MAX_ID_CHARACTERS) for name in ("projectId", "experimentId"))
+    tags = wanted.get("tagFilter") or []
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags) or len(tags) > MAX_TAGS:
+        raise RejectedEvent(f"tagFilter: expected a list of at most {MAX_TAGS} words, found {shown(tags)}")
+    return VersionQuery(team, project, experiment, tag=tags[0] if tags else None, limit=PAGE), tags
+
+
+def _conditions(wanted: Object) -> Object:
+    """Return the conditions of a filter in one object.
+
+    Raises:
+        RejectedEvent: one is of a kind that nobody knows; to pass over it would find more than was asked for.
+    """
+    where = object_of("filter.where", object_of("filter", wanted.get("filter") or {}).get("where") or {})
+    given = where.get("and", [where] if where else [])
+    if not isinstance(given, list):
+        raise RejectedEvent(f"filter.where.and: expected a list, found {shown(given)}")
+    conditions: dict[str, Any] = {}
+    for one in given:
+        conditions |= object_of("filter.where.and", one)
+    unknown = sorted(conditions.keys() - FILTERS)
+    if unknown:
+        raise RejectedEvent(f"filter.where: expected {', '.join(sorted(FILTERS))}, found {', '.join(unknown)[:80]!a}")
+    return conditions
+
+
+def wanted_id(wanted: Object) -> str | None:
+    """Return the one model that a filter names, None where it names none."""
+    return text(_conditions(wanted), "id", MAX_ID_CHARACTERS)
+
+
+def _list(
+    service: Service, query: VersionQuery, only: str | None, tags: Sequence[str], limit: int, total: int
+) -> Iterator[str]:
+    """Yield the answer to a request for a list, page by page, so that it may be as long as it likes."""
+    try:
+        yield '{"modelList": ['
+        count, matching = 0, 0
+        for version, summary in _found(service, query, only):
+            if not set(tags) <= set(version.tags):
+                continue
+            matching += 1
+            if limit < 0 or count < limit:
+                yield (", " if count else "") + json.dumps(gradient_json(version, summary), allow_nan=False)
+                count += 1
+        yield f'], "total": {total}, "displayTotal": {matching}}}'
+    except WorkerError as exc:
+        log.error("list broken off", why=str(exc))
+        raise BrokenOff(str(exc)) from exc
+
+
+def _found(service: Service, query: VersionQuery, only: str | None) -> Iterator[tuple[ModelVersion, Summary]]:
+    registry, after = service.registry, None
+    while True:
+        page = _page(service, query, only, after)
+        summaries = registry.summaries([version.id for version in page])
+        for version in page:
+            yield version, summaries.get(version.id, Summary({}, ()))
+        if only is not None or len(page) < PAGE:
+            return
+        after = page[-1].id
+
+
+def _page(service: Service, query: VersionQuery, only: str | None, after: str | None) -> Sequence[ModelVersion]:
+    if only is None:
+        wanted = VersionQuery(query.team, query.project, query.experiment, tag=query.tag, after=after, limit=PAGE)
+        return service.registry.versions(wanted)
+    found = service.registry.version(query.team, only)
+    is_wanted = found and query.project in (None, found.project) and query.experiment in (None, found.experiment)
+    return [found] if found and is_wanted else []
+
+
+@both("POST", "/mlModels/deleteModel")
+def delete_model(caller: Writer, body: Body, service: Inside) -> Response:
+    """Delete a model and its files."""
+    version = _named(body, caller, service)
+    repository.delete(service.registry, service.store, version, service.clock.now())
+    log.info("deleted", version=version.id, team=caller.team, who=caller.name)
+    return Response(None, 204)
+
+
+@both("POST", "/mlModels/updateModel")
+def update_model(caller: Writer, body: Body, service: Inside) -> Response:
+    """Give a model another name: `{"id": "mo…", "upd": {"name": "…"}}`."""
+    version = _named(body, caller, service)
+    changes = object_of("upd", object_of("the body", json_of(body)).get("upd"))
+    name = required_text(changes, "name", MAX_ID_CHARACTERS)
+    renamed = repository.rename(service.registry, version, name, service.clock.now())
+    summaries = service.registry.summaries([renamed.id])
+    return reply(gradient_json(renamed, summaries.get(renamed.id, Summary({}, ()))))
+
+
+@both("GET", "/mlModels/listFiles")
+def list_files(request: Request, caller: Reader, body: Body, service: Inside) -> Response:
+    """List the files of a model, each with a link that opens it for an hour. A name that would leave a folder is left out."""
+    version = _named(body, caller, service)
+    key, now, base = service.registry.signing_key(), service.clock.now().timestamp(), str(request.base_url).rstrip("/")
+    listed = []
+    for file in service.registry.files(version.id):
+        name = readable(file.path)
+        if _is_safe(name):
+            url = base + link(key, Opened(caller.team, version.id, name), now)
+            listed.append({"file": name, "url": url, "size": file.size})
+    return reply(listed)
+
+
+def _is_safe(name: str) -> bool:
+    """Tell whether a client that writes whatever a list says stays in its folder."""
+    return not name.startswith("/") and not {"", ".", ".."} & set(name.split("/"))
+
+
+@router.api_route(PATH + "/{team}/{version_id}/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
+def open_link(request: Request, opened: Annotated[Opened, Depends(Signed())], service: Inside) -> Response:
+    """Give the file that a link opens."""
+    version = service.registry.version(opened.team, opened.version_id)
+    files = () if version is None else service.registry.files(version.id)
+    file = next((file for file in files if readable(file.path) == opened.path), None)
+    if version is None or file is None:
+        raise NotFound("the file was deleted since the link was made")
+    return file_reply(request.headers, version, file, service.open_version)
+
+
+@both("GET", "/entityTags/getTags")
+def get_tags(
+    caller: Reader,
+    service: Inside,
+    entity: str = "mlModel",
+    ids: Annotated[list[str] | None, Query(alias="entityIds")] = None,
+) -> Response:
+    """Give the tags of models by their ids."""
+    wanted = [id for given in ids or () for id in given.split(",")][:PAGE]
+    found = {id: service.registry.version(caller.team, id) for id in wanted if entity == "mlModel"}
+    return reply({id: [{"tag": {"name": tag}} for tag in version.tags] for id, version in found.items() if version})
+
+
+@both("PUT", "/entityTags/updateTags")
+def update_tags(caller: Writer, body: Body, service: Inside) -> Response:
+    """Give a model other tags, all of them at once."""
+    fields = object_of("the body", json_of(body))
+    tags = fields.get("tags")
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags) or len(tags) > MAX_TAGS:
+        raise RejectedEvent(f"tags: expected a list of at most {MAX_TAGS} words, found {shown(tags)}")
+    version = _living(required_text(fields, "entityId", MAX_ID_CHARACTERS), caller, service)
+    tagged = repository.tag(service.registry, version, tags, set(version.tags) - set(tags))
+    return reply({"tags": list(tagged.tags)})
+
+
+def _named(body: bytes, caller: Caller, service: Service) -> ModelVersion:
+    """Return the version that the body of a request names."""
+    fields: Mapping[str, Any] = object_of("the body", json_of(body))
+    return _living(required_text(fields, "id", MAX_ID_CHARACTERS), caller, service)
+
+
+def _living(version_id: str, caller: Caller, service: Service) -> ModelVersion:
+    found = service.registry.version(caller.team, version_id)
+    if found is None:
+        raise NotFound(UNKNOWN)
+    return found
