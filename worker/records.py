@@ -369,7 +369,8 @@ class Summary:
 @dataclass(frozen=True, slots=True)
 class VersionQuery:
     """Which versions to list: every given field must match; deleted ones are left out. Only older ones than the version
-    *after*, which may be deleted by now, are given; limit is the most rows, newest first."""
+    *after*, which may be deleted by now, are given; limit is the most rows, newest first. is_latest leaves out those that
+    their model has a later living version than."""
 
     team: str = DEFAULT_TEAM
     project: str | None = None
@@ -380,6 +381,7 @@ class VersionQuery:
     text: str | None = None
     after: str | None = None
     limit: int = 100
+    is_latest: bool = False
 
 
 @dataclass(frozen=True, slots=True)

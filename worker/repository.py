@@ -65,7 +65,7 @@ def find(registry: Registry, team: str, text: str, project: str | None = None) -
     found = whole or numbered
     projects = sorted({version.project for version in found})
     if len(projects) > 1:
-        raise RejectedEvent(f"{text}: projects {', '.join(projects)} each have a model of this name; say which with --project")
+        raise RejectedEvent(f"{text}: projects {', '.join(projects)} each have a model of this name; name the project too")
     if not found:
         raise NotFound(f"{text}: no such model; `modelport models list` shows what is there")
     return max(found, key=lambda version: version.number)

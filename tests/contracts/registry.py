@@ -1100,6 +1100,15 @@ class RegistryContract:
         lengths = {limit: len(registry.versions(VersionQuery(limit=limit))) for limit in (-1, 0, 2, 3, 10**30)}
         assert lengths == {-1: 0, 0: 0, 2: 2, 3: 3, 10**30: 3}
 
+    def test_only_the_latest_living_version_of_each_model_is_listed(self, registry: Registry) -> None:
+        ids = [register(registry, f"run-{n}", f"d{n}", name=name).version.id for n, name in enumerate("aabb")]
+        registry.delete("default", ids[3], NOON)
+        latest = VersionQuery(is_latest=True)
+        assert [version.id for version in registry.versions(latest)] == [ids[2], ids[1]]
+        assert [version.id for version in registry.versions(replace(latest, name="a"))] == [ids[1]]
+        assert [version.id for version in registry.versions(replace(latest, after=ids[2]))] == [ids[1]]
+        assert registry.count(latest) == 2
+
     def test_versions_are_counted_wherever_a_list_of_them_begins(self, registry: Registry) -> None:
         ids = [register(registry, f"run-{number}", f"d{number}").version.id for number in (1, 2, 3)]
         register(registry, "theirs", "d4", team="other")

@@ -151,6 +151,27 @@ class VersionPage(Shape):
     next: str | None
 
 
+class ModelRow(Shape):
+    """A registered model: its name, and the latest of its living versions."""
+
+    name: str
+    projectId: str
+    latest: VersionRow
+
+
+class ModelPage(Shape):
+    """Some models, that with the newest latest version first; next is the address of the following page."""
+
+    models: list[ModelRow]
+    next: str | None
+
+
+class ModelWithVersions(ModelRow):
+    """One model with its newest versions, 1,000 at most."""
+
+    versions: list[VersionRow]
+
+
 class VersionFiles(Shape):
     """The files of a version by path."""
 
@@ -277,6 +298,12 @@ FILTER = {
     "additionalProperties": False,
     "properties": dict.fromkeys(("state", "experimentId", "reason"), TEXT),
 }
+NAME = {
+    "type": "object",
+    "required": ["name"],
+    "additionalProperties": False,
+    "properties": {"name": {"type": "string"}},
+}
 CHANGE = {
     "type": "object",
     "minProperties": 1,
@@ -296,4 +323,5 @@ PLAIN: dict[str, Any] = {"anyOf": [COMPLETION, S3_MESSAGE, S3_TEST]}
 COMPLETION_BODY = _body(**{"application/json": PLAIN, "application/cloudevents+json": CLOUDEVENT})
 RESCAN_BODY = _body(**{"application/json": RESCAN})
 FILTER_BODY = _body(**{"application/json": FILTER})
+NAME_BODY = _body(**{"application/json": NAME})
 CHANGE_BODY = _body(**{"application/json": CHANGE})

@@ -350,12 +350,12 @@ class MemoryRegistry:
     def versions(self, query: VersionQuery) -> Sequence[ModelVersion]:
         with self._lock:
             known = self._newest_first() if query.after is None else self._older_than(query.after, query.team)
-            matching = [kept.record() for kept in known if _matches(kept, query)]
+            matching = [kept.record() for kept in self._wanted(known, query)]
             return matching[: rows_wanted(query.limit)]
 
     def count(self, query: VersionQuery) -> int:
         with self._lock:
-            return sum(_matches(kept, query) for kept in self._newest_first())
+            return sum(1 for _ in self._wanted(self._newest_first(), query))
 
     def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
         with self._lock:
@@ -573,6 +573,12 @@ class MemoryRegistry:
         """Yield the living versions that are older than the team's version *version_id*, living or not; none for another."""
         known = dropwhile(lambda kept: kept.new.id != version_id or kept.model.team != team, reversed(self._versions.values()))
         return (kept for kept in islice(known, 1, None) if kept.deleted is None)
+
+    def _wanted(self, known: Iterable[_Kept], query: VersionQuery) -> Iterator[_Kept]:
+        living = list(self._newest_first()) if query.is_latest else []
+        for kept in known:
+            if _matches(kept, query) and (not query.is_latest or kept.number == _latest(kept.model, living)):
+                yield kept
 
     def _newest(self, matches: Callable[[_Kept], bool]) -> _Kept | None:
         return next(filter(matches, self._newest_first()), None)

@@ -115,6 +115,8 @@ def _conditions(query: VersionQuery) -> Iterable[ColumnElement[bool]]:
     if query.tag is not None:
         tagged = select(version_tags.c.version_id).where(version_tags.c.tag == query.tag)
         yield model_versions.c.id.in_(tagged)
+    if query.is_latest:
+        yield _is_latest()
     if query.after is not None:
         other = model_versions.alias()
         older_than = select(other.c.sequence).where(other.c.id == query.after, other.c.team == query.team)

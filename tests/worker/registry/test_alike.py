@@ -256,10 +256,12 @@ class Alike(RuleBasedStateMachine):
         text=maybe(st.sampled_from(["M", "SS", "%", "_", "ß"])),
         limit=st.integers(-1, 4),
         after=maybe(st.integers(0, 30)),
+        is_latest=st.booleans(),
     )
     def versions(self, after: int | None, **fields: Any) -> None:
         older_than = None if after is None else self.version(after)[1]
         self.both(lambda registry: list(registry.versions(VersionQuery(after=older_than, **fields))))
+        self.both(lambda registry: registry.count(VersionQuery(**fields)))
 
     @rule(team=teams, project=projects, experiment=experiments, digest=digests, listing=st.integers(0, 2))
     def same(self, team: str, project: str, experiment: str | None, digest: str, listing: int) -> None:

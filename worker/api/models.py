@@ -1,0 +1,96 @@
+"""Registered models, each with its latest version; all of one team. A model is named as people name it: by its name, by
+`NAME@NUMBER`, or by the id of any of its versions.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import structlog
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from detectors.facts import ModelType
+from worker import repository
+from worker.api.auth import Reader, Writer
+from worker.api.bodies import JSON, Body, expect, json_of, media_type
+from worker.api.problems import reply
+from worker.api.schemas import NAME_BODY, ModelPage, ModelRow, ModelWithVersions, answers
+from worker.api.service import Service, service_of
+from worker.events import MAX_ID_CHARACTERS
+from worker.fields import object_of, required_text
+from worker.records import ModelVersion, VersionQuery
+from worker.views import version_json
+
+MAX_PAGE = 1000
+FILTERS = ("projectId", "type", "tag", "q")
+
+router = APIRouter(prefix="/v1", tags=["models"])
+log = structlog.get_logger("modelport.api")
+
+Inside = Annotated[Service, Depends(service_of)]
+Text = Annotated[str | None, Query(max_length=MAX_ID_CHARACTERS)]
+Project = Annotated[str | None, Query(alias="projectId", max_length=MAX_ID_CHARACTERS)]
+
+
+@router.get("/models", responses=answers(ModelPage, 401, 403, 422, 503))
+def list_models(
+    request: Request,
+    caller: Reader,
+    service: Inside,
+    project: Project = None,
+    declared: Annotated[ModelType | None, Query(alias="type")] = None,
+    tag: Text = None,
+    q: Text = None,
+    after: Text = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+) -> Response:
+    """List models by their latest versions, the newest first; filters are of those. `next` is the address of the next page,
+    null on the last.
+    """
+    query = VersionQuery(
+        caller.team, project, model_type=declared, tag=tag, text=q, after=after, limit=limit + 1, is_latest=True
+    )
+    found = service.registry.versions(query)
+    page = found[:limit]
+    following = _next(request, page[-1].id, limit) if len(found) > limit else None
+    headers = None if following is None else {"Link": f'<{following}>; rel="next"'}
+    return reply({"models": [_row(one) for one in page], "next": following}, headers=headers)
+
+
+def _next(request: Request, last: str, limit: int) -> str:
+    """Return the address of the page after the model whose latest version is *last*, with the same filters."""
+    kept = {name: value for name, value in request.query_params.items() if name in FILTERS}
+    return f"{request.url.path}?{urlencode(kept | {'after': last, 'limit': str(limit)})}"
+
+
+@router.get("/models/{model:path}", responses=answers(ModelWithVersions, 401, 403, 404, 422, 503))
+def show_model(model: str, caller: Reader, service: Inside, project: Project = None) -> Response:
+    """Show one model and its versions, newest first."""
+    found = repository.find(service.registry, caller.team, model, project)
+    query = VersionQuery(caller.team, found.project, name=found.model_name, limit=MAX_PAGE)
+    versions = service.registry.versions(query) or [found]
+    latest = max(versions, key=lambda version: version.number)
+    return reply(_row(latest) | {"versions": [version_json(version) for version in versions]})
+
+
+@router.patch(
+    "/models/{model:path}",
+    responses=answers(ModelRow, 400, 401, 403, 404, 413, 415, 422, 503),
+    openapi_extra={"requestBody": NAME_BODY},
+)
+def rename_model(
+    request: Request, model: str, caller: Writer, body: Body, service: Inside, project: Project = None
+) -> Response:
+    """Give a model another name; all its versions follow."""
+    expect(media_type(request.headers), JSON)
+    name = required_text(object_of("the body", json_of(body)), "name", MAX_ID_CHARACTERS)
+    found = repository.find(service.registry, caller.team, model, project)
+    renamed = repository.rename(service.registry, found, name, service.clock.now())
+    log.info("renamed", version=renamed.id, team=caller.team, who=caller.name)
+    named = service.registry.named(caller.team, renamed.model_name)
+    return reply(_row(next((one for one in named if one.project == renamed.project), renamed)))
+
+
+def _row(latest: ModelVersion) -> dict[str, Any]:
+    return {"name": latest.model_name, "projectId": latest.project, "latest": version_json(latest)}
