@@ -1,0 +1,125 @@
+"""Every route, whoever calls: what each policy lets in is asked of the routes themselves, so none can be forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from fastapi.routing import APIRoute
+
+from tests.contracts.registry import event
+from tests.worker.api.client import Client
+from tests.worker.api.conftest import Door
+from tests.worker.api.shelf import put
+from worker import tokens
+from worker.api.app import make_app
+from worker.api.auth import Policy, policy_of
+from worker.records import TokenScope
+from worker.registry.memory import MemoryRegistry
+from worker.teams import create_token
+
+Kind = Callable[[Door, Policy], str | None]
+"""Makes a token of one kind for a policy; None for no token at all."""
+
+IN_BODY = {"POST", "PATCH", "PUT", "DELETE"}
+
+
+def routes() -> Iterator[tuple[str, str, Policy]]:
+    """Yield method, path and policy of every route that asks who calls."""
+    for route in make_app(Door(MemoryRegistry()).service).routes:
+        assert isinstance(route, APIRoute)
+        policy = policy_of(route)
+        if isinstance(policy, Policy):
+            yield from ((method, route.path_format, policy) for method in sorted(route.methods or ()))
+
+
+ROUTES = list(routes())
+NAMES = [f"{method} {path}" for method, path, _ in ROUTES]
+
+
+def none(door: Door, policy: Policy) -> str | None:
+    return None
+
+
+def bad(door: Door, policy: Policy) -> str | None:
+    return "mp_" + "0" * 49
+
+
+def unknown(door: Door, policy: Policy) -> str | None:
+    return tokens.make(b"u" * 32)
+
+
+def expired(door: Door, policy: Policy) -> str | None:
+    secret = door.token("admin", days=1)
+    door.clock.sleep(86_400)
+    return secret
+
+
+def revoked(door: Door, policy: Policy) -> str | None:
+    made = create_token(door.registry, "default", "x", ("admin",), door.clock.now(), lambda size: b"r" * size)
+    door.registry.revoke_token("default", made.token.id, door.clock.now())
+    return made.secret
+
+
+def too_small(door: Door, policy: Policy) -> str | None:
+    others = [scope.value for scope in TokenScope if scope not in policy.scopes and scope is not TokenScope.ADMIN]
+    return door.token(*others)
+
+
+def enough(door: Door, policy: Policy) -> str | None:
+    return door.token(sorted(policy.scopes)[0].value)
+
+
+def admin(door: Door, policy: Policy) -> str | None:
+    return door.token("admin")
+
+
+def status(door: Door, method: str, path: str, secret: str | None, team: str = "default") -> int:
+    """Return what the route answers when it is asked about things of *team*."""
+    version = put(door, files={"a": b"1"}, team=team)
+    ingestion = door.registry.submit(event("waiting", team=team), door.clock.now())[0]
+    filled = path.format(version_id=version.id, model=version.id, path="a", ingestion_id=ingestion.id)
+    client = Client(make_app(door.service), {} if secret is None else {"X-API-Key": secret})
+    body = {"json": body_for(path, version.id)} if method in IN_BODY or path.startswith("/mlModels/listFiles") else {}
+    return client.request(method, filled, **body).status_code
+
+
+def body_for(path: str, version_id: str) -> dict[str, object]:
+    if path.startswith("/entityTags/"):
+        return {"entity": "mlModel", "entityId": version_id, "tags": []}
+    if path.startswith("/mlModels/"):
+        return {"id": version_id, "upd": {"name": "other"}}
+    if path.startswith("/v1/ingestions/"):
+        return {"reason": "x"}
+    if path == "/v1/rescans":
+        return {"path": "/x"}
+    return {"experimentId": "e"} if path == "/v1/completions" else {"name": "other"}
+
+
+@pytest.mark.parametrize(("method", "path", "policy"), ROUTES, ids=NAMES)
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [(none, 401), (bad, 401), (unknown, 401), (expired, 401), (revoked, 401), (too_small, 403)],
+    ids=["none", "bad", "unknown", "expired", "revoked", "too small"],
+)
+def test_who_may_not_is_turned_away(method: str, path: str, policy: Policy, kind: Kind, expected: int) -> None:
+    door = Door(MemoryRegistry())
+    assert status(door, method, path, kind(door, policy)) == expected
+
+
+@pytest.mark.parametrize(("method", "path", "policy"), ROUTES, ids=NAMES)
+@pytest.mark.parametrize("kind", [enough, admin], ids=["enough", "admin"])
+def test_who_may_is_served(method: str, path: str, policy: Policy, kind: Kind) -> None:
+    door = Door(MemoryRegistry())
+    assert status(door, method, path, kind(door, policy)) in (200, 202, 204, 409)
+
+
+NAMING = [(method, path) for method, path, _ in ROUTES if "{" in path or (path.startswith("/mlModels") and method == "POST")]
+"""Routes that name one thing, in the address or in the body."""
+
+
+@pytest.mark.parametrize(("method", "path"), NAMING, ids=[" ".join(one) for one in NAMING])
+def test_what_another_team_has_is_not_there(method: str, path: str) -> None:
+    door = Door(MemoryRegistry())
+    door.registry.create_team("red", door.clock.now())
+    assert status(door, method, path, door.token("admin"), team="red") == 404
