@@ -200,6 +200,52 @@ class Manifest(Shape):
     files: list[FileRow]
 
 
+class SignatureChange(Shape):
+    """One change of a signature. side is `input` or `output`, tensor its name; null where the whole signature changed."""
+
+    signature: str
+    side: Literal["input", "output"] | None
+    tensor: str | None
+    change: Literal["added", "removed", "dtype", "shape"]
+    breaking: bool
+    old: Any = None
+    new: Any = None
+
+
+class MetricChange(Shape):
+    """The last values of a metric; null where one version lacks it."""
+
+    session: str
+    name: str
+    old: float | str | None
+    new: float | str | None
+
+
+class FileChanges(Shape):
+    """Files that one version has and the other has not, those of other content, and how many are the same."""
+
+    added: list[FileRow]
+    removed: list[FileRow]
+    changed: list[list[FileRow]]
+    same: int
+
+
+class Difference(Shape):
+    """What differs in `new`; null and empty where nothing does. Pairs are old and new; lists have 1,000 entries at most."""
+
+    old: VersionRow
+    new: VersionRow
+    signature: Literal["same", "compatible", "breaking"]
+    signatureChanges: list[SignatureChange]
+    format: list[str | None] | None
+    framework: list[Any] | None
+    parameters: list[Any] | None
+    sizeBytes: list[int | None] | None
+    operators: dict[str, list[int]]
+    metrics: list[MetricChange]
+    files: FileChanges
+
+
 Answers = dict[int | str, dict[str, Any]]
 
 

@@ -19,6 +19,7 @@ from worker.api.problems import reply
 from worker.api.schemas import (
     CHANGE_BODY,
     MAX_TAGS,
+    Difference,
     Manifest,
     VersionFiles,
     VersionPage,
@@ -30,6 +31,7 @@ from worker.api.schemas import (
     no_answer,
 )
 from worker.api.service import Service, service_of
+from worker.compare import compared
 from worker.errors import NotFound, RejectedEvent
 from worker.events import MAX_ID_CHARACTERS
 from worker.fields import object_of, text
@@ -98,6 +100,20 @@ def show_manifest(version_id: str, caller: Reader, service: Inside) -> Response:
     """Show the digests: of the version, of it as model signing reckons it, and of each file."""
     version = _living(version_id, caller.team, service)
     return reply(manifest_json(version, service.registry.files(version.id)))
+
+
+@router.get("/versions/{version_id}/diff", responses=answers(Difference, 401, 403, 404, 422, 503))
+def show_difference(
+    version_id: str,
+    caller: Reader,
+    service: Inside,
+    other: Annotated[str, Query(alias="with", max_length=MAX_ID_CHARACTERS)],
+) -> Response:
+    """Show what differs in the version `with`: whether who calls the model breaks, operators, parameters, metrics, files."""
+    old, new = (_living(one, caller.team, service) for one in (version_id, other))
+    reports = (json.loads(version.report) for version in (old, new))
+    files = (service.registry.files(version.id) for version in (old, new))
+    return reply({"old": version_json(old), "new": version_json(new), **compared(*reports, *files)})
 
 
 @router.get("/versions/{version_id}/files", responses=answers(VersionFiles, 401, 403, 404, 422, 503))

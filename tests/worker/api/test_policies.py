@@ -81,7 +81,7 @@ def status(door: Door, method: str, path: str, secret: str | None, team: str = "
     filled = path.format(version_id=version.id, model=version.id, path="a", ingestion_id=ingestion.id)
     client = Client(make_app(door.service), {} if secret is None else {"X-API-Key": secret})
     body = {"json": body_for(path, version.id)} if method in IN_BODY or path.startswith("/mlModels/listFiles") else {}
-    return client.request(method, filled, **body).status_code
+    return client.request(method, filled, params={"with": version.id}, **body).status_code
 
 
 def body_for(path: str, version_id: str) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.worker.api.client import Client
 from tests.worker.api.conftest import Door
 from tests.worker.api.shelf import FILES, put
-from worker.api.schemas import Manifest, VersionFiles, VersionPage, VersionReport, VersionRow, VersionWithFiles
+from worker.api.schemas import Difference, Manifest, VersionFiles, VersionPage, VersionReport, VersionRow, VersionWithFiles
 
 
 @pytest.fixture
@@ -130,3 +131,20 @@ def test_who_may_only_read_changes_nothing(door: Door) -> None:
     assert reader.get(f"/v1/versions/{version.id}").status_code == 200
     assert reader.request("DELETE", f"/v1/versions/{version.id}").status_code == 403
     assert reader.request("PATCH", f"/v1/versions/{version.id}", json={"name": "x"}).status_code == 403
+
+
+def test_two_versions_are_compared(admin: Client, door: Door) -> None:
+    def report(size: int | None) -> str:
+        signature = {"name": "g", "method": None, "inputs": [{"name": "x", "dtype": "float32", "shape": [size]}], "outputs": []}
+        return json.dumps({"models": [{"primary": True, "format": "onnx", "facts": {"signatures": [signature]}}]})
+
+    old = put(door, "old", {"a": b"1", "b": b"2"}, report=report(None))
+    new = put(door, "new", {"a": b"1", "b": b"3"}, report=report(8))
+    answer = admin.get(f"/v1/versions/{old.id}/diff", params={"with": new.id})
+    found = Difference.model_validate(answer.json())
+    assert (found.old.id, found.new.id, found.signature, found.files.same) == (old.id, new.id, "breaking", 1)
+    [change] = found.signatureChanges
+    assert (change.side, change.tensor, change.change, change.old, change.new) == ("input", "x", "shape", [None], [8])
+    assert [[file.path for file in pair] for pair in found.files.changed] == [["b", "b"]]
+    assert admin.get(f"/v1/versions/{old.id}/diff").status_code == 422
+    assert admin.get(f"/v1/versions/{old.id}/diff", params={"with": put(door, "theirs", team="red").id}).status_code == 404
