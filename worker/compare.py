@@ -26,8 +26,13 @@ MAX_LISTED = 1000
 """Entries of each list of differences."""
 
 
-def compared(old: Report, new: Report, old_files: Sequence[FileDigest], new_files: Sequence[FileDigest]) -> dict[str, Any]:
-    """Return what is different in *new*, beginning with whether its signatures are `same`, `compatible` or `breaking`."""
+def compared(
+    old: Report, new: Report, old_files: Sequence[FileDigest] | None, new_files: Sequence[FileDigest] | None
+) -> dict[str, Any]:
+    """Return what is different in *new*, beginning with whether its signatures are `same`, `compatible` or `breaking`.
+
+    Files are compared where both sides have their digests, which None says they have not.
+    """
     before, after = _facts(old), _facts(new)
     changes = list(_signatures(before, after))
     return {
@@ -39,7 +44,7 @@ def compared(old: Report, new: Report, old_files: Sequence[FileDigest], new_file
         "sizeBytes": _pair(before.get("size_bytes"), after.get("size_bytes")),
         "operators": _counts(before.get("operators") or {}, after.get("operators") or {}),
         "metrics": _metrics(old, new)[:MAX_LISTED],
-        "files": _files(old_files, new_files),
+        "files": None if old_files is None or new_files is None else _files(old_files, new_files),
     }
 
 

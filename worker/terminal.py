@@ -211,6 +211,76 @@ def show_end(console: Console, ingestion: Mapping[str, Any], version: Mapping[st
         console.print(Line(_version_line(version, _state(version))))
 
 
+def show_difference(console: Console, found: Mapping[str, Any]) -> None:
+    """Print what differs between two versions: first whether who calls the old one may break with the new one."""
+    console.print(Line(Text.assemble((clean(found["old"]), "bold"), "  →  ", (clean(found["new"]), "bold"))))
+    word, style = BREAKING_SIGNS[found["signature"]]
+    console.print(Text(word, style))
+    for change in found["signatureChanges"][:MOST_LINES]:
+        console.print(_inside(_signature_change(change)))
+    for more in _more(found["signatureChanges"]):
+        console.print(_inside(more))
+    console.print(_pairs(_difference_pairs(found)))
+    if found["metrics"]:
+        console.print()
+        console.print(_metric_changes(found["metrics"]))
+        for more in _more(found["metrics"]):
+            console.print(more)
+
+
+BREAKING_SIGNS = {
+    "same": ("✓ the signatures are the same", "green"),
+    "compatible": ("✓ the signatures are compatible: who calls the old one can call the new one", "green"),
+    "breaking": ("▲ breaking: who calls the old one may fail with the new one", "red"),
+}
+
+
+def _signature_change(change: Mapping[str, Any]) -> Text:
+    what = f"{change['side']} {clean(change['tensor'])}" if change["side"] else "signature"
+    line = Text.assemble(("▲ " if change["breaking"] else "  ", "red"), (clean(change["signature"]), "cyan"), f"  {what}  ")
+    if change["change"] == "shape":
+        old, new = (f"[{dims({'shape': change[side]})}]" for side in ("old", "new"))
+        return line.append(clean(f"{old} → {new}"))
+    if change["change"] == "dtype":
+        return line.append(clean(f"{change['old']} → {change['new']}"))
+    return line.append(change["change"])
+
+
+def _difference_pairs(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in ("format", "framework"):
+        if found[name]:
+            yield name, clean(" → ".join(_in_a_word(value) for value in found[name]))
+    if found["parameters"]:
+        yield "parameters", " → ".join(_parameters(value or {}) or NOTHING for value in found["parameters"])
+    if found["sizeBytes"]:
+        yield "size", " → ".join(NOTHING if value is None else size(value) for value in found["sizeBytes"])
+    operators = [f"{name} {old} → {new}" for name, (old, new) in found["operators"].items()]
+    yield (
+        "operators",
+        clean(", ".join(operators[:MOST_OPERATORS])) + "".join(f" {more}" for more in _more(operators, MOST_OPERATORS)),
+    )
+    if found["files"] is not None:
+        counts = (f"{len(found['files'][word])} {word}" for word in ("added", "removed", "changed"))
+        yield "files", f"{', '.join(counts)}, {found['files']['same']} the same"
+
+
+def _in_a_word(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{value['name']} {value['version'] or ''}".strip()
+    return NOTHING if value is None else FORMAT_WORDS.get(value, str(value))
+
+
+def _metric_changes(metrics: Sequence[Mapping[str, Any]]) -> Table:
+    shown = table("METRIC", "SESSION", ">OLD", ">NEW")
+    for one in metrics[:MOST_LINES]:
+        values = (
+            NOTHING if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+            for value in (one["old"], one["new"])
+        )
+        shown.add_row(Text(clean(one["name"])), Text(clean(one["session"] or ".")), *values)
+    return shown
+
+
 def show_answer(console: Console, answer: Mapping[str, Any], path: str) -> None:
     """Show what a server answered to a completion, in a line: its id, its state, and the *path* unless it was looked at."""
     looks = f"; {path} will be looked at" if path and answer["state"] in UNDER_WAY else ""
@@ -329,9 +399,13 @@ def duration(seconds: float) -> str:
 
 def shape(tensor: Mapping[str, Any]) -> str:
     """Return a tensor as people read it: `x: float32[?, 1024]`; `[…]` for an unknown rank."""
-    dims = tensor["shape"]
-    inside = "…" if dims is None else ", ".join("?" if dim is None else str(dim) for dim in dims)
-    return clean(f"{tensor['name']}: {tensor['dtype']}[{inside}]")
+    return clean(f"{tensor['name']}: {tensor['dtype']}[{dims(tensor)}]")
+
+
+def dims(tensor: Mapping[str, Any]) -> str:
+    """Return the shape of a tensor as people read it, without its brackets."""
+    known = tensor["shape"]
+    return "…" if known is None else ", ".join("?" if dim is None else str(dim) for dim in known)
 
 
 def _model(model: Mapping[str, Any]) -> RenderableType:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from worker.cli import access, queue, reports, up, watch, wrapping
+from worker.cli import access, comparing, queue, reports, up, watch, wrapping
 from worker.cli.common import (
     ERROR,
     EXPERIMENT,
@@ -222,6 +222,9 @@ def models_list(
         rows = [version_json(version) for version in service.registry.versions(wanted)]
     is_filtered = wanted != everything
     write({"models": rows}, format, output, lambda console: terminal().show_versions(console, rows, is_filtered))
+
+
+models.add_command(comparing.models_diff)
 
 
 @models.command("show", short_help="Show one version: facts, origin, files.", epilog="Example: modelport models show mnist@3")
