@@ -112,6 +112,7 @@ class SqlRegistry:
         self._reading, self._reading_one = reading(self.engine), reading_one(self.engine)
         self._turns = Turns(busy_seconds) if self.engine.dialect.name == "sqlite" else None
         self._new_id = new_id
+        self._signing_key: bytes | None = None
 
     def close(self) -> None:
         """Close all connections."""
@@ -440,8 +441,9 @@ class SqlRegistry:
         return self._write(lambda connection: access.revoke_token(connection, team, token_id, now))
 
     def signing_key(self) -> bytes:
-        key: bytes = self._write(access.signing_key)
-        return key
+        if self._signing_key is None:  # it never changes, and a look for it is a transaction that writes
+            self._signing_key = self._write(access.signing_key)
+        return self._signing_key
 
     def attempts_among(self, version_ids: Collection[str]) -> frozenset[str]:
         column, ids, found = ingestion_history.c.version_id, sorted(version_ids), set[str]()
