@@ -105,7 +105,7 @@ def nothing_app(url: str) -> Celery:
     app = Celery("bench", broker=url)
     app.conf.update(task_default_queue=QUEUE, task_ignore_result=True)
 
-    @app.task(name=TASK)
+    @app.task(name=TASK, shared=False)
     def nothing() -> None:
         return None
 
