@@ -188,14 +188,9 @@ STRANGE = (
 def unneeded(borders: Borders) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Return (version id, URL) of what the store holds for no version and for nobody at work: what attempts of this registry
     wrote, and what this registry knows nothing of, which may be somebody else's.
-
-    The store is asked first and the registry last: what is registered in between is needed, and must not be in the lists.
     """
-    held = list(borders.store.prefixes())
-    in_work = {ingestion.version_id for ingestion in borders.registry.owned()}
-    keys = dict(borders.registry.store_keys())
-    left = [(version_id, url) for version_id, url in held if not keys.get(version_id) and version_id not in in_work]
-    ours = keys.keys() | borders.registry.attempts_among([version_id for version_id, _ in left])
+    left, registered, tried = _left(borders)
+    ours = registered | tried
     return [one for one in left if one[0] in ours], [one for one in left if one[0] not in ours]
 
 
@@ -205,9 +200,21 @@ def abandoned(borders: Borders) -> list[tuple[str, str]]:
     Nobody will: each attempt has an id of its own, and who does not own its ingestion registers nothing. An id that was ever
     registered is never among them: a reference may just be getting a copy of its own (`ingest`).
     """
-    ours, _ = unneeded(borders)
-    registered = {version_id for version_id, _ in borders.registry.store_keys()} if ours else set()
-    return [(version_id, url) for version_id, url in ours if version_id not in registered]
+    left, registered, tried = _left(borders)
+    return [one for one in left if one[0] in tried and one[0] not in registered]
+
+
+def _left(borders: Borders) -> tuple[list[tuple[str, str]], frozenset[str], frozenset[str]]:
+    """Return (version id, URL) of what the store holds for no version and for nobody at work, the ids that were ever
+    registered, and those of what is left that an attempt had.
+
+    The store is asked first and the registry last: what is registered in between is needed, and must not be in the list.
+    """
+    held = list(borders.store.prefixes())
+    in_work = {ingestion.version_id for ingestion in borders.registry.owned()}
+    keys = dict(borders.registry.store_keys())
+    left = [(version_id, url) for version_id, url in held if not keys.get(version_id) and version_id not in in_work]
+    return left, frozenset(keys), borders.registry.attempts_among([version_id for version_id, _ in left])
 
 
 ADVICE = {
