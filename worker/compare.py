@@ -19,7 +19,6 @@ from worker.records import FileDigest
 from worker.views import file_json
 
 Report = Mapping[str, Any]
-Tensors = Mapping[str, Mapping[str, Any]]
 Change = dict[str, Any]
 
 MAX_LISTED = 1000

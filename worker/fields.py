@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from worker.errors import RejectedEvent
 
@@ -54,6 +54,11 @@ def number(fields: Object, key: str, most: int, where: str | None = None) -> int
     if not is_number(value) or not 0 <= value <= most:
         raise RejectedEvent(f"{where or key}: expected a whole number from 0 to {most}, found {shown(value)}")
     return int(value)
+
+
+def is_words(value: Any, most: int) -> TypeGuard[list[str]]:
+    """Tell whether *value* is a list of texts, *most* of them at most."""
+    return isinstance(value, list) and len(value) <= most and all(isinstance(one, str) for one in value)
 
 
 def is_number(value: Any) -> bool:

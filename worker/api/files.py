@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import IO, cast
@@ -30,6 +30,7 @@ from detectors.errors import TreeError
 from detectors.tree import FileTree, readable
 from worker.api.problems import BrokenOff, Problem
 from worker.errors import StorageUnavailable, WorkerError
+from worker.operations import OpenVersion
 from worker.records import FileDigest, ModelVersion
 
 CHUNK_BYTES = 1 << 20
@@ -43,8 +44,6 @@ ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 """The time of every file in a zip, so that the same version is always the same bytes: the earliest that a zip can say."""
 
 log = structlog.get_logger("modelport.api")
-
-Opened = Callable[[ModelVersion], AbstractContextManager[FileTree]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,12 @@ def span_of(header: str | None, size: int) -> Span | None:
     return Span(start, stop)
 
 
-def file_reply(headers: Mapping[str, str], version: ModelVersion, file: FileDigest, opened: Opened) -> Response:
+def file_at(files: Sequence[FileDigest], path: str) -> FileDigest | None:
+    """Return the one of *files* that is shown as *path*, None where there is none."""
+    return next((file for file in files if readable(file.path) == path), None)
+
+
+def file_reply(headers: Mapping[str, str], version: ModelVersion, file: FileDigest, opened: OpenVersion) -> Response:
     """Return the answer to a request for *file* of *version* with these *headers*.
 
     Raises:
@@ -93,7 +97,7 @@ def file_reply(headers: Mapping[str, str], version: ModelVersion, file: FileDige
     return _stream(chunks, 206, about, span.stop - span.start)
 
 
-def zip_reply(version: ModelVersion, files: Sequence[FileDigest], opened: Opened) -> Response:
+def zip_reply(version: ModelVersion, files: Sequence[FileDigest], opened: OpenVersion) -> Response:
     """Return *files* of *version* as a zip that is made while it goes out, stored and not compressed."""
     about = {"Content-Disposition": _attachment(f"{version.model_name}-{version.number}.zip")}
     return StreamingResponse(_told(_zipped(version, files, opened), version.id), 200, about, "application/zip")
@@ -140,7 +144,7 @@ def _in_words(what: str, error: WorkerError | TreeError) -> str:
     return f"{readable(what)}: {error.reason if isinstance(error, TreeError) else error}"
 
 
-def _chunks(version: ModelVersion, file: FileDigest, span: Span | None, opened: Opened) -> Iterator[bytes]:
+def _chunks(version: ModelVersion, file: FileDigest, span: Span | None, opened: OpenVersion) -> Iterator[bytes]:
     """Yield the bytes of *file*, or a range of them.
 
     Raises:
@@ -151,9 +155,8 @@ def _chunks(version: ModelVersion, file: FileDigest, span: Span | None, opened: 
 
 
 @contextmanager
-def _source(version: ModelVersion, opened: Opened) -> Iterator[tuple[FileTree, Mapping[str, int]]]:
-    with ExitStack() as stack:
-        tree = stack.enter_context(opened(version))
+def _source(version: ModelVersion, opened: OpenVersion) -> Iterator[tuple[FileTree, Mapping[str, int]]]:
+    with opened(version) as tree:
         yield tree, {entry.path: entry.size for entry in tree.files()}
 
 
@@ -195,7 +198,7 @@ class _Spout:
         return data
 
 
-def _zipped(version: ModelVersion, files: Sequence[FileDigest], opened: Opened) -> Iterator[bytes]:
+def _zipped(version: ModelVersion, files: Sequence[FileDigest], opened: OpenVersion) -> Iterator[bytes]:
     spout = _Spout()
     with _source(version, opened) as (tree, sizes), ZipFile(cast("IO[bytes]", spout), "w", ZIP_STORED) as archive:
         for file in files:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 import structlog
@@ -20,20 +21,19 @@ from detectors.tree import readable
 from worker import repository
 from worker.api.auth import Caller, Reader, Writer
 from worker.api.bodies import Body, json_of
-from worker.api.files import file_reply
+from worker.api.files import file_at, file_reply
 from worker.api.links import PATH, Opened, Signed, link
 from worker.api.problems import BrokenOff, reply
-from worker.api.service import Service, service_of
+from worker.api.schemas import MAX_TAGS
+from worker.api.service import Inside, Service
 from worker.errors import NotFound, RejectedEvent, WorkerError
 from worker.events import MAX_ID_CHARACTERS
-from worker.fields import Object, object_of, required_text, shown, text
+from worker.fields import Object, is_words, object_of, required_text, shown, text
 from worker.records import ModelVersion, Summary, VersionQuery
 from worker.views import gradient_json
 
 PAGE = 500
 """Versions that are read at once for a list; it has no end of its own."""
-
-MAX_TAGS = 100
 
 FILTERS = {"id", "projectId", "experimentId"}
 
@@ -42,7 +42,6 @@ UNKNOWN = "Unable to find model"
 router = APIRouter()
 log = structlog.get_logger("modelport.api")
 
-Inside = Annotated[Service, Depends(service_of)]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -61,23 +60,23 @@ def both(method: str, path: str) -> Callable[[F], F]:
 def get_model_list(caller: Reader, body: Body, service: Inside, limit: int = -1) -> Response:
     """List models, newest first, as `models list` and `models details` ask for them."""
     wanted = object_of("the body", json_of(body)) if body else {}
-    query, tags = _query(wanted, caller.team)
+    query, only, tags = _query(wanted, caller.team)
     total = service.registry.count(VersionQuery(caller.team))
-    return StreamingResponse(_list(service, query, wanted_id(wanted), tags, limit, total), media_type="application/json")
+    return StreamingResponse(_list(service, query, only, tags, limit, total), media_type="application/json")
 
 
-def _query(wanted: Object, team: str) -> tuple[VersionQuery, Sequence[str]]:
-    """Return what a list is to hold, and the tags that each must have.
+def _query(wanted: Object, team: str) -> tuple[VersionQuery, str | None, Sequence[str]]:
+    """Return what a list is to hold, the one model that it is to name, if any, and the tags that each must have.
 
     Raises:
         RejectedEvent: there is no such filter.
     """
     conditions = _conditions(wanted)
-    project, experiment = (text(conditions, name, MAX_ID_CHARACTERS) for name in ("projectId", "experimentId"))
+    only, project, experiment = (text(conditions, name, MAX_ID_CHARACTERS) for name in ("id", "projectId", "experimentId"))
     tags = wanted.get("tagFilter") or []
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags) or len(tags) > MAX_TAGS:
+    if not is_words(tags, MAX_TAGS):
         raise RejectedEvent(f"tagFilter: expected a list of at most {MAX_TAGS} words, found {shown(tags)}")
-    return VersionQuery(team, project, experiment, tag=tags[0] if tags else None, limit=PAGE), tags
+    return VersionQuery(team, project, experiment, tag=tags[0] if tags else None, limit=PAGE), only, tags
 
 
 def _conditions(wanted: Object) -> Object:
@@ -97,11 +96,6 @@ def _conditions(wanted: Object) -> Object:
     if unknown:
         raise RejectedEvent(f"filter.where: expected {', '.join(sorted(FILTERS))}, found {', '.join(unknown)[:80]!a}")
     return conditions
-
-
-def wanted_id(wanted: Object) -> str | None:
-    """Return the one model that a filter names, None where it names none."""
-    return text(_conditions(wanted), "id", MAX_ID_CHARACTERS)
 
 
 def _list(
@@ -138,8 +132,7 @@ def _found(service: Service, query: VersionQuery, only: str | None) -> Iterator[
 
 def _page(service: Service, query: VersionQuery, only: str | None, after: str | None) -> Sequence[ModelVersion]:
     if only is None:
-        wanted = VersionQuery(query.team, query.project, query.experiment, tag=query.tag, after=after, limit=PAGE)
-        return service.registry.versions(wanted)
+        return service.registry.versions(replace(query, after=after))
     found = service.registry.version(query.team, only)
     is_wanted = found and query.project in (None, found.project) and query.experiment in (None, found.experiment)
     return [found] if found and is_wanted else []
@@ -189,7 +182,7 @@ def open_link(request: Request, opened: Annotated[Opened, Depends(Signed())], se
     """Give the file that a link opens."""
     version = service.registry.version(opened.team, opened.version_id)
     files = () if version is None else service.registry.files(version.id)
-    file = next((file for file in files if readable(file.path) == opened.path), None)
+    file = file_at(files, opened.path)
     if version is None or file is None:
         raise NotFound("the file was deleted since the link was made")
     return file_reply(request.headers, version, file, service.open_version)
@@ -213,7 +206,7 @@ def update_tags(caller: Writer, body: Body, service: Inside) -> Response:
     """Give a model other tags, all of them at once."""
     fields = object_of("the body", json_of(body))
     tags = fields.get("tags")
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags) or len(tags) > MAX_TAGS:
+    if not is_words(tags, MAX_TAGS):
         raise RejectedEvent(f"tags: expected a list of at most {MAX_TAGS} words, found {shown(tags)}")
     version = _living(required_text(fields, "entityId", MAX_ID_CHARACTERS), caller, service)
     tagged = repository.tag(service.registry, version, tags, set(version.tags) - set(tags))

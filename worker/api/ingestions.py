@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-from urllib.parse import urlencode
-
 import structlog
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from worker import operations
 from worker.api.auth import Asker, Caller, Operator, Reader
 from worker.api.bodies import JSON, Body, expect, json_of, media_type
+from worker.api.pages import Experiment, Limit, Text, page_reply
 from worker.api.problems import reply
 from worker.api.schemas import (
     FILTER_BODY,
@@ -21,7 +19,7 @@ from worker.api.schemas import (
     QueueState,
     answers,
 )
-from worker.api.service import Service, service_of
+from worker.api.service import Inside
 from worker.errors import NotFound, RejectedEvent
 from worker.events import MAX_ID_CHARACTERS
 from worker.fields import object_of, text, word
@@ -29,16 +27,12 @@ from worker.operations import Moved
 from worker.records import IngestionQuery, IngestionState
 from worker.views import history_json, ingestion_row, timestamp
 
-MAX_PAGE = 1000
 FILTERS = {"state", "experimentId", "reason"}
 
 STATES = {state.value.replace("_", ""): state for state in IngestionState}
 
 router = APIRouter(prefix="/v1", tags=["ingestions"])
 log = structlog.get_logger("modelport.api")
-
-Inside = Annotated[Service, Depends(service_of)]
-Text = Annotated[str | None, Query(max_length=MAX_ID_CHARACTERS)]
 
 
 @router.get("/ingestions", responses=answers(IngestionPage, 401, 403, 422, 503))
@@ -47,25 +41,16 @@ def list_ingestions(
     caller: Reader,
     service: Inside,
     state: IngestionState | None = None,
-    experiment: Annotated[str | None, Query(alias="experimentId", max_length=MAX_ID_CHARACTERS)] = None,
+    experiment: Experiment = None,
     reason: Text = None,
     after: Text = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+    limit: Limit = 100,
 ) -> Response:
     """List ingestions, newest first. `next` is the address of the next page, null on the last."""
     if after is not None and service.registry.ingestion(caller.team, after) is None:
         raise RejectedEvent(f"after: there is no ingestion {after[:80]!a}")
     found = service.registry.ingestions(IngestionQuery(caller.team, state, experiment, reason, after, limit + 1))
-    page = found[:limit]
-    following = _next(request, page[-1].id, limit) if len(found) > limit else None
-    headers = None if following is None else {"Link": f'<{following}>; rel="next"'}
-    return reply({"ingestions": [ingestion_row(one) for one in page], "next": following}, headers=headers)
-
-
-def _next(request: Request, last: str, limit: int) -> str:
-    """Return the address of the page after the ingestion *last*, with the same filters."""
-    kept = {name: value for name, value in request.query_params.items() if name in FILTERS}
-    return f"{request.url.path}?{urlencode(kept | {'after': last, 'limit': str(limit)})}"
+    return page_reply(request, "ingestions", found, limit, FILTERS, ingestion_row)
 
 
 @router.get("/ingestions/{ingestion_id}", responses=answers(IngestionWithHistory, 401, 403, 404, 422, 503))

@@ -5,32 +5,27 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import structlog
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from detectors.facts import ModelType
 from worker import repository
 from worker.api.auth import Reader, Writer
 from worker.api.bodies import JSON, Body, expect, json_of, media_type
+from worker.api.pages import MAX_PAGE, Limit, Project, Text, page_reply
 from worker.api.problems import reply
 from worker.api.schemas import NAME_BODY, ModelPage, ModelRow, ModelWithVersions, answers
-from worker.api.service import Service, service_of
+from worker.api.service import Inside
 from worker.events import MAX_ID_CHARACTERS
 from worker.fields import object_of, required_text
 from worker.records import ModelVersion, VersionQuery
 from worker.views import version_json
 
-MAX_PAGE = 1000
 FILTERS = ("projectId", "type", "tag", "q")
 
 router = APIRouter(prefix="/v1", tags=["models"])
 log = structlog.get_logger("modelport.api")
-
-Inside = Annotated[Service, Depends(service_of)]
-Text = Annotated[str | None, Query(max_length=MAX_ID_CHARACTERS)]
-Project = Annotated[str | None, Query(alias="projectId", max_length=MAX_ID_CHARACTERS)]
 
 
 @router.get("/models", responses=answers(ModelPage, 401, 403, 422, 503))
@@ -43,7 +38,7 @@ def list_models(
     tag: Text = None,
     q: Text = None,
     after: Text = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+    limit: Limit = 100,
 ) -> Response:
     """List models by their latest versions, the newest first; filters are of those. `next` is the address of the next page,
     null on the last.
@@ -52,16 +47,7 @@ def list_models(
         caller.team, project, model_type=declared, tag=tag, text=q, after=after, limit=limit + 1, is_latest=True
     )
     found = service.registry.versions(query)
-    page = found[:limit]
-    following = _next(request, page[-1].id, limit) if len(found) > limit else None
-    headers = None if following is None else {"Link": f'<{following}>; rel="next"'}
-    return reply({"models": [_row(one) for one in page], "next": following}, headers=headers)
-
-
-def _next(request: Request, last: str, limit: int) -> str:
-    """Return the address of the page after the model whose latest version is *last*, with the same filters."""
-    kept = {name: value for name, value in request.query_params.items() if name in FILTERS}
-    return f"{request.url.path}?{urlencode(kept | {'after': last, 'limit': str(limit)})}"
+    return page_reply(request, "models", found, limit, FILTERS, _row)
 
 
 @router.get("/models/{model:path}", responses=answers(ModelWithVersions, 401, 403, 404, 422, 503))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
-from detectors.tree import FileTree
 from worker.locations import Places
+from worker.operations import OpenVersion
 from worker.ports import Clock, Registry, Store
-from worker.records import ModelVersion
 from worker.s3_events import RunsBelow
 
 
@@ -32,7 +31,7 @@ class Service:
 
     registry: Registry
     store: Store
-    open_version: Callable[[ModelVersion], AbstractContextManager[FileTree]]
+    open_version: OpenVersion
     clock: Clock
     ring: Callable[[], None]
     new_id: Callable[[], str]
@@ -49,6 +48,10 @@ async def service_of(request: Request) -> Service:
     service = request.app.state.service
     assert isinstance(service, Service)
     return service
+
+
+Inside = Annotated[Service, Depends(service_of)]
+"""The service of the app that was asked, for a route."""
 
 
 def is_loopback(host: str) -> bool:

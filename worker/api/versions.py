@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from typing import Annotated
-from urllib.parse import urlencode
 
 import structlog
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from detectors.facts import ModelType
-from detectors.tree import readable
 from worker import repository
 from worker.api.auth import Reader, Writer
 from worker.api.bodies import JSON, Body, expect, json_of, media_type
-from worker.api.files import OCTETS, file_reply, zip_reply
+from worker.api.files import OCTETS, file_at, file_reply, zip_reply
+from worker.api.pages import Experiment, Limit, Project, Text, page_reply
 from worker.api.problems import reply
 from worker.api.schemas import (
     CHANGE_BODY,
@@ -30,23 +29,19 @@ from worker.api.schemas import (
     bytes_answers,
     no_answer,
 )
-from worker.api.service import Service, service_of
+from worker.api.service import Inside, Service
 from worker.compare import compared
 from worker.errors import NotFound, RejectedEvent
 from worker.events import MAX_ID_CHARACTERS
-from worker.fields import object_of, text
+from worker.fields import is_words, object_of, text
 from worker.records import ModelVersion, VersionQuery
 from worker.views import file_json, manifest_json, version_json
 
-MAX_PAGE = 1000
 FILTERS = ("model", "projectId", "experimentId", "type", "tag", "q")
 CHANGES = {"name", "tags"}
 
 router = APIRouter(prefix="/v1", tags=["versions"])
 log = structlog.get_logger("modelport.api")
-
-Inside = Annotated[Service, Depends(service_of)]
-Text = Annotated[str | None, Query(max_length=MAX_ID_CHARACTERS)]
 
 
 @router.get("/versions", responses=answers(VersionPage, 401, 403, 422, 503))
@@ -55,29 +50,20 @@ def list_versions(
     caller: Reader,
     service: Inside,
     model: Text = None,
-    project: Annotated[str | None, Query(alias="projectId", max_length=MAX_ID_CHARACTERS)] = None,
-    experiment: Annotated[str | None, Query(alias="experimentId", max_length=MAX_ID_CHARACTERS)] = None,
+    project: Project = None,
+    experiment: Experiment = None,
     declared: Annotated[ModelType | None, Query(alias="type")] = None,
     tag: Text = None,
     q: Text = None,
     after: Text = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+    limit: Limit = 100,
 ) -> Response:
     """List versions, newest first; q is looked for in their names and experiments. `next` is the address of the next page,
     null on the last.
     """
     query = VersionQuery(caller.team, project, experiment, declared, tag, model, q, after, limit + 1)
     found = service.registry.versions(query)
-    page = found[:limit]
-    following = _next(request, page[-1].id, limit) if len(found) > limit else None
-    headers = None if following is None else {"Link": f'<{following}>; rel="next"'}
-    return reply({"versions": [version_json(one) for one in page], "next": following}, headers=headers)
-
-
-def _next(request: Request, last: str, limit: int) -> str:
-    """Return the address of the page after the version *last*, with the same filters."""
-    kept = {name: value for name, value in request.query_params.items() if name in FILTERS}
-    return f"{request.url.path}?{urlencode(kept | {'after': last, 'limit': str(limit)})}"
+    return page_reply(request, "versions", found, limit, FILTERS, version_json)
 
 
 @router.get("/versions/{version_id}", responses=answers(VersionWithFiles, 401, 403, 404, 422, 503))
@@ -142,7 +128,7 @@ def download_all(version_id: str, caller: Reader, service: Inside) -> Response:
 def download_file(request: Request, version_id: str, path: str, caller: Reader, service: Inside) -> Response:
     """Give one file, or a range of it. A whole one is compared with its digest on the way."""
     version = _living(version_id, caller.team, service)
-    file = next((file for file in service.registry.files(version.id) if readable(file.path) == path), None)
+    file = file_at(service.registry.files(version.id), path)
     if file is None:
         raise NotFound(f"there is no file {path[:200]!a} in {version.id}")
     return file_reply(request.headers, version, file, service.open_version)
@@ -194,6 +180,6 @@ def _tags(value: object) -> list[str] | None:
     """
     if value is None:
         return None
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value) or len(value) > MAX_TAGS:
+    if not is_words(value, MAX_TAGS):
         raise RejectedEvent(f"tags: expected a list of at most {MAX_TAGS} words")
     return value
