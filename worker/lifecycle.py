@@ -59,6 +59,9 @@ CLAIMABLE = (IngestionState.RECEIVED, IngestionState.WAITING)
 MAX_ATTEMPTS = 5
 """Attempts after which an ingestion whose worker dies each time ends as failed: it may be what kills them."""
 
+NEED_FILES = frozenset({*CLAIMABLE, IngestionState.RUNNING, IngestionState.FAILED})
+"""The states of an ingestion that still reads its files, or will where a person has it tried again."""
+
 LEASE_SECONDS = 60.0
 """How long an ingestion is its owner's without a sign of life, where nobody says otherwise."""
 
@@ -134,7 +137,10 @@ def may_move(ingestion: Ingestion, to: IngestionState, who: str) -> bool:
 
 
 def receive(event: CompletionEvent, ingestion_id: str, version_id: str, now: datetime, turn: int = 1) -> Move:
-    """Return a new ingestion of *event*, received and owned by nobody, in its team's turn number *turn*."""
+    """Return a new ingestion of *event*, received and owned by nobody, in its team's turn number *turn*.
+
+    An upload has its version's id from the beginning: it was promised to whoever sent the files, and its event bears it.
+    """
     ingestion = Ingestion(
         id=ingestion_id,
         event=event,
@@ -142,7 +148,7 @@ def receive(event: CompletionEvent, ingestion_id: str, version_id: str, now: dat
         reason=None,
         message=None,
         attempts=0,
-        version_id=version_id,
+        version_id=event.id if event.trigger is Trigger.UPLOAD else version_id,
         answered_version=None,
         owner=None,
         location=None,
@@ -159,11 +165,13 @@ def claim(
     """Return *ingestion* run by *owner*, one attempt more; None where it has ended or another owns it.
 
     *version_id* is the one that this attempt may register: each attempt writes to a place of its own, so that an owner who
-    lost the ingestion without knowing it cannot touch what the next one writes.
+    lost the ingestion without knowing it cannot touch what the next one writes. An upload keeps the one that was promised:
+    its files lie there already, and no attempt writes any.
     """
     if not may_move(ingestion, State.RUNNING, owner):
         return None
     attempts = ingestion.attempts + 1
+    version_id = ingestion.version_id if ingestion.event.trigger is Trigger.UPLOAD else version_id
     message = f"attempt {attempts} by {owner}"
     lease_until = now + timedelta(seconds=lease_seconds)
     claimed = replace(ingestion, owner=owner, version_id=version_id, attempts=attempts, run_after=None, lease_until=lease_until)

@@ -22,6 +22,7 @@ from worker.records import (
     IngestionQuery,
     Location,
     ModelVersion,
+    NewUpload,
     NewVersion,
     Pause,
     Project,
@@ -34,6 +35,7 @@ from worker.records import (
     Team,
     Token,
     TokenScope,
+    Upload,
     VersionQuery,
     Worker,
 )
@@ -277,8 +279,69 @@ class Registry(Protocol):
         """
         ...
 
+    def note(self, team: str, version_id: str, notes: str | None) -> ModelVersion | None:
+        """Keep what a person wrote about the version, None for nothing, and return it; None where it does not live.
+
+        Raises:
+            RejectedEvent: the text cannot be kept.
+        """
+        ...
+
     def delete(self, team: str, version_id: str, now: datetime) -> ModelVersion | None:
         """Mark the version as deleted and return it; None where there is no such living version."""
+        ...
+
+    def begin_upload(self, said: NewUpload, now: datetime) -> Upload:
+        """Promise an id to a model whose files are to come, and return it. A project that is not known yet is from now on.
+
+        Raises:
+            RejectedEvent: a name, a tag or a text cannot be kept.
+        """
+        ...
+
+    def upload(self, team: str, upload_id: str) -> Upload | None:
+        """Return what the team was promised an id for; None where it was given up, or is registered by now."""
+        ...
+
+    def take_upload(self, team: str, upload_id: str, writer: str, now: datetime) -> bool:
+        """Let *writer* alone bring the files, for as long as a lease lasts; False where another does, or they are there."""
+        ...
+
+    def beat_upload(self, upload_id: str, writer: str, now: datetime) -> bool:
+        """Let the writer's lease last anew from *now*; False, and nothing changed, where it has none any more."""
+        ...
+
+    def leave_upload(self, upload_id: str, writer: str) -> None:
+        """Let others bring the files: *writer* has not done it. Harmless where it has no lease any more."""
+        ...
+
+    def seal_upload(self, upload_id: str, writer: str, event: CompletionEvent, now: datetime) -> Ingestion | None:
+        """Accept *event*, whose files *writer* has brought, so that nobody brings others; return its ingestion.
+
+        The version that it registers gets the id that was promised, and with it the upload's notes, summary and tags.
+        None, and nothing changed, where the writer has no lease any more.
+
+        Raises:
+            RejectedEvent: a name in the event cannot be kept.
+        """
+        ...
+
+    def tag_upload(self, team: str, upload_id: str, tags: Iterable[str]) -> Upload | None:
+        """Give the upload these tags and no others; None where there is none, as for `upload`.
+
+        Raises:
+            RejectedEvent: a tag cannot be kept.
+        """
+        ...
+
+    def end_upload(self, team: str, upload_id: str, now: datetime) -> Upload | None:
+        """Give an upload up: nobody brings files for it any more. None where there is none, as for `upload`."""
+        ...
+
+    def kept_uploads(self, since: datetime) -> frozenset[str]:
+        """Return the ids of uploads whose files must stay though no version has them: those whose ingestion has not ended or
+        may be tried again, and those that nobody gave up and that were begun, or written to, at *since* or later.
+        """
         ...
 
     def create_team(self, name: str, now: datetime) -> Team | None:
@@ -339,7 +402,7 @@ class Registry(Protocol):
         ...
 
     def attempts_among(self, version_ids: Collection[str]) -> frozenset[str]:
-        """Return those of *version_ids* that were given to an attempt, whatever became of it."""
+        """Return those of *version_ids* that were given to an attempt or promised to an upload, whatever became of it."""
         ...
 
     def store_keys(self) -> Iterable[tuple[str, bool]]:

@@ -32,6 +32,12 @@ class Trigger(StrEnum):
     """The watcher found a folder that has come to rest."""
     NOTIFICATION = "notification"
     """Object storage told of a new object of the run; whether it was the last one nobody knows."""
+    UPLOAD = "upload"
+    """Somebody sent the files themselves; they lie in the store, whole, before the event is accepted."""
+
+
+GIVEN_WHOLE = frozenset({Trigger.CLI, Trigger.UPLOAD})
+"""Who names what is there and expects nothing more to come: what such a model lacks is not waited for."""
 
 
 class IngestionState(StrEnum):
@@ -133,13 +139,15 @@ class CompletionEvent:
 class Location:
     """Where a model path is for this worker: *url* names it for good, *path* is the local folder or file, or the same `s3://`.
 
-    root is the allowed folder that it must lie in wherever links lead, None where every path is allowed.
+    root is the allowed folder that it must lie in wherever links lead, None where every path is allowed. is_in_store tells
+    that the files lie where the store keeps those of their version, so that nothing need be copied; path only names them then.
     """
 
     url: str
     path: str
     mode: StoreMode
     root: str | None = None
+    is_in_store: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +253,31 @@ class Ingestion:
 
 
 @dataclass(frozen=True, slots=True)
+class NewUpload:
+    """What somebody says of a model before they send its files. name is None for a generated one, declared_type where nothing
+    is said; summary is any JSON value, None for none; notes are theirs to word."""
+
+    team: str
+    project: str = DEFAULT_PROJECT
+    name: str | None = None
+    declared_type: ModelType | None = None
+    summary: Any = None
+    notes: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A model whose id was promised and that is not registered yet. ingestion_id is the one that was accepted when its files
+    were all there, None before."""
+
+    id: str
+    said: NewUpload
+    created: datetime
+    ingestion_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Why an ingestion is let go of, and for how long; what it went through by then, and what the next look compares with.
 
@@ -324,7 +357,8 @@ class NewVersion:
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
     """A registered version. number counts within its model from 1. duplicate_of names the first version of the team with
-    equal content in another scope, None where there is none. deleted is None while the version lives."""
+    equal content in another scope, None where there is none. deleted is None while the version lives. notes and said_summary
+    are what people wrote about it, None where nobody did."""
 
     id: str
     model_name: str
@@ -348,6 +382,8 @@ class ModelVersion:
     tags: tuple[str, ...]
     created: datetime
     deleted: datetime | None
+    notes: str | None = None
+    said_summary: Any = None
 
 
 @dataclass(frozen=True, slots=True)

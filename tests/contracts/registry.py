@@ -34,6 +34,7 @@ from worker.records import (
     Kind,
     ModelVersion,
     NamedFile,
+    NewUpload,
     NewVersion,
     Pause,
     Project,
@@ -46,6 +47,7 @@ from worker.records import (
     Summary,
     TokenScope,
     Trigger,
+    Upload,
     VersionQuery,
     Worker,
 )
@@ -175,6 +177,30 @@ def standing(registry: Registry, ingestion: Ingestion) -> Ingestion:
     now = registry.ingestion(ingestion.event.team, ingestion.id)
     assert now is not None
     return now
+
+
+def upload_event(upload: Upload) -> CompletionEvent:
+    """Return the event of an *upload* whose files are all there."""
+    said = upload.said
+    named = {"team": said.team, "project": said.project, "name": said.name, "declared_type": said.declared_type}
+    return CompletionEvent(source="upload", id=upload.id, model_path="model.onnx", trigger=Trigger.UPLOAD, **named)
+
+
+def sealed(registry: Registry, upload: Upload) -> Ingestion:
+    """Return the ingestion of *upload*, whose files somebody brought at noon."""
+    assert registry.take_upload(upload.said.team, upload.id, "writer", NOON)
+    ingestion = registry.seal_upload(upload.id, "writer", upload_event(upload), NOON)
+    assert ingestion is not None
+    return ingestion
+
+
+def registered_upload(registry: Registry, upload: Upload) -> ModelVersion:
+    """Return the version that *upload* has become."""
+    running = registry.claim(sealed(registry, upload).id, "me", NOON)
+    assert running is not None
+    registration = registry.register(running.id, "me", new_version(running, f"digest of {upload.id}"), LATER)
+    assert registration is not None
+    return registration.version
 
 
 class RegistryContract:
@@ -1308,6 +1334,123 @@ class RegistryContract:
         assert registry.attempts_among(ids) == {registered, first.version_id, second.version_id}
         assert registry.attempts_among([f"mo{number}" for number in range(2500)]) == frozenset()
         assert registry.attempts_among([]) == frozenset()
+
+    # Uploads
+
+    def test_what_was_said_of_an_upload_becomes_its_versions(self, registry: Registry) -> None:
+        said = NewUpload("red", "p", "digits", ModelType.ONNX, {"accuracy": [0.5, None]}, "notes\0 of mine", ("gold", "b"))
+        upload = registry.begin_upload(said, NOON)
+        assert upload.id.startswith("mo")
+        assert registry.upload("red", upload.id) == upload == Upload(upload.id, replace(said, tags=("b", "gold")), NOON)
+        version = registered_upload(registry, upload)
+        assert (version.id, version.model_name, version.project) == (upload.id, "digits", "p")
+        assert (version.notes, version.said_summary, version.tags) == (said.notes, said.summary, ("b", "gold"))
+        assert registry.version("red", upload.id) == version
+        assert registry.upload("red", upload.id) is None
+        assert [project.name for project in registry.projects("red")] == ["p"]
+
+    def test_an_upload_of_another_team_is_none(self, registry: Registry) -> None:
+        upload = registry.begin_upload(NewUpload("red"), NOON)
+        assert registry.upload("blue", upload.id) is None
+        assert not registry.take_upload("blue", upload.id, "w", NOON)
+        assert registry.tag_upload("blue", upload.id, ["x"]) is None
+        assert registry.end_upload("blue", upload.id, NOON) is None
+        assert registry.upload("red", upload.id) == upload
+
+    def test_one_at_a_time_brings_the_files_of_an_upload(self, registry: Registry) -> None:
+        upload = registry.begin_upload(NewUpload("default"), NOON)
+        assert registry.take_upload("default", upload.id, "one", NOON)
+        assert not registry.take_upload("default", upload.id, "two", LATER)
+        assert registry.beat_upload(upload.id, "one", LATER)
+        assert not registry.take_upload("default", upload.id, "two", LEASE_END)
+        assert registry.take_upload("default", upload.id, "two", LEASE_END + timedelta(seconds=1))
+        assert not registry.beat_upload(upload.id, "one", LEASE_END)
+        assert registry.seal_upload(upload.id, "one", upload_event(upload), LEASE_END) is None
+        registry.leave_upload(upload.id, "one")
+        assert not registry.take_upload("default", upload.id, "three", LEASE_END + timedelta(seconds=1))
+        registry.leave_upload(upload.id, "two")
+        assert registry.take_upload("default", upload.id, "three", LEASE_END + timedelta(seconds=1))
+
+    def test_who_wrote_for_longer_than_the_lease_seals_nothing(self, registry: Registry) -> None:
+        upload = registry.begin_upload(NewUpload("default"), NOON)
+        assert registry.take_upload("default", upload.id, "w", NOON)
+        assert registry.seal_upload(upload.id, "w", upload_event(upload), LEASE_END) is None
+        assert registry.ingestions(IngestionQuery()) == []
+
+    def test_nobody_brings_other_files_for_a_sealed_upload(self, registry: Registry) -> None:
+        upload = registry.begin_upload(NewUpload("default"), NOON)
+        assert registry.take_upload("default", upload.id, "w", NOON)
+        ingestion = registry.seal_upload(upload.id, "w", upload_event(upload), LATER)
+        assert ingestion is not None
+        assert registry.ingestion("default", ingestion.id) == ingestion
+        assert (ingestion.version_id, ingestion.state) == (upload.id, "received")
+        assert registry.upload("default", upload.id) == replace(upload, ingestion_id=ingestion.id)
+        assert not registry.take_upload("default", upload.id, "w", LATER)
+        assert not registry.beat_upload(upload.id, "w", LATER)
+        assert registry.seal_upload(upload.id, "w", upload_event(upload), LATER) is None
+
+    def test_every_attempt_at_an_upload_has_the_id_that_was_promised(self, registry: Registry) -> None:
+        ingestion = sealed(registry, registry.begin_upload(NewUpload("default"), NOON))
+        first = registry.claim(ingestion.id, "me", NOON)
+        registry.free(LATER, lambda owner: True)
+        second = registry.claim_next("you", LATER)
+        assert first is not None
+        assert second is not None
+        assert first.version_id == second.version_id == ingestion.version_id
+
+    def test_tags_are_given_to_an_upload_until_it_is_registered(self, registry: Registry) -> None:
+        upload = registry.begin_upload(NewUpload("default", tags=("a", "b")), NOON)
+        tagged = registry.tag_upload("default", upload.id, ["c", "b"])
+        assert tagged is not None
+        assert tagged.said.tags == ("b", "c")
+        version = registered_upload(registry, upload)
+        assert version.tags == ("b", "c")
+        assert registry.tag_upload("default", upload.id, ["d"]) is None
+
+    def test_an_upload_that_was_given_up_takes_no_files(self, registry: Registry) -> None:
+        upload = registry.begin_upload(NewUpload("default"), NOON)
+        assert registry.take_upload("default", upload.id, "w", NOON)
+        assert registry.end_upload("default", upload.id, NOON) == upload
+        assert registry.upload("default", upload.id) is None
+        assert registry.seal_upload(upload.id, "w", upload_event(upload), NOON) is None
+        assert not registry.take_upload("default", upload.id, "w", LATER)
+        assert registry.end_upload("default", upload.id, NOON) is None
+
+    @pytest.mark.parametrize("said", [NewUpload("t", "a\ud800"), NewUpload("t", name=""), NewUpload("t", tags=("",))])
+    def test_an_upload_with_a_name_that_cannot_be_kept_is_refused(self, registry: Registry, said: NewUpload) -> None:
+        with pytest.raises(RejectedEvent):
+            registry.begin_upload(said, NOON)
+
+    def test_the_files_of_an_upload_stay_as_long_as_somebody_may_need_them(self, registry: Registry) -> None:
+        def begun(moment: datetime = NOON) -> Upload:
+            return registry.begin_upload(NewUpload("default"), moment)
+
+        yesterday = NOON - timedelta(days=1)
+        fresh, old, written, failed_one, gone, nothing, done = (
+            begun(),
+            begun(yesterday),
+            begun(yesterday),
+            *(begun() for _ in range(4)),
+        )
+        assert registry.take_upload("default", written.id, "w", NOON)
+        waiting = sealed(registry, begun(yesterday))
+        for upload, state in ((failed_one, IngestionState.FAILED), (nothing, IngestionState.NOTHING_FOUND)):
+            ingestion = sealed(registry, upload)
+            assert registry.claim(ingestion.id, "me", NOON)
+            registry.finish(ingestion.id, "me", End(state, "why", "because"), NOON)
+        registry.end_upload("default", gone.id, NOON)
+        registered_upload(registry, done)
+        assert registry.kept_uploads(NOON) == {fresh.id, written.id, waiting.version_id, failed_one.id}
+        assert registry.attempts_among([fresh.id, old.id, "mo-of-nobody"]) == {fresh.id, old.id}
+
+    def test_notes_are_kept_and_taken_back(self, registry: Registry) -> None:
+        version = register(registry, "1", "d1").version
+        noted = registry.note("default", version.id, "two lines\nof text")
+        assert noted == replace(version, notes="two lines\nof text") == registry.version("default", version.id)
+        assert registry.note("default", version.id, None) == version
+        assert registry.note("red", version.id, "mine") is None
+        registry.delete("default", version.id, NOON)
+        assert registry.note("default", version.id, "late") is None
 
     # Teams and tokens
 

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import dropwhile, islice
 from json import loads
 from threading import Lock, RLock
+from typing import Any
 
 from detectors.facts import Finding, Metrics
 from worker import lifecycle
@@ -30,6 +31,7 @@ from worker.records import (
     IngestionQuery,
     IngestionState,
     ModelVersion,
+    NewUpload,
     NewVersion,
     Pause,
     Project,
@@ -41,6 +43,7 @@ from worker.records import (
     Team,
     Token,
     TokenScope,
+    Upload,
     VersionQuery,
     Worker,
 )
@@ -59,6 +62,7 @@ from worker.registry.words import (
     NewId,
     check_event,
     check_name,
+    check_upload,
     check_version,
     conflict,
     event_digest,
@@ -98,6 +102,8 @@ class _Kept:
     metrics: Metrics
     deleted: datetime | None = None
     tags: set[str] = field(default_factory=set)
+    notes: str | None = None
+    said_summary: Any = None
 
     def list_anew(self, version: NewVersion) -> None:
         """Take the listing of *version*, whose content is equal, and what was seen of it."""
@@ -130,7 +136,19 @@ class _Kept:
             tags=tuple(sorted(self.tags)),
             created=self.created,
             deleted=self.deleted,
+            notes=self.notes,
+            said_summary=self.said_summary,
         )
+
+
+@dataclass(slots=True)
+class _Promised:
+    """An upload, and who brings its files until when."""
+
+    upload: Upload
+    writer: str | None = None
+    writer_until: datetime | None = None
+    is_ended: bool = False
 
 
 JUDGED = ("rules_version", "model_type", "format", "completeness", "verdict", "report", "metadata_raw", "metrics", "findings")
@@ -158,6 +176,7 @@ class MemoryRegistry:
         self._teams = {folded(DEFAULT_TEAM): Team(DEFAULT_TEAM, FIRST_DAY)}
         self._projects: dict[tuple[str, str], Project] = {}
         self._tokens: dict[str, Token] = {}
+        self._uploads: dict[str, _Promised] = {}
         self._counted: Amounts = Counter()
         self._signing_key = secrets.token_bytes(KEY_BYTES)
 
@@ -274,7 +293,7 @@ class MemoryRegistry:
                 same.list_anew(version)
                 self._counted.update(of_content(version, is_new=False))
                 return Registration(same.record(), is_new=False)
-            registered = self._add(version, _utc(now)).record()
+            registered = self._fulfilled(self._add(version, _utc(now))).record()
             self._keep(ingestion, lifecycle.end(ingestion, owner, first_seen(registered), _utc(now)), version.format)
             self._counted.update(of_content(version, is_new=True))
             return Registration(registered, is_new=True)
@@ -409,6 +428,14 @@ class MemoryRegistry:
             kept.tags = (kept.tags | wanted) - unwanted
             return kept.record()
 
+    def note(self, team: str, version_id: str, notes: str | None) -> ModelVersion | None:
+        with self._lock:
+            kept = self._living(team, version_id)
+            if kept is None:
+                return None
+            kept.notes = notes
+            return kept.record()
+
     def delete(self, team: str, version_id: str, now: datetime) -> ModelVersion | None:
         with self._lock:
             kept = self._living(team, version_id)
@@ -416,6 +443,79 @@ class MemoryRegistry:
                 return None
             kept.deleted = _utc(now)
             return kept.record()
+
+    def begin_upload(self, said: NewUpload, now: datetime) -> Upload:
+        check_upload(said)
+        with self._lock:
+            plain = replace(said, tags=tuple(sorted(set(said.tags))))
+            upload = Upload(self._new_id(VERSION_PREFIX, VERSION_CHARS), plain, _utc(now))
+            self._uploads[upload.id] = _Promised(upload)
+            self._projects.setdefault((said.team, said.project), Project(said.team, said.project, _utc(now)))
+            return upload
+
+    def upload(self, team: str, upload_id: str) -> Upload | None:
+        with self._lock:
+            promised = self._promised(team, upload_id)
+            return None if promised is None else promised.upload
+
+    def take_upload(self, team: str, upload_id: str, writer: str, now: datetime) -> bool:
+        with self._lock:
+            promised = self._promised(team, upload_id)
+            if promised is None or promised.upload.ingestion_id is not None or _is_held(promised, _utc(now)):
+                return False
+            promised.writer, promised.writer_until = writer, self._lease_end(now)
+            return True
+
+    def beat_upload(self, upload_id: str, writer: str, now: datetime) -> bool:
+        with self._lock:
+            promised = self._written_by(upload_id, writer)
+            if promised is not None:
+                promised.writer_until = self._lease_end(now)
+            return promised is not None
+
+    def leave_upload(self, upload_id: str, writer: str) -> None:
+        with self._lock:
+            promised = self._written_by(upload_id, writer)
+            if promised is not None:
+                promised.writer = None
+
+    def seal_upload(self, upload_id: str, writer: str, event: CompletionEvent, now: datetime) -> Ingestion | None:
+        check_event(event)
+        with self._lock:
+            promised = self._written_by(upload_id, writer)
+            if promised is None or not _is_held(promised, _utc(now)):
+                return None
+            ingestion, _ = self.submit(event, now)
+            promised.upload, promised.writer = replace(promised.upload, ingestion_id=ingestion.id), None
+            return ingestion
+
+    def tag_upload(self, team: str, upload_id: str, tags: Iterable[str]) -> Upload | None:
+        wanted = tuple(sorted(set(tags)))
+        for tag in wanted:
+            check_name("tag", tag)
+        with self._lock:
+            promised = self._promised(team, upload_id)
+            if promised is None:
+                return None
+            promised.upload = replace(promised.upload, said=replace(promised.upload.said, tags=wanted))
+            return promised.upload
+
+    def end_upload(self, team: str, upload_id: str, now: datetime) -> Upload | None:
+        with self._lock:
+            promised = self._promised(team, upload_id)
+            if promised is None:
+                return None
+            promised.is_ended = True
+            return promised.upload
+
+    def kept_uploads(self, since: datetime) -> frozenset[str]:
+        with self._lock:
+            states = {one.version_id: one.state for one in self._ingestions.values()}
+            return frozenset(
+                id
+                for id, one in self._uploads.items()
+                if not one.is_ended and (states[id] in lifecycle.NEED_FILES if id in states else _is_fresh(one, _utc(since)))
+            )
 
     def create_team(self, name: str, now: datetime) -> Team | None:
         check_name("team", name)
@@ -480,7 +580,7 @@ class MemoryRegistry:
 
     def attempts_among(self, version_ids: Collection[str]) -> frozenset[str]:
         with self._lock:
-            given = {entry.version_id for steps in self._history.values() for entry in steps}
+            given = {entry.version_id for steps in self._history.values() for entry in steps} | self._uploads.keys()
         return frozenset(one for one in version_ids if one in given)
 
     def store_keys(self) -> Iterable[tuple[str, bool]]:
@@ -489,6 +589,29 @@ class MemoryRegistry:
                 (kept.new.id, kept.new.store is StoreMode.COPY and kept.deleted is None) for kept in self._versions.values()
             ]
         return iter(found)
+
+    def _promised(self, team: str, upload_id: str) -> _Promised | None:
+        """Return the team's upload where it is neither given up nor registered."""
+        promised = self._uploads.get(upload_id)
+        if promised is None or promised.is_ended or promised.upload.said.team != team or upload_id in self._versions:
+            return None
+        return promised
+
+    def _written_by(self, upload_id: str, writer: str) -> _Promised | None:
+        promised = self._uploads.get(upload_id)
+        is_theirs = promised is not None and promised.writer == writer and not promised.is_ended
+        return promised if is_theirs else None
+
+    def _lease_end(self, now: datetime) -> datetime:
+        return _utc(now) + timedelta(seconds=self._lease_seconds)
+
+    def _fulfilled(self, kept: _Kept) -> _Kept:
+        """Return the version *kept*, with what was said when its id was promised, where it was."""
+        promised = self._uploads.get(kept.new.id)
+        if promised is not None:
+            said = promised.upload.said
+            kept.notes, kept.said_summary, kept.tags = said.notes, said.summary, set(said.tags)
+        return kept
 
     def _free_ids(self) -> tuple[str, str]:
         """Return the ids of a new ingestion and of the version that it may register."""
@@ -602,6 +725,14 @@ def _utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"expected a time with its zone, found {moment.isoformat()}")
     return moment.astimezone(UTC)
+
+
+def _is_held(promised: _Promised, now: datetime) -> bool:
+    return promised.writer is not None and promised.writer_until is not None and promised.writer_until > now
+
+
+def _is_fresh(promised: _Promised, since: datetime) -> bool:
+    return promised.upload.created >= since or (promised.writer_until is not None and promised.writer_until >= since)
 
 
 def _answers_query(ingestion: Ingestion, query: IngestionQuery) -> bool:

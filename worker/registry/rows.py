@@ -236,6 +236,8 @@ def version_of(row: Row[Any], tags: Sequence[str]) -> ModelVersion:
         tags=tuple(sorted(tags)),
         created=row.created,
         deleted=row.deleted,
+        notes=row.notes,
+        said_summary=row.said_summary,
     )
 
 

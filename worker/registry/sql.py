@@ -36,6 +36,7 @@ from worker.records import (
     IngestionQuery,
     IngestionState,
     ModelVersion,
+    NewUpload,
     NewVersion,
     Pause,
     Project,
@@ -47,10 +48,12 @@ from worker.records import (
     Team,
     Token,
     TokenScope,
+    Trigger,
+    Upload,
     VersionQuery,
     Worker,
 )
-from worker.registry import access, rows, shards, steps, versions
+from worker.registry import access, rows, shards, steps, tables, uploads, versions
 from worker.registry.acceptance import Accepted, Submission, accept
 from worker.registry.alone import alone
 from worker.registry.counters import disagreements, of_content, of_step
@@ -83,6 +86,7 @@ from worker.registry.words import (
     NewId,
     check_event,
     check_name,
+    check_upload,
     check_version,
     folded,
     is_searchable,
@@ -225,6 +229,9 @@ class SqlRegistry:
                 return Registration(listed, is_new=False)
             model = None if nearest is None else int(nearest.model)
             registered = insert_version(connection, ingestion_id, version, model, now)
+            if ingestion.event.trigger is Trigger.UPLOAD:
+                uploads.fulfil(connection, version.id)
+                registered = versions.by_id(connection, version.id) or registered
             _end(connection, ingestion, lifecycle.end(ingestion, owner, first_seen(registered), now), version)
             return Registration(registered, is_new=True)
 
@@ -386,6 +393,14 @@ class SqlRegistry:
 
         return self._write(work)
 
+    def note(self, team: str, version_id: str, notes: str | None) -> ModelVersion | None:
+        def work(connection: Connection) -> ModelVersion | None:
+            theirs = (LIVES, model_versions.c.team == team, model_versions.c.id == version_id)
+            connection.execute(update(model_versions).where(*theirs), {"notes": notes})
+            return versions.living(connection, team, version_id)
+
+        return self._write(work)
+
     def delete(self, team: str, version_id: str, now: datetime) -> ModelVersion | None:
         def work(connection: Connection) -> ModelVersion | None:
             theirs = (LIVES, model_versions.c.team == team, model_versions.c.id == version_id)
@@ -395,6 +410,47 @@ class SqlRegistry:
             return versions.by_id(connection, version_id)
 
         return self._write(work)
+
+    def begin_upload(self, said: NewUpload, now: datetime) -> Upload:
+        check_upload(said)
+        return self._write(lambda connection: uploads.begin(connection, Upload(self._new_version_id(), said, now)))
+
+    def upload(self, team: str, upload_id: str) -> Upload | None:
+        return self._read_one(lambda connection: uploads.living(connection, team, upload_id))
+
+    def take_upload(self, team: str, upload_id: str, writer: str, now: datetime) -> bool:
+        return self._write(lambda connection: uploads.take(connection, team, upload_id, writer, now, self._lease_seconds))
+
+    def beat_upload(self, upload_id: str, writer: str, now: datetime) -> bool:
+        return self._write(lambda connection: uploads.beat(connection, upload_id, writer, now, self._lease_seconds))
+
+    def leave_upload(self, upload_id: str, writer: str) -> None:
+        self._write(lambda connection: uploads.leave(connection, upload_id, writer))
+
+    def seal_upload(self, upload_id: str, writer: str, event: CompletionEvent, now: datetime) -> Ingestion | None:
+        check_event(event)
+
+        def work(connection: Connection) -> Ingestion | None:
+            if not uploads.seal(connection, upload_id, writer, now):
+                return None
+            (answer,) = accept(connection, [Submission(event, now, None, None)], self._new_ids, self._lease_seconds)
+            if isinstance(answer, ConflictingEvent):
+                raise answer
+            return answer[0]
+
+        return self._write(work)
+
+    def tag_upload(self, team: str, upload_id: str, tags: Iterable[str]) -> Upload | None:
+        wanted = sorted(set(tags))
+        for tag in wanted:
+            check_name("tag", tag)
+        return self._write(lambda connection: uploads.tag(connection, team, upload_id, wanted))
+
+    def end_upload(self, team: str, upload_id: str, now: datetime) -> Upload | None:
+        return self._write(lambda connection: uploads.end(connection, team, upload_id, now))
+
+    def kept_uploads(self, since: datetime) -> frozenset[str]:
+        return frozenset(self._read(partial(_all, statement=uploads.kept(since))))
 
     def create_team(self, name: str, now: datetime) -> Team | None:
         check_name("team", name)
@@ -446,10 +502,11 @@ class SqlRegistry:
         return self._signing_key
 
     def attempts_among(self, version_ids: Collection[str]) -> frozenset[str]:
-        column, ids, found = ingestion_history.c.version_id, sorted(version_ids), set[str]()
+        ids, found = sorted(version_ids), set[str]()
         for start in range(0, len(ids), MAX_NAMED):
-            statement = select(column).where(column.in_(ids[start : start + MAX_NAMED]))
-            found.update(self._read(partial(_all, statement=statement)))
+            for column in (ingestion_history.c.version_id, tables.uploads.c.id):
+                statement = select(column).where(column.in_(ids[start : start + MAX_NAMED]))
+                found.update(self._read(partial(_all, statement=statement)))
         return frozenset(found)
 
     def store_keys(self) -> Iterable[tuple[str, bool]]:
@@ -487,11 +544,10 @@ class SqlRegistry:
 
     def _accept(self, submissions: Sequence[Submission]) -> Sequence[Accepted | ConflictingEvent]:
         """Accept what came together in one transaction; one commit takes the disk as long as fifty do."""
+        return self._write(lambda connection: accept(connection, submissions, self._new_ids, self._lease_seconds))
 
-        def new_ids() -> tuple[str, str]:
-            return self._new_id(INGESTION_PREFIX, INGESTION_CHARS), self._new_version_id()
-
-        return self._write(lambda connection: accept(connection, submissions, new_ids, self._lease_seconds))
+    def _new_ids(self) -> tuple[str, str]:
+        return self._new_id(INGESTION_PREFIX, INGESTION_CHARS), self._new_version_id()
 
     def _claim(self, ingestion: Ingestion, owner: str, version_id: str, now: datetime) -> lifecycle.Move | None:
         return lifecycle.claim(ingestion, owner, version_id, now, self._lease_seconds)

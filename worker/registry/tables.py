@@ -173,6 +173,31 @@ Index(
     postgresql_where=ingestion_history.c.version_id.is_not(None),
 )
 
+uploads = Table(
+    "uploads",
+    metadata,
+    # A model whose id was promised before its files came: written by begin_upload. It has become a version where one has its
+    # id; its ingestion is the one whose version_id it is.
+    _sequence(),
+    Column("id", AnyText, nullable=False, unique=True),
+    Column("team", AnyText, nullable=False),
+    Column("project", AnyText, nullable=False),
+    Column("name", AnyText),
+    Column("declared_type", Text),
+    Column("summary", Json),
+    Column("notes", AnyText),
+    # A JSON list of words, all that were given by now.
+    Column("tags", Json, nullable=False),
+    Column("created", Moment, nullable=False),
+    # Who brings the files now, and until when without a sign of life. Both null while nobody does.
+    Column("writer", Text),
+    Column("writer_until", Moment),
+    # When the files were all there and the event was accepted, by seal_upload; null before. After it nobody writes.
+    Column("sealed", Moment),
+    # When it was given up, by end_upload.
+    Column("ended", Moment),
+)
+
 counters = Table(
     "counters",
     metadata,
@@ -294,6 +319,9 @@ model_versions = Table(
     Column("detail", Json, nullable=False),
     Column("metadata_raw", LargeBinary),
     Column("created", Moment, nullable=False),
+    # What people say of it: written with the upload that it came by, and by note. Null where nobody said anything.
+    Column("notes", AnyText),
+    Column("said_summary", Json),
     # Null while the version lives; delete sets it, nothing takes it back.
     Column("deleted", Moment),
     UniqueConstraint("model", "number"),

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import fields
 
 from worker.errors import ConflictingEvent, RejectedEvent
-from worker.records import CompletionEvent, NewVersion, Scope
+from worker.records import CompletionEvent, NewUpload, NewVersion, Scope
 from worker.registry.stored import is_storable
 
 MAX_NAME_BYTES = 512
@@ -99,6 +99,16 @@ def check_event(event: CompletionEvent) -> None:
     if event.name is not None:
         check_name("model name", event.name)
     _check_path("the model path", event.model_path)
+
+
+def check_upload(said: NewUpload) -> None:
+    """Raise RejectedEvent unless every name in *said* can be kept."""
+    check_name("team", said.team)
+    check_name("project", said.project)
+    if said.name is not None:
+        check_name("model name", said.name)
+    for tag in said.tags:
+        check_name("tag", tag)
 
 
 def check_version(version: NewVersion) -> None:
