@@ -2,7 +2,8 @@
 
     WorkerError
     ├── RejectedEvent          reject: the event itself is wrong
-    │   └── ConflictingEvent   tell the sender: the same source and id said something else before
+    │   ├── ConflictingEvent   tell the sender: the same source and id said something else before
+    │   └── RejectedUpload     tell the sender: what they sent is not taken
     ├── RejectedLocation       reject: the model path is outside what is allowed, or is nothing we can read
     │   └── NothingThere       look a second time, then reject
     ├── NotSettled             wait: files are still being written
@@ -36,6 +37,10 @@ class RejectedEvent(WorkerError):
 
 class ConflictingEvent(RejectedEvent):
     """An event with this source and id was accepted before and said something else."""
+
+
+class RejectedUpload(RejectedEvent):
+    """The bytes that somebody sent are none that we take; nothing of them is kept."""
 
 
 class RejectedLocation(WorkerError):
