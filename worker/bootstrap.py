@@ -39,7 +39,7 @@ from worker.locations import resolve
 from worker.operations import Check
 from worker.ports import Inspector, OpenSink, Store
 from worker.reach import holds, is_on_network, open_location
-from worker.records import DEFAULT_TEAM, Location, ModelVersion, StoreMode, Worker
+from worker.records import DEFAULT_TEAM, CompletionEvent, Location, ModelVersion, StoreKey, StoreMode, Trigger, Worker
 from worker.registry.clock import RegistryClock
 from worker.registry.engine import parse_url, shown
 from worker.registry.migrate import check_newest, migrate
@@ -100,7 +100,7 @@ class Embedded:
             store=self.store,
             open_tree=self.open_location,
             inspect=self.inspector.inspect,
-            resolve=partial(resolve, places=self.settings.places()),
+            resolve=self._resolve,
             clock=self.clock,
             owner=self.owner,
             is_dead=_is_dead(self.settings),
@@ -113,12 +113,21 @@ class Embedded:
             progress=progress,
         )
 
+    def _resolve(self, event: CompletionEvent) -> Location:
+        """Return where the model path of *event* is; what was uploaded is where the store keeps it."""
+        if event.trigger is not Trigger.UPLOAD:
+            return resolve(event, self.settings.places())
+        url = self.store.url(StoreKey(event.team, event.project, None, event.id))
+        return Location(url, event.model_path, StoreMode.COPY, is_in_store=True)
+
     def open_location(self, location: Location) -> AbstractContextManager[FileTree]:
         """Open the files at *location*.
 
         Raises:
             RejectedLocation: as `open_location`; or the folder holds our own database or store, which never come to rest.
         """
+        if location.is_in_store:
+            return self.store.opened(location.url)
         for own in (self.settings.database_folder, self.settings.store_place or self.settings.store_folder):
             if own is not None and holds(location, str(own)):
                 raise RejectedLocation(f"{readable(location.path)} holds modelport's own files in {own}; name the run's folder")
@@ -129,6 +138,8 @@ class Embedded:
         return self.inspector.inspect(tree, None, tuple(tree.files()), f"a lone file, {secrets.token_hex(4)}")
 
     def _quiet_seconds(self, location: Location) -> float:
+        if location.is_in_store:
+            return 0.0
         if self.settings.settle_seconds is not None:
             return self.settings.settle_seconds
         return QUIET_SECONDS_ON_NETWORK if is_on_network(location) else QUIET_SECONDS

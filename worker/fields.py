@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard, TypeVar
 
+from detectors.errors import ModelError
+from detectors.json_text import parse_json
 from worker.errors import RejectedEvent
 
 Object = Mapping[str, Any]
@@ -35,6 +37,15 @@ def text(fields: Object, key: str, most: int, where: str | None = None) -> str |
         raise RejectedEvent(f"{where or key}: expected text, found {shown(value)}")
     if len(value) > most:
         raise RejectedEvent(f"{where or key}: expected at most {most} characters, found {len(value)}")
+    return value
+
+
+def json_text_of(key: str, given: str) -> Any:
+    """Return the JSON value that the text *given* for *key* is."""
+    try:
+        value, _ = parse_json(given.encode("utf-8", "surrogatepass"))
+    except ModelError as exc:
+        raise RejectedEvent(f"{key}: expected JSON: {exc}") from exc
     return value
 
 

@@ -31,6 +31,7 @@ from worker.lifecycle import LEASE_SECONDS, is_end
 from worker.manifest import Manifest, content_digest, oms_digest, read_once
 from worker.ports import Clock, Inspect, OpenTree, Registry, Store
 from worker.records import (
+    GIVEN_WHOLE,
     CompletionEvent,
     End,
     Ingestion,
@@ -303,11 +304,11 @@ def _look(tree: FileTree, at: float, files_at: float) -> Look:
 
 
 def _check_whole(event: CompletionEvent, found: Scan, look: Look, quiet_seconds: float, patience_seconds: float) -> None:
-    """Raise NotSettled where what a model lacks may still come. A person at the door wants what is there.
+    """Raise NotSettled where what a model lacks may still come. Who names what is there waits for nothing more.
 
     Half a file looks broken, or like no model: that is believed when the files have rested for longer.
     """
-    if event.trigger is Trigger.CLI:
+    if event.trigger in GIVEN_WHOLE:
         return
     pause_seconds = max(quiet_seconds, LOOK_AGAIN_SECONDS)
     completenesses = (model.extraction.completeness for model in found.models)
@@ -343,11 +344,11 @@ def listing_key(location: Location, look: Look, event: CompletionEvent) -> str:
 def _keep(
     ingestion: Ingestion, location: Location, tree: FileTree, look: Look, found: Scan, alive: Heartbeat, borders: Borders
 ) -> tuple[Manifest, Scan, str]:
-    """Read every byte once: hash it, check it, and copy it unless it is referenced. Then look again."""
+    """Read every byte once: hash it, check it, and copy it unless it is referenced or in its place. Then look again."""
     entries = look.entries
     checks, size_bytes = tensor_checks(found), sum(entry.size for entry in entries)
     borders.expect(size_bytes)
-    if location.mode is StoreMode.REFERENCE:
+    if location.mode is StoreMode.REFERENCE or location.is_in_store:
         manifest, problems = read_once(tree, entries, None, checks, borders.progress)
         _look_again(tree, look)
         return manifest, with_problems(found, problems), location.url
@@ -445,8 +446,10 @@ def _kept_at(ingestion: Ingestion, same: ModelVersion, store: StoreMode, url: st
 def forget_leftover(ingestion: Ingestion, borders: Borders) -> bool:
     """Remove what was written for a version that was not registered; False where nobody can tell now, or it stays.
 
-    What is not removed, `tidying` or `doctor` find later.
+    What is not removed, `tidying` or `doctor` find later. The files of an upload are no attempt's: the next one needs them.
     """
+    if ingestion.event.trigger is Trigger.UPLOAD:
+        return True
     try:
         if borders.registry.version(ingestion.event.team, ingestion.version_id) is None:
             borders.store.remove(borders.store.url(_store_key(ingestion)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from detectors.errors import TreeError
@@ -132,6 +132,10 @@ def _move_all(registry: Registry, query: IngestionQuery, to: IngestionState, mov
     return Moved(tuple(moved), len(found) > MOST_AT_ONCE)
 
 
+UPLOAD_PATIENCE = timedelta(days=1)
+"""How long a promised id waits for its files. Then what was brought of them is removed, and nothing else is lost."""
+
+
 def check_ingestions(borders: Borders, repair: bool) -> Check:
     """Tell whether every ingestion that runs has its process, and how many wait for one."""
     lost = [ingestion.id for ingestion in borders.registry.owned() if borders.is_dead(ingestion.owner or "")]
@@ -212,6 +216,7 @@ def _left(borders: Borders) -> tuple[list[tuple[str, str]], frozenset[str], froz
     """
     held = list(borders.store.prefixes())
     in_work = {ingestion.version_id for ingestion in borders.registry.owned()}
+    in_work |= borders.registry.kept_uploads(borders.clock.now() - UPLOAD_PATIENCE)
     keys = dict(borders.registry.store_keys())
     left = [(version_id, url) for version_id, url in held if not keys.get(version_id) and version_id not in in_work]
     return left, frozenset(keys), borders.registry.attempts_among([version_id for version_id, _ in left])

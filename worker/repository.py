@@ -91,6 +91,15 @@ def tag(registry: Registry, version: ModelVersion, add: Iterable[str], remove: I
     return _still(version, registry.tag(version.team, version.id, added, remove))
 
 
+def note(registry: Registry, version: ModelVersion, notes: str) -> ModelVersion:
+    """Keep *notes* on *version*; none where they are empty.
+
+    Raises:
+        NotFound: the version was deleted meanwhile.
+    """
+    return _still(version, registry.note(version.team, version.id, notes or None))
+
+
 def delete(registry: Registry, store: Store, version: ModelVersion, now: datetime) -> None:
     """Delete *version*, and then its copy. Referenced files stay where they are.
 

@@ -183,6 +183,9 @@ class Settings(BaseModel):
     settle_timeout_seconds: Annotated[float, Field(ge=0)] = Field(
         default=3600, description="How long to wait for files to come to rest, and for storage that does not answer."
     )
+    max_upload_bytes: Annotated[int, Field(ge=1, le=1 << 50)] = Field(
+        default=100_000_000_000, description="Size of an upload; it lies in HOME until it is whole."
+    )
     scan_failed: bool = Field(
         default=False, description="Whether what failed or cancelled experiments left behind is looked at; else it is recorded."
     )

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from detectors.facts import ModelType
 from detectors.report import plain, scan_report
 from detectors.scan import UNSEEN
 from detectors.tree import readable
 from worker.ingest import Outcome
-from worker.records import FileDigest, HistoryEntry, Ingestion, IngestionState, ModelVersion, Summary
+from worker.records import FileDigest, HistoryEntry, Ingestion, IngestionState, ModelVersion, Summary, Upload
 
 
 def version_json(version: ModelVersion) -> dict[str, Any]:
@@ -34,6 +35,7 @@ def version_json(version: ModelVersion) -> dict[str, Any]:
         "completeness": version.completeness,
         "verdict": version.verdict,
         "tags": list(version.tags),
+        "notes": version.notes,
         "dtCreated": timestamp(version.created),
     }
 
@@ -102,12 +104,12 @@ def gradient_json(version: ModelVersion, summary: Summary) -> dict[str, Any]:
         "modelType": version.model_type.value,
         "projectId": version.project,
         "experimentId": version.experiment,
-        "summary": plain(summary.summary) or None,
+        "summary": plain(summary.summary if version.said_summary is None else version.said_summary) or None,
         "detail": plain(summary.detail) or None,
         "params": None,
         "url": version.url,
         "modelPath": version.location,
-        "notes": None,
+        "notes": version.notes,
         "tag": version.tags[0] if version.tags else None,
         "tags": list(version.tags),
         "isDeleted": version.deleted is not None,
@@ -119,6 +121,35 @@ def gradient_json(version: ModelVersion, summary: Summary) -> dict[str, Any]:
         "dtModified": created,
         "dtUploaded": created,
         "dtDeleted": None if version.deleted is None else timestamp(version.deleted),
+    }
+
+
+def draft_json(upload: Upload) -> dict[str, Any]:
+    """Return an upload as a model of the original system that has no files yet."""
+    said, created = upload.said, timestamp(upload.created)
+    return {
+        "id": upload.id,
+        "name": said.name,
+        "modelType": (said.declared_type or ModelType.CUSTOM).value,
+        "projectId": said.project,
+        "experimentId": None,
+        "summary": plain(said.summary) or None,
+        "detail": None,
+        "params": None,
+        "url": None,
+        "modelPath": None,
+        "notes": said.notes,
+        "tag": said.tags[0] if said.tags else None,
+        "tags": list(said.tags),
+        "isDeleted": False,
+        "isPublic": False,
+        "deploymentState": "Stopped",
+        "datasetRef": None,
+        "updatedByUserId": None,
+        "dtCreated": created,
+        "dtModified": created,
+        "dtUploaded": None,
+        "dtDeleted": None,
     }
 
 

@@ -9,25 +9,27 @@ Source: the requests of gradient 2.99.4 and 1.11.0, recorded.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from detectors.tree import readable
-from worker import repository
+from worker import repository, uploads
 from worker.api.auth import Caller, Reader, Writer
 from worker.api.bodies import Body, json_of
 from worker.api.files import file_at, file_reply
 from worker.api.links import PATH, Opened, Signed, link
 from worker.api.problems import BrokenOff, reply
+from worker.api.receiving import borders_of
 from worker.api.schemas import MAX_TAGS
 from worker.api.service import Inside, Service
+from worker.api.slashes import both
 from worker.errors import NotFound, RejectedEvent, WorkerError
-from worker.events import MAX_ID_CHARACTERS
+from worker.events import MAX_ID_CHARACTERS, checked_name
 from worker.fields import Object, is_words, object_of, required_text, shown, text
 from worker.records import ModelVersion, Summary, VersionQuery
 from worker.views import gradient_json
@@ -42,21 +44,8 @@ UNKNOWN = "Unable to find model"
 router = APIRouter()
 log = structlog.get_logger("modelport.api")
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def both(method: str, path: str) -> Callable[[F], F]:
-    """Route *path* to the function, with and without a slash at its end; nothing of it is in the description of the API."""
-
-    def add(function: F) -> F:
-        for form in (path, f"{path}/"):
-            router.add_api_route(form, function, methods=[method], include_in_schema=False)
-        return function
-
-    return add
-
-
-@both("GET", "/mlModels/getModelList")
+@both(router, "GET", "/mlModels/getModelList")
 def get_model_list(caller: Reader, body: Body, service: Inside, limit: int = -1) -> Response:
     """List models, newest first, as `models list` and `models details` ask for them."""
     wanted = object_of("the body", json_of(body)) if body else {}
@@ -138,16 +127,22 @@ def _page(service: Service, query: VersionQuery, only: str | None, after: str | 
     return [found] if found and is_wanted else []
 
 
-@both("POST", "/mlModels/deleteModel")
+@both(router, "POST", "/mlModels/deleteModel")
 def delete_model(caller: Writer, body: Body, service: Inside) -> Response:
-    """Delete a model and its files."""
-    version = _named(body, caller, service)
+    """Delete a model and its files; or give up one whose files never came, as the client does that could not send them."""
+    named = required_text(object_of("the body", json_of(body)), "id", MAX_ID_CHARACTERS)
+    upload = service.registry.upload(caller.team, named)
+    if upload is not None:
+        uploads.give_up(upload, borders_of(service), caller.name)
+        log.info("given up", version=upload.id, team=caller.team, who=caller.name)
+        return Response(None, 204)
+    version = _living(named, caller, service)
     repository.delete(service.registry, service.store, version, service.clock.now())
     log.info("deleted", version=version.id, team=caller.team, who=caller.name)
     return Response(None, 204)
 
 
-@both("POST", "/mlModels/updateModel")
+@both(router, "POST", "/mlModels/updateModel")
 def update_model(caller: Writer, body: Body, service: Inside) -> Response:
     """Give a model another name: `{"id": "mo…", "upd": {"name": "…"}}`."""
     version = _named(body, caller, service)
@@ -158,7 +153,7 @@ def update_model(caller: Writer, body: Body, service: Inside) -> Response:
     return reply(gradient_json(renamed, summaries.get(renamed.id, Summary({}, ()))))
 
 
-@both("GET", "/mlModels/listFiles")
+@both(router, "GET", "/mlModels/listFiles")
 def list_files(request: Request, caller: Reader, body: Body, service: Inside) -> Response:
     """List the files of a model, each with a link that opens it for an hour. A name that would leave a folder is left out."""
     version = _named(body, caller, service)
@@ -188,7 +183,7 @@ def open_link(request: Request, opened: Annotated[Opened, Depends(Signed())], se
     return file_reply(request.headers, version, file, service.open_version)
 
 
-@both("GET", "/entityTags/getTags")
+@both(router, "GET", "/entityTags/getTags")
 def get_tags(
     caller: Reader,
     service: Inside,
@@ -197,20 +192,34 @@ def get_tags(
 ) -> Response:
     """Give the tags of models by their ids."""
     wanted = [id for given in ids or () for id in given.split(",")][:PAGE]
-    found = {id: service.registry.version(caller.team, id) for id in wanted if entity == "mlModel"}
-    return reply({id: [{"tag": {"name": tag}} for tag in version.tags] for id, version in found.items() if version})
+    found = {id: _tags_of(id, caller, service) for id in wanted if entity == "mlModel"}
+    return reply({id: [{"tag": {"name": tag}} for tag in tags] for id, tags in found.items() if tags is not None})
 
 
-@both("PUT", "/entityTags/updateTags")
+@both(router, "PUT", "/entityTags/updateTags")
 def update_tags(caller: Writer, body: Body, service: Inside) -> Response:
     """Give a model other tags, all of them at once."""
     fields = object_of("the body", json_of(body))
     tags = fields.get("tags")
     if not is_words(tags, MAX_TAGS):
         raise RejectedEvent(f"tags: expected a list of at most {MAX_TAGS} words, found {shown(tags)}")
-    version = _living(required_text(fields, "entityId", MAX_ID_CHARACTERS), caller, service)
-    tagged = repository.tag(service.registry, version, tags, set(version.tags) - set(tags))
+    named = required_text(fields, "entityId", MAX_ID_CHARACTERS)
+    checked = [checked_name("tag", tag) or "" for tag in tags]
+    upload = service.registry.tag_upload(caller.team, named, checked)  # its files may have come a moment ago
+    if upload is not None:
+        return reply({"tags": list(upload.said.tags)})
+    version = _living(named, caller, service)
+    tagged = repository.tag(service.registry, version, checked, set(version.tags) - set(checked))
     return reply({"tags": list(tagged.tags)})
+
+
+def _tags_of(model_id: str, caller: Caller, service: Service) -> Sequence[str] | None:
+    """Return the tags of a model, whether its files are registered or still to come; None where there is none."""
+    upload = service.registry.upload(caller.team, model_id)
+    if upload is not None:
+        return upload.said.tags
+    version = service.registry.version(caller.team, model_id)
+    return None if version is None else version.tags
 
 
 def _named(body: bytes, caller: Caller, service: Service) -> ModelVersion:

@@ -24,22 +24,28 @@ LINK_SECONDS = 3600
 """How long a link may be used: as long as a slow client takes for all files of a list."""
 
 PATH = "/mlModels/files"
+UPLOAD_PATH = "/mlModels/uploads"
+"""Where the client of the original system takes files from, and where it puts them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a link opens: the file *path*, as it is shown, of a version of a team."""
+    """What a link opens: the file *path*, as it is shown, of a version of a team. Where it *is_upload*, it opens nothing that
+    is there: it takes the one file of that upload.
+    """
 
     team: str
     version_id: str
     path: str
+    is_upload: bool = False
 
 
 def link(key: bytes, opened: Opened, now: float) -> str:
     """Return the address below the server's own that opens a file, until an hour after *now*, in seconds since 1970."""
     expires = int(now) + LINK_SECONDS
     where = "/".join(quote(part, safe="") for part in (opened.team, opened.version_id, *opened.path.split("/")))
-    return f"{PATH}/{where}?{urlencode({'expires': expires, 'signature': _signature(key, opened, expires)})}"
+    query = urlencode({"expires": expires, "signature": _signature(key, opened, expires)})
+    return f"{UPLOAD_PATH if opened.is_upload else PATH}/{where}?{query}"
 
 
 def opens(key: bytes, opened: Opened, expires: int, signature: str, now: float) -> bool:
@@ -49,13 +55,15 @@ def opens(key: bytes, opened: Opened, expires: int, signature: str, now: float) 
 
 
 def _signature(key: bytes, opened: Opened, expires: int) -> str:
-    text = json.dumps([opened.team, opened.version_id, opened.path, expires])
+    text = json.dumps([opened.team, opened.version_id, opened.path, expires, *(["upload"] if opened.is_upload else [])])
     return hmac.new(key, text.encode(), "sha256").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
     """The policy of a route that a link opens. Used as a dependency it gives what the link opens."""
+
+    is_upload: bool = False
 
     def __call__(
         self,
@@ -67,7 +75,7 @@ class Signed:
         expires: Annotated[int, Query(ge=0, lt=1 << 53)] = 0,
         signature: Annotated[str, Query(max_length=100)] = "",
     ) -> Opened:
-        opened = Opened(team, version_id, path)
+        opened = Opened(team, version_id, path, self.is_upload)
         if not opens(service.registry.signing_key(), opened, expires, signature, service.clock.now().timestamp()):
             raise Problem(403, "link-over", "this link is not one that was given out, or its time is over; ask for a new one")
         return opened

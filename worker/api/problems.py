@@ -28,6 +28,7 @@ from worker.errors import (
     RegistryUnavailable,
     RejectedEvent,
     RejectedLocation,
+    RejectedUpload,
     StorageUnavailable,
     WorkerError,
     WrongState,
@@ -59,6 +60,7 @@ class Problem(Exception):
 
 MEANINGS: tuple[tuple[type[WorkerError], int, str], ...] = (
     (ConflictingEvent, 409, "conflicting-event"),
+    (RejectedUpload, 422, "rejected-upload"),
     (RejectedEvent, 422, "rejected"),
     (RejectedLocation, 422, "rejected-location"),
     (WrongState, 409, "wrong-state"),

@@ -53,6 +53,23 @@ class AcceptedHints(Shape):
     passedOver: int
 
 
+class IngestionEnd(Shape):
+    """How a job stands: its state, and where it has ended, why."""
+
+    id: str
+    state: IngestionState
+    reason: str | None
+    message: str | None
+    answer: Literal["created", "unchanged"] | None
+
+
+class UploadAccepted(Shape):
+    """What was uploaded is kept: the id that its version has, or will have, and the job that registers it."""
+
+    id: str
+    ingestion: IngestionEnd
+
+
 class IngestionRow(Shape):
     """One job: what was asked for, how it stands, and why."""
 
@@ -133,6 +150,7 @@ class VersionRow(Shape):
     completeness: str
     verdict: str
     tags: list[str]
+    notes: str | None
     dtCreated: AwareDatetime
 
 
@@ -357,6 +375,7 @@ CHANGE = {
     "properties": {
         "name": TEXT | {"description": "of the model, and so of all its versions"},
         "tags": {"type": ["array", "null"], "maxItems": MAX_TAGS, "items": {"type": "string"}, "description": "all of them"},
+        "notes": TEXT | {"description": "what people should know of the version; empty for nothing"},
     },
 }
 
@@ -364,6 +383,10 @@ CHANGE = {
 def _body(**schemas: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {name: {"schema": schema} for name, schema in schemas.items()}}
 
+
+ZIP = "application/zip"
+BYTES = {"type": "string", "format": "binary"}
+UPLOAD_BODY = _body(**{"application/octet-stream": BYTES, ZIP: BYTES | {"description": "a folder, all its files below it"}})
 
 PLAIN: dict[str, Any] = {"anyOf": [COMPLETION, S3_MESSAGE, S3_TEST]}
 COMPLETION_BODY = _body(**{"application/json": PLAIN, "application/cloudevents+json": CLOUDEVENT})

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import uvicorn
 
 from worker.api.app import make_app
-from worker.api.service import Service, is_loopback
+from worker.api.service import Service, Uploading, is_loopback
 from worker.bootstrap import Embedded
 from worker.doorbell import Ringer
 
@@ -48,6 +48,9 @@ def service_of_embedded(embedded: Embedded, ring: Callable[[], None], host: str)
         is_loopback=is_loopback(host),
         s3_runs=embedded.settings.runs_below(),
         quiet_seconds=embedded.quiet_seconds_on_network,
+        uploading=Uploading(
+            embedded.settings.home, embedded.settings.max_upload_bytes, lease_seconds=embedded.settings.lease_seconds
+        ),
     )
 
 

@@ -5,14 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from worker.lifecycle import LEASE_SECONDS
 from worker.locations import Places
 from worker.operations import OpenVersion
 from worker.ports import Clock, Registry, Store
 from worker.s3_events import RunsBelow
+
+
+@dataclass(frozen=True, slots=True)
+class Uploading:
+    """How uploads are taken: bodies are kept in *folder* until they are whole, None for that of the system, and have at most
+    *max_bytes*. Who sent one is told how its ingestion ended, where that takes at most *wait_seconds*. lease_seconds is how
+    long who writes to the store may be silent.
+    """
+
+    folder: Path | None = None
+    max_bytes: int = 100_000_000_000
+    wait_seconds: float = 30.0
+    lease_seconds: float = LEASE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +56,7 @@ class Service:
     is_loopback: bool = False
     s3_runs: tuple[RunsBelow, ...] = ()
     quiet_seconds: float = 0.0
+    uploading: Uploading = Uploading()
 
 
 async def service_of(request: Request) -> Service:

@@ -38,7 +38,8 @@ from worker.records import ModelVersion, VersionQuery
 from worker.views import file_json, manifest_json, version_json
 
 FILTERS = ("model", "projectId", "experimentId", "type", "tag", "q")
-CHANGES = {"name", "tags"}
+CHANGES = {"name", "notes", "tags"}
+MAX_NOTES_CHARACTERS = 10_000
 
 router = APIRouter(prefix="/v1", tags=["versions"])
 log = structlog.get_logger("modelport.api")
@@ -140,18 +141,22 @@ def download_file(request: Request, version_id: str, path: str, caller: Reader, 
     openapi_extra={"requestBody": CHANGE_BODY},
 )
 def change_version(request: Request, version_id: str, caller: Writer, body: Body, service: Inside) -> Response:
-    """Give the version's model, and so all its versions, another name; or the version other tags, all of them at once."""
+    """Give the version's model, and so all its versions, another name; or the version other notes, or other tags, all of them
+    at once.
+    """
     expect(media_type(request.headers), JSON)
     fields = object_of("the body", json_of(body))
     if not fields or fields.keys() - CHANGES:
         found = ", ".join(sorted(fields.keys() - CHANGES))[:80]
         raise RejectedEvent(f"the body: expected {' or '.join(sorted(CHANGES))}, found {found or 'nothing'}")
     version, tags = _living(version_id, caller.team, service), _tags(fields.get("tags"))
-    name = text(fields, "name", MAX_ID_CHARACTERS)
+    name, notes = text(fields, "name", MAX_ID_CHARACTERS), text(fields, "notes", MAX_NOTES_CHARACTERS)
     if name is not None:
         version = repository.rename(service.registry, version, name, service.clock.now())
     if tags is not None:
         version = repository.tag(service.registry, version, tags, set(version.tags) - set(tags))
+    if notes is not None:
+        version = repository.note(service.registry, version, notes)
     log.info("changed", version=version.id, team=caller.team, who=caller.name, what=sorted(fields))
     return reply(version_json(version))
 

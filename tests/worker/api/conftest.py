@@ -13,7 +13,7 @@ import pytest
 
 from tests.worker.api.client import Client
 from worker.api.app import make_app
-from worker.api.service import Service
+from worker.api.service import Service, Uploading
 from worker.locations import Places
 from worker.ports import Registry, Store
 from worker.registry.memory import MemoryRegistry
@@ -25,6 +25,7 @@ from worker.teams import create_token
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ANYWHERE = Places(roots=("/",))
+AT_ONCE = Uploading(wait_seconds=0.0)
 
 
 @dataclass
@@ -52,6 +53,7 @@ class Door:
     is_failed_scanned: bool = False
     places: Places = ANYWHERE
     s3_runs: tuple[RunsBelow, ...] = ()
+    uploading: Uploading = AT_ONCE
     secrets: Iterator[int] = field(default_factory=lambda: count(1))
 
     def ring(self) -> None:
@@ -74,6 +76,7 @@ class Door:
             is_loopback=self.is_loopback,
             s3_runs=self.s3_runs,
             quiet_seconds=60.0,
+            uploading=self.uploading,
         )
 
     def client(self) -> Client:

@@ -33,6 +33,7 @@ def test_no_route_is_without_a_policy(app: FastAPI) -> None:
     assert declared == {
         "POST /v1/completions": ["completion:write"],
         "POST /v1/rescans": ["model:write"],
+        "POST /v1/uploads": ["model:write"],
         "GET /v1/ingestions": reading,
         "GET /v1/ingestions/{ingestion_id}": ["completion:write", *reading],
         "POST /v1/ingestions/retry": ["operate"],
@@ -82,6 +83,7 @@ def test_the_description_names_every_route_its_scopes_and_its_problems(app: Fast
     assert set(described["paths"]) == {
         "/v1/completions",
         "/v1/rescans",
+        "/v1/uploads",
         "/v1/ingestions",
         "/v1/ingestions/{ingestion_id}",
         "/v1/ingestions/retry",

@@ -53,6 +53,8 @@ def test_every_address_is_there_with_and_without_a_slash_and_asks_who_calls(door
     reading, writing = ["model:read", "operate"], ["model:write"]
     expected = {
         "GET /mlModels/getModelList": reading,
+        "POST /mlModels/createModelV2": writing,
+        "GET /mlModels/getPresignedModelUrl": writing,
         "POST /mlModels/deleteModel": writing,
         "POST /mlModels/updateModel": writing,
         "GET /mlModels/listFiles": reading,
@@ -60,6 +62,7 @@ def test_every_address_is_there_with_and_without_a_slash_and_asks_who_calls(door
         "PUT /entityTags/updateTags": writing,
     }
     links = {f"{method} /mlModels/files/{{team}}/{{version_id}}/{{path:path}}": [Signed.__name__] for method in ("GET", "HEAD")}
+    links["PUT /mlModels/uploads/{team}/{version_id}/{path:path}"] = [Signed.__name__]
     assert declared == expected | {f"{one}/": scopes for one, scopes in expected.items()} | links
 
 

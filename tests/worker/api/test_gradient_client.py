@@ -23,6 +23,19 @@ PROGRAM = Path(__file__).parents[3] / ".venv-gradient" / "bin" / "gradient"
 Gradient = Callable[..., str]
 
 
+def client_environment(url: str, key: str, home: Path) -> dict[str, str]:
+    """Return what the client needs to speak to the server at *url*."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PAPERSPACE_CONFIG_HOST": url,
+        "PAPERSPACE_API_KEY": key,
+        "PAPERSPACE_CLI_DEV": "true",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
 @pytest.fixture
 def door(sqlite: Callable[[], SqlRegistry]) -> Door:
     return Door(sqlite())
@@ -37,15 +50,7 @@ def gradient(door: Door, tmp_path: Path) -> Iterator[Gradient]:
     with serving(door) as client:
 
         def call(*arguments: str, key: str = secret) -> str:
-            environment = {
-                "PATH": os.environ["PATH"],
-                "HOME": str(tmp_path),
-                "PAPERSPACE_CONFIG_HOST": str(client.base_url).rstrip("/"),
-                "PAPERSPACE_API_KEY": key,
-                "PAPERSPACE_CLI_DEV": "true",
-                "LC_ALL": "C.UTF-8",
-                "PYTHONWARNINGS": "ignore",
-            }
+            environment = client_environment(str(client.base_url).rstrip("/"), key, tmp_path)
             done = subprocess.run(
                 [str(PROGRAM), *arguments], env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path
             )

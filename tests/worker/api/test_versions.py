@@ -88,8 +88,8 @@ def test_a_model_is_renamed_and_its_version_tagged(admin: Client, door: Door) ->
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        ({}, "the body: expected name or tags, found nothing"),
-        ({"notes": "x"}, "the body: expected name or tags, found notes"),
+        ({}, "the body: expected name or notes or tags, found nothing"),
+        ({"size": 1}, "the body: expected name or notes or tags, found size"),
         ([], "the body: expected a JSON object, found a list"),
         ({"tags": "gold"}, "tags: expected a list of at most 100 words"),
         ({"tags": [1]}, "tags: expected a list of at most 100 words"),

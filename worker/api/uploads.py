@@ -1,0 +1,74 @@
+"""Uploads: a file, or a folder as a zip, that becomes a version like every other.
+
+What is said of the model stands in the address, the body is the file itself, as `curl -T` sends it. 202 is said when the files
+are kept and the event is accepted; where the ingestion ends soon, with its end.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from worker import uploads
+from worker.api.auth import Writer
+from worker.api.bodies import media_type
+from worker.api.files import OCTETS
+from worker.api.pages import Text
+from worker.api.problems import Problem, reply
+from worker.api.receiving import kept, received
+from worker.api.schemas import MAX_TAGS, UPLOAD_BODY, ZIP, UploadAccepted, answers
+from worker.api.service import Inside
+from worker.api.versions import MAX_NOTES_CHARACTERS
+from worker.events import MAX_ID_CHARACTERS, checked_model_name, checked_name
+from worker.fields import json_text_of
+from worker.model_types import model_type
+from worker.records import DEFAULT_PROJECT, NewUpload
+from worker.views import ingestion_json
+
+router = APIRouter(prefix="/v1", tags=["uploads"])
+log = structlog.get_logger("modelport.api")
+
+Long = Annotated[str | None, Query(max_length=MAX_NOTES_CHARACTERS)]
+
+
+@router.post(
+    "/uploads",
+    status_code=202,
+    responses=answers(UploadAccepted, 400, 401, 403, 408, 409, 413, 415, 422, 503, 507, status=202),
+    openapi_extra={"requestBody": UPLOAD_BODY},
+)
+async def upload_model(
+    request: Request,
+    caller: Writer,
+    service: Inside,
+    file_name: Annotated[str, Query(alias="fileName", min_length=1, max_length=MAX_ID_CHARACTERS)],
+    name: Text = None,
+    declared: Annotated[str | None, Query(alias="type", max_length=64)] = None,
+    project: Text = None,
+    summary: Long = None,
+    notes: Long = None,
+    tag: Annotated[list[str] | None, Query(max_length=MAX_TAGS)] = None,
+) -> Response:
+    """Upload a file, or a folder as a zip (`Content-Type: application/zip`), which is unpacked."""
+    announced = media_type(request.headers)
+    if announced not in ("", OCTETS, ZIP):
+        raise Problem(415, "unsupported-media-type", f"content-type: expected {OCTETS} or {ZIP}, found {announced[:80]!a}")
+    kept_name = uploads.file_name(file_name)
+    said = NewUpload(
+        caller.team,
+        checked_name("project", project or None) or DEFAULT_PROJECT,
+        checked_model_name(name or None),
+        model_type(declared),
+        None if summary is None else json_text_of("summary", summary),
+        notes,
+        tuple(checked_name("tag", one) or "" for one in tag or ()),
+    )
+    async with received(request, service.uploading) as body:
+        upload = await run_in_threadpool(service.registry.begin_upload, said, service.clock.now())
+        ingestion = await kept(upload, body, kept_name, announced == ZIP, service)
+    log.info("uploaded", version=upload.id, ingestion=ingestion.id, team=caller.team, who=caller.name, bytes=body.size)
+    where = {"Location": f"/v1/ingestions/{ingestion.id}"}
+    return reply({"id": upload.id, "ingestion": ingestion_json(ingestion)}, 202, where)
