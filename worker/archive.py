@@ -147,16 +147,17 @@ class ZipTree:
         check_range(start, stop)
         if path not in self._files:
             raise TreeChanged(path, "there is no such file in the zip")
-        size = self._files[path].size
-        reading, self._reading = self._at(path, min(start, size)), None
-        data = reading.read(min(stop, size) - reading.at)
+        entry = self._files[path]
+        reading = self._reading_at(entry, min(start, entry.size))
+        data = reading.read(min(stop, entry.size) - reading.at)
         self._reading = reading
         return data
 
-    def _at(self, path: str, start: int) -> _Reading:
-        reading, entry = self._reading, self._files[path]
+    def _reading_at(self, entry: Entry, start: int) -> _Reading:
+        """Return what reads *entry* from *start* on; one that fails on the way is not gone on with."""
+        reading, self._reading = self._reading, None
         if reading is None or reading.entry is not entry or reading.at > start:
-            reading = _Reading(self._file, entry, self._begins[path])
+            reading = _Reading(self._file, entry, self._begins[entry.name])
         while reading.at < start:
             reading.read(min(start - reading.at, CHUNK_BYTES))
         return reading
@@ -175,16 +176,19 @@ class _Reading:
 
     def read(self, count: int) -> bytes:
         """Return the next *count* bytes of the file, which has as many."""
-        found = bytearray()
-        while len(found) < count and (data := self._some(count - len(found))):
-            found += data
-        self.at += len(found)
-        self._crc = crc32(found, self._crc)
-        if len(found) < count:
+        parts: list[bytes] = []
+        missing = count
+        while missing and (part := self._some(missing)):
+            parts.append(part)
+            missing -= len(part)
+        data = b"".join(parts)
+        self.at += len(data)
+        self._crc = crc32(data, self._crc)
+        if missing:
             raise _refused(self.entry.name, f"expected {self.entry.size} bytes, found {self.at}")
         if self.at == self.entry.size:
             self._check_end()
-        return bytes(found)
+        return data
 
     def _check_end(self) -> None:
         more, inflating = self._some(1), self._inflating
@@ -385,6 +389,8 @@ def _own_span(file: BinaryIO, entry: Entry, directory: int) -> tuple[int, int]:
     if file.read(name_bytes) != entry.name.encode():
         raise _refused(entry.name, "its own header gives another name")
     wide = _wide_field(entry.name, file.read(extra_bytes))
+    if (size == TOO_LARGE) != (packed == TOO_LARGE):  # 4.5.3: here, both are wide or none is.
+        raise _refused(entry.name, "its own header gives one wide size, expected both or none")
     size, packed = _widened(entry.name, (size, packed), wide)
     told, known = (crc, packed, size), (entry.crc, entry.packed, entry.size)
     agree = (

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
+import shutil
 import time
 import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from struct import pack, unpack
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -168,6 +169,14 @@ class TestRoundTrip:
         data = zip_of(files, method, stream=True, wide=wide)
         assert files_in(data) == files
 
+    def test_a_folder_as_python_zips_it_is_read(self, tmp_path: Path) -> None:
+        """With entries of its folders, empty ones too."""
+        (tmp_path / "model/variables").mkdir(parents=True)
+        (tmp_path / "model/assets").mkdir()
+        (tmp_path / "model/variables/é").write_bytes(DATA)
+        made = shutil.make_archive(str(tmp_path / "model"), "zip", tmp_path / "model")
+        assert files_in(Path(made).read_bytes()) == {"variables/é": DATA}
+
     @pytest.mark.slow
     def test_a_zip_of_more_files_than_the_old_form_can_count_is_read(self) -> None:
         data = zipped_wide(*(Member(b"%d" % number, b"") for number in range(65_537)))
@@ -295,7 +304,7 @@ WIDE_NUMBER = pack("<Q", 3)
 def with_end(**numbers: int) -> bytes:
     """Return a zip of one file whose end says something else."""
     data = zipped(stored(b"a"))
-    said = {"count": 1, "length": 47, "start": 34, **numbers}
+    said: dict[str, Any] = {"count": 1, "length": 47, "start": 34, **numbers}
     return data[:-22] + end(**said)
 
 
@@ -356,7 +365,14 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: zipped(stored(b"a", own={"size": 0xFFFFFFFF, "packed": 0xFFFFFFFF, "extra": extra(1, pack("<2Q", 2, 3))})),
         "another size",
     ),
-    "a wide size that is missing": (lambda: zipped(stored(b"a", own={"size": 0xFFFFFFFF})), "expected 1 wide numbers"),
+    "wide sizes that are missing": (
+        lambda: zipped(stored(b"a", own={"size": 0xFFFFFFFF, "packed": 0xFFFFFFFF})),
+        "expected 2 wide numbers",
+    ),
+    "one wide size in its own header": (
+        lambda: zipped(stored(b"a", own={"packed": 0xFFFFFFFF, "extra": extra(1, WIDE_NUMBER)})),
+        "expected both or none",
+    ),
     "a wide size that nobody asked for": (lambda: zipped(stored(b"a", extra=extra(1, WIDE_NUMBER))), "expected 0 wide numbers"),
     "a wide size twice": (
         lambda: zipped(stored(b"a", own={"size": 0xFFFFFFFF, "extra": extra(1, WIDE_NUMBER) * 2})),
@@ -553,6 +569,14 @@ class TestHostile:
         assert tree.read("b", 0, 3) == b"abc"
         with pytest.raises(TreeChanged):
             tree.read("c", 0, 1)
+
+    def test_after_a_refusal_the_beginning_can_be_read_again(self) -> None:
+        tree = opened(zipped(deflated(b"a", DATA, size=12)))
+        assert tree.read("a", 0, 2) == b"01"
+        for _ in range(2):
+            with pytest.raises(RejectedUpload):
+                tree.read("a", 11, 12)
+        assert tree.read("a", 0, 2) == b"01"
 
     def test_a_broken_disk_is_not_blamed_on_the_sender(self) -> None:
         class Broken(io.BytesIO):
