@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +39,13 @@ address that is not modelport's, a server that is busy."""
 COME_BACK = frozenset({408, 429})
 """The answers below 500 to a question that may be asked again."""
 
+UPLOAD_SECONDS = 3600.0
+"""How long a server may take to keep what was uploaded, which it reads twice, before it answers."""
+
+KNOWN = frozenset({"id", "state", "known"})
 ROW = frozenset({"id", "state", "reason", "message", "modelPath", "experimentId", "attempts", "dtCreated"})
 QUEUE = frozenset({"workers"})
-"""What is wanted of an ingestion and of the queue, so that a page of something else is not taken for them."""
+"""What is wanted of an answer to a report, of an ingestion and of the queue: a page of something else is not taken for them."""
 
 
 class Receiver(Protocol):
@@ -78,6 +82,23 @@ class Server:
         """
         return _answered(self.url, self._ask("POST", "/v1/rescans", dict(request)))
 
+    def upload(self, said: Sequence[tuple[str, str]], body: Iterator[bytes], size: int, media_type: str) -> dict[str, Any]:
+        """Upload a *body* of *size* bytes, with what is *said* of it, and return the answer: `id`, `ingestion`.
+
+        Raises:
+            RejectedEvent: it was refused; another try would be refused too.
+            ServerUnavailable: it was not taken, or nobody knows whether it was.
+        """
+        headers = self._headers() | {"Content-Type": media_type, "Content-Length": str(size)}
+        timeout = httpx.Timeout(TIMEOUT_SECONDS, write=UPLOAD_SECONDS, read=UPLOAD_SECONDS)
+        url = f"{self.url.rstrip('/')}/v1/uploads"
+        try:
+            with httpx.Client(timeout=timeout, transport=self.transport) as client:
+                answer = client.post(url, params=list(said), content=body, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise ServerUnavailable(f"{self.url} did not take it: {exc or type(exc).__name__}") from exc
+        return _answered(self.url, answer, {"id", "ingestion"})
+
     def ingestion(self, ingestion_id: str) -> dict[str, Any]:
         """Return how an ingestion stands there, as `worker.views.ingestion_row` tells it.
 
@@ -96,13 +117,16 @@ class Server:
         return int(_told(self.url, self._ask("GET", "/v1/queue"), QUEUE)["workers"])
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
+        headers = self._headers() | {"Content-Type": "application/json"}
         content = None if body is None else json.dumps(body)
         try:
             with httpx.Client(timeout=TIMEOUT_SECONDS, transport=self.transport) as client:
                 return client.request(method, f"{self.url.rstrip('/')}{path}", content=content, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise ServerUnavailable(f"{self.url} does not answer: {exc or type(exc).__name__}") from exc
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
 
 def _told(url: str, answer: httpx.Response, wanted: Set[str]) -> dict[str, Any]:
@@ -120,12 +144,14 @@ def _told(url: str, answer: httpx.Response, wanted: Set[str]) -> dict[str, Any]:
     return said
 
 
-def _answered(url: str, answer: httpx.Response) -> dict[str, Any]:
-    """Return what the server says of a request that it took. Only what is wrong with the request itself is final."""
+def _answered(url: str, answer: httpx.Response, wanted: Set[str] = KNOWN) -> dict[str, Any]:
+    """Return what the server says of a request that it took, which has the *wanted* members. Only what is wrong with the
+    request itself is final.
+    """
     if answer.status_code in REFUSING:
         raise RejectedEvent(f"{url} refused it: {answer.status_code} {_detail(answer)}")
     said = _json(answer) if answer.status_code == ACCEPTED else None
-    if not isinstance(said, dict) or not {"id", "state", "known"} <= said.keys():
+    if not isinstance(said, dict) or not wanted <= said.keys():
         raise ServerUnavailable(f"{url} did not take it: {answer.status_code} {_detail(answer)}")
     return said
 

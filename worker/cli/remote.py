@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from worker.cli.common import OK, complain, path_of, status_of_end, terminal, write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from rich.console import Console
 
     from worker.client import Server
@@ -79,10 +81,32 @@ def rescan(request: dict[str, Any], settings: Settings, wait: bool, format: str,
     server = server_of(settings)
     answer = server.rescan({"id": token_hex(16)} | request)
     row = _at_the_end(server, answer["id"]) if wait else _as_it_stands(server, answer["id"])
+    return _shown(answer, row, request["path"], format, output)
+
+
+def upload(
+    said: Sequence[tuple[str, str]], body: Iterator[bytes], size: int, media_type: str, settings: Settings,
+    format: str, output: Path | None,
+) -> int:  # fmt: skip
+    """Send a *body* of *size* bytes to the server with what is *said* of it, show how it ended, and return the status.
+
+    Raises:
+        RejectedEvent: the server refuses it.
+        ServerUnavailable: it was not taken; or nobody is there who could end what we wait for.
+        NotFound: the token does not let us see it.
+    """
+    server = server_of(settings)
+    answer = server.upload(said, body, size, media_type)
+    row = _at_the_end(server, answer["ingestion"]["id"])
+    return _shown(answer["ingestion"], row, "", format, output)
+
+
+def _shown(answer: dict[str, Any], row: dict[str, Any] | None, path: str, format: str, output: Path | None) -> int:
+    """Show how an ingestion stands by *row*, or as the server answered, where it told no more; return the status."""
 
     def show(console: Console) -> None:
         if row is None:
-            terminal().show_answer(console, answer, request["path"])
+            terminal().show_answer(console, answer, path)
         else:
             terminal().show_end(console, row)
 

@@ -191,13 +191,19 @@ def _report(completion: dict[str, Any], team: str | None, format: str, output: P
 
 def _accept(event: CompletionEvent, service: Embedded, wait: bool, format: str, output: Path | None) -> int:
     """Accept *event* here. Where no worker lives, or somebody waits, see it through before returning."""
-    from worker.views import ingestion_row, version_json
-
     accepted, known = _submitted(event, service)
     if known:
         complain(f"already reported as {_told(accepted)}; --id NEW reports it anew, or use `modelport rescan`")
+    return see_through(accepted, service, wait, format, output)
+
+
+def see_through(accepted: Ingestion, service: Embedded, wait: bool, format: str, output: Path | None) -> int:
+    """Show how an ingestion that was *accepted* here stands once it was seen through, and return the status."""
+    from worker.views import ingestion_row, version_json
+
     standing = _seen_through(accepted, service, wait)
-    version = service.registry.version(event.team, standing.answered_version) if standing.answered_version else None
+    answered = standing.answered_version
+    version = None if answered is None else service.registry.version(standing.event.team, answered)
 
     def show(console: Console) -> None:
         terminal().show_end(console, row_for_people(standing), None if version is None else version_json(version))
