@@ -13,6 +13,9 @@ from detectors.scan import Scan
 from detectors.tree import FileEntry, FileTree
 from worker.errors import RejectedEvent
 from worker.records import (
+    UNSAID,
+    AuditEntry,
+    AuditQuery,
     CompletionEvent,
     Count,
     End,
@@ -261,7 +264,7 @@ class Registry(Protocol):
         """Return the custom metadata of a version, byte for byte; None where there is none."""
         ...
 
-    def rename(self, team: str, version_id: str, name: str, now: datetime) -> ModelVersion | None:
+    def rename(self, team: str, version_id: str, name: str, now: datetime, who: str = UNSAID) -> ModelVersion | None:
         """Give the version's model, and so all its versions, another name, no longer a generated one; return the version.
 
         None where there is no such living version.
@@ -271,15 +274,25 @@ class Registry(Protocol):
         """
         ...
 
-    def tag(self, team: str, version_id: str, add: Iterable[str], remove: Iterable[str]) -> ModelVersion | None:
+    def tag(
+        self,
+        team: str,
+        version_id: str,
+        add: Iterable[str],
+        remove: Iterable[str],
+        now: datetime | None = None,
+        who: str = UNSAID,
+    ) -> ModelVersion | None:
         """Add tags, then remove tags, and return the version; None where there is no such living version.
+
+        *now* is None for the registry's own time.
 
         Raises:
             RejectedEvent: a tag to add cannot be kept.
         """
         ...
 
-    def note(self, team: str, version_id: str, notes: str | None) -> ModelVersion | None:
+    def note(self, team: str, version_id: str, notes: str | None, now: datetime, who: str = UNSAID) -> ModelVersion | None:
         """Keep what a person wrote about the version, None for nothing, and return it; None where it does not live.
 
         Raises:
@@ -287,11 +300,11 @@ class Registry(Protocol):
         """
         ...
 
-    def delete(self, team: str, version_id: str, now: datetime) -> ModelVersion | None:
+    def delete(self, team: str, version_id: str, now: datetime, who: str = UNSAID) -> ModelVersion | None:
         """Mark the version as deleted and return it; None where there is no such living version."""
         ...
 
-    def begin_upload(self, said: NewUpload, now: datetime) -> Upload:
+    def begin_upload(self, said: NewUpload, now: datetime, who: str = UNSAID) -> Upload:
         """Promise an id to a model whose files are to come, and return it. A project that is not known yet is from now on.
 
         Raises:
@@ -326,7 +339,7 @@ class Registry(Protocol):
         """
         ...
 
-    def tag_upload(self, team: str, upload_id: str, tags: Iterable[str]) -> Upload | None:
+    def tag_upload(self, team: str, upload_id: str, tags: Iterable[str], now: datetime, who: str = UNSAID) -> Upload | None:
         """Give the upload these tags and no others; None where there is none, as for `upload`.
 
         Raises:
@@ -334,7 +347,7 @@ class Registry(Protocol):
         """
         ...
 
-    def end_upload(self, team: str, upload_id: str, now: datetime) -> Upload | None:
+    def end_upload(self, team: str, upload_id: str, now: datetime, who: str = UNSAID) -> Upload | None:
         """Give an upload up: nobody brings files for it any more. None where there is none, as for `upload`."""
         ...
 
@@ -344,7 +357,7 @@ class Registry(Protocol):
         """
         ...
 
-    def create_team(self, name: str, now: datetime) -> Team | None:
+    def create_team(self, name: str, now: datetime, who: str = UNSAID) -> Team | None:
         """Make a team and return it; None, and nothing changed, where one has that name in any case of its letters.
 
         The team `default` is there from the beginning.
@@ -370,6 +383,7 @@ class Registry(Protocol):
         scopes: frozenset[TokenScope],
         now: datetime,
         expires: datetime | None = None,
+        who: str = UNSAID,
     ) -> Token | None:
         """Keep what is to be kept of a new token, and return it; None, and nothing changed, where there is no such team.
 
@@ -393,8 +407,16 @@ class Registry(Protocol):
         """Tell whether any team has a token, or ever had one."""
         ...
 
-    def revoke_token(self, team: str, token_id: str, now: datetime) -> Token | None:
+    def revoke_token(self, team: str, token_id: str, now: datetime, who: str = UNSAID) -> Token | None:
         """Take a token of the team back, and return it; None where there is none. One taken back before stays as it is."""
+        ...
+
+    def audit(self, query: AuditQuery) -> Sequence[AuditEntry]:
+        """Return matching lines of a team's log of what people did, newest first.
+
+        Each method that does something for a person takes who that is, and writes its line in the transaction that does it:
+        no change is without a line, and no line without its change. What changes nothing writes none.
+        """
         ...
 
     def signing_key(self) -> bytes:

@@ -492,6 +492,70 @@ class Worker:
     seen: datetime
 
 
+UNSAID = "somebody who gave no name"
+"""Who did what a caller of the registry asked for without saying for whom."""
+
+
+class Action(StrEnum):
+    """What a person did that is written down. Words are never renamed: they stand in lines that nobody changes."""
+
+    MODEL_RENAMED = "model.renamed"
+    """A model got another name, and so all its versions."""
+    VERSION_TAGGED = "version.tagged"
+    """A version got tags or lost some."""
+    VERSION_NOTED = "version.noted"
+    """A version got other notes; what they say is not repeated."""
+    VERSION_DELETED = "version.deleted"
+    """A version was deleted."""
+    UPLOAD_BEGUN = "upload.begun"
+    """An id was promised to a model whose files are to come."""
+    UPLOAD_TAGGED = "upload.tagged"
+    """Such a model got other tags before it was registered."""
+    UPLOAD_ENDED = "upload.ended"
+    """It was given up."""
+    INGESTION_RETRIED = "ingestion.retried"
+    """A failed ingestion is to be tried again."""
+    INGESTION_DISCARDED = "ingestion.discarded"
+    """An ingestion that had not ended well was ended."""
+    TEAM_CREATED = "team.created"
+    """A team was made; it is the first line of its log."""
+    TOKEN_CREATED = "token.created"  # noqa: S105 - a word
+    """A token was made."""
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a word
+    """A token was taken back."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of a team's log: who did what to what, and when.
+
+    object_id and object_name say what it was done to, as it is called since; details are small, plain and hold no secret.
+    """
+
+    id: str
+    at: datetime
+    team: str
+    who: str
+    action: Action
+    object_id: str
+    object_name: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Which lines of a team's log are wanted, newest first; None is any. *who* is a name as a line has it, or a token's id.
+
+    *after* is the id of a line: wanted are those before it in time.
+    """
+
+    team: str
+    who: str | None = None
+    action: Action | None = None
+    after: str | None = None
+    limit: int = 100
+
+
 class TokenScope(StrEnum):
     """What the holder of a token may do within its team."""
 

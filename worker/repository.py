@@ -15,7 +15,7 @@ from worker.errors import NotFound, RejectedEvent, StorageUnavailable
 from worker.events import VERSION_ID, checked_model_name, checked_name
 from worker.manifest import read_once
 from worker.ports import OpenSink, Registry, Store
-from worker.records import FileDigest, ModelVersion, StoreMode
+from worker.records import UNSAID, FileDigest, ModelVersion, StoreMode
 
 LEFT = "`modelport doctor --repair` removes them once the store lets it"
 """What becomes of the files of a deleted version. No look of a worker takes them: what was ever registered it leaves alone."""
@@ -75,39 +75,46 @@ def _of(project: str | None, versions: Iterable[ModelVersion]) -> list[ModelVers
     return [version for version in versions if project in (None, version.project)]
 
 
-def rename(registry: Registry, version: ModelVersion, name: str, now: datetime) -> ModelVersion:
-    """Give the model of *version* another name.
+def rename(registry: Registry, version: ModelVersion, name: str, now: datetime, who: str = UNSAID) -> ModelVersion:
+    """Give the model of *version* another name, for *who*.
 
     Raises:
         RejectedEvent: the name cannot be used, or another model of the project has it.
         NotFound: the version was deleted meanwhile.
     """
-    return _still(version, registry.rename(version.team, version.id, checked_model_name(name) or "", now))
+    return _still(version, registry.rename(version.team, version.id, checked_model_name(name) or "", now, who))
 
 
-def tag(registry: Registry, version: ModelVersion, add: Iterable[str], remove: Iterable[str]) -> ModelVersion:
-    """Add and remove tags of *version*."""
+def tag(
+    registry: Registry,
+    version: ModelVersion,
+    add: Iterable[str],
+    remove: Iterable[str],
+    now: datetime | None = None,
+    who: str = UNSAID,
+) -> ModelVersion:
+    """Add and remove tags of *version*, for *who*; *now* is None for the registry's own time."""
     added = [checked_name("tag", one) or "" for one in add]
-    return _still(version, registry.tag(version.team, version.id, added, remove))
+    return _still(version, registry.tag(version.team, version.id, added, remove, now, who))
 
 
-def note(registry: Registry, version: ModelVersion, notes: str) -> ModelVersion:
-    """Keep *notes* on *version*; none where they are empty.
+def note(registry: Registry, version: ModelVersion, notes: str, now: datetime, who: str) -> ModelVersion:
+    """Keep *notes* on *version* for *who*; none where they are empty.
 
     Raises:
         NotFound: the version was deleted meanwhile.
     """
-    return _still(version, registry.note(version.team, version.id, notes or None))
+    return _still(version, registry.note(version.team, version.id, notes or None, now, who))
 
 
-def delete(registry: Registry, store: Store, version: ModelVersion, now: datetime) -> None:
-    """Delete *version*, and then its copy. Referenced files stay where they are.
+def delete(registry: Registry, store: Store, version: ModelVersion, now: datetime, who: str = UNSAID) -> None:
+    """Delete *version* for *who*, and then its copy. Referenced files stay where they are.
 
     Raises:
         NotFound: it was deleted meanwhile.
         StorageUnavailable: it is deleted, but the store did not let its files be removed.
     """
-    _still(version, registry.delete(version.team, version.id, now))
+    _still(version, registry.delete(version.team, version.id, now, who))
     if version.store is StoreMode.COPY:
         try:
             store.remove(version.url)

@@ -14,7 +14,7 @@ from worker import tokens
 from worker.errors import NotFound, RejectedEvent
 from worker.events import checked_name
 from worker.ports import Registry
-from worker.records import DEFAULT_TEAM, Team, Token, TokenScope
+from worker.records import DEFAULT_TEAM, UNSAID, Team, Token, TokenScope
 
 TEAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """A team's name is a step of paths, in mounts and in the store, on every file system."""
@@ -33,15 +33,15 @@ class NewToken:
     secret: str = field(repr=False)
 
 
-def create_team(registry: Registry, name: str, now: datetime) -> Team:
-    """Make a team and return it.
+def create_team(registry: Registry, name: str, now: datetime, who: str = UNSAID) -> Team:
+    """Make a team for *who*, and return it.
 
     Raises:
         RejectedEvent: the name cannot be one, or another team has it, in any case of its letters.
     """
     if not TEAM_NAME.fullmatch(name):
         raise RejectedEvent(f"team: expected up to 63 letters, digits, dots, dashes and underscores, found {name[:80]!a}")
-    team = registry.create_team(name, now)
+    team = registry.create_team(name, now, who)
     if team is None:
         raise RejectedEvent(f"team: there is one called {name} already")
     return team
@@ -72,8 +72,9 @@ def create_token(
     now: datetime,
     random_bytes: RandomBytes,
     days: float | None = None,
+    who: str = UNSAID,
 ) -> NewToken:
-    """Make a token that speaks for *team*, valid for *days*, or until it is revoked for None.
+    """Make a token that speaks for *team*, valid for *days*, or until it is revoked for None; *who* asks for it.
 
     Raises:
         RejectedEvent: the name, a scope or the number of days cannot be one.
@@ -83,7 +84,7 @@ def create_token(
     called = checked_name("name", name)
     assert called is not None
     secret = tokens.make(random_bytes(tokens.RANDOM_BYTES))
-    kept = registry.create_token(team, called, tokens.digest(secret), allowed, now, _end(now, days))
+    kept = registry.create_token(team, called, tokens.digest(secret), allowed, now, _end(now, days), who)
     if kept is None:
         raise NotFound(f"there is no team {team}")
     return NewToken(kept, secret)
@@ -102,13 +103,13 @@ def list_tokens(registry: Registry, team: str) -> Sequence[Token]:
     return registry.tokens(team)
 
 
-def revoke_token(registry: Registry, team: str, token_id: str, now: datetime) -> Token:
-    """Let a token open nothing from now on, and return it; harmless twice.
+def revoke_token(registry: Registry, team: str, token_id: str, now: datetime, who: str = UNSAID) -> Token:
+    """Let a token open nothing from now on, for *who*, and return it; harmless twice.
 
     Raises:
         NotFound: the team has no such token.
     """
-    revoked = registry.revoke_token(team, token_id, now)
+    revoked = registry.revoke_token(team, token_id, now, who)
     if revoked is None:
         raise NotFound(f"there is no token {token_id}")
     return revoked

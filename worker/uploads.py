@@ -144,7 +144,7 @@ def give_up(upload: Upload, borders: Borders, who: str) -> None:
         StorageUnavailable: its files could not be removed; a look through the store does it later.
     """
     now = borders.clock.now()
-    given_up = borders.registry.end_upload(upload.said.team, upload.id, now)
+    given_up = borders.registry.end_upload(upload.said.team, upload.id, now, who)
     if given_up is None:
         raise NotFound(f"there is no upload {upload.id}")
     if given_up.ingestion_id is not None:

@@ -12,7 +12,7 @@ from detectors.report import plain, scan_report
 from detectors.scan import UNSEEN
 from detectors.tree import readable
 from worker.ingest import Outcome
-from worker.records import FileDigest, HistoryEntry, Ingestion, IngestionState, ModelVersion, Summary, Upload
+from worker.records import AuditEntry, FileDigest, HistoryEntry, Ingestion, IngestionState, ModelVersion, Summary, Upload
 
 
 def version_json(version: ModelVersion) -> dict[str, Any]:
@@ -68,6 +68,19 @@ def ingestion_row(ingestion: Ingestion) -> dict[str, Any]:
         "dtCreated": timestamp(ingestion.created),
         "dtModified": timestamp(ingestion.updated),
         "dtNextAttempt": None if ingestion.run_after is None else timestamp(ingestion.run_after),
+    }
+
+
+def audit_json(entry: AuditEntry) -> dict[str, Any]:
+    """Return one line of what people did."""
+    return {
+        "id": entry.id,
+        "at": timestamp(entry.at),
+        "who": entry.who,
+        "action": entry.action.value,
+        "objectId": entry.object_id,
+        "object": entry.object_name,
+        "details": dict(entry.details),
     }
 
 

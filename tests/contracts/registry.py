@@ -1353,7 +1353,7 @@ class RegistryContract:
         upload = registry.begin_upload(NewUpload("red"), NOON)
         assert registry.upload("blue", upload.id) is None
         assert not registry.take_upload("blue", upload.id, "w", NOON)
-        assert registry.tag_upload("blue", upload.id, ["x"]) is None
+        assert registry.tag_upload("blue", upload.id, ["x"], NOON) is None
         assert registry.end_upload("blue", upload.id, NOON) is None
         assert registry.upload("red", upload.id) == upload
 
@@ -1400,12 +1400,12 @@ class RegistryContract:
 
     def test_tags_are_given_to_an_upload_until_it_is_registered(self, registry: Registry) -> None:
         upload = registry.begin_upload(NewUpload("default", tags=("a", "b")), NOON)
-        tagged = registry.tag_upload("default", upload.id, ["c", "b"])
+        tagged = registry.tag_upload("default", upload.id, ["c", "b"], NOON)
         assert tagged is not None
         assert tagged.said.tags == ("b", "c")
         version = registered_upload(registry, upload)
         assert version.tags == ("b", "c")
-        assert registry.tag_upload("default", upload.id, ["d"]) is None
+        assert registry.tag_upload("default", upload.id, ["d"], NOON) is None
 
     def test_an_upload_that_was_given_up_takes_no_files(self, registry: Registry) -> None:
         upload = registry.begin_upload(NewUpload("default"), NOON)
@@ -1445,12 +1445,12 @@ class RegistryContract:
 
     def test_notes_are_kept_and_taken_back(self, registry: Registry) -> None:
         version = register(registry, "1", "d1").version
-        noted = registry.note("default", version.id, "two lines\nof text")
+        noted = registry.note("default", version.id, "two lines\nof text", NOON)
         assert noted == replace(version, notes="two lines\nof text") == registry.version("default", version.id)
-        assert registry.note("default", version.id, None) == version
-        assert registry.note("red", version.id, "mine") is None
+        assert registry.note("default", version.id, None, NOON) == version
+        assert registry.note("red", version.id, "mine", NOON) is None
         registry.delete("default", version.id, NOON)
-        assert registry.note("default", version.id, "late") is None
+        assert registry.note("default", version.id, "late", NOON) is None
 
     # Teams and tokens
 

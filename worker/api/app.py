@@ -15,7 +15,17 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from worker.api import completions, gradient, gradient_uploads, health, ingestions, models, uploads, versions
+from worker.api import (
+    audit,
+    completions,
+    gradient,
+    gradient_uploads,
+    health,
+    ingestions,
+    models,
+    uploads,
+    versions,
+)
 from worker.api.auth import Policy, policy_of
 from worker.api.desk import Desk
 from worker.api.problems import MEDIA_TYPE, add_handlers
@@ -35,8 +45,8 @@ def make_app(service: Service) -> FastAPI:
     app = FastAPI(title="modelport", version=VERSION, openapi_url=None, redirect_slashes=False)
     app.state.service, app.state.desk = service, Desk(service)
     # Routes are put in one by one, not router by router: so a walk over them sees every one.
-    for door in (completions, ingestions, models, versions, uploads, gradient, gradient_uploads, health):
-        app.router.routes.extend(door.router.routes)
+    for part in (completions, ingestions, models, versions, uploads, audit, gradient, gradient_uploads, health):
+        app.router.routes.extend(part.router.routes)
     check_policies(app)
     add_handlers(app)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]

@@ -137,7 +137,7 @@ def delete_model(caller: Writer, body: Body, service: Inside) -> Response:
         log.info("given up", version=upload.id, team=caller.team, who=caller.name)
         return Response(None, 204)
     version = _living(named, caller, service)
-    repository.delete(service.registry, service.store, version, service.clock.now())
+    repository.delete(service.registry, service.store, version, service.clock.now(), caller.name)
     log.info("deleted", version=version.id, team=caller.team, who=caller.name)
     return Response(None, 204)
 
@@ -148,7 +148,7 @@ def update_model(caller: Writer, body: Body, service: Inside) -> Response:
     version = _named(body, caller, service)
     changes = object_of("upd", object_of("the body", json_of(body)).get("upd"))
     name = required_text(changes, "name", MAX_ID_CHARACTERS)
-    renamed = repository.rename(service.registry, version, name, service.clock.now())
+    renamed = repository.rename(service.registry, version, name, service.clock.now(), caller.name)
     summaries = service.registry.summaries([renamed.id])
     return reply(gradient_json(renamed, summaries.get(renamed.id, Summary({}, ()))))
 
@@ -205,11 +205,14 @@ def update_tags(caller: Writer, body: Body, service: Inside) -> Response:
         raise RejectedEvent(f"tags: expected a list of at most {MAX_TAGS} words, found {shown(tags)}")
     named = required_text(fields, "entityId", MAX_ID_CHARACTERS)
     checked = [checked_name("tag", tag) or "" for tag in tags]
-    upload = service.registry.tag_upload(caller.team, named, checked)  # its files may have come a moment ago
+    upload = service.registry.tag_upload(
+        caller.team, named, checked, service.clock.now(), caller.name
+    )  # its files may have come a moment ago
     if upload is not None:
         return reply({"tags": list(upload.said.tags)})
     version = _living(named, caller, service)
-    tagged = repository.tag(service.registry, version, checked, set(version.tags) - set(checked))
+    now, unwanted = service.clock.now(), set(version.tags) - set(checked)
+    tagged = repository.tag(service.registry, version, checked, unwanted, now, caller.name)
     return reply({"tags": list(tagged.tags)})
 
 

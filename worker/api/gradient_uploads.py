@@ -57,7 +57,7 @@ def create_model(request: Request, caller: Writer, body: Body, service: Inside) 
         _summary(fields),
         text(fields, "notes", MAX_NOTES_CHARACTERS) or None,
     )
-    upload = service.registry.begin_upload(said, service.clock.now())
+    upload = service.registry.begin_upload(said, service.clock.now(), caller.name)
     log.info("promised", version=upload.id, team=caller.team, who=caller.name)
     return reply(draft_json(upload))
 

@@ -72,7 +72,7 @@ def rename_model(
     expect(media_type(request.headers), JSON)
     name = required_text(object_of("the body", json_of(body)), "name", MAX_ID_CHARACTERS)
     found = repository.find(service.registry, caller.team, model, project)
-    renamed = repository.rename(service.registry, found, name, service.clock.now())
+    renamed = repository.rename(service.registry, found, name, service.clock.now(), caller.name)
     log.info("renamed", version=renamed.id, team=caller.team, who=caller.name)
     named = service.registry.named(caller.team, renamed.model_name)
     return reply(_row(next((one for one in named if one.project == renamed.project), renamed)))

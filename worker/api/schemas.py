@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from detectors.facts import ModelType
-from worker.records import IngestionState, StoreMode, Trigger
+from worker.records import Action, IngestionState, StoreMode, Trigger
 from worker.s3_events import MAX_RECORDS
 
 MAX_TAGS = 100
@@ -128,6 +128,25 @@ class QueueState(Shape):
     due: int
     oldest: AwareDatetime | None
     workers: int
+
+
+class AuditRow(Shape):
+    """What somebody did. object is how what it was done to was called after that."""
+
+    id: str
+    at: AwareDatetime
+    who: str
+    action: Action
+    objectId: str
+    object: str
+    details: dict[str, Any]
+
+
+class AuditPage(Shape):
+    """Some of what people did, newest first; next is the address of the following page."""
+
+    audit: list[AuditRow]
+    next: str | None
 
 
 class VersionRow(Shape):

@@ -67,7 +67,7 @@ async def upload_model(
         tuple(checked_name("tag", one) or "" for one in tag or ()),
     )
     async with received(request, service.uploading) as body:
-        upload = await run_in_threadpool(service.registry.begin_upload, said, service.clock.now())
+        upload = await run_in_threadpool(service.registry.begin_upload, said, service.clock.now(), caller.name)
         ingestion = await kept(upload, body, kept_name, announced == ZIP, service)
     log.info("uploaded", version=upload.id, ingestion=ingestion.id, team=caller.team, who=caller.name, bytes=body.size)
     where = {"Location": f"/v1/ingestions/{ingestion.id}"}

@@ -151,12 +151,13 @@ def change_version(request: Request, version_id: str, caller: Writer, body: Body
         raise RejectedEvent(f"the body: expected {' or '.join(sorted(CHANGES))}, found {found or 'nothing'}")
     version, tags = _living(version_id, caller.team, service), _tags(fields.get("tags"))
     name, notes = text(fields, "name", MAX_ID_CHARACTERS), text(fields, "notes", MAX_NOTES_CHARACTERS)
+    now = service.clock.now()
     if name is not None:
-        version = repository.rename(service.registry, version, name, service.clock.now())
+        version = repository.rename(service.registry, version, name, now, caller.name)
     if tags is not None:
-        version = repository.tag(service.registry, version, tags, set(version.tags) - set(tags))
+        version = repository.tag(service.registry, version, tags, set(version.tags) - set(tags), now, caller.name)
     if notes is not None:
-        version = repository.note(service.registry, version, notes)
+        version = repository.note(service.registry, version, notes, now, caller.name)
     log.info("changed", version=version.id, team=caller.team, who=caller.name, what=sorted(fields))
     return reply(version_json(version))
 
@@ -165,7 +166,7 @@ def change_version(request: Request, version_id: str, caller: Writer, body: Body
 def delete_version(version_id: str, caller: Writer, service: Inside) -> Response:
     """Delete a version and its copy. Referenced files stay where they are."""
     version = _living(version_id, caller.team, service)
-    repository.delete(service.registry, service.store, version, service.clock.now())
+    repository.delete(service.registry, service.store, version, service.clock.now(), caller.name)
     log.info("deleted", version=version.id, team=caller.team, who=caller.name)
     return Response(None, 204)
 

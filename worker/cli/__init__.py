@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from worker.cli import access, comparing, queue, reports, up, uploading, watch, wrapping
+from worker.cli import access, auditing, comparing, queue, reports, up, uploading, watch, wrapping
 from worker.cli.common import (
     ERROR,
     EXPERIMENT,
@@ -42,6 +42,7 @@ from worker.cli.common import (
     complain,
     complain_of,
     emit,
+    person,
     printable,
     progress_bar,
     say,
@@ -305,7 +306,7 @@ def models_rename(model: str, name: str, team: str | None, project: str | None, 
 
     with acting(team) as service:
         version = find(service.registry, service.team, model, project)
-        renamed = rename(service.registry, version, name, service.clock.now())
+        renamed = rename(service.registry, version, name, service.clock.now(), person())
     answer({"version": version_json(renamed)}, format, f"{version.id}: {version.model_name} is now {renamed.model_name}")
 
 
@@ -328,7 +329,7 @@ def models_tag(
 
     with acting(team) as service:
         version = find(service.registry, service.team, model, project)
-        tagged = tag(service.registry, version, add, remove)
+        tagged = tag(service.registry, version, add, remove, service.clock.now(), person())
     answer({"version": version_json(tagged)}, format, f"{tagged.id}: {', '.join(tagged.tags) or 'no tags'}")
 
 
@@ -351,7 +352,7 @@ def models_delete(model: str, yes: bool, team: str | None, project: str | None, 
         what = f"{version.model_name}@{version.number} ({version.id})"
         if not yes and not click.confirm(f"Delete {printable(what)}?", err=True):
             return answer({"deleted": None}, format, "nothing was deleted")
-        delete(service.registry, service.store, version, service.clock.now())
+        delete(service.registry, service.store, version, service.clock.now(), person())
     return answer({"deleted": version_json(version)}, format, f"{what} deleted")
 
 
@@ -385,8 +386,9 @@ def doctor(repair: bool, digests: bool, format: str, output: Path | None) -> int
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
 
 
-for command in (*queue.COMMANDS, *reports.COMMANDS, *access.COMMANDS, *wrapping.COMMANDS, *up.COMMANDS, *watch.COMMANDS):
-    app.add_command(command)
+for part in (queue, reports, access, auditing, wrapping, up, watch):
+    for command in part.COMMANDS:
+        app.add_command(command)
 
 
 def main() -> NoReturn:

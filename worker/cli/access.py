@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.common import FORMAT, OUTPUT, TEAM, acting, answer, free_port, say, terminal, write
+from worker.cli.common import FORMAT, OUTPUT, TEAM, acting, answer, free_port, person, say, terminal, write
 
 if TYPE_CHECKING:
     from worker.records import Team, Token
@@ -49,7 +49,7 @@ def team_create(name: str, format: str) -> None:
     from worker.teams import create_team
 
     with embedded(os.environ, Path.cwd()) as service:
-        made = create_team(service.registry, name, service.clock.now())
+        made = create_team(service.registry, name, service.clock.now(), person())
     answer(_team_row(made), format, f"{made.name}: made")
 
 
@@ -82,7 +82,8 @@ def token_create(name: str, team: str | None, scopes: tuple[str, ...], days: flo
     from worker.teams import create_token
 
     with acting(team) as service:
-        made = create_token(service.registry, service.team, name, scopes, service.clock.now(), os.urandom, days)
+        now = service.clock.now()
+        made = create_token(service.registry, service.team, name, scopes, now, os.urandom, days, person())
     answer(_token_row(made.token) | {"secret": made.secret}, format, made.secret)
 
 
@@ -108,7 +109,7 @@ def token_revoke(token_id: str, team: str | None, format: str) -> None:
     from worker.teams import revoke_token
 
     with acting(team) as service:
-        revoked = revoke_token(service.registry, service.team, token_id, service.clock.now())
+        revoked = revoke_token(service.registry, service.team, token_id, service.clock.now(), person())
     answer(_token_row(revoked), format, f"{revoked.id}: revoked")
 
 

@@ -218,6 +218,17 @@ def acting(team: str | None, role: str = "cli") -> Iterator[Embedded]:
         yield service.acting_for(team)
 
 
+def person() -> str:
+    """Return who works at this command line, as logs name them: the user that the process belongs to, whatever it is told."""
+    import pwd
+
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # as in a container that was given a number and no name
+        user = f"user {os.getuid()}"
+    return f"{user} at the command line"
+
+
 def status_of_end(state: str) -> int:
     """Return the exit status of a command whose ingestion stands so."""
     return {"failed": ERROR, "nothing_found": NOTHING}.get(state, OK)

@@ -19,6 +19,7 @@ from worker.cli.common import (
     acting,
     answer,
     complain,
+    person,
     row_for_people,
     say,
     terminal,
@@ -196,7 +197,7 @@ def ingestions_retry(ingestion: str, team: str | None, format: str) -> None:
     from worker.views import ingestion_row
 
     with acting(team) as service:
-        again = retry(service.registry, service.team, ingestion, "the command line", service.clock.now())
+        again = retry(service.registry, service.team, ingestion, person(), service.clock.now())
         doorbell(service).ring()
     answer(ingestion_row(again), format, f"{ingestion}: received again")
 
@@ -211,7 +212,7 @@ def ingestions_discard(ingestion: str, team: str | None, format: str) -> None:
     from worker.views import ingestion_row
 
     with acting(team) as service:
-        gone = discard(service.registry, service.team, ingestion, "the command line", service.clock.now())
+        gone = discard(service.registry, service.team, ingestion, person(), service.clock.now())
     answer(ingestion_row(gone), format, f"{ingestion}: discarded")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import click
 
 from worker.cli import remote
-from worker.cli.common import FORMAT, OUTPUT, PATH, PROJECT, TEAM, TYPE, acting, progress_bar, refuse_team
+from worker.cli.common import FORMAT, OUTPUT, PATH, PROJECT, TEAM, TYPE, acting, person, progress_bar, refuse_team
 from worker.cli.reports import see_through
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _kept(tree: FileTree, called: str, said: NewUpload, service: Embedded) -> In
     borders = Borders(
         service.registry, service.store, service.clock, doorbell(service).ring, service.new_id, service.settings.lease_seconds
     )
-    return bring(service.registry.begin_upload(said, service.clock.now()), tree, called, borders)
+    return bring(service.registry.begin_upload(said, service.clock.now(), person()), tree, called, borders)
 
 
 @contextmanager

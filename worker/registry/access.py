@@ -95,11 +95,14 @@ def has_tokens(connection: Connection) -> bool:
     return connection.execute(select(func.max(tokens.c.sequence))).scalar_one() is not None
 
 
-def revoke_token(connection: Connection, team: str, token_id: str, now: datetime) -> Token | None:
-    """Write that the team's token is revoked, and return it; what was revoked before stays so. None where there is none."""
+def revoke_token(connection: Connection, team: str, token_id: str, now: datetime) -> tuple[Token | None, bool]:
+    """Write that the team's token is revoked; what was revoked before stays so.
+
+    Return it, None where there is none, and whether it is revoked only now.
+    """
     theirs = (tokens.c.team == team, tokens.c.id == token_id)
-    connection.execute(update(tokens).where(*theirs, tokens.c.revoked.is_(None)).values(revoked=now))
-    return _token(connection, *theirs)
+    changed = connection.execute(update(tokens).where(*theirs, tokens.c.revoked.is_(None)).values(revoked=now))
+    return _token(connection, *theirs), changed.rowcount == 1
 
 
 def _team(connection: Connection, name: str) -> Team | None:

@@ -22,6 +22,10 @@ from worker import lifecycle
 from worker.errors import RegistryUnavailable, RejectedEvent
 from worker.records import (
     DEFAULT_TEAM,
+    UNSAID,
+    Action,
+    AuditEntry,
+    AuditQuery,
     CompletionEvent,
     Count,
     End,
@@ -51,6 +55,8 @@ from worker.registry.counters import Amounts, counts, disagreements, of_content,
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.stored import json_text
 from worker.registry.words import (
+    AUDIT_CHARS,
+    AUDIT_PREFIX,
     INGESTION_CHARS,
     INGESTION_PREFIX,
     KEY_BYTES,
@@ -60,6 +66,8 @@ from worker.registry.words import (
     VERSION_CHARS,
     VERSION_PREFIX,
     NewId,
+    called,
+    changed_tags,
     check_event,
     check_name,
     check_upload,
@@ -67,7 +75,9 @@ from worker.registry.words import (
     conflict,
     event_digest,
     event_key,
+    event_words,
     folded,
+    is_by,
     random_id,
     rows_wanted,
     scope_key,
@@ -177,6 +187,7 @@ class MemoryRegistry:
         self._projects: dict[tuple[str, str], Project] = {}
         self._tokens: dict[str, Token] = {}
         self._uploads: dict[str, _Promised] = {}
+        self._audit: dict[str, AuditEntry] = {}
         self._counted: Amounts = Counter()
         self._signing_key = secrets.token_bytes(KEY_BYTES)
 
@@ -271,10 +282,13 @@ class MemoryRegistry:
         def step(ingestion: Ingestion) -> lifecycle.Move | None:
             return lifecycle.retry(ingestion, who, _utc(now), self._next_turn(team))
 
-        return self._moved_by_person(team, ingestion_id, step)
+        return self._moved_by_person(team, ingestion_id, step, Action.INGESTION_RETRIED, who, now)
 
     def discard(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
-        return self._moved_by_person(team, ingestion_id, lambda ingestion: lifecycle.discard(ingestion, who, _utc(now)))
+        def step(ingestion: Ingestion) -> lifecycle.Move | None:
+            return lifecycle.discard(ingestion, who, _utc(now))
+
+        return self._moved_by_person(team, ingestion_id, step, Action.INGESTION_DISCARDED, who, now)
 
     def finish(self, ingestion_id: str, owner: str, end: End, now: datetime) -> bool:
         if end.state is IngestionState.REGISTERED:
@@ -408,16 +422,28 @@ class MemoryRegistry:
         kept = self._versions.get(version_id)
         return None if kept is None else kept.new.metadata_raw
 
-    def rename(self, team: str, version_id: str, name: str, now: datetime) -> ModelVersion | None:
+    def rename(self, team: str, version_id: str, name: str, now: datetime, who: str = UNSAID) -> ModelVersion | None:
         check_name("model name", name)
         with self._lock:
             kept = self._living(team, version_id)
             if kept is None:
                 return None
+            before, was_generated = kept.model.name, kept.model.is_generated
             self._rename_model(kept.model, name)
+            if name != before or was_generated:
+                self._note(team, who, Action.MODEL_RENAMED, now, version_id, name, before=before)
             return kept.record()
 
-    def tag(self, team: str, version_id: str, add: Iterable[str], remove: Iterable[str]) -> ModelVersion | None:
+    def tag(
+        self,
+        team: str,
+        version_id: str,
+        add: Iterable[str],
+        remove: Iterable[str],
+        now: datetime | None = None,
+        who: str = UNSAID,
+    ) -> ModelVersion | None:
+        at = self.now() if now is None else now
         wanted, unwanted = set(add), set(remove)
         for tag in wanted:
             check_name("tag", tag)
@@ -425,31 +451,37 @@ class MemoryRegistry:
             kept = self._living(team, version_id)
             if kept is None:
                 return None
+            changes = changed_tags(kept.tags, wanted - unwanted, unwanted)
             kept.tags = (kept.tags | wanted) - unwanted
+            if changes:
+                self._note(team, who, Action.VERSION_TAGGED, at, version_id, called(kept.record()), **changes)
             return kept.record()
 
-    def note(self, team: str, version_id: str, notes: str | None) -> ModelVersion | None:
+    def note(self, team: str, version_id: str, notes: str | None, now: datetime, who: str = UNSAID) -> ModelVersion | None:
         with self._lock:
             kept = self._living(team, version_id)
             if kept is None:
                 return None
             kept.notes = notes
+            self._note(team, who, Action.VERSION_NOTED, now, version_id, called(kept.record()))
             return kept.record()
 
-    def delete(self, team: str, version_id: str, now: datetime) -> ModelVersion | None:
+    def delete(self, team: str, version_id: str, now: datetime, who: str = UNSAID) -> ModelVersion | None:
         with self._lock:
             kept = self._living(team, version_id)
             if kept is None:
                 return None
             kept.deleted = _utc(now)
+            self._note(team, who, Action.VERSION_DELETED, now, version_id, called(kept.record()))
             return kept.record()
 
-    def begin_upload(self, said: NewUpload, now: datetime) -> Upload:
+    def begin_upload(self, said: NewUpload, now: datetime, who: str = UNSAID) -> Upload:
         check_upload(said)
         with self._lock:
             plain = replace(said, tags=tuple(sorted(set(said.tags))))
             upload = Upload(self._new_id(VERSION_PREFIX, VERSION_CHARS), plain, _utc(now))
             self._uploads[upload.id] = _Promised(upload)
+            self._note(said.team, who, Action.UPLOAD_BEGUN, now, upload.id, said.name or upload.id)
             self._projects.setdefault((said.team, said.project), Project(said.team, said.project, _utc(now)))
             return upload
 
@@ -489,7 +521,7 @@ class MemoryRegistry:
             promised.upload, promised.writer = replace(promised.upload, ingestion_id=ingestion.id), None
             return ingestion
 
-    def tag_upload(self, team: str, upload_id: str, tags: Iterable[str]) -> Upload | None:
+    def tag_upload(self, team: str, upload_id: str, tags: Iterable[str], now: datetime, who: str = UNSAID) -> Upload | None:
         wanted = tuple(sorted(set(tags)))
         for tag in wanted:
             check_name("tag", tag)
@@ -498,14 +530,17 @@ class MemoryRegistry:
             if promised is None:
                 return None
             promised.upload = replace(promised.upload, said=replace(promised.upload.said, tags=wanted))
+            name = promised.upload.said.name or upload_id
+            self._note(team, who, Action.UPLOAD_TAGGED, now, upload_id, name, tags=list(wanted))
             return promised.upload
 
-    def end_upload(self, team: str, upload_id: str, now: datetime) -> Upload | None:
+    def end_upload(self, team: str, upload_id: str, now: datetime, who: str = UNSAID) -> Upload | None:
         with self._lock:
             promised = self._promised(team, upload_id)
             if promised is None:
                 return None
             promised.is_ended = True
+            self._note(team, who, Action.UPLOAD_ENDED, now, upload_id, promised.upload.said.name or upload_id)
             return promised.upload
 
     def kept_uploads(self, since: datetime) -> frozenset[str]:
@@ -517,12 +552,13 @@ class MemoryRegistry:
                 if not one.is_ended and (states[id] in lifecycle.NEED_FILES if id in states else _is_fresh(one, _utc(since)))
             )
 
-    def create_team(self, name: str, now: datetime) -> Team | None:
+    def create_team(self, name: str, now: datetime, who: str = UNSAID) -> Team | None:
         check_name("team", name)
         with self._lock:
             if folded(name) in self._teams:
                 return None
             self._teams[folded(name)] = Team(name, _utc(now))
+            self._note(name, who, Action.TEAM_CREATED, now, name, name)
             return self._teams[folded(name)]
 
     def teams(self) -> Sequence[Team]:
@@ -542,6 +578,7 @@ class MemoryRegistry:
         scopes: frozenset[TokenScope],
         now: datetime,
         expires: datetime | None = None,
+        who: str = UNSAID,
     ) -> Token | None:
         check_name("name", name)
         ends = None if expires is None else _utc(expires)
@@ -550,6 +587,7 @@ class MemoryRegistry:
             if all(known.name != team for known in self._teams.values()):
                 return None
             self._tokens[token.id] = token
+            self._note(team, who, Action.TOKEN_CREATED, now, token.id, name, scopes=sorted(scopes))
             return token
 
     def token_by_digest(self, digest: str, now: datetime) -> Token | None:
@@ -567,13 +605,24 @@ class MemoryRegistry:
         with self._lock:
             return bool(self._tokens)
 
-    def revoke_token(self, team: str, token_id: str, now: datetime) -> Token | None:
+    def revoke_token(self, team: str, token_id: str, now: datetime, who: str = UNSAID) -> Token | None:
         with self._lock:
             token = self._tokens.get(token_id)
             if token is None or token.team != team:
                 return None
-            self._tokens[token_id] = replace(token, revoked=token.revoked or _utc(now))
+            if token.revoked is None:
+                self._tokens[token_id] = replace(token, revoked=_utc(now))
+                self._note(team, who, Action.TOKEN_REVOKED, now, token_id, token.name)
             return self._tokens[token_id]
+
+    def audit(self, query: AuditQuery) -> Sequence[AuditEntry]:
+        with self._lock:
+            known = list(self._audit.values())
+        if query.after is not None:
+            ids = [one.id if one.team == query.team else None for one in known]
+            known = known[: ids.index(query.after)] if query.after in ids else []
+        wanted = [one for one in reversed(known) if one.team == query.team and is_by(one.who, query.who)]
+        return [one for one in wanted if query.action in (None, one.action)][: rows_wanted(query.limit)]
 
     def signing_key(self) -> bytes:
         return self._signing_key
@@ -655,9 +704,27 @@ class MemoryRegistry:
             return None if move is None else move.ingestion
 
     def _moved_by_person(
-        self, team: str, ingestion_id: str, step: Callable[[Ingestion], lifecycle.Move | None]
+        self,
+        team: str,
+        ingestion_id: str,
+        step: Callable[[Ingestion], lifecycle.Move | None],
+        action: Action,
+        who: str,
+        now: datetime,
     ) -> Ingestion | None:
-        return self._moved(ingestion_id, lambda ingestion: step(ingestion) if ingestion.event.team == team else None)
+        with self._lock:
+            moved = self._moved(ingestion_id, lambda ingestion: step(ingestion) if ingestion.event.team == team else None)
+            if moved is not None:
+                self._note(team, who, action, now, ingestion_id, event_words(moved.event))
+            return moved
+
+    def _note(
+        self, team: str, who: str, action: Action, now: datetime, object_id: str, object_name: str, **details: Any
+    ) -> None:
+        """Keep what *who* did; called under the lock."""
+        id = self._new_id(AUDIT_PREFIX, AUDIT_CHARS)
+        kept = loads(json_text(details))
+        self._audit[id] = AuditEntry(id, _utc(now), team, who, action, object_id, object_name, kept)
 
     def _keep(self, before: Ingestion | None, move: lifecycle.Move | None, format: str | None = None) -> None:
         if move is not None:

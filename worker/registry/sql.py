@@ -27,6 +27,10 @@ from detectors.facts import Finding, Metrics
 from worker import lifecycle
 from worker.errors import ConflictingEvent, RegistryUnavailable, RejectedEvent
 from worker.records import (
+    UNSAID,
+    Action,
+    AuditEntry,
+    AuditQuery,
     CompletionEvent,
     Count,
     End,
@@ -53,7 +57,7 @@ from worker.records import (
     VersionQuery,
     Worker,
 )
-from worker.registry import access, rows, shards, steps, tables, uploads, versions
+from worker.registry import access, audit, rows, shards, steps, tables, uploads, versions
 from worker.registry.acceptance import Accepted, Submission, accept
 from worker.registry.alone import alone
 from worker.registry.counters import disagreements, of_content, of_step
@@ -76,6 +80,8 @@ from worker.registry.tables import (
 from worker.registry.turns import Turns
 from worker.registry.versions import LIVES
 from worker.registry.words import (
+    AUDIT_CHARS,
+    AUDIT_PREFIX,
     INGESTION_CHARS,
     INGESTION_PREFIX,
     MAX_TRIES,
@@ -84,10 +90,13 @@ from worker.registry.words import (
     VERSION_CHARS,
     VERSION_PREFIX,
     NewId,
+    called,
+    changed_tags,
     check_event,
     check_name,
     check_upload,
     check_version,
+    event_words,
     folded,
     is_searchable,
     random_id,
@@ -198,16 +207,16 @@ class SqlRegistry:
         return alone(self.engine)
 
     def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
-        def work(connection: Connection) -> Ingestion | None:
-            ingestion = _locked(connection, ingestion_id)
-            if ingestion is None or ingestion.event.team != team:
-                return None
-            return _kept(connection, ingestion, lifecycle.retry(ingestion, who, now, next_turn(connection, team)))
+        def step(connection: Connection, ingestion: Ingestion) -> lifecycle.Move | None:
+            return lifecycle.retry(ingestion, who, now, next_turn(connection, team))
 
-        return self._write(work)
+        return self._moved_by_person(team, ingestion_id, step, Action.INGESTION_RETRIED, who, now)
 
     def discard(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
-        return self._moved_by_person(team, ingestion_id, lambda ingestion: lifecycle.discard(ingestion, who, now))
+        def step(connection: Connection, ingestion: Ingestion) -> lifecycle.Move | None:
+            return lifecycle.discard(ingestion, who, now)
+
+        return self._moved_by_person(team, ingestion_id, step, Action.INGESTION_DISCARDED, who, now)
 
     def finish(self, ingestion_id: str, owner: str, end: End, now: datetime) -> bool:
         if end.state is IngestionState.REGISTERED:
@@ -368,7 +377,7 @@ class SqlRegistry:
         statement = select(model_versions.c.metadata_raw).where(model_versions.c.id == version_id)
         return self._read(lambda connection: connection.execute(statement).scalar_one_or_none())
 
-    def rename(self, team: str, version_id: str, name: str, now: datetime) -> ModelVersion | None:
+    def rename(self, team: str, version_id: str, name: str, now: datetime, who: str = UNSAID) -> ModelVersion | None:
         check_name("model name", name)
 
         def work(connection: Connection) -> ModelVersion | None:
@@ -376,44 +385,71 @@ class SqlRegistry:
             if version is None:
                 return None
             _rename_model(connection, version, name, now)
+            if name != version.model_name or version.is_generated_name:
+                before = version.model_name
+                self._note(connection, team, who, Action.MODEL_RENAMED, now, version_id, name, before=before)
             return versions.living(connection, team, version_id)
 
         return self._write(work)
 
-    def tag(self, team: str, version_id: str, add: Iterable[str], remove: Iterable[str]) -> ModelVersion | None:
+    def tag(
+        self,
+        team: str,
+        version_id: str,
+        add: Iterable[str],
+        remove: Iterable[str],
+        now: datetime | None = None,
+        who: str = UNSAID,
+    ) -> ModelVersion | None:
+        at = self.now() if now is None else now
         wanted, unwanted = set(add), set(remove)
         for tag in wanted:
             check_name("tag", tag)
 
         def work(connection: Connection) -> ModelVersion | None:
             version = versions.living(connection, team, version_id)
-            if version is not None:
-                _set_tags(connection, version, wanted - unwanted, unwanted)
+            if version is None:
+                return None
+            _set_tags(connection, version, wanted - unwanted, unwanted)
+            if changes := changed_tags(version.tags, wanted - unwanted, unwanted):
+                self._note(connection, team, who, Action.VERSION_TAGGED, at, version_id, called(version), **changes)
             return versions.living(connection, team, version_id)
 
         return self._write(work)
 
-    def note(self, team: str, version_id: str, notes: str | None) -> ModelVersion | None:
+    def note(self, team: str, version_id: str, notes: str | None, now: datetime, who: str = UNSAID) -> ModelVersion | None:
         def work(connection: Connection) -> ModelVersion | None:
             theirs = (LIVES, model_versions.c.team == team, model_versions.c.id == version_id)
             connection.execute(update(model_versions).where(*theirs), {"notes": notes})
-            return versions.living(connection, team, version_id)
+            version = versions.living(connection, team, version_id)
+            if version is not None:
+                self._note(connection, team, who, Action.VERSION_NOTED, now, version_id, called(version))
+            return version
 
         return self._write(work)
 
-    def delete(self, team: str, version_id: str, now: datetime) -> ModelVersion | None:
+    def delete(self, team: str, version_id: str, now: datetime, who: str = UNSAID) -> ModelVersion | None:
         def work(connection: Connection) -> ModelVersion | None:
             theirs = (LIVES, model_versions.c.team == team, model_versions.c.id == version_id)
             changed = update(model_versions).where(*theirs).values(deleted=now)
             if connection.execute(changed).rowcount == 0:
                 return None
-            return versions.by_id(connection, version_id)
+            deleted = versions.by_id(connection, version_id)
+            assert deleted is not None, version_id
+            self._note(connection, team, who, Action.VERSION_DELETED, now, version_id, called(deleted))
+            return deleted
 
         return self._write(work)
 
-    def begin_upload(self, said: NewUpload, now: datetime) -> Upload:
+    def begin_upload(self, said: NewUpload, now: datetime, who: str = UNSAID) -> Upload:
         check_upload(said)
-        return self._write(lambda connection: uploads.begin(connection, Upload(self._new_version_id(), said, now)))
+
+        def work(connection: Connection) -> Upload:
+            begun = uploads.begin(connection, Upload(self._new_version_id(), said, now))
+            self._note(connection, said.team, who, Action.UPLOAD_BEGUN, now, begun.id, said.name or begun.id)
+            return begun
+
+        return self._write(work)
 
     def upload(self, team: str, upload_id: str) -> Upload | None:
         return self._read_one(lambda connection: uploads.living(connection, team, upload_id))
@@ -440,21 +476,43 @@ class SqlRegistry:
 
         return self._write(work)
 
-    def tag_upload(self, team: str, upload_id: str, tags: Iterable[str]) -> Upload | None:
+    def tag_upload(self, team: str, upload_id: str, tags: Iterable[str], now: datetime, who: str = UNSAID) -> Upload | None:
         wanted = sorted(set(tags))
         for tag in wanted:
             check_name("tag", tag)
-        return self._write(lambda connection: uploads.tag(connection, team, upload_id, wanted))
 
-    def end_upload(self, team: str, upload_id: str, now: datetime) -> Upload | None:
-        return self._write(lambda connection: uploads.end(connection, team, upload_id, now))
+        def work(connection: Connection) -> Upload | None:
+            tagged = uploads.tag(connection, team, upload_id, wanted)
+            if tagged is not None:
+                self._note(
+                    connection, team, who, Action.UPLOAD_TAGGED, now, upload_id, tagged.said.name or upload_id, tags=wanted
+                )
+            return tagged
+
+        return self._write(work)
+
+    def end_upload(self, team: str, upload_id: str, now: datetime, who: str = UNSAID) -> Upload | None:
+        def work(connection: Connection) -> Upload | None:
+            ended = uploads.end(connection, team, upload_id, now)
+            if ended is not None:
+                self._note(connection, team, who, Action.UPLOAD_ENDED, now, upload_id, ended.said.name or upload_id)
+            return ended
+
+        return self._write(work)
 
     def kept_uploads(self, since: datetime) -> frozenset[str]:
         return frozenset(self._read(partial(_all, statement=uploads.kept(since))))
 
-    def create_team(self, name: str, now: datetime) -> Team | None:
+    def create_team(self, name: str, now: datetime, who: str = UNSAID) -> Team | None:
         check_name("team", name)
-        return self._write(lambda connection: access.create_team(connection, name, now))
+
+        def work(connection: Connection) -> Team | None:
+            made = access.create_team(connection, name, now)
+            if made is not None:
+                self._note(connection, name, who, Action.TEAM_CREATED, now, name, name)
+            return made
+
+        return self._write(work)
 
     def teams(self) -> Sequence[Team]:
         return self._read(access.all_teams)
@@ -470,12 +528,16 @@ class SqlRegistry:
         scopes: frozenset[TokenScope],
         now: datetime,
         expires: datetime | None = None,
+        who: str = UNSAID,
     ) -> Token | None:
         check_name("name", name)
 
         def work(connection: Connection) -> Token | None:
             token_id = self._new_id(TOKEN_PREFIX, TOKEN_CHARS)
-            return access.create_token(connection, Token(token_id, team, name, digest, scopes, now, expires))
+            made = access.create_token(connection, Token(token_id, team, name, digest, scopes, now, expires))
+            if made is not None:
+                self._note(connection, team, who, Action.TOKEN_CREATED, now, token_id, name, scopes=sorted(scopes))
+            return made
 
         return self._write(work)
 
@@ -493,8 +555,17 @@ class SqlRegistry:
     def has_tokens(self) -> bool:
         return self._read_one(access.has_tokens)
 
-    def revoke_token(self, team: str, token_id: str, now: datetime) -> Token | None:
-        return self._write(lambda connection: access.revoke_token(connection, team, token_id, now))
+    def revoke_token(self, team: str, token_id: str, now: datetime, who: str = UNSAID) -> Token | None:
+        def work(connection: Connection) -> Token | None:
+            token, is_changed = access.revoke_token(connection, team, token_id, now)
+            if token is not None and is_changed:
+                self._note(connection, team, who, Action.TOKEN_REVOKED, now, token_id, token.name)
+            return token
+
+        return self._write(work)
+
+    def audit(self, query: AuditQuery) -> Sequence[AuditEntry]:
+        return self._read_one(lambda connection: audit.entries(connection, query))
 
     def signing_key(self) -> bytes:
         if self._signing_key is None:  # it never changes, and a look for it is a transaction that writes
@@ -538,9 +609,41 @@ class SqlRegistry:
         return self._write(work)
 
     def _moved_by_person(
-        self, team: str, ingestion_id: str, step: Callable[[Ingestion], lifecycle.Move | None]
+        self,
+        team: str,
+        ingestion_id: str,
+        step: Callable[[Connection, Ingestion], lifecycle.Move | None],
+        action: Action,
+        who: str,
+        now: datetime,
     ) -> Ingestion | None:
-        return self._moved(ingestion_id, lambda ingestion: step(ingestion) if ingestion.event.team == team else None)
+        """Take a step of the team's ingestion for *who*; None, and nothing changed, where it may not be taken."""
+
+        def work(connection: Connection) -> Ingestion | None:
+            ingestion = _locked(connection, ingestion_id)
+            if ingestion is None or ingestion.event.team != team:
+                return None
+            move = step(connection, ingestion)
+            if move is not None:
+                self._note(connection, team, who, action, now, ingestion_id, event_words(ingestion.event))
+            return _kept(connection, ingestion, move)
+
+        return self._write(work)
+
+    def _note(
+        self,
+        connection: Connection,
+        team: str,
+        who: str,
+        action: Action,
+        now: datetime,
+        object_id: str,
+        object_name: str,
+        **details: Any,
+    ) -> None:
+        """Write what *who* does in this transaction."""
+        id = self._new_id(AUDIT_PREFIX, AUDIT_CHARS)
+        audit.note(connection, AuditEntry(id, now, team, who, action, object_id, object_name, details))
 
     def _accept(self, submissions: Sequence[Submission]) -> Sequence[Accepted | ConflictingEvent]:
         """Accept what came together in one transaction; one commit takes the disk as long as fifty do."""

@@ -261,6 +261,26 @@ tokens = Table(
     Column("last_used", Moment),
 )
 
+audit_log = Table(
+    "audit_log",
+    metadata,
+    # Append-only: what people did, one row for each change, written by `audit.note` in the transaction that makes the change.
+    _sequence(),
+    Column("id", AnyText, nullable=False, unique=True),
+    Column("at", Moment, nullable=False),
+    # No foreign key: the log tells of what may be gone.
+    Column("team", AnyText, nullable=False),
+    # `the token NAME (ID)`, `somebody at this machine`, or `USER at the command line`.
+    Column("who", AnyText, nullable=False),
+    # A word of records.Action.
+    Column("action", Text, nullable=False),
+    Column("object_id", AnyText, nullable=False),
+    Column("object_name", AnyText, nullable=False),
+    # A small JSON object, such as the name before and after.
+    Column("details", Json, nullable=False),
+    Index("ix_audit_log_team", "team", "sequence"),
+)
+
 signing_keys = Table(
     "signing_keys",
     metadata,

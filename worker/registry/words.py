@@ -9,11 +9,11 @@ import hashlib
 import json
 import secrets
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
 
 from worker.errors import ConflictingEvent, RejectedEvent
-from worker.records import CompletionEvent, NewUpload, NewVersion, Scope
+from worker.records import CompletionEvent, ModelVersion, NewUpload, NewVersion, Scope
 from worker.registry.stored import is_storable
 
 MAX_NAME_BYTES = 512
@@ -27,6 +27,7 @@ MAX_BYTES = 2**63 - 1
 
 INGESTION_PREFIX, INGESTION_CHARS = "in", 20
 TOKEN_PREFIX, TOKEN_CHARS = "tk", 12
+AUDIT_PREFIX, AUDIT_CHARS = "au", 12
 VERSION_PREFIX, VERSION_CHARS = "mo", 12
 """A version's id is as long as those of the original repository."""
 
@@ -78,6 +79,30 @@ def _digest(*words: str) -> str:
 def folded(name: str) -> str:
     """Return *name* in the form that searches compare, so that case does not matter in any language or database."""
     return name.casefold()
+
+
+def is_by(who: str, wanted: str | None) -> bool:
+    """Tell whether a line by *who* is *wanted*: a name, or a token's id, which ends the name of who brings it; None is any.
+
+    Whoever names a token chooses what stands before its id, never what stands at the end.
+    """
+    return wanted in (None, who) or who.endswith(f" ({wanted})")
+
+
+def event_words(event: CompletionEvent) -> str:
+    """Return what a person knows the ingestion of *event* by: its experiment, or its path where it has none."""
+    return event.experiment or event.model_path
+
+
+def called(version: ModelVersion) -> str:
+    """Return how *version* is called."""
+    return f"{version.model_name}@{version.number}"
+
+
+def changed_tags(tags: Collection[str], add: Collection[str], remove: Collection[str]) -> dict[str, list[str]]:
+    """Return which of the tags to add are new, and which to remove are among *tags*; empty where nothing changes."""
+    changes = {"added": sorted(set(add) - set(tags)), "removed": sorted(set(remove) & set(tags))}
+    return {what: names for what, names in changes.items() if names}
 
 
 def is_searchable(text: str) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.contracts.audit import AuditContract
 from tests.contracts.registry import Build, RegistryContract
 from worker.registry.memory import MemoryRegistry
 
 
-class TestMemoryRegistry(RegistryContract):
+class TestMemoryRegistry(RegistryContract, AuditContract):
     @pytest.fixture
     def build(self) -> Build:
         return MemoryRegistry

@@ -23,6 +23,7 @@ from sqlalchemy import event as hooks
 from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from tests.contracts.audit import AuditContract
 from tests.contracts.registry import (
     LATER,
     NOON,
@@ -100,7 +101,7 @@ def registry(build: BuildSql) -> SqlRegistry:
     return build()
 
 
-class TestPostgresRegistry(RegistryContract):
+class TestPostgresRegistry(RegistryContract, AuditContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build

@@ -12,6 +12,7 @@ from sqlalchemy import event as hooks
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from tests.contracts.audit import AuditContract
 from tests.contracts.registry import (
     LATER,
     LEASE_END,
@@ -33,7 +34,7 @@ from worker.registry.sql import SqlRegistry
 BuildSql = Callable[..., SqlRegistry]
 
 
-class TestSqlRegistry(RegistryContract):
+class TestSqlRegistry(RegistryContract, AuditContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build
