@@ -69,8 +69,8 @@ class Registry(Protocol):
         now: so a team that sends ten waits behind ten of another's ten thousand. What pauses has no turn, and gets one in
         the same way when its pause is over.
 
-        Where *end* is given, a new one ends so at once: it is recorded, and nobody ever works on it. A project that is not
-        known yet is from now on.
+        Where *end* is given, a new one ends so at once: it is recorded, and nobody ever works on it. A project may be named by
+        any name that it ever had, and the ingestion's event has its id; one that is not known yet is from now on.
 
         Raises:
             RejectedEvent: a name in the event is empty, too long, or holds what cannot be printed.
@@ -373,6 +373,33 @@ class Registry(Protocol):
 
     def projects(self, team: str) -> Sequence[Project]:
         """Return the team's projects by name."""
+        ...
+
+    def project(self, team: str, name: str) -> Project | None:
+        """Return the team's project that *name* means: the one whose id it is, or that has or had this name; None for none.
+
+        What a name means never changes, so events, queries and people may use any.
+        """
+        ...
+
+    def renamed_projects(self, team: str) -> Mapping[str, str]:
+        """Return how those of the team's projects are called that are not called by their ids, by id."""
+        ...
+
+    def create_project(self, team: str, name: str, now: datetime, who: str = UNSAID) -> Project | None:
+        """Make a project whose id is *name*, and return it; None, and nothing changed, where *name* means one already.
+
+        Raises:
+            RejectedEvent: the name cannot be kept.
+        """
+        ...
+
+    def rename_project(self, team: str, name: str, new_name: str, now: datetime, who: str = UNSAID) -> Project | None:
+        """Call the project that *name* means *new_name*, and return it; None where it means none. Its id stays.
+
+        Raises:
+            RejectedEvent: the new name is or was that of another project, or cannot be kept.
+        """
         ...
 
     def create_token(

@@ -513,6 +513,10 @@ class Action(StrEnum):
     """Such a model got other tags before it was registered."""
     UPLOAD_ENDED = "upload.ended"
     """It was given up."""
+    PROJECT_CREATED = "project.created"
+    """A project was made before any event named it."""
+    PROJECT_RENAMED = "project.renamed"
+    """A project is called otherwise."""
     INGESTION_RETRIED = "ingestion.retried"
     """A failed ingestion is to be tried again."""
     INGESTION_DISCARDED = "ingestion.discarded"
@@ -581,9 +585,13 @@ class Team:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A team's project; it is known from the first event that names it."""
+    """A team's project; it is known from the first event that names it, or since somebody made it.
+
+    id is its first name and never changes; name is how it is called now. Any name that it ever had leads to it and to no other.
+    """
 
     team: str
+    id: str
     name: str
     created: datetime
 

@@ -15,6 +15,7 @@ from worker.errors import NotFound, RejectedEvent, StorageUnavailable
 from worker.events import VERSION_ID, checked_model_name, checked_name
 from worker.manifest import read_once
 from worker.ports import OpenSink, Registry, Store
+from worker.projects import project_id
 from worker.records import UNSAID, FileDigest, ModelVersion, StoreMode
 
 LEFT = "`modelport doctor --repair` removes them once the store lets it"
@@ -53,7 +54,7 @@ def find(registry: Registry, team: str, text: str, project: str | None = None) -
         NotFound: there is none in this team.
         RejectedEvent: models of several projects have this name, or it can be read in two ways.
     """
-    reference = parse_reference(text)
+    reference, project = parse_reference(text), project_id(registry, team, project)
     if reference.id and (version := registry.version(team, reference.id)):
         return version
     whole = _of(project, registry.named(team, text))

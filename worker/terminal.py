@@ -180,6 +180,11 @@ def show_versions(console: Console, versions: Sequence[Mapping[str, Any]], is_fi
     print_rows(console, [_row(version) for version in versions], head=("ID", "MODEL", "STATE", ">SIZE", "TYPE"))
 
 
+def _project(version: Mapping[str, Any]) -> str:
+    """Return how the project of *version* is called, its id where that is not told."""
+    return str(version.get("project") or version["projectId"])
+
+
 def _row(version: Mapping[str, Any]) -> dict[str, Text]:
     return {
         "ID": Text(version["id"], "cyan"),
@@ -188,7 +193,7 @@ def _row(version: Mapping[str, Any]) -> dict[str, Text]:
         ">SIZE": Text(size(version["sizeBytes"])),
         "TYPE": Text(version["modelType"]),
         "REGISTERED": Text(minute(version["dtCreated"])),
-        "PROJECT": Text(clean(version["projectId"])),
+        "PROJECT": Text(clean(_project(version))),
         "EXPERIMENT": Text(clean(version["experimentId"] or NOTHING)),
         "TAGS": Text(clean(", ".join(version["tags"])) or NOTHING),
     }
@@ -563,7 +568,7 @@ def _remarks(what: str, remarks: Sequence[Mapping[str, Any]], style: str) -> Ite
 
 
 def _version_pairs(version: Mapping[str, Any], twin: str) -> Iterator[tuple[str, str]]:
-    yield "project", clean(version["projectId"])
+    yield "project", clean(_project(version))
     yield "experiment", clean(version["experimentId"] or "")
     yield "type", version["modelType"]
     yield "size", size(version["sizeBytes"])

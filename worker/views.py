@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,17 @@ from detectors.report import plain, scan_report
 from detectors.scan import UNSEEN
 from detectors.tree import readable
 from worker.ingest import Outcome
-from worker.records import AuditEntry, FileDigest, HistoryEntry, Ingestion, IngestionState, ModelVersion, Summary, Upload
+from worker.records import (
+    AuditEntry,
+    FileDigest,
+    HistoryEntry,
+    Ingestion,
+    IngestionState,
+    ModelVersion,
+    Project,
+    Summary,
+    Upload,
+)
 
 
 def version_json(version: ModelVersion) -> dict[str, Any]:
@@ -38,6 +48,16 @@ def version_json(version: ModelVersion) -> dict[str, Any]:
         "notes": version.notes,
         "dtCreated": timestamp(version.created),
     }
+
+
+def with_project(row: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return *row*, which has a `projectId`, with how that project is called; *names* are of those called otherwise."""
+    return row | {"project": names.get(row["projectId"], row["projectId"])}
+
+
+def project_json(project: Project) -> dict[str, Any]:
+    """Return a project."""
+    return {"id": project.id, "name": project.name, "dtCreated": timestamp(project.created)}
 
 
 def ingestion_json(ingestion: Ingestion) -> dict[str, Any]:

@@ -1349,6 +1349,13 @@ class RegistryContract:
         assert registry.upload("red", upload.id) is None
         assert [project.name for project in registry.projects("red")] == ["p"]
 
+    def test_a_project_that_was_renamed_is_meant_by_all_its_names(self, registry: Registry) -> None:
+        first = registry.begin_upload(NewUpload("default", "digits"), NOON)
+        registry.rename_project("default", "digits", "handwriting", NOON)
+        second = registry.begin_upload(NewUpload("default", "handwriting"), NOON)
+        assert first.said.project == second.said.project == "digits"
+        assert registered_upload(registry, second).project == "digits"
+
     def test_an_upload_of_another_team_is_none(self, registry: Registry) -> None:
         upload = registry.begin_upload(NewUpload("red"), NOON)
         assert registry.upload("blue", upload.id) is None
@@ -1480,8 +1487,8 @@ class RegistryContract:
         registry.submit(event("1", project="digits"), NOON)
         registry.submit(event("2", project="digits"), LATER)
         registry.submit(event("3", project="digits", team="other"), LATER)
-        assert registry.projects("default") == [Project("default", "digits", NOON)]
-        assert registry.projects("other") == [Project("other", "digits", LATER)]
+        assert registry.projects("default") == [Project("default", "digits", "digits", NOON)]
+        assert registry.projects("other") == [Project("other", "digits", "digits", LATER)]
 
     def test_a_new_event_can_end_at_once(self, registry: Registry) -> None:
         end = End(IngestionState.IGNORED, "experiment-failed", "it failed")

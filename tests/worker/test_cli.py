@@ -86,7 +86,7 @@ def test_the_repository_is_listed_shown_renamed_tagged_downloaded_and_deleted(
 ) -> None:
     version = json_of(capsys, "ingest", model, "--name", "net")["version"]
     assert [row["id"] for row in json_of(capsys, "models", "list")["models"]] == [version["id"]]
-    assert json_of(capsys, "models", "show", "net")["version"] == version
+    assert json_of(capsys, "models", "show", "net")["version"] == version | {"project": "default"}
     assert text_of(capsys, "models", "rename", "net@1", "better net") == f"{version['id']}: net is now better net\n"
     assert text_of(capsys, "models", "tag", "better net", "--add", "b", "--add", "a") == f"{version['id']}: a, b\n"
     assert text_of(capsys, "models", "tag", version["id"], "--remove", "b") == f"{version['id']}: a\n"

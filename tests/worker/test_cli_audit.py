@@ -28,6 +28,8 @@ def test_every_change_at_the_command_line_names_its_user(
     json_of(capsys, "models", "rename", version, "web", *of)
     json_of(capsys, "models", "tag", "web", "--add", "good", *of)
     json_of(capsys, "models", "delete", "web", "--yes", *of)
+    json_of(capsys, "projects", "create", "digits", *of)
+    json_of(capsys, "projects", "rename", "digits", "handwriting", *of)
     lines = json_of(capsys, "audit", *of)["audit"]
     assert [(line["action"], line["objectId"]) for line in reversed(lines)] == [
         ("team.created", "vision"),
@@ -38,6 +40,8 @@ def test_every_change_at_the_command_line_names_its_user(
         ("model.renamed", version),
         ("version.tagged", version),
         ("version.deleted", version),
+        ("project.created", "digits"),
+        ("project.renamed", "digits"),
     ]
     assert {line["who"] for line in lines} == {f"{pwd.getpwuid(os.getuid()).pw_name} at the command line"}
     assert {line["action"] for line in lines} == set(Action)

@@ -9,6 +9,7 @@ Law (with a test of the same name):
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 from fastapi import FastAPI
@@ -23,6 +24,7 @@ from worker.api import (
     health,
     ingestions,
     models,
+    projects,
     uploads,
     versions,
 )
@@ -36,6 +38,21 @@ VERSION = "1"
 SECURITY = {"bearer": {"type": "http", "scheme": "bearer"}, "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
 
 
+PARTS: tuple[ModuleType, ...] = (
+    completions,
+    ingestions,
+    models,
+    versions,
+    uploads,
+    projects,
+    audit,
+    gradient,
+    gradient_uploads,
+    health,
+)
+"""The parts of the API, each with a router."""
+
+
 def make_app(service: Service) -> FastAPI:
     """Return the API for *service*.
 
@@ -45,7 +62,7 @@ def make_app(service: Service) -> FastAPI:
     app = FastAPI(title="modelport", version=VERSION, openapi_url=None, redirect_slashes=False)
     app.state.service, app.state.desk = service, Desk(service)
     # Routes are put in one by one, not router by router: so a walk over them sees every one.
-    for part in (completions, ingestions, models, versions, uploads, audit, gradient, gradient_uploads, health):
+    for part in PARTS:
         app.router.routes.extend(part.router.routes)
     check_policies(app)
     add_handlers(app)

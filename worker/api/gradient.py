@@ -31,6 +31,7 @@ from worker.api.slashes import both
 from worker.errors import NotFound, RejectedEvent, WorkerError
 from worker.events import MAX_ID_CHARACTERS, checked_name
 from worker.fields import Object, is_words, object_of, required_text, shown, text
+from worker.projects import project_id
 from worker.records import ModelVersion, Summary, VersionQuery
 from worker.views import gradient_json
 
@@ -50,6 +51,7 @@ def get_model_list(caller: Reader, body: Body, service: Inside, limit: int = -1)
     """List models, newest first, as `models list` and `models details` ask for them."""
     wanted = object_of("the body", json_of(body)) if body else {}
     query, only, tags = _query(wanted, caller.team)
+    query = replace(query, project=project_id(service.registry, caller.team, query.project))
     total = service.registry.count(VersionQuery(caller.team))
     return StreamingResponse(_list(service, query, only, tags, limit, total), media_type="application/json")
 

@@ -20,7 +20,7 @@ from worker.api.service import Inside
 from worker.events import MAX_ID_CHARACTERS
 from worker.fields import object_of, required_text
 from worker.records import ModelVersion, VersionQuery
-from worker.views import version_json
+from worker.views import version_json, with_project
 
 FILTERS = ("projectId", "type", "tag", "q")
 
@@ -46,8 +46,8 @@ def list_models(
     query = VersionQuery(
         caller.team, project, model_type=declared, tag=tag, text=q, after=after, limit=limit + 1, is_latest=True
     )
-    found = service.registry.versions(query)
-    return page_reply(request, "models", found, limit, FILTERS, _row)
+    found, names = service.registry.versions(query), service.registry.renamed_projects(caller.team)
+    return page_reply(request, "models", found, limit, FILTERS, lambda latest: with_project(_row(latest), names))
 
 
 @router.get("/models/{model:path}", responses=answers(ModelWithVersions, 401, 403, 404, 422, 503))
@@ -57,7 +57,8 @@ def show_model(model: str, caller: Reader, service: Inside, project: Project = N
     query = VersionQuery(caller.team, found.project, name=found.model_name, limit=MAX_PAGE)
     versions = service.registry.versions(query) or [found]
     latest = max(versions, key=lambda version: version.number)
-    return reply(_row(latest) | {"versions": [version_json(version) for version in versions]})
+    row = with_project(_row(latest), service.registry.renamed_projects(caller.team))
+    return reply(row | {"versions": [version_json(version) for version in versions]})
 
 
 @router.patch(

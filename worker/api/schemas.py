@@ -149,8 +149,23 @@ class AuditPage(Shape):
     next: str | None
 
 
+class ProjectRow(Shape):
+    """One project: its id never changes, its name is how it is called."""
+
+    id: str
+    name: str
+    dtCreated: AwareDatetime
+
+
+class ProjectPage(Shape):
+    """Some projects by name; next is the address of the following page."""
+
+    projects: list[ProjectRow]
+    next: str | None
+
+
 class VersionRow(Shape):
-    """One version: what it is, where it came from, where it is kept."""
+    """One version: what it is, where it came from, where it is kept. Lists and looks at one say how its project is called."""
 
     id: str
     name: str
@@ -158,6 +173,7 @@ class VersionRow(Shape):
     modelType: ModelType
     format: str
     projectId: str
+    project: str | None = None
     experimentId: str | None
     digest: str
     omsDigest: str
@@ -193,6 +209,7 @@ class ModelRow(Shape):
 
     name: str
     projectId: str
+    project: str | None = None
     latest: VersionRow
 
 

@@ -35,7 +35,7 @@ from worker.errors import NotFound, RejectedEvent
 from worker.events import MAX_ID_CHARACTERS
 from worker.fields import is_words, object_of, text
 from worker.records import ModelVersion, VersionQuery
-from worker.views import file_json, manifest_json, version_json
+from worker.views import file_json, manifest_json, version_json, with_project
 
 FILTERS = ("model", "projectId", "experimentId", "type", "tag", "q")
 CHANGES = {"name", "notes", "tags"}
@@ -63,8 +63,8 @@ def list_versions(
     null on the last.
     """
     query = VersionQuery(caller.team, project, experiment, declared, tag, model, q, after, limit + 1)
-    found = service.registry.versions(query)
-    return page_reply(request, "versions", found, limit, FILTERS, version_json)
+    found, names = service.registry.versions(query), service.registry.renamed_projects(caller.team)
+    return page_reply(request, "versions", found, limit, FILTERS, lambda one: with_project(version_json(one), names))
 
 
 @router.get("/versions/{version_id}", responses=answers(VersionWithFiles, 401, 403, 404, 422, 503))
@@ -72,7 +72,8 @@ def show_version(version_id: str, caller: Reader, service: Inside) -> Response:
     """Show one version and its files."""
     version = _living(version_id, caller.team, service)
     files = [file_json(file) for file in service.registry.files(version.id)]
-    return reply(version_json(version) | {"files": files})
+    row = with_project(version_json(version), service.registry.renamed_projects(caller.team))
+    return reply(row | {"files": files})
 
 
 @router.get("/versions/{version_id}/report", responses=answers(VersionReport, 401, 403, 404, 422, 503))

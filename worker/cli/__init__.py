@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from worker.cli import access, auditing, comparing, queue, reports, up, uploading, watch, wrapping
+from worker.cli import access, auditing, comparing, projects, queue, reports, up, uploading, watch, wrapping
 from worker.cli.common import (
     ERROR,
     EXPERIMENT,
@@ -214,13 +214,14 @@ def models_list(
     """List the registered versions, newest first."""
     from worker.model_types import model_type
     from worker.records import VersionQuery
-    from worker.views import version_json
+    from worker.views import version_json, with_project
 
     kind = model_type(declared)
     with acting(team) as service:
         everything = VersionQuery(team=service.team, limit=limit)
         wanted = replace(everything, project=project, experiment=experiment, model_type=kind, tag=tag, text=query)
-        rows = [version_json(version) for version in service.registry.versions(wanted)]
+        names = service.registry.renamed_projects(service.team)
+        rows = [with_project(version_json(version), names) for version in service.registry.versions(wanted)]
     is_filtered = wanted != everything
     write({"models": rows}, format, output, lambda console: terminal().show_versions(console, rows, is_filtered))
 
@@ -238,13 +239,14 @@ models.add_command(uploading.models_upload)
 def models_show(model: str, team: str | None, project: str | None, format: str, output: Path | None) -> None:
     """Show one version: what it is, where it came from, how good it is, and its files."""
     from worker.repository import find
-    from worker.views import file_json, version_json
+    from worker.views import file_json, version_json, with_project
 
     with acting(team) as service:
         version = find(service.registry, service.team, model, project)
         files = [file_json(file) for file in service.registry.files(version.id)]
+        row = with_project(version_json(version), service.registry.renamed_projects(service.team))
         twin = _twin(version, service)
-    report: dict[str, Any] = json.loads(version.report) | {"version": version_json(version), "files": files}
+    report: dict[str, Any] = json.loads(version.report) | {"version": row, "files": files}
 
     def show(console: Console) -> None:
         terminal().show_version(console, report["version"], twin)
@@ -386,7 +388,7 @@ def doctor(repair: bool, digests: bool, format: str, output: Path | None) -> int
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
 
 
-for part in (queue, reports, access, auditing, wrapping, up, watch):
+for part in (queue, reports, projects, access, auditing, wrapping, up, watch):
     for command in part.COMMANDS:
         app.add_command(command)
 

@@ -13,6 +13,8 @@ ACTIONS = (
     "model.renamed",
     "version.tagged",
     "version.deleted",
+    "project.created",
+    "project.renamed",
     "ingestion.retried",
     "ingestion.discarded",
     "team.created",

@@ -6,8 +6,8 @@ However many there are, it takes the same few statements, and one commit.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, insert, select
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 from worker import lifecycle
 from worker.errors import ConflictingEvent
 from worker.records import CompletionEvent, End, Ingestion
-from worker.registry import access, rows, shards
+from worker.registry import projects, rows, shards
 from worker.registry.counters import Amounts, of_step
 from worker.registry.line import next_turn
 from worker.registry.tables import ingestion_history, ingestions
@@ -45,6 +45,8 @@ def accept(
 
     *new_ids* gives an id for an ingestion, and one for the version that it may become.
     """
+    known_projects = projects.ids_of(connection, {(one.event.team, one.event.project) for one in submissions})
+    submissions = [_in_its_project(one, known_projects) for one in submissions]
     known = _known(connection, submissions)
     turns = {team: next_turn(connection, team) for team in {one.event.team for one in submissions}}
     answers: list[Accepted | ConflictingEvent] = []
@@ -63,7 +65,21 @@ def accept(
         new.append(standing)
         steps.append(taken)
     _write(connection, new, steps)
+    ids = {(team, project) for (team, _), project in known_projects.items()}
+    for team, project in dict.fromkeys((one.event.team, one.event.project) for one in new):
+        if (team, project) not in ids:
+            projects.know(connection, team, project, new[0].created)
+    shards.add(connection, _amounts(steps))
     return answers
+
+
+def _in_its_project(one: Submission, known: Mapping[projects.Named, str]) -> Submission:
+    """Return *one* with an event that names its project by the id. What the event says is compared then: a name means the same
+    for ever, so that the event said again says the same.
+    """
+    event = one.event
+    project = known.get((event.team, event.project), event.project)
+    return one if project == event.project else replace(one, event=replace(event, project=project))
 
 
 def _known(connection: Connection, submissions: Sequence[Submission]) -> dict[str, tuple[Ingestion, str | None]]:
@@ -101,9 +117,6 @@ def _write(connection: Connection, new: Sequence[Ingestion], steps: Sequence[Seq
     connection.execute(insert(ingestions), [rows.ingestion_values(one) for one in new])
     noted = [rows.history_values(move.ingestion.id, move.entry) for taken in steps for move in taken]
     connection.execute(insert(ingestion_history), noted)
-    for team, project in {(one.event.team, one.event.project): None for one in new}:
-        access.know_project(connection, team, project, new[0].created)
-    shards.add(connection, _amounts(steps))
 
 
 def _amounts(steps: Iterable[Sequence[lifecycle.Move]]) -> Amounts:

@@ -1,4 +1,4 @@
-"""Teams, projects and tokens as statements on an open connection; the transactions are `sql`'s."""
+"""Teams and tokens as statements on an open connection; the transactions are `sql`'s."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from worker.records import Project, Team, Token, TokenScope
-from worker.registry.tables import projects, signing_keys, teams, tokens
+from worker.records import Team, Token, TokenScope
+from worker.registry.tables import signing_keys, teams, tokens
 from worker.registry.words import KEY_BYTES, folded
 
 SIGNING = "links"
@@ -40,19 +40,6 @@ def create_team(connection: Connection, name: str, now: datetime) -> Team | None
 def all_teams(connection: Connection) -> list[Team]:
     """Return the teams by name."""
     return sorted((_team_of(row) for row in connection.execute(select(teams))), key=lambda team: team.name)
-
-
-def know_project(connection: Connection, team: str, name: str, now: datetime) -> None:
-    """Write the team's project unless it is there."""
-    known = select(projects.c.name).where(projects.c.team == team, projects.c.name == name)
-    if connection.execute(known).one_or_none() is None:
-        connection.execute(insert(projects), {"team": team, "name": name, "created": now})
-
-
-def projects_of(connection: Connection, team: str) -> list[Project]:
-    """Return the team's projects by name."""
-    found = connection.execute(select(projects).where(projects.c.team == team))
-    return sorted((Project(row.team, row.name, row.created) for row in found), key=lambda project: project.name)
 
 
 def create_token(connection: Connection, token: Token) -> Token | None:

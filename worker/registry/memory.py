@@ -81,6 +81,7 @@ from worker.registry.words import (
     random_id,
     rows_wanted,
     scope_key,
+    taken,
 )
 from worker.tokens import is_worth_noting
 
@@ -185,6 +186,7 @@ class MemoryRegistry:
         self._workers: dict[str, Worker] = {}
         self._teams = {folded(DEFAULT_TEAM): Team(DEFAULT_TEAM, FIRST_DAY)}
         self._projects: dict[tuple[str, str], Project] = {}
+        self._project_names: dict[tuple[str, str], str] = {}
         self._tokens: dict[str, Token] = {}
         self._uploads: dict[str, _Promised] = {}
         self._audit: dict[str, AuditEntry] = {}
@@ -199,6 +201,7 @@ class MemoryRegistry:
     ) -> tuple[Ingestion, bool]:
         check_event(event)
         with self._lock:
+            event = replace(event, project=self._project_id(event.team, event.project))
             known = self._by_event.get(event_key(event))
             if known is not None:
                 return self._same_event(known, event), True
@@ -206,7 +209,7 @@ class MemoryRegistry:
             move = lifecycle.receive(event, ingestion_id, version_id, _utc(now), self._next_turn(event.team))
             self._by_event[event_key(event)] = move.ingestion.id
             self._keep(None, move)
-            self._projects.setdefault((event.team, event.project), Project(event.team, event.project, _utc(now)))
+            self._know_project(event.team, event.project, now)
             if end is not None:
                 further = lifecycle.end(move.ingestion, owner or "", end, _utc(now))
             else:
@@ -478,11 +481,12 @@ class MemoryRegistry:
     def begin_upload(self, said: NewUpload, now: datetime, who: str = UNSAID) -> Upload:
         check_upload(said)
         with self._lock:
-            plain = replace(said, tags=tuple(sorted(set(said.tags))))
+            project = self._project_id(said.team, said.project)
+            plain = replace(said, project=project, tags=tuple(sorted(set(said.tags))))
             upload = Upload(self._new_id(VERSION_PREFIX, VERSION_CHARS), plain, _utc(now))
             self._uploads[upload.id] = _Promised(upload)
             self._note(said.team, who, Action.UPLOAD_BEGUN, now, upload.id, said.name or upload.id)
-            self._projects.setdefault((said.team, said.project), Project(said.team, said.project, _utc(now)))
+            self._know_project(said.team, project, now)
             return upload
 
     def upload(self, team: str, upload_id: str) -> Upload | None:
@@ -568,7 +572,43 @@ class MemoryRegistry:
     def projects(self, team: str) -> Sequence[Project]:
         with self._lock:
             theirs = [project for project in self._projects.values() if project.team == team]
-            return sorted(theirs, key=lambda project: project.name)
+            return sorted(theirs, key=lambda project: (project.name, project.id))
+
+    def project(self, team: str, name: str) -> Project | None:
+        with self._lock:
+            return self._projects.get((team, self._project_id(team, name)))
+
+    def renamed_projects(self, team: str) -> Mapping[str, str]:
+        return {project.id: project.name for project in self.projects(team) if project.name != project.id}
+
+    def create_project(self, team: str, name: str, now: datetime, who: str = UNSAID) -> Project | None:
+        check_name("project", name)
+        with self._lock:
+            if self.project(team, name) is not None:
+                return None
+            self._note(team, who, Action.PROJECT_CREATED, now, name, name)
+            return self._know_project(team, name, now)
+
+    def rename_project(self, team: str, name: str, new_name: str, now: datetime, who: str = UNSAID) -> Project | None:
+        check_name("project", new_name)
+        with self._lock:
+            project, other = self.project(team, name), self.project(team, new_name)
+            if project is None or project.name == new_name:
+                return project
+            if other not in (None, project):
+                raise taken(new_name, self._project_id(team, new_name))
+            self._note(team, who, Action.PROJECT_RENAMED, now, project.id, new_name, before=project.name)
+            self._project_names[team, new_name] = project.id
+            self._projects[team, project.id] = replace(project, name=new_name)
+            return self._projects[team, project.id]
+
+    def _know_project(self, team: str, name: str, now: datetime) -> Project:
+        self._project_names.setdefault((team, name), name)
+        return self._projects.setdefault((team, name), Project(team, name, name, _utc(now)))
+
+    def _project_id(self, team: str, name: str) -> str:
+        """Return the id of the project that *name* means; where it means none, *name* itself."""
+        return self._project_names.get((team, name), name)
 
     def create_token(
         self,
@@ -766,6 +806,8 @@ class MemoryRegistry:
 
     def _wanted(self, known: Iterable[_Kept], query: VersionQuery) -> Iterator[_Kept]:
         living = list(self._newest_first()) if query.is_latest else []
+        if query.project is not None:
+            query = replace(query, project=self._project_id(query.team, query.project))
         for kept in known:
             if _matches(kept, query) and (not query.is_latest or kept.number == _latest(kept.model, living)):
                 yield kept

@@ -57,7 +57,7 @@ from worker.records import (
     VersionQuery,
     Worker,
 )
-from worker.registry import access, audit, rows, shards, steps, tables, uploads, versions
+from worker.registry import access, audit, projects, rows, shards, steps, tables, uploads, versions
 from worker.registry.acceptance import Accepted, Submission, accept
 from worker.registry.alone import alone
 from worker.registry.counters import disagreements, of_content, of_step
@@ -518,7 +518,36 @@ class SqlRegistry:
         return self._read(access.all_teams)
 
     def projects(self, team: str) -> Sequence[Project]:
-        return self._read(lambda connection: access.projects_of(connection, team))
+        return self._read_one(lambda connection: projects.all_of(connection, team))
+
+    def project(self, team: str, name: str) -> Project | None:
+        return self._read_one(lambda connection: projects.find(connection, team, name))
+
+    def renamed_projects(self, team: str) -> Mapping[str, str]:
+        return self._read_one(lambda connection: projects.renamed(connection, team))
+
+    def create_project(self, team: str, name: str, now: datetime, who: str = UNSAID) -> Project | None:
+        check_name("project", name)
+
+        def work(connection: Connection) -> Project | None:
+            made = projects.create(connection, team, name, now)
+            if made is not None:
+                self._note(connection, team, who, Action.PROJECT_CREATED, now, name, name)
+            return made
+
+        return self._write(work)
+
+    def rename_project(self, team: str, name: str, new_name: str, now: datetime, who: str = UNSAID) -> Project | None:
+        check_name("project", new_name)
+
+        def work(connection: Connection) -> Project | None:
+            project = projects.find(connection, team, name, is_locked=True)
+            if project is None or project.name == new_name:
+                return project
+            self._note(connection, team, who, Action.PROJECT_RENAMED, now, project.id, new_name, before=project.name)
+            return projects.rename(connection, project, new_name)
+
+        return self._write(work)
 
     def create_token(
         self,

@@ -236,10 +236,23 @@ teams = Table(
 projects = Table(
     "projects",
     metadata,
-    # Written by submit when an event names one for the first time.
+    # Written by submit when an event names one for the first time, and by create_project.
     Column("team", AnyText, primary_key=True),
+    # Its id: the name that it had first. Scopes, events and places in the store hold it, so it never changes.
     Column("name", AnyText, primary_key=True),
     Column("created", Moment, nullable=False),
+    # How it is called now; null where it was never renamed.
+    Column("shown", AnyText),
+)
+
+project_names = Table(
+    "project_names",
+    metadata,
+    # Every name that a project of the team ever had, the id too, and the id of that project. Rows are never changed or removed:
+    # what a name means stays, so an event means the same however often it comes.
+    Column("team", AnyText, primary_key=True),
+    Column("name", AnyText, primary_key=True),
+    Column("project", AnyText, nullable=False),
 )
 
 tokens = Table(

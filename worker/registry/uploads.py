@@ -15,17 +15,20 @@ from sqlalchemy.sql.elements import ColumnElement
 from detectors.facts import ModelType
 from worker.lifecycle import NEED_FILES
 from worker.records import NewUpload, Upload
-from worker.registry import access
+from worker.registry import projects
 from worker.registry.tables import ingestions, model_versions, uploads, version_tags
 
 
 def begin(connection: Connection, upload: Upload) -> Upload:
     """Write the promise, and return it."""
     said = upload.said
+    project = projects.ids_of(connection, [(said.team, said.project)]).get((said.team, said.project))
+    if project is None:
+        projects.know(connection, said.team, said.project, upload.created)
     values = {
         "id": upload.id,
         "team": said.team,
-        "project": said.project,
+        "project": project or said.project,
         "name": said.name,
         "declared_type": None if said.declared_type is None else said.declared_type.value,
         "summary": said.summary,
@@ -34,7 +37,6 @@ def begin(connection: Connection, upload: Upload) -> Upload:
         "created": upload.created,
     }
     connection.execute(insert(uploads), values)
-    access.know_project(connection, said.team, said.project, upload.created)
     found = living(connection, said.team, upload.id)
     assert found is not None, upload.id
     return found

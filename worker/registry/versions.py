@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.records import ModelVersion, Scope, VersionQuery
-from worker.registry import rows
+from worker.registry import projects, rows
 from worker.registry.tables import model_versions, registered_models, version_tags
 from worker.registry.words import folded, scope_key
 
@@ -105,7 +105,7 @@ def _conditions(query: VersionQuery) -> Iterable[ColumnElement[bool]]:
     """Yield what the versions of a query must be, one condition for every given field."""
     yield model_versions.c.team == query.team
     if query.project is not None:
-        yield registered_models.c.project == query.project
+        yield registered_models.c.project == projects.id_of(query.team, query.project)
     if query.experiment is not None:
         yield model_versions.c.experiment == query.experiment
     if query.model_type is not None:

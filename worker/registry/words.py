@@ -89,6 +89,11 @@ def is_by(who: str, wanted: str | None) -> bool:
     return wanted in (None, who) or who.endswith(f" ({wanted})")
 
 
+def taken(name: str, project_id: str) -> RejectedEvent:
+    """Return the error for a *name* that is to be given to a project and means another one."""
+    return RejectedEvent(f"another project has or had the name {name}; its id is {project_id}")
+
+
 def event_words(event: CompletionEvent) -> str:
     """Return what a person knows the ingestion of *event* by: its experiment, or its path where it has none."""
     return event.experiment or event.model_path

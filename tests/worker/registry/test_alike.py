@@ -26,6 +26,7 @@ from tests.worker.registry.model import ENDS, Model, Seen
 from worker.errors import RejectedEvent
 from worker.ports import Registry
 from worker.records import (
+    AuditQuery,
     CompletionEvent,
     End,
     Ingestion,
@@ -42,7 +43,7 @@ from worker.registry.memory import MemoryRegistry
 from worker.registry.sql import SqlRegistry
 
 teams = st.sampled_from(["default", "other"])
-projects = st.sampled_from(["default", "p"])
+projects = st.sampled_from(["default", "p", "q"])
 experiments = st.sampled_from(["mnist", "straße", None])
 names = st.sampled_from(["mnist", "Model", "100%_", "", "zero \0"])
 digests = st.sampled_from(["d1", "d2"])
@@ -236,10 +237,20 @@ class Alike(RuleBasedStateMachine):
         now, (team, version_id) = self.now, self.version(number)
         self.both(lambda registry: registry.rename(team, version_id, name, now))
 
+    @rule(team=teams, name=projects, new_name=projects)
+    def rename_project(self, team: str, name: str, new_name: str) -> None:
+        now = self.now
+        self.both(lambda registry: registry.rename_project(team, name, new_name, now))
+
+    @rule(team=teams, name=projects)
+    def create_project(self, team: str, name: str) -> None:
+        now = self.now
+        self.both(lambda registry: registry.create_project(team, name, now))
+
     @rule(number=numbers, add=tags, remove=tags)
     def tag(self, number: int, add: list[str], remove: list[str]) -> None:
-        team, version_id = self.version(number)
-        self.both(lambda registry: registry.tag(team, version_id, add, remove))
+        now, (team, version_id) = self.now, self.version(number)
+        self.both(lambda registry: registry.tag(team, version_id, add, remove, now))
 
     @rule(number=numbers)
     def delete(self, number: int) -> None:
@@ -278,6 +289,8 @@ class Alike(RuleBasedStateMachine):
         self.both(lambda registry: list(registry.store_keys()))
         for team in ("default", "other"):
             self.both(lambda registry, team=team: list(registry.versions(VersionQuery(team=team))))
+            self.both(lambda registry, team=team: list(registry.projects(team)))
+            self.both(lambda registry, team=team: list(registry.audit(AuditQuery(team))))
 
     @invariant()
     def the_counters_are_equal_and_agree_with_the_rows(self) -> None:

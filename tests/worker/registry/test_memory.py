@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.contracts.audit import AuditContract
+from tests.contracts.projects import ProjectsContract
 from tests.contracts.registry import Build, RegistryContract
 from worker.registry.memory import MemoryRegistry
 
 
-class TestMemoryRegistry(RegistryContract, AuditContract):
+class TestMemoryRegistry(RegistryContract, AuditContract, ProjectsContract):
     @pytest.fixture
     def build(self) -> Build:
         return MemoryRegistry

@@ -95,6 +95,8 @@ def test_a_database_without_counters_begins_with_what_its_rows_tell(database: st
     claimed(registry, "6")
     execute(database, "DROP TABLE counters")
     execute(database, "DROP TABLE audit_log")
+    execute(database, "DROP TABLE project_names")
+    execute(database, "ALTER TABLE projects DROP COLUMN shown")
     execute(database, "DROP TABLE signing_keys")
     execute(database, "DROP TABLE uploads")
     for column in ("notes", "said_summary"):

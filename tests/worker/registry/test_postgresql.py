@@ -24,6 +24,7 @@ from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.contracts.audit import AuditContract
+from tests.contracts.projects import ProjectsContract
 from tests.contracts.registry import (
     LATER,
     NOON,
@@ -101,7 +102,7 @@ def registry(build: BuildSql) -> SqlRegistry:
     return build()
 
 
-class TestPostgresRegistry(RegistryContract, AuditContract):
+class TestPostgresRegistry(RegistryContract, AuditContract, ProjectsContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build

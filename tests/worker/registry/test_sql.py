@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from tests.contracts.audit import AuditContract
+from tests.contracts.projects import ProjectsContract
 from tests.contracts.registry import (
     LATER,
     LEASE_END,
@@ -34,7 +35,7 @@ from worker.registry.sql import SqlRegistry
 BuildSql = Callable[..., SqlRegistry]
 
 
-class TestSqlRegistry(RegistryContract, AuditContract):
+class TestSqlRegistry(RegistryContract, AuditContract, ProjectsContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build
@@ -95,6 +96,9 @@ WRITES: dict[str, Work] = {
     "delete": lambda registry: registry.delete("default", old(registry), LATER),
     "submit and end": lambda registry: registry.submit(event("ignored"), LATER, end=IGNORED),
     "create team": lambda registry: registry.create_team("red", LATER),
+    "submit to a new project": lambda registry: registry.submit(event("new", project="new"), LATER),
+    "create project": lambda registry: registry.create_project("default", "digits", LATER),
+    "rename project": lambda registry: registry.rename_project("default", "default", "digits", LATER),
     "create token": lambda registry: registry.create_token("default", "ci", "new digest", READER, LATER),
     "revoke token": lambda registry: registry.revoke_token("default", registry.tokens("default")[0].id, LATER),
 }
@@ -185,7 +189,7 @@ def test_reading_goes_on_beside_a_writer(build: BuildSql) -> None:
 def test_a_database_without_tables_says_how_to_make_them(tmp_path: Path) -> None:
     registry = SqlRegistry(f"sqlite:///{tmp_path / 'empty.db'}")
     with pytest.raises(
-        RegistryUnavailable, match=r"lacks a table or column \(no such table: ingestions\); run `modelport migrate`"
+        RegistryUnavailable, match=r"lacks a table or column \(no such table: project_names\); run `modelport migrate`"
     ):
         registry.submit(event(), NOON)
     registry.close()

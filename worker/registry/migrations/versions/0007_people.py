@@ -1,4 +1,4 @@
-"""Write down what people did."""
+"""Write down what people did; let a project be called otherwise than by its id."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table."""
+    """Make the tables, and let each project be found by its id."""
     op.create_table(
         "audit_log",
         sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
@@ -28,3 +28,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("id", name=op.f("uq_audit_log_id")),
     )
     op.create_index("ix_audit_log_team", "audit_log", ["team", "sequence"])
+    op.add_column("projects", sa.Column("shown", sa.Text(), nullable=True))
+    op.create_table(
+        "project_names",
+        sa.Column("team", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("project", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("team", "name", name=op.f("pk_project_names")),
+    )
+    op.execute("INSERT INTO project_names (team, name, project) SELECT team, name, name FROM projects")

@@ -1,0 +1,56 @@
+"""Projects in a database: what two who name them at once do to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import event as hooks
+from sqlalchemy import text
+
+from tests.contracts.projects import LATER, NOON, rename
+from tests.contracts.registry import event
+from worker.records import Project
+from worker.registry import projects
+from worker.registry.migrate import migrate
+from worker.registry.sql import SqlRegistry
+
+
+@pytest.fixture
+def registry(build: Callable[..., SqlRegistry]) -> SqlRegistry:
+    return build()
+
+
+def test_an_event_asks_once_for_the_projects_of_its_team(registry: SqlRegistry) -> None:
+    """However many come together: who asks is on the way that every completion takes."""
+    registry.submit(event("1", project="a"), NOON)
+    seen: list[str] = []
+    hooks.listen(registry.engine, "before_cursor_execute", lambda *said: seen.append(said[2]))
+    registry.submit_all([(event(f"new {number}", project="ab"[number % 2]), None) for number in range(10)], NOON)
+    about = [" ".join(said.split()[:3]) for said in seen if "project_names" in said or " projects" in said]
+    assert about == ["SELECT project_names.name, project_names.project", "INSERT INTO projects", "INSERT INTO project_names"]
+
+
+def test_a_project_from_before_is_found_by_its_id(database: str) -> None:
+    registry = SqlRegistry(database)
+    registry.submit(event(project="digits"), NOON)
+    with registry.engine.begin() as connection:
+        for statement in (
+            "DROP TABLE project_names",
+            "DROP TABLE audit_log",
+            "ALTER TABLE projects DROP COLUMN shown",
+            "UPDATE alembic_version SET version_num = '0005'",
+        ):
+            connection.execute(text(statement))
+    assert migrate(database) == ("0007",)
+    assert registry.create_project("default", "digits", LATER) is None
+    assert rename(registry, "digits", "handwriting") == Project("default", "digits", "handwriting", NOON)
+    assert registry.submit(event(project="digits"), LATER)[1]
+    registry.close()
+
+
+def test_a_name_that_means_nothing_yet_is_an_id(registry: SqlRegistry) -> None:
+    with registry.engine.begin() as connection:
+        assert projects.ids_of(connection, [("default", "a")]) == {}
+        projects.know(connection, "default", "a", NOON)
+        assert projects.ids_of(connection, [("default", "a"), ("red", "a")]) == {("default", "a"): "a"}
