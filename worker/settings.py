@@ -190,6 +190,18 @@ class Settings(BaseModel):
         default=False, description="Whether what failed or cancelled experiments left behind is looked at; else it is recorded."
     )
 
+    rate_limit_reads: Annotated[int, Field(ge=0)] = Field(
+        default=12_000,
+        description="Requests that read which one token may send to one API process in a minute, and at once after a rest; "
+        "0: any number. Without a token they are counted by address.",
+    )
+    rate_limit_writes: Annotated[int, Field(ge=0)] = Field(
+        default=6_000, description="The same for requests that change something; completions are not counted."
+    )
+    rate_limit_sign_ins: Annotated[int, Field(ge=0)] = Field(
+        default=60, description="Requests without a token that opens the door which one address may send in a minute; then 429."
+    )
+
     @field_validator("home", mode="before")
     @classmethod
     def _expanded(cls, home: Any) -> Any:

@@ -30,6 +30,7 @@ from worker.api import (
 )
 from worker.api.auth import Policy, policy_of
 from worker.api.desk import Desk
+from worker.api.limits import Bounds, Limits
 from worker.api.problems import MEDIA_TYPE, add_handlers
 from worker.api.service import Service
 
@@ -60,11 +61,12 @@ def make_app(service: Service) -> FastAPI:
         TypeError: a route declares no policy.
     """
     app = FastAPI(title="modelport", version=VERSION, openapi_url=None, redirect_slashes=False)
-    app.state.service, app.state.desk = service, Desk(service)
+    app.state.service, app.state.desk, app.state.limits = service, Desk(service), Limits(service.rates)
     # Routes are put in one by one, not router by router: so a walk over them sees every one.
     for part in PARTS:
         app.router.routes.extend(part.router.routes)
     check_policies(app)
+    app.add_middleware(Bounds)
     add_handlers(app)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
@@ -96,6 +98,7 @@ def _complete(operation: dict[str, Any], route: APIRoute) -> None:
             answer["content"] = {MEDIA_TYPE: answer["content"]["application/json"]}
     policy = policy_of(route)
     if isinstance(policy, Policy):
+        operation["responses"]["429"] = operation["responses"]["401"] | {"description": "Too Many Requests"}
         operation["security"] = [{name: []} for name in SECURITY]
         scopes = " or ".join(f"`{scope.value}`" for scope in sorted(policy.scopes))
         operation["description"] = f"{operation.get('description', '')}\n\nNeeds the scope {scopes}.".strip()

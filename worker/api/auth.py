@@ -23,6 +23,7 @@ from fastapi.routing import APIRoute
 
 from worker import tokens
 from worker.api.desk import Desk, desk_of
+from worker.api.limits import address_of, count_call, count_failure
 from worker.api.links import Signed
 from worker.api.problems import Problem
 from worker.api.service import is_loopback
@@ -47,12 +48,21 @@ ANYBODY_HERE = Caller(DEFAULT_TEAM, tokens.ALL_SCOPES, "somebody at this machine
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a route asks of who calls it: one of *scopes*. Used as a dependency it gives the caller."""
+    """What a route asks of who calls it: one of *scopes*, and, if it *is_limited*, not too often. Used as a dependency it gives
+    the caller.
+    """
 
     scopes: frozenset[TokenScope]
+    is_limited: bool = True
 
     async def __call__(self, request: Request, desk: Annotated[Desk, Depends(desk_of)]) -> Caller:
-        caller = await caller_of(request.headers, desk)
+        try:
+            caller = await caller_of(request.headers, desk)
+        except Problem:
+            count_failure(request)
+            raise
+        if self.is_limited:
+            count_call(request, address_of(request) if caller is ANYBODY_HERE else caller.name)
         if not tokens.allows(caller.scopes, self.scopes):
             wanted = sorted(scope.value for scope in self.scopes)
             challenge = f'Bearer realm="modelport", error="insufficient_scope", scope="{" ".join(wanted)}"'
@@ -71,12 +81,14 @@ class Public:
 
 PUBLIC = Depends(Public())
 
-Reporter = Annotated[Caller, Depends(Policy(frozenset({TokenScope.COMPLETION_WRITE})))]
+Reporter = Annotated[Caller, Depends(Policy(frozenset({TokenScope.COMPLETION_WRITE}), is_limited=False))]
 Writer = Annotated[Caller, Depends(Policy(frozenset({TokenScope.MODEL_WRITE})))]
 Operator = Annotated[Caller, Depends(Policy(frozenset({TokenScope.OPERATE})))]
 Reader = Annotated[Caller, Depends(Policy(frozenset({TokenScope.MODEL_READ, TokenScope.OPERATE})))]
 Asker = Annotated[Caller, Depends(Policy(frozenset({TokenScope.MODEL_READ, TokenScope.OPERATE, TokenScope.COMPLETION_WRITE})))]
-"""Callers, by what they must be allowed to do. An asker may also be who reported a completion and wants to know its end."""
+"""Callers, by what they must be allowed to do. An asker may also be who reported a completion and wants to know its end. A
+reporter is never told to come later: what ends does so when it ends, ten thousand at once if it must be.
+"""
 
 
 def policy_of(route: APIRoute) -> Policy | Public | Signed | None:

@@ -6,6 +6,7 @@ Who calls was asked before a body is read; where the body was long in coming, it
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Annotated, Any
 
@@ -22,6 +23,9 @@ MAX_BODY_BYTES = 1 << 20
 """Size of a body: a completion that names 8,000 files with their digests, for example."""
 
 JSON = "application/json"
+
+BODY_SECONDS = 60.0
+"""How long a body may take to come: one of the largest size comes at 17 KiB a second then."""
 
 AT_ONCE_SECONDS = 0.01
 """How long a body takes that was there already, at most; a look at the token takes about as long."""
@@ -41,15 +45,20 @@ async def _body(request: Request, desk: Annotated[Desk, Depends(desk_of)]) -> by
 
 
 async def _bounded(request: Request) -> bytes:
-    """Return the body of *request*; stops reading where it gets too long."""
+    """Return the body of *request*; stops reading where it gets too long, or takes too long."""
     announced = request.headers.get("content-length", "0")
     if announced.isascii() and announced.isdigit() and int(announced[:20]) > MAX_BODY_BYTES:
         raise _too_long()
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_long()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise _too_long()
+    except TimeoutError as exc:
+        detail = f"the body took longer than {BODY_SECONDS:g} s; {len(body)} bytes of it came"
+        raise Problem(408, "too-slow", detail, {"Connection": "close"}) from exc
     return bytes(body)
 
 

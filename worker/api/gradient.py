@@ -22,6 +22,7 @@ from worker import repository, uploads
 from worker.api.auth import Caller, Reader, Writer
 from worker.api.bodies import Body, json_of
 from worker.api.files import file_at, file_reply
+from worker.api.limits import counted_by_address
 from worker.api.links import PATH, Opened, Signed, link
 from worker.api.problems import BrokenOff, reply
 from worker.api.receiving import borders_of
@@ -174,7 +175,12 @@ def _is_safe(name: str) -> bool:
     return not name.startswith("/") and not {"", ".", ".."} & set(name.split("/"))
 
 
-@router.api_route(PATH + "/{team}/{version_id}/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
+@router.api_route(
+    PATH + "/{team}/{version_id}/{path:path}",
+    methods=["GET", "HEAD"],
+    include_in_schema=False,
+    dependencies=[Depends(counted_by_address)],
+)
 def open_link(request: Request, opened: Annotated[Opened, Depends(Signed())], service: Inside) -> Response:
     """Give the file that a link opens."""
     version = service.registry.version(opened.team, opened.version_id)

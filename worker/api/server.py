@@ -8,6 +8,8 @@ from collections.abc import Callable
 import uvicorn
 
 from worker.api.app import make_app
+from worker.api.limits import Rates
+from worker.api.patience import PatientProtocol
 from worker.api.service import Service, Uploading, is_loopback
 from worker.bootstrap import Embedded
 from worker.doorbell import Ringer
@@ -51,6 +53,9 @@ def service_of_embedded(embedded: Embedded, ring: Callable[[], None], host: str)
         uploading=Uploading(
             embedded.settings.home, embedded.settings.max_upload_bytes, lease_seconds=embedded.settings.lease_seconds
         ),
+        rates=Rates(
+            embedded.settings.rate_limit_reads, embedded.settings.rate_limit_writes, embedded.settings.rate_limit_sign_ins
+        ),
     )
 
 
@@ -60,6 +65,7 @@ def configuration(service: Service, host: str, port: int) -> uvicorn.Config:
         make_app(service),
         host=host,
         port=port,
+        http=PatientProtocol,
         access_log=False,
         server_header=False,
         proxy_headers=False,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from worker.api.limits import Rates
 from worker.lifecycle import LEASE_SECONDS
 from worker.locations import Places
 from worker.operations import OpenVersion
@@ -41,6 +42,8 @@ class Service:
 
     s3_runs are where messages of object storage may hint at runs; quiet_seconds is how long files must rest there.
 
+    rates are how often somebody may ask.
+
     is_loopback tells whether only this machine can reach the door: then it stands open as long as nobody made a token.
     """
 
@@ -57,6 +60,7 @@ class Service:
     s3_runs: tuple[RunsBelow, ...] = ()
     quiet_seconds: float = 0.0
     uploading: Uploading = Uploading()
+    rates: Rates = field(default_factory=Rates)
 
 
 async def service_of(request: Request) -> Service:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.worker.api.client import Client
 from worker.api.app import make_app
+from worker.api.limits import Rates
 from worker.api.service import Service, Uploading
 from worker.locations import Places
 from worker.ports import Registry, Store
@@ -54,6 +55,7 @@ class Door:
     places: Places = ANYWHERE
     s3_runs: tuple[RunsBelow, ...] = ()
     uploading: Uploading = AT_ONCE
+    rates: Rates = field(default_factory=Rates)
     secrets: Iterator[int] = field(default_factory=lambda: count(1))
 
     def ring(self) -> None:
@@ -77,6 +79,7 @@ class Door:
             s3_runs=self.s3_runs,
             quiet_seconds=60.0,
             uploading=self.uploading,
+            rates=self.rates,
         )
 
     def client(self) -> Client:

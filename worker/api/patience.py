@@ -1,0 +1,61 @@
+"""A connection that waits for a request for a while, and no longer.
+
+uvicorn closes what rests between two requests, but waits for ever for the rest of a request's head, and for the first one. Who
+sends a byte a minute on a thousand connections would keep them all. A body has a time of its own (`bodies`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEAD_SECONDS = 20.0
+"""How long the head of a request may take, from when the connection was made or its first byte came."""
+
+TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+"""What is said to who was too slow (RFC 9110, 15.5.9), but not to who said nothing."""
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP/1.1 whose requests must begin within `head_seconds`; h11 bounds a head that comes in parts to 16 KiB."""
+
+    head_seconds = HEAD_SECONDS
+    _deadline: asyncio.TimerHandle | None = None
+    _has_begun = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take up a connection."""
+        super().connection_made(transport)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of a connection."""
+        super().connection_lost(exc)
+        self._rest()
+
+    def data_received(self, data: bytes) -> None:
+        """Take *data* as the next bytes of the connection."""
+        self._has_begun = True
+        super().data_received(data)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Set the deadline where a head is waited for and none is set; lift it where a request is being answered."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._rest()
+        elif self._deadline is None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(self.head_seconds, self._give_up)
+
+    def _rest(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline, self._has_begun = None, False
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if self.cycle is not None and not self.cycle.response_complete:  # a pipelined request began without new bytes
+            return
+        if self._has_begun and not self.transport.is_closing():
+            self.transport.write(TOO_SLOW)
+        self.transport.close()
