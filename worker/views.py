@@ -10,6 +10,7 @@ from typing import Any
 from detectors.report import plain, scan_report
 from detectors.scan import UNSEEN
 from detectors.tree import readable
+from worker.delivery import Delivery
 from worker.ingest import Outcome
 from worker.records import FileDigest, HistoryEntry, Ingestion, IngestionState, ModelVersion, Summary
 
@@ -72,6 +73,24 @@ def ingestion_row(ingestion: Ingestion) -> dict[str, Any]:
 def history_json(entry: HistoryEntry) -> dict[str, Any]:
     """Return one step of an ingestion."""
     return {"at": timestamp(entry.at), "state": entry.state.value, "reason": entry.reason, "message": entry.message}
+
+
+def delivery_row(delivery: Delivery) -> dict[str, Any]:
+    """Return a delivery: what is told to whom, and how that stands."""
+    return {
+        "id": delivery.id,
+        "kind": delivery.kind.value,
+        "destination": delivery.destination,
+        "ingestionId": delivery.ingestion_id,
+        "versionId": delivery.version_id,
+        "state": delivery.state.value,
+        "attempts": delivery.attempts,
+        "message": delivery.message,
+        "dtCreated": timestamp(delivery.created),
+        "dtModified": timestamp(delivery.updated),
+        "dtNextAttempt": None if delivery.due is None else timestamp(delivery.due),
+        "dtDelivered": None if delivery.delivered is None else timestamp(delivery.delivered),
+    }
 
 
 def ingest_report(outcome: Outcome, path: str) -> dict[str, Any]:

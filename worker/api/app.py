@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from worker.api import completions, gradient, health, ingestions, models, versions
+from worker.api import completions, deliveries, gradient, health, ingestions, models, versions
 from worker.api.auth import Policy, policy_of
 from worker.api.desk import Desk
 from worker.api.problems import MEDIA_TYPE, add_handlers
@@ -35,8 +35,8 @@ def make_app(service: Service) -> FastAPI:
     app = FastAPI(title="modelport", version=VERSION, openapi_url=None, redirect_slashes=False)
     app.state.service, app.state.desk = service, Desk(service)
     # Routes are put in one by one, not router by router: so a walk over them sees every one.
-    for router in (completions.router, ingestions.router, models.router, versions.router, gradient.router, health.router):
-        app.router.routes.extend(router.routes)
+    for part in (completions, ingestions, deliveries, models, versions, gradient, health):
+        app.router.routes.extend(part.router.routes)
     check_policies(app)
     add_handlers(app)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]

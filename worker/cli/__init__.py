@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from worker.cli import access, comparing, queue, reports, up, watch, wrapping
+from worker.cli import access, comparing, deliveries, queue, reports, up, watch, wrapping
 from worker.cli.common import (
     ERROR,
     EXPERIMENT,
@@ -162,6 +162,7 @@ def ingest(
         )
         outcome = bring_in(event, service.borders(step, expect, progress))
         report, twin = ingest_report(outcome, path), _twin(outcome.version, service)
+        deliveries.deliver_here(service)
 
     def show(console: Console) -> None:
         if report["models"]:
@@ -351,6 +352,7 @@ def models_delete(model: str, yes: bool, team: str | None, project: str | None, 
         if not yes and not click.confirm(f"Delete {printable(what)}?", err=True):
             return answer({"deleted": None}, format, "nothing was deleted")
         delete(service.registry, service.store, version, service.clock.now())
+        deliveries.deliver_here(service)
     return answer({"deleted": version_json(version)}, format, f"{what} deleted")
 
 
@@ -384,8 +386,9 @@ def doctor(repair: bool, digests: bool, format: str, output: Path | None) -> int
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
 
 
-for command in (*queue.COMMANDS, *reports.COMMANDS, *access.COMMANDS, *wrapping.COMMANDS, *up.COMMANDS, *watch.COMMANDS):
-    app.add_command(command)
+for part in (queue, deliveries, reports, access, wrapping, up, watch):
+    for command in part.COMMANDS:
+        app.add_command(command)
 
 
 def main() -> NoReturn:

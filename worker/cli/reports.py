@@ -25,6 +25,7 @@ from worker.cli.common import (
     terminal,
     write,
 )
+from worker.cli.deliveries import deliver_here
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -197,6 +198,7 @@ def _accept(event: CompletionEvent, service: Embedded, wait: bool, format: str, 
     if known:
         complain(f"already reported as {_told(accepted)}; --id NEW reports it anew, or use `modelport rescan`")
     standing = _seen_through(accepted, service, wait)
+    deliver_here(service)
     version = service.registry.version(event.team, standing.answered_version) if standing.answered_version else None
 
     def show(console: Console) -> None:

@@ -18,6 +18,7 @@ from threading import Lock, RLock
 
 from detectors.facts import Finding, Metrics
 from worker import lifecycle
+from worker.delivery import DeliveryKind
 from worker.errors import RegistryUnavailable, RejectedEvent
 from worker.records import (
     DEFAULT_TEAM,
@@ -46,6 +47,7 @@ from worker.records import (
 )
 from worker.registry.counters import Amounts, counts, disagreements, of_content, of_step
 from worker.registry.endings import check_theirs, first_seen
+from worker.registry.memory_outbox import MemoryOutbox
 from worker.registry.stored import json_text
 from worker.registry.words import (
     INGESTION_CHARS,
@@ -144,7 +146,12 @@ def _metrics_of(version: NewVersion) -> Metrics:
 class MemoryRegistry:
     """`worker.ports.Registry` in memory."""
 
-    def __init__(self, new_id: NewId = random_id, lease_seconds: float = lifecycle.LEASE_SECONDS) -> None:
+    def __init__(
+        self,
+        new_id: NewId = random_id,
+        lease_seconds: float = lifecycle.LEASE_SECONDS,
+        destinations: Collection[str] = (),
+    ) -> None:
         self._new_id = new_id
         self._lease_seconds = lease_seconds
         self._lock = RLock()
@@ -160,6 +167,7 @@ class MemoryRegistry:
         self._tokens: dict[str, Token] = {}
         self._counted: Amounts = Counter()
         self._signing_key = secrets.token_bytes(KEY_BYTES)
+        self.outbox = MemoryOutbox(destinations, new_id, self._lock)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -275,6 +283,7 @@ class MemoryRegistry:
                 self._counted.update(of_content(version, is_new=False))
                 return Registration(same.record(), is_new=False)
             registered = self._add(version, _utc(now)).record()
+            self.outbox.add(DeliveryKind.REGISTERED, version.scope.team, ingestion_id, version.id, now)
             self._keep(ingestion, lifecycle.end(ingestion, owner, first_seen(registered), _utc(now)), version.format)
             self._counted.update(of_content(version, is_new=True))
             return Registration(registered, is_new=True)
@@ -415,6 +424,7 @@ class MemoryRegistry:
             if kept is None:
                 return None
             kept.deleted = _utc(now)
+            self.outbox.add(DeliveryKind.DELETED, team, None, version_id, now)
             return kept.record()
 
     def create_team(self, name: str, now: datetime) -> Team | None:

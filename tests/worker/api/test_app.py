@@ -39,6 +39,7 @@ def test_no_route_is_without_a_policy(app: FastAPI) -> None:
         "POST /v1/ingestions/discard": ["operate"],
         "POST /v1/ingestions/{ingestion_id}/retry": ["operate"],
         "POST /v1/ingestions/{ingestion_id}/discard": ["operate"],
+        "GET /v1/deliveries": reading,
         "GET /v1/queue": reading,
         "GET /v1/models": reading,
         "GET /v1/models/{model}": reading,
@@ -82,6 +83,7 @@ def test_the_description_names_every_route_its_scopes_and_its_problems(app: Fast
     assert set(described["paths"]) == {
         "/v1/completions",
         "/v1/rescans",
+        "/v1/deliveries",
         "/v1/ingestions",
         "/v1/ingestions/{ingestion_id}",
         "/v1/ingestions/retry",

@@ -23,6 +23,7 @@ from sqlalchemy import event as hooks
 from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from tests.contracts.outbox import OutboxContract
 from tests.contracts.registry import (
     LATER,
     NOON,
@@ -101,6 +102,12 @@ def registry(build: BuildSql) -> SqlRegistry:
 
 
 class TestPostgresRegistry(RegistryContract):
+    @pytest.fixture
+    def build(self, build: Build) -> Build:
+        return build
+
+
+class TestPostgresOutbox(OutboxContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build
