@@ -37,6 +37,8 @@ from worker.ingest import Borders, Step
 from worker.inspector.in_process import InProcessInspector
 from worker.inspector.isolated import STALL_SECONDS, IsolatedInspector, Patience
 from worker.locations import resolve
+from worker.mlflow_sink import NAME as MLFLOW
+from worker.mlflow_sink import Mlflow, access
 from worker.operations import Check
 from worker.ports import Destination, Inspector, OpenSink, Store
 from worker.reach import holds, is_on_network, open_location
@@ -217,7 +219,14 @@ def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli") ->
 
 def _destinations(settings: Settings, environment: Mapping[str, str]) -> Mapping[str, Destination]:
     """Return whom to tell of what happens, by the names that their deliveries carry."""
-    return {}
+    if settings.mlflow_tracking_uri is None:
+        return {}
+    return {MLFLOW: Mlflow(access(settings.mlflow_tracking_uri, environment), partial(_page, settings.api_url))}
+
+
+def _page(api_url: str | None, version: ModelVersion) -> str | None:
+    """Return where a person finds *version*; None where nobody said where the API is."""
+    return None if api_url is None else f"{api_url.rstrip('/')}/v1/versions/{version.id}"
 
 
 def _store(settings: Settings, connection: S3Connection) -> Store:

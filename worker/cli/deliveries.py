@@ -45,7 +45,7 @@ def _say_what_is_left(delivery: Delivery) -> None:
 
 @click.group()
 def deliveries() -> None:
-    """What others were told of new and deleted versions, and what they have not taken yet."""
+    """What others, such as MLflow, were told of new and deleted versions, and what they have not taken yet."""
 
 
 @deliveries.command("list", epilog="Example: modelport deliveries list --state given_up")
