@@ -37,8 +37,6 @@ from worker.ingest import Borders, Step
 from worker.inspector.in_process import InProcessInspector
 from worker.inspector.isolated import STALL_SECONDS, IsolatedInspector, Patience
 from worker.locations import resolve
-from worker.mlflow_sink import NAME as MLFLOW
-from worker.mlflow_sink import Mlflow, access
 from worker.operations import Check
 from worker.ports import Destination, Inspector, OpenSink, Store
 from worker.reach import holds, is_on_network, open_location
@@ -218,10 +216,13 @@ def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli") ->
 
 
 def _destinations(settings: Settings, environment: Mapping[str, str]) -> Mapping[str, Destination]:
-    """Return whom to tell of what happens, by the names that their deliveries carry."""
+    """Return whom to tell of what happens, by the names that their deliveries carry; where nobody is, nothing is imported."""
     if settings.mlflow_tracking_uri is None:
         return {}
-    return {MLFLOW: Mlflow(access(settings.mlflow_tracking_uri, environment), partial(_page, settings.api_url))}
+    from worker import mlflow_sink
+
+    reached = mlflow_sink.access(settings.mlflow_tracking_uri, environment)
+    return {mlflow_sink.NAME: mlflow_sink.Mlflow(reached, partial(_page, settings.api_url))}
 
 
 def _page(api_url: str | None, version: ModelVersion) -> str | None:

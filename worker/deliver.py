@@ -1,8 +1,8 @@
 """Delivers: takes what is due from the outbox and tells it to the destination that it is for, after the commit, at least once.
 
 In go the outbox and the destinations, out come deliveries that were taken, wait for their next try, or were given up. Rounds
-run in a thread of their own beside the work of whoever looks after the queue, so that a destination which is slow or away
-delays no ingestion; a destination that does not answer ends the round, and the rest waits for the next one.
+run in threads of their own beside the work of whoever looks after the queue, so that a destination which is slow or away
+delays no ingestion and no other destination; one that does not answer ends its round, and the rest waits for the next.
 
 Laws (each has a test of the same name):
     a destination that is away delays no ingestion and loses nothing;
@@ -18,7 +18,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from threading import Event, Lock, Thread
 
@@ -32,6 +32,9 @@ from worker.ports import Clock, Destination, Notice, Registry
 
 LOOK_SECONDS = 1.0
 """How often it is looked whether anything is due."""
+
+MOST_SECONDS = 60.0
+"""How long a destination that is away is left alone at most, whatever else is due to it; the pause doubles up to that."""
 
 END_SECONDS = 5.0
 """How long the end of a process waits for a delivery that is on its way; what is cut off is told again."""
@@ -54,6 +57,14 @@ def _tell(delivery: Delivery) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """How many deliveries a destination has taken, and whether it ended that by not answering."""
+
+    taken: int
+    is_away: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Deliverer:
     """Who delivers: the registry, the destinations by name, a clock, and a name that nobody else has. tell hears of each that
     is over or waits for its next try.
@@ -73,21 +84,22 @@ class Deliverer:
         Raises:
             RegistryUnavailable: the database did not answer; what was claimed is due again when its lease has run out.
         """
-        return sum(self._work_off(name, is_over) for name in self.destinations)
+        return sum(self.deliver(name, is_over).taken for name in self.destinations)
 
-    def _work_off(self, destination: str, is_over: Callable[[], bool]) -> int:
+    def deliver(self, destination: str, is_over: Callable[[], bool] = lambda: False) -> Round:
+        """As `work_off`, for one destination; return how that went."""
         taken = 0
         while not is_over():
             owner = f"{self.name}.d{next(_claims)}"
             claimed = self.registry.outbox.claim(destination, owner, self.clock.now())
             after = None if claimed is None else self._try(claimed)
             if after is None or not self.registry.outbox.keep(after, owner):
-                return taken
+                break
             self.tell(after)
             if after.state is DeliveryState.WAITING:
-                return taken
+                return Round(taken, is_away=True)
             taken += after.state is DeliveryState.DELIVERED
-        return taken
+        return Round(taken, is_away=False)
 
     def _try(self, delivery: Delivery) -> Delivery:
         """Return how *delivery* stands after one try.
@@ -142,42 +154,63 @@ def retry_given_up(registry: Registry, team: str, now: datetime) -> Sequence[Del
     return [one for one in again if one is not None]
 
 
-@dataclass(slots=True)
 class Rounds:
-    """Runs a deliverer's rounds in a thread, which ends when nothing is due; several threads may ask for one."""
+    """Runs a deliverer's rounds, those of each destination in a thread that ends when nothing is due; several threads may ask
+    for them.
+    """
 
-    deliverer: Deliverer
-    _lock: Lock = field(default_factory=Lock)
-    _over: Event = field(default_factory=Event)
-    _thread: Thread | None = None
-    _looked: float = -math.inf
+    def __init__(self, deliverer: Deliverer) -> None:
+        self.deliverer = deliverer
+        self._over = Event()
+        self._lines = [_Line(deliverer, name, self._over) for name in deliverer.destinations]
 
     def look(self) -> None:
-        """Begin a round unless one goes on, or began a moment ago; nobody waits for it. Costs nothing without destinations."""
-        if not self.deliverer.destinations or self._over.is_set():
-            return
-        with self._lock:
-            is_on = self._thread is not None and self._thread.is_alive()
-            if not is_on and time.monotonic() - self._looked >= LOOK_SECONDS:
-                self._looked = time.monotonic()
-                self._thread = Thread(target=self._run, name="deliveries", daemon=True)
-                self._thread.start()
+        """Begin the rounds whose time it is; nobody waits for them. Costs nothing without destinations."""
+        for line in self._lines:
+            line.look()
 
     def close(self) -> None:
         """Begin no more, and wait a moment for what is on its way."""
         self._over.set()
+        until = time.monotonic() + END_SECONDS
+        for line in self._lines:
+            line.join(max(0.0, until - time.monotonic()))
+
+
+class _Line:
+    """The rounds of one destination, one at a time, at most one a second; fewer while it is away."""
+
+    def __init__(self, deliverer: Deliverer, destination: str, over: Event) -> None:
+        self._deliverer, self._destination, self._over = deliverer, destination, over
+        self._lock = Lock()
+        self._thread: Thread | None = None
+        self._next, self._pause_seconds = -math.inf, LOOK_SECONDS
+
+    def look(self) -> None:
+        """Begin a round where none goes on and it is time for one."""
+        with self._lock:
+            is_on = self._thread is not None and self._thread.is_alive()
+            if not (is_on or self._over.is_set()) and time.monotonic() >= self._next:
+                self._thread = Thread(target=self._run, name=f"deliveries to {self._destination}", daemon=True)
+                self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the round that goes on, if one does."""
         with self._lock:
             thread = self._thread
         if thread is not None:
-            thread.join(END_SECONDS)
+            thread.join(seconds)
 
     def _run(self) -> None:
+        is_away = True
         try:
-            self.deliverer.work_off(self._over.is_set)
+            is_away = self._deliverer.deliver(self._destination, self._over.is_set).is_away
         except WorkerError as exc:
             log.error("cannot deliver", why=str(exc))
         except Exception:
             log.exception("unforeseen")
+        self._pause_seconds = min(2 * self._pause_seconds, MOST_SECONDS) if is_away else LOOK_SECONDS
+        self._next = time.monotonic() + self._pause_seconds
 
 
 def examine(deliverer: Deliverer) -> Iterator[Check]:

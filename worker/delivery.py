@@ -36,6 +36,10 @@ MOST_TRIES = 400
 """Tries before a delivery is given up: about two days, which is a weekend."""
 
 
+MOST_CHARS = 1000
+"""Characters of a message that are kept: some of them come from others."""
+
+
 class DeliveryKind(StrEnum):
     """What is told."""
 
@@ -132,7 +136,7 @@ def failed(delivery: Delivery, message: str, now: datetime, chance: float) -> De
     if delivery.attempts >= MOST_TRIES:
         return given_up(delivery, f"{message} (tried {delivery.attempts} times)", now)
     due = now + timedelta(seconds=pause_seconds(delivery.attempts, chance))
-    return replace(delivery, state=DeliveryState.WAITING, owner=None, message=message, due=due, updated=now)
+    return replace(delivery, state=DeliveryState.WAITING, owner=None, message=message[:MOST_CHARS], due=due, updated=now)
 
 
 def given_up(delivery: Delivery, message: str, now: datetime) -> Delivery:
@@ -160,4 +164,4 @@ def pause_seconds(attempts: int, chance: float) -> float:
 
 
 def _over(delivery: Delivery, state: DeliveryState, message: str, now: datetime) -> Delivery:
-    return replace(delivery, state=state, owner=None, message=message, due=None, updated=now)
+    return replace(delivery, state=state, owner=None, message=message[:MOST_CHARS], due=None, updated=now)

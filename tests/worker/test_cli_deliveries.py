@@ -10,7 +10,7 @@ import pytest
 from tests.servers.fake_mlflow import FakeMlflow
 from tests.servers.process import free_port
 from tests.worker.conftest import json_of
-from worker import bootstrap
+from worker import mlflow_sink
 from worker.cli import run
 from worker.mlflow_sink import Mlflow
 
@@ -30,7 +30,7 @@ def back(nobody: str, monkeypatch: pytest.MonkeyPatch) -> FakeMlflow:
 
 
 def come(fake: FakeMlflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "Mlflow", partial(Mlflow, transport=fake))
+    monkeypatch.setattr(mlflow_sink, "Mlflow", partial(Mlflow, transport=fake))
 
 
 def test_a_command_that_works_on_the_spot_delivers_before_it_ends(

@@ -283,8 +283,44 @@ def test_a_round_outlives_what_the_registry_does_not_answer(
         rounds.look()
         assert until(lambda: bool(logs), 10)
     assert [(line["event"], line["why"]) for line in logs] == [("cannot deliver", "locked")]
-    rounds._looked = -1e9
+    rounds._lines[0]._next = 0.0
     assert until(lambda: (rounds.look(), states(registry) == ["delivered"])[1], 10)
+
+
+def test_a_destination_that_hangs_delays_no_other(clock: StandingClock) -> None:
+    registry, comes_back, well = MemoryRegistry(destinations=("hung", "well")), threading.Event(), Shelf()
+
+    def hang(notice: Notice) -> None:
+        assert comes_back.wait(20)
+
+    clock.sleep(2)
+    register(registry)
+    rounds = Rounds(Deliverer(registry, {"hung": Shelf(hang), "well": well}, clock, "me"))
+    rounds.look()
+    assert until(lambda: states(registry) == ["running", "delivered"], 10)
+    comes_back.set()
+    rounds.close()
+    assert states(registry) == ["delivered", "delivered"]
+
+
+def test_a_destination_that_is_away_is_left_alone_for_longer_each_time(
+    registry: Registry, rounds: Rounds, shelf: Shelf
+) -> None:
+    for n in range(4):
+        register(registry, str(n), f"d{n}")
+    shelf.fails = lambda notice: ServerUnavailable("away")
+    [line], pauses = rounds._lines, []
+    with capture_logs():
+        for _ in range(3):
+            line._next = 0.0
+            rounds.look()
+            line.join(10)
+            pauses.append(line._pause_seconds)
+    assert pauses == [2.0, 4.0, 8.0]
+    shelf.fails, line._next = (lambda notice: None), 0.0
+    rounds.look()
+    line.join(10)
+    assert line._pause_seconds == 1.0
 
 
 def test_a_destination_that_is_away_delays_no_ingestion_and_loses_nothing(tmp_path: Path) -> None:
@@ -304,7 +340,7 @@ def test_a_destination_that_is_away_delays_no_ingestion_and_loses_nothing(tmp_pa
     assert now.state is IngestionState.REGISTERED
     shelf.fails = lambda notice: None
     borders.clock.sleep(10)
-    rounds._looked = -1e9
+    rounds._lines[0]._next = 0.0
     assert until(lambda: (runner.look(), states(registry) == ["delivered"])[1], 10)
     assert list(shelf.kept) == [now.answered_version]
     [told] = all_of(registry)
