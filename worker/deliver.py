@@ -214,7 +214,7 @@ class _Line:
 
 
 def examine(deliverer: Deliverer) -> Iterator[Check]:
-    """Yield a check of each destination, and one of the deliveries of every team where any was given up."""
+    """Yield a check of each destination, and of what was given up or waits for one that is not configured here."""
     for name, destination in deliverer.destinations.items():
         try:
             destination.check()
@@ -222,12 +222,17 @@ def examine(deliverer: Deliverer) -> Iterator[Check]:
             yield Check(name, "trouble", str(exc))
         else:
             yield Check(name, "ok", "it answers and lets us in")
-    outbox = deliverer.registry.outbox
-    lost = [
-        one
-        for team in deliverer.registry.teams()
-        for one in outbox.deliveries(DeliveryQuery(team.name, DeliveryState.GIVEN_UP, limit=MOST_COUNTED))
-    ]
+    lost = _standing(deliverer.registry, DeliveryState.GIVEN_UP)
     if lost:
         advice = "see `modelport deliveries list --state given_up`, and have them tried again with `modelport deliveries retry`"
         yield Check("deliveries", "trouble", f"{len(lost)} were given up, the last because {lost[0].message}; {advice}")
+    waiting = _standing(deliverer.registry, DeliveryState.WAITING)
+    strange = sorted({one.destination for one in waiting} - deliverer.destinations.keys())
+    if strange:
+        yield Check("deliveries", "trouble", f"some wait for {', '.join(strange)}, which no setting of this process names")
+
+
+def _standing(registry: Registry, state: DeliveryState) -> Sequence[Delivery]:
+    """Return the deliveries of all teams in this state, those of each team newest first."""
+    teams = [team.name for team in registry.teams()]
+    return [one for team in teams for one in registry.outbox.deliveries(DeliveryQuery(team, state, limit=MOST_COUNTED))]

@@ -73,4 +73,4 @@ def find_mlflow() -> None:
 
 def skip_without_mlflow() -> None:
     """Skip the test where a developer has not installed MLflow; in CI that is a failure."""
-    skip_without(find_mlflow, "NO_MLFLOW")
+    skip_without(find_mlflow, "WITHOUT_MLFLOW")

@@ -232,6 +232,13 @@ def test_the_check_tells_who_does_not_answer_and_what_was_given_up(
     assert lost.says.startswith("1 were given up, the last because no such name; see `modelport deliveries list")
 
 
+def test_the_check_tells_what_waits_for_one_that_is_not_configured_here(registry: Registry, clock: StandingClock) -> None:
+    assert list(examine(Deliverer(registry, {}, clock, "me"))) == []
+    register(registry)
+    [strange] = examine(Deliverer(registry, {}, clock, "me"))
+    assert (strange.state, strange.says) == ("trouble", "some wait for shelf, which no setting of this process names")
+
+
 # Beside the work
 
 
