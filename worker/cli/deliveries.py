@@ -43,7 +43,7 @@ def _say_what_is_left(delivery: Delivery) -> None:
         complain(f"not delivered: {delivery.message}; `modelport deliveries retry {delivery.id}` tries again")
 
 
-@click.group()
+@click.group(short_help="What others were told, and what not yet.")
 def deliveries() -> None:
     """What others, such as MLflow, were told of new and deleted versions, and what they have not taken yet."""
 
