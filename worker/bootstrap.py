@@ -22,7 +22,8 @@ from urllib.parse import unquote, urlsplit
 from detectors.facts import ModelType
 from detectors.scan import Scan, scan
 from detectors.tree import FileTree, readable
-from worker import filesystems, liveness, operations, spool
+from worker import deliver, filesystems, liveness, operations, spool
+from worker.deliver import Deliverer, Rounds
 from worker.errors import (
     BadSetting,
     MigrationNeeded,
@@ -37,7 +38,7 @@ from worker.inspector.in_process import InProcessInspector
 from worker.inspector.isolated import STALL_SECONDS, IsolatedInspector, Patience
 from worker.locations import resolve
 from worker.operations import Check
-from worker.ports import Inspector, OpenSink, Store
+from worker.ports import Destination, Inspector, OpenSink, Store
 from worker.reach import holds, is_on_network, open_location
 from worker.records import DEFAULT_TEAM, CompletionEvent, Location, ModelVersion, StoreKey, StoreMode, Trigger, Worker
 from worker.registry.clock import RegistryClock
@@ -78,6 +79,7 @@ class Embedded:
     clock: RegistryClock
     owner: str
     inspector: Inspector
+    rounds: Rounds
     team: str = DEFAULT_TEAM
 
     def acting_for(self, team: str | None) -> Embedded:
@@ -212,13 +214,31 @@ def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli") ->
     _prepare_database(settings)
     owner = f"{role}-{secrets.token_hex(8)}"
     with _working_as(owner, settings):
-        registry = SqlRegistry(settings.database, lease_seconds=settings.lease_seconds)
+        told = _destinations(settings, environment)
+        registry = SqlRegistry(settings.database, lease_seconds=settings.lease_seconds, destinations=tuple(told))
         try:
             with closing(_inspector(role, settings)) as inspector:
                 connection, clock = S3Connection(settings.s3_endpoint_url, settings.s3_region), RegistryClock(registry.now)
-                yield Embedded(settings, registry, _store(settings, connection), connection, clock, owner, inspector)
+                store = _store(settings, connection)
+                with closing(Rounds(Deliverer(registry, told, clock, owner))) as rounds:
+                    yield Embedded(settings, registry, store, connection, clock, owner, inspector, rounds)
         finally:
             registry.close()
+
+
+def _destinations(settings: Settings, environment: Mapping[str, str]) -> Mapping[str, Destination]:
+    """Return whom to tell of what happens, by the names that their deliveries carry; where nobody is, nothing is imported."""
+    if settings.mlflow_tracking_uri is None:
+        return {}
+    from worker import mlflow_sink
+
+    reached = mlflow_sink.access(settings.mlflow_tracking_uri, environment)
+    return {mlflow_sink.NAME: mlflow_sink.Mlflow(reached, partial(_page, settings.api_url))}
+
+
+def _page(api_url: str | None, version: ModelVersion) -> str | None:
+    """Return where a person finds *version*; None where nobody said where the API is."""
+    return None if api_url is None else f"{api_url.rstrip('/')}/v1/versions/{version.id}"
 
 
 def _store(settings: Settings, connection: S3Connection) -> Store:
@@ -309,6 +329,7 @@ def examine(
             yield Check("database", "ok", _shown(settings))
             borders = service.borders(step, expect, progress)
             yield from operations.examine(borders, service.open_version, repair, with_digests)
+            yield from deliver.examine(service.rounds.deliverer)
     except WorkerError as exc:
         yield Check(_subject(exc), "trouble", str(exc))
 

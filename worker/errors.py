@@ -10,6 +10,7 @@
     ├── LeaseLost              stop: another owns the ingestion now; change nothing
     ├── StorageUnavailable     try again: the store did not take or give the bytes
     ├── ServerUnavailable      keep it and send it again: no server answered
+    ├── NotTaken               give up the delivery and show why: a destination refused it for good
     ├── InspectorLost          try again, but not for ever: the child that read the files died, hung or talked nonsense
     ├── StorageHangs           try again, but not for ever: nothing that was asked for came back
     ├── RegistryUnavailable    try again: the database did not answer
@@ -74,6 +75,10 @@ class StorageUnavailable(WorkerError):
 
 class ServerUnavailable(WorkerError):
     """The server that a completion goes to did not answer; the same request may be answered later."""
+
+
+class NotTaken(WorkerError):
+    """A destination refused what it was told, and would do so again; a person may have it tried again."""
 
 
 class InspectorLost(WorkerError):

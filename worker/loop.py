@@ -68,7 +68,7 @@ def _work(log_level: str) -> None:
     with embedded(os.environ, Path.cwd(), role="worker") as service, service.seen_as_worker():
         log.info("worker started", worker=service.owner, broker=None)
         gc.freeze()  # as `celery_app`
-        Runner(logged(service.borders()), service.owner).run(stop)
+        Runner(logged(service.borders()), service.owner, deliver=service.rounds.look).run(stop)
         log.info("worker stopped", worker=service.owner)
     if abandoned():
         os._exit(0)

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from detectors.facts import Finding, Metrics, ModelType
 from detectors.scan import Scan
 from detectors.tree import FileEntry, FileTree
+from worker.delivery import Delivery, DeliveryQuery
 from worker.errors import RejectedEvent
 from worker.records import (
     UNSAID,
@@ -54,6 +56,11 @@ class Registry(Protocol):
         RegistryUnavailable: the database did not answer; nothing was changed, but for what `free` had freed by then. Where the
             connection was lost while the transaction was committed, it may have been whole: nobody knows.
     """
+
+    @property
+    def outbox(self) -> Outbox:
+        """What is to be told to others. `register`, where a version is new, and `delete` add to it in their transactions."""
+        ...
 
     def now(self) -> datetime:
         """Return the time in UTC by the clock that all who share this registry share; `registry.clock` carries it on."""
@@ -456,6 +463,68 @@ class Registry(Protocol):
 
     def store_keys(self) -> Iterable[tuple[str, bool]]:
         """Yield (version id, whether its files must be in the store) for every version ever registered."""
+        ...
+
+
+class Outbox(Protocol):
+    """What is to be told to others of what happened, and how each stands: one delivery for each destination that was
+    configured when it happened.
+
+    Raises:
+        RegistryUnavailable: as for `Registry`.
+    """
+
+    def claim(self, destination: str, owner: str, now: datetime) -> Delivery | None:
+        """Make *owner* deliver what is due for longest to *destination*, and return it; None where nothing is due.
+
+        Two who ask at once get two different ones.
+        """
+        ...
+
+    def keep(self, delivery: Delivery, owner: str) -> bool:
+        """Write how a delivery that *owner* runs stands now; False, and nothing changed, where it does not any more."""
+        ...
+
+    def retry(self, team: str, delivery_id: str, now: datetime) -> Delivery | None:
+        """Have a delivery of the team tried anew, whether it was taken or given up; None where there is none, or it runs."""
+        ...
+
+    def delivery(self, team: str, delivery_id: str) -> Delivery | None:
+        """Return one delivery of the team, or None."""
+        ...
+
+    def deliveries(self, query: DeliveryQuery) -> Sequence[Delivery]:
+        """Return matching deliveries of a team, newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a destination is told. version is None where it was deleted by now; metrics are then None too."""
+
+    delivery: Delivery
+    version: ModelVersion | None
+    metrics: Metrics | None
+
+
+class Destination(Protocol):
+    """Somebody else's system that is told what happened here."""
+
+    def take(self, notice: Notice) -> str:
+        """Tell *notice*, and return where it is kept there now, as a person finds it. The same one again changes nothing.
+
+        Raises:
+            ServerUnavailable: it was not taken just now.
+            NotTaken: it will never be taken as it is.
+        """
+        ...
+
+    def check(self) -> None:
+        """Return where it answers and lets us in.
+
+        Raises:
+            ServerUnavailable, NotTaken: it does not.
+        """
         ...
 
 

@@ -58,13 +58,15 @@ log = structlog.get_logger("modelport.runner")
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """One worker's hands. name tells workers apart; more_waits is told that work may be left for others."""
+    """One worker's hands. name tells workers apart; more_waits is told that work may be left for others; deliver begins, in a
+    thread of its own, to tell others what has happened."""
 
     borders: Borders
     name: str
     more_waits: Callable[[], None] = lambda: None
     errands: Errands = field(default_factory=Errands)
     tidying: Tidying = field(default_factory=Tidying)
+    deliver: Callable[[], None] = lambda: None
 
     def work_next(self, is_first: bool = False) -> bool:
         """Make one attempt at the ingestion whose turn it is; False where nothing may be claimed now.
@@ -126,7 +128,8 @@ class Runner:
         self.errands.wait(STORE_SECONDS)
 
     def look(self) -> None:
-        """Tell that work waits where it does; a pause that is over makes no noise of its own."""
+        """Tell that work waits where it does, since a pause that is over makes no noise, and have delivered what is due."""
+        self.deliver()
         if self.borders.registry.is_due(self.borders.clock.now()):
             self.more_waits()
 
@@ -146,6 +149,7 @@ class Runner:
                     self.sweep()
                     swept = now
                 is_busy = self.work_next()
+                self.deliver()
             except WorkerError as exc:
                 log.error("cannot work", why=str(exc))
             if not is_busy:

@@ -172,6 +172,13 @@ class Settings(BaseModel):
         description="JSON list of places on object storage whose event notifications `POST /v1/completions` takes as hints, "
         '`[{"path": "s3://bucket/runs/{experiment_id}", "project": "digits"}]`; docs/object-storage.md tells how.',
     )
+    mlflow_tracking_uri: str | None = Field(
+        default=None,
+        repr=False,
+        description="MLflow server in whose registry each new version appears, `https://…`; none: nowhere. Credentials come "
+        "from `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`, `MLFLOW_TRACKING_TOKEN`, or the address; "
+        "docs/mlflow.md tells more.",
+    )
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(
         default=None,
         description="How long files must have rested; 5 where it is not set, and 60 on network file systems and object "
@@ -232,7 +239,7 @@ class Settings(BaseModel):
             raise ValueError("expected redis://… or amqp://…")
         return url
 
-    @field_validator("api_url", "s3_endpoint_url")
+    @field_validator("api_url", "s3_endpoint_url", "mlflow_tracking_uri")
     @classmethod
     def _web_address(cls, url: str | None) -> str | None:
         if url is not None and not re.match(r"https?://[^/\s]", url):

@@ -95,7 +95,8 @@ def _sweep(parent: int, beats: c_uint64, slots: int) -> None:
     from worker.celery_app import app
 
     with embedded(os.environ, Path.cwd(), role="sweep") as service:
-        runner = Runner(logged(service.borders()), service.owner, CeleryDoorbell(app, service.living_workers).ring)
+        ring, deliver = CeleryDoorbell(app, service.living_workers).ring, service.rounds.look
+        runner = Runner(logged(service.borders()), service.owner, ring, deliver=deliver)
         with service.seen_as_worker(Pulse(beats)), _stood_in_for(runner, Deafness(beats), slots):
             for is_time_to_sweep in _ticks(parent, runner.sweep_seconds):
                 try:

@@ -207,6 +207,14 @@ def show_ingestions(console: Console, ingestions: Sequence[Mapping[str, Any]]) -
     print_rows(console, [_ingestion_row(one) for one in ingestions], head=("ID", "STATE", "REASON"))
 
 
+def show_deliveries(console: Console, deliveries: Sequence[Mapping[str, Any]]) -> None:
+    """Show deliveries as a table, one a line."""
+    if not deliveries:
+        console.print("no deliveries")
+        return
+    print_rows(console, [_delivery_row(one) for one in deliveries], head=("ID", "STATE", "TO"))
+
+
 def show_end(console: Console, ingestion: Mapping[str, Any], version: Mapping[str, Any] | None = None) -> None:
     """Show one ingestion in a line, in another why it stands as it does, and the *version* that it led to with its verdict."""
     show_ingestions(console, [ingestion])
@@ -301,6 +309,18 @@ def _ingestion_row(ingestion: Mapping[str, Any]) -> dict[str, Text]:
         ">TRIES": Text(str(ingestion["attempts"])),
         "EXPERIMENT": Text(clean(ingestion["experimentId"] or NOTHING)),
         "PATH": Text(clean(ingestion["modelPath"])),
+    }
+
+
+def _delivery_row(delivery: Mapping[str, Any]) -> dict[str, Text]:
+    return {
+        "ID": Text(delivery["id"], "cyan"),
+        "STATE": Text(delivery["state"], STATE_STYLES.get(delivery["state"], "")),
+        "TO": Text(clean(delivery["destination"])),
+        "WHAT": Text(f"{delivery['kind']} {delivery['versionId'] or NOTHING}"),
+        "SINCE": Text(moment(delivery["dtCreated"])),
+        ">TRIES": Text(str(delivery["attempts"])),
+        "MESSAGE": Text(clean(delivery["message"] or NOTHING)),
     }
 
 

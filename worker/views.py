@@ -11,6 +11,7 @@ from detectors.facts import ModelType
 from detectors.report import plain, scan_report
 from detectors.scan import UNSEEN
 from detectors.tree import readable
+from worker.delivery import Delivery
 from worker.ingest import Outcome
 from worker.records import (
     AuditEntry,
@@ -107,6 +108,24 @@ def audit_json(entry: AuditEntry) -> dict[str, Any]:
 def history_json(entry: HistoryEntry) -> dict[str, Any]:
     """Return one step of an ingestion."""
     return {"at": timestamp(entry.at), "state": entry.state.value, "reason": entry.reason, "message": entry.message}
+
+
+def delivery_row(delivery: Delivery) -> dict[str, Any]:
+    """Return a delivery: what is told to whom, and how that stands."""
+    return {
+        "id": delivery.id,
+        "kind": delivery.kind.value,
+        "destination": delivery.destination,
+        "ingestionId": delivery.ingestion_id,
+        "versionId": delivery.version_id,
+        "state": delivery.state.value,
+        "attempts": delivery.attempts,
+        "message": delivery.message,
+        "dtCreated": timestamp(delivery.created),
+        "dtModified": timestamp(delivery.updated),
+        "dtNextAttempt": None if delivery.due is None else timestamp(delivery.due),
+        "dtDelivered": None if delivery.delivered is None else timestamp(delivery.delivered),
+    }
 
 
 def ingest_report(outcome: Outcome, path: str) -> dict[str, Any]:

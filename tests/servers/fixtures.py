@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.servers.ceph import CephServer, ceph_server, skip_without_ceph
+from tests.servers.mlflow import MlflowServer, mlflow_server, skip_without_mlflow
 from tests.servers.moto import MotoServer, moto_server
 from tests.servers.postgresql import PostgresServer, postgres_server
 from tests.servers.redis import RedisServer, redis_server
@@ -45,6 +46,14 @@ def ceph() -> Iterator[CephServer]:
     """A real S3 for slow tests that leave it running; each makes buckets of its own."""
     skip_without_ceph()
     with TemporaryDirectory(prefix="modelport-ceph-") as folder, ceph_server(Path(folder)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mlflow() -> Iterator[MlflowServer]:
+    """A real MLflow for slow tests that leave it running; each registers versions of its own."""
+    skip_without_mlflow()
+    with TemporaryDirectory(prefix="modelport-mlflow-") as folder, mlflow_server(Path(folder)) as server:
         yield server
 
 

@@ -46,6 +46,9 @@ class Server:
     stop_signal = signal.SIGTERM
     """What lets it end in good order at once, whoever is connected."""
 
+    start_seconds = START_SECONDS
+    """How long it may take until it answers."""
+
     started_through: Sequence[str] = ()
     """What its command is put behind."""
 
@@ -74,7 +77,7 @@ class Server:
             self._process = subprocess.Popen(
                 command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **as_user(self.user)
             )
-        until(lambda: self._has_ended() or self.answers(), START_SECONDS)
+        until(lambda: self._has_ended() or self.answers(), self.start_seconds)
         if self._has_ended() or not self.answers():
             self.kill()
             raise NoServer(f"{self.command()[0]} did not start: {self.log.read_text(errors='replace')[-2000:]}")

@@ -19,6 +19,7 @@ from fastapi.routing import APIRoute
 from worker.api import (
     audit,
     completions,
+    deliveries,
     gradient,
     gradient_uploads,
     health,
@@ -42,6 +43,7 @@ SECURITY = {"bearer": {"type": "http", "scheme": "bearer"}, "apiKey": {"type": "
 PARTS: tuple[ModuleType, ...] = (
     completions,
     ingestions,
+    deliveries,
     models,
     versions,
     uploads,

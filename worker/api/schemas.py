@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from detectors.facts import ModelType
+from worker.delivery import DeliveryKind, DeliveryState
 from worker.records import Action, IngestionState, StoreMode, Trigger
 from worker.s3_events import MAX_RECORDS
 
@@ -111,6 +112,30 @@ class IngestionPage(Shape):
     """Some jobs, newest first; next is the address of the following page."""
 
     ingestions: list[IngestionRow]
+    next: str | None
+
+
+class DeliveryRow(Shape):
+    """One delivery: what is told to whom, how it stands, and why."""
+
+    id: str
+    kind: DeliveryKind
+    destination: str
+    ingestionId: str | None
+    versionId: str | None
+    state: DeliveryState
+    attempts: int
+    message: str | None
+    dtCreated: AwareDatetime
+    dtModified: AwareDatetime
+    dtNextAttempt: AwareDatetime | None
+    dtDelivered: AwareDatetime | None
+
+
+class DeliveryPage(Shape):
+    """Some deliveries, newest first; next is the address of the following page."""
+
+    deliveries: list[DeliveryRow]
     next: str | None
 
 

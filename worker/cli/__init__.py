@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from worker.cli import access, auditing, comparing, projects, queue, reports, up, uploading, watch, wrapping
+from worker.cli import access, auditing, comparing, deliveries, projects, queue, reports, up, uploading, watch, wrapping
 from worker.cli.common import (
     ERROR,
     EXPERIMENT,
@@ -163,6 +163,7 @@ def ingest(
         )
         outcome = bring_in(event, service.borders(step, expect, progress))
         report, twin = ingest_report(outcome, path), _twin(outcome.version, service)
+        deliveries.deliver_here(service)
 
     def show(console: Console) -> None:
         if report["models"]:
@@ -355,6 +356,7 @@ def models_delete(model: str, yes: bool, team: str | None, project: str | None, 
         if not yes and not click.confirm(f"Delete {printable(what)}?", err=True):
             return answer({"deleted": None}, format, "nothing was deleted")
         delete(service.registry, service.store, version, service.clock.now(), person())
+        deliveries.deliver_here(service)
     return answer({"deleted": version_json(version)}, format, f"{what} deleted")
 
 
@@ -388,7 +390,7 @@ def doctor(repair: bool, digests: bool, format: str, output: Path | None) -> int
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
 
 
-for part in (queue, reports, projects, access, auditing, wrapping, up, watch):
+for part in (queue, deliveries, reports, projects, access, auditing, wrapping, up, watch):
     for command in part.COMMANDS:
         app.add_command(command)
 

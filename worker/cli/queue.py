@@ -98,7 +98,7 @@ def _check_workers() -> int:
 @click.option("--every", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Sweep again and again, until stopped.")
 @FORMAT
 def sweep(every: float | None, format: str) -> None:
-    """Free what dead workers left behind, once, and ring for what waits. Workers do this by themselves."""
+    """Free what dead workers left behind, once, ring for what waits, and deliver what is due. Workers do this by themselves."""
     from worker import logs
     from worker.bootstrap import embedded
     from worker.loop import doorbell
@@ -106,13 +106,17 @@ def sweep(every: float | None, format: str) -> None:
 
     logs.configure()
     with embedded(os.environ, Path.cwd(), role="sweep") as service:
-        runner = Runner(service.borders(), service.owner, doorbell(service).ring)
+        deliver = (lambda: None) if every is None else service.rounds.look
+        runner = Runner(service.borders(), service.owner, doorbell(service).ring, deliver=deliver)
         while every is not None:
             _sweep_once(runner)
             time.sleep(every)
         freed = runner.sweep()
+        delivered = service.rounds.deliverer.work_off()
         queue = service.registry.queue(service.clock.now())
-    answer({"freed": freed, "due": queue.due}, format, f"{freed} freed; {queue.due} may be worked on now")
+    told = f"; {delivered} delivered" if delivered else ""
+    value = {"freed": freed, "due": queue.due, "delivered": delivered}
+    answer(value, format, f"{freed} freed; {queue.due} may be worked on now{told}")
 
 
 def _sweep_once(runner: Runner) -> None:

@@ -25,6 +25,7 @@ from worker.cli.common import (
     terminal,
     write,
 )
+from worker.cli.deliveries import deliver_here
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -202,6 +203,7 @@ def see_through(accepted: Ingestion, service: Embedded, wait: bool, format: str,
     from worker.views import ingestion_row, version_json
 
     standing = _seen_through(accepted, service, wait)
+    deliver_here(service)
     answered = standing.answered_version
     version = None if answered is None else service.registry.version(standing.event.team, answered)
 

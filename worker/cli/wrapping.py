@@ -18,6 +18,7 @@ import click
 
 from worker.cli import remote
 from worker.cli.common import EXPERIMENT, PROJECT, TEAM, TYPE, acting, complain, complain_of, refuse_team
+from worker.cli.deliveries import deliver_here
 from worker.s3_url import is_s3, parse_s3
 
 if TYPE_CHECKING:
@@ -246,6 +247,7 @@ def _to_here(kept: Kept, spool: Path) -> str | None:
         if not service.living_workers():
             for ingestion in here.accepted:
                 until_the_end(ingestion, service.borders())
+            deliver_here(service)
         return None if answer is None else _told(service, next(one for one in here.accepted if one.id == answer["id"]))
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from detectors.facts import Finding, Metrics
 from worker import lifecycle
+from worker.delivery import DeliveryKind
 from worker.errors import RegistryUnavailable, RejectedEvent
 from worker.records import (
     DEFAULT_TEAM,
@@ -53,6 +54,7 @@ from worker.records import (
 )
 from worker.registry.counters import Amounts, counts, disagreements, of_content, of_step
 from worker.registry.endings import check_theirs, first_seen
+from worker.registry.memory_outbox import MemoryOutbox
 from worker.registry.stored import json_text
 from worker.registry.words import (
     AUDIT_CHARS,
@@ -173,7 +175,12 @@ def _metrics_of(version: NewVersion) -> Metrics:
 class MemoryRegistry:
     """`worker.ports.Registry` in memory."""
 
-    def __init__(self, new_id: NewId = random_id, lease_seconds: float = lifecycle.LEASE_SECONDS) -> None:
+    def __init__(
+        self,
+        new_id: NewId = random_id,
+        lease_seconds: float = lifecycle.LEASE_SECONDS,
+        destinations: Collection[str] = (),
+    ) -> None:
         self._new_id = new_id
         self._lease_seconds = lease_seconds
         self._lock = RLock()
@@ -192,6 +199,7 @@ class MemoryRegistry:
         self._audit: dict[str, AuditEntry] = {}
         self._counted: Amounts = Counter()
         self._signing_key = secrets.token_bytes(KEY_BYTES)
+        self.outbox = MemoryOutbox(destinations, new_id, self._lock)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -311,6 +319,7 @@ class MemoryRegistry:
                 self._counted.update(of_content(version, is_new=False))
                 return Registration(same.record(), is_new=False)
             registered = self._fulfilled(self._add(version, _utc(now))).record()
+            self.outbox.add(DeliveryKind.REGISTERED, version.scope.team, ingestion_id, version.id, now)
             self._keep(ingestion, lifecycle.end(ingestion, owner, first_seen(registered), _utc(now)), version.format)
             self._counted.update(of_content(version, is_new=True))
             return Registration(registered, is_new=True)
@@ -476,6 +485,7 @@ class MemoryRegistry:
                 return None
             kept.deleted = _utc(now)
             self._note(team, who, Action.VERSION_DELETED, now, version_id, called(kept.record()))
+            self.outbox.add(DeliveryKind.DELETED, team, None, version_id, now)
             return kept.record()
 
     def begin_upload(self, said: NewUpload, now: datetime, who: str = UNSAID) -> Upload:

@@ -25,6 +25,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from detectors.facts import Finding, Metrics
 from worker import lifecycle
+from worker.delivery import DeliveryKind
 from worker.errors import ConflictingEvent, RegistryUnavailable, RejectedEvent
 from worker.records import (
     UNSAID,
@@ -64,6 +65,7 @@ from worker.registry.counters import disagreements, of_content, of_step
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, reading_one, translated
 from worker.registry.line import ARE_PAUSES_OVER, IN_LINE, let_in, next_turn
+from worker.registry.outbox import SqlOutbox
 from worker.registry.registering import insert_version, list_anew, nearest_in_scope
 from worker.registry.tables import (
     claimable,
@@ -119,6 +121,7 @@ class SqlRegistry:
         new_id: NewId = random_id,
         busy_seconds: float = BUSY_SECONDS,
         lease_seconds: float = lifecycle.LEASE_SECONDS,
+        destinations: Collection[str] = (),
     ) -> None:
         self._lease_seconds = lease_seconds
         self.engine = open_engine(url, busy_seconds)
@@ -126,6 +129,7 @@ class SqlRegistry:
         self._turns = Turns(busy_seconds) if self.engine.dialect.name == "sqlite" else None
         self._new_id = new_id
         self._signing_key: bytes | None = None
+        self.outbox = SqlOutbox(destinations, new_id, self._read, self._write)
 
     def close(self) -> None:
         """Close all connections."""
@@ -241,6 +245,8 @@ class SqlRegistry:
             if ingestion.event.trigger is Trigger.UPLOAD:
                 uploads.fulfil(connection, version.id)
                 registered = versions.by_id(connection, version.id) or registered
+            told = DeliveryKind.REGISTERED
+            self.outbox.add(connection, told, version.scope.team, ingestion_id, version.id, now)
             _end(connection, ingestion, lifecycle.end(ingestion, owner, first_seen(registered), now), version)
             return Registration(registered, is_new=True)
 
@@ -437,6 +443,7 @@ class SqlRegistry:
             deleted = versions.by_id(connection, version_id)
             assert deleted is not None, version_id
             self._note(connection, team, who, Action.VERSION_DELETED, now, version_id, called(deleted))
+            self.outbox.add(connection, DeliveryKind.DELETED, team, None, version_id, now)
             return deleted
 
         return self._write(work)

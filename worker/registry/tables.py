@@ -425,3 +425,37 @@ version_tags = Table(
     Column("tag", AnyText, primary_key=True),
     Index("ix_version_tags_tag", "tag"),
 )
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _sequence(),
+    Column("id", AnyText, nullable=False, unique=True),
+    Column("team", AnyText, nullable=False, index=True),
+    # A word of delivery.DeliveryKind: what is told. What there is to say of it is read from the other tables when it is told.
+    Column("kind", Text, nullable=False),
+    # To whom: `mlflow`, and whatever name another destination has in the settings.
+    Column("destination", AnyText, nullable=False),
+    # What it tells of; null where it is not about one.
+    Column("ingestion_id", ForeignKey("ingestions.id")),
+    Column("version_id", ForeignKey("model_versions.id"), index=True),
+    # waiting, running, delivered, given_up: `worker.delivery` tells who moves it.
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("message", AnyText),
+    Column("owner", AnyText),
+    # Null exactly when it is over. While it runs, the end of the lease: who died leaves it due again, and nobody frees it.
+    Column("due", Moment),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+    Column("delivered", Moment),
+)
+
+Index(
+    "ix_deliveries_due",
+    deliveries.c.destination,
+    deliveries.c.due,
+    deliveries.c.sequence,
+    sqlite_where=deliveries.c.due.is_not(None),
+    postgresql_where=deliveries.c.due.is_not(None),
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,8 +33,13 @@ def build(database: str) -> Iterator[Callable[..., SqlRegistry]]:
     """Opens registries on the one database of this test, and closes them."""
     opened: list[SqlRegistry] = []
 
-    def build(new_id: NewId = random_id, busy_seconds: float = 30.0, lease_seconds: float = LEASE_SECONDS) -> SqlRegistry:
-        opened.append(SqlRegistry(database, new_id, busy_seconds, lease_seconds))
+    def build(
+        new_id: NewId = random_id,
+        busy_seconds: float = 30.0,
+        lease_seconds: float = LEASE_SECONDS,
+        destinations: Collection[str] = (),
+    ) -> SqlRegistry:
+        opened.append(SqlRegistry(database, new_id, busy_seconds, lease_seconds, destinations))
         return opened[-1]
 
     yield build

@@ -99,12 +99,13 @@ def test_a_database_without_counters_begins_with_what_its_rows_tell(database: st
     execute(database, "ALTER TABLE projects DROP COLUMN shown")
     execute(database, "DROP TABLE signing_keys")
     execute(database, "DROP TABLE uploads")
+    execute(database, "DROP TABLE deliveries")
     for column in ("notes", "said_summary"):
         execute(database, f"ALTER TABLE model_versions DROP COLUMN {column}")
     execute(database, "DROP INDEX ix_ingestion_history_version_id")
     execute(database, "ALTER TABLE ingestion_history DROP COLUMN version_id")
     execute(database, "UPDATE alembic_version SET version_num = '0002'")
-    assert migrate(database) == ("0003", "0004", "0005", "0006", "0007")
+    assert migrate(database) == ("0003", "0004", "0005", "0006", "0007", "0008")
     assert [(one.name, dict(one.labels), one.value) for one in registry.counters()] == [
         ("accepted", {"trigger": "cli"}, 5),
         ("accepted", {"trigger": "completion"}, 1),
@@ -136,7 +137,7 @@ def test_the_list_of_revisions_is_the_folder() -> None:
 @pytest.mark.parametrize("work", [migrate, pending])
 def test_a_newer_database_is_refused(database: str, work: object) -> None:
     execute(database, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(BadSetting, match=r"the database has revision 9999, this modelport knows .* 0007; update modelport"):
+    with pytest.raises(BadSetting, match=r"the database has revision 9999, this modelport knows .* 0008; update modelport"):
         work(database)  # type: ignore[operator]
     assert tables(database) == {*metadata.tables, "alembic_version"}
 
@@ -193,5 +194,5 @@ def test_a_new_revision_is_written_from_the_template(database: str, tmp_path: Pa
         command.revision(config, "what it changes", autogenerate=True, rev_id="0099", version_path=str(tmp_path))
     engine.dispose()
     written = (tmp_path / "0099_what_it_changes.py").read_text()
-    assert "down_revision = '0007'" in written
+    assert "down_revision = '0008'" in written
     assert "batch_op.add_column(sa.Column('sha256', sa.Text(), nullable=False))" in written

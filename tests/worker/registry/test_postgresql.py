@@ -24,6 +24,7 @@ from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.contracts.audit import AuditContract
+from tests.contracts.outbox import OutboxContract
 from tests.contracts.projects import ProjectsContract
 from tests.contracts.registry import (
     LATER,
@@ -40,6 +41,7 @@ from tests.contracts.registry import (
 from tests.servers.postgresql import PostgresServer, postgres_server
 from tests.servers.process import free_port, until
 from tests.worker.registry.test_alone import check_that_a_killed_process_keeps_nobody_out
+from tests.worker.registry.test_outbox import check_that_each_is_delivered_once, check_that_kills_lose_nothing
 from tests.worker.registry.test_processes import (
     check_that_all_is_counted,
     check_that_counters_survive_kills,
@@ -106,6 +108,20 @@ class TestPostgresRegistry(RegistryContract, AuditContract, ProjectsContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build
+
+
+class TestPostgresOutbox(OutboxContract):
+    @pytest.fixture
+    def build(self, build: Build) -> Build:
+        return build
+
+    @pytest.mark.slow
+    def test_each_is_delivered_once_by_many_processes(self, database: str) -> None:
+        check_that_each_is_delivered_once(database)
+
+    @pytest.mark.slow
+    def test_a_kill_before_any_statement_leaves_each_version_with_its_delivery(self, database: str) -> None:
+        check_that_kills_lose_nothing(database)
 
 
 # Several at once

@@ -1,0 +1,238 @@
+"""The contract suite of `Outbox`: what the outbox of every registry must do.
+
+A registry joins by subclassing `OutboxContract` and giving it a fixture `build`, which makes an empty registry and takes
+`destinations`; called again in the same test, it gives one on the same rows if those outlive a registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from threading import Barrier, Thread
+
+import pytest
+
+from tests.contracts.registry import LATER, NOON, claimed, event, new_version, register
+from worker import delivery as steps
+from worker.delivery import LEASE_SECONDS, MOST_TRIES, Delivery, DeliveryKind, DeliveryQuery, DeliveryState
+from worker.ports import Registry
+from worker.records import IngestionQuery, ModelVersion
+
+Build = Callable[..., Registry]
+
+LEASE_END = LATER + timedelta(seconds=LEASE_SECONDS)
+
+ALL = DeliveryQuery("default")
+
+
+def told_of(registry: Registry, **wanted: object) -> list[Delivery]:
+    """Return all deliveries of the team `default` that match, oldest first."""
+    return list(reversed(registry.outbox.deliveries(replace(ALL, **wanted))))  # type: ignore[arg-type]
+
+
+def claim(registry: Registry, owner: str = "me", destination: str = "mlflow") -> Delivery:
+    """Return what is due for longest, claimed."""
+    found = registry.outbox.claim(destination, owner, LATER)
+    assert found is not None
+    return found
+
+
+class OutboxContract:
+    """Everything that an outbox promises."""
+
+    @pytest.fixture
+    def registry(self, build: Build) -> Registry:
+        return build(destinations=("mlflow",))
+
+    @pytest.fixture
+    def version(self, registry: Registry) -> ModelVersion:
+        """A version that was registered a second after noon."""
+        return register(registry).version
+
+    def test_what_is_registered_is_told_to_each_destination_once(self, build: Build) -> None:
+        registry = build(destinations=("mlflow", "webhook"))
+        made = register(registry).version
+        found = told_of(registry)
+        assert [(one.destination, one.kind, one.version_id) for one in found] == [
+            ("mlflow", DeliveryKind.REGISTERED, made.id),
+            ("webhook", DeliveryKind.REGISTERED, made.id),
+        ]
+        [ingestion] = registry.ingestions(IngestionQuery())
+        assert {one.ingestion_id for one in found} == {ingestion.id}
+        first = found[0]
+        assert (first.state, first.attempts, first.message, first.owner) == (DeliveryState.WAITING, 0, None, None)
+        assert (first.due, first.created, first.updated, first.delivered) == (LATER, LATER, LATER, None)
+        assert len(first.id) > len("de")
+
+    def test_nothing_is_told_where_no_destination_is_configured(self, build: Build) -> None:
+        registry = build()
+        made = register(registry).version
+        registry.delete("default", made.id, LATER)
+        assert told_of(registry) == []
+
+    def test_what_is_not_registered_is_told_to_nobody(self, registry: Registry, version: ModelVersion) -> None:
+        """Neither equal content, nor what the fence turns away, nor what is refused."""
+        assert not register(registry, "again").is_new
+        mine = claimed(registry, "other")
+        assert registry.register(mine.id, "a stranger", new_version(mine, "d2"), LATER) is None
+        with pytest.raises(ValueError):
+            registry.register(mine.id, "me", new_version(mine, "d2", id="mo-of-another"), LATER)
+        assert len(told_of(registry)) == 1
+
+    def test_what_is_deleted_is_told(self, registry: Registry, version: ModelVersion) -> None:
+        assert registry.delete("other", version.id, LATER) is None
+        assert registry.delete("default", version.id, LATER) is not None
+        assert registry.delete("default", version.id, LATER) is None
+        [_, gone] = told_of(registry)
+        assert (gone.kind, gone.version_id, gone.ingestion_id, gone.due) == (DeliveryKind.DELETED, version.id, None, LATER)
+
+    def test_a_claim_is_a_try_with_a_lease(self, registry: Registry, version: ModelVersion) -> None:
+        found = claim(registry)
+        assert (found.state, found.attempts, found.owner, found.due) == (DeliveryState.RUNNING, 1, "me", LEASE_END)
+        assert registry.outbox.delivery("default", found.id) == found
+        assert registry.outbox.claim("mlflow", "other", LATER) is None
+
+    def test_what_is_due_for_longest_comes_first(self, registry: Registry, version: ModelVersion) -> None:
+        second = register(registry, "2", "d2").version
+        third = register(registry, "3", "d3").version
+        first = claim(registry)
+        assert registry.outbox.keep(steps.failed(first, "away", NOON - timedelta(seconds=9), 0.0), "me")  # due at noon - 4 s
+        assert [claim(registry, str(n)).version_id for n in range(3)] == [version.id, second.id, third.id]
+
+    def test_what_is_not_due_yet_is_not_claimed(self, registry: Registry, version: ModelVersion) -> None:
+        assert registry.outbox.claim("mlflow", "me", LATER - timedelta(microseconds=1)) is None
+        assert registry.outbox.claim("mlflow", "me", LATER) is not None
+
+    def test_only_what_is_for_the_destination_is_claimed(self, registry: Registry, version: ModelVersion) -> None:
+        assert registry.outbox.claim("webhook", "me", LATER) is None
+
+    def test_exactly_one_of_many_claims_a_delivery(self, registry: Registry, version: ModelVersion) -> None:
+        register(registry, "2", "d2")
+        start, found = Barrier(8), list[Delivery | None]()
+
+        def ask(name: str) -> None:
+            start.wait(10)
+            found.append(registry.outbox.claim("mlflow", name, LATER))
+
+        threads = [Thread(target=ask, args=(str(n),)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        won = [one for one in found if one is not None]
+        assert (len(found), len(won), len({one.id for one in won})) == (8, 2, 2)
+
+    def test_what_is_told_of_one_version_is_told_in_its_order(self, registry: Registry, version: ModelVersion) -> None:
+        registry.delete("default", version.id, NOON)
+        came = claim(registry)
+        assert came.kind is DeliveryKind.REGISTERED
+        assert registry.outbox.claim("mlflow", "other", LATER) is None
+        registry.outbox.keep(steps.failed(came, "away", LATER, 0.0), "me")
+        assert registry.outbox.claim("mlflow", "other", LATER) is None
+        registry.outbox.retry("default", came.id, LATER)
+        registry.outbox.keep(steps.given_up(claim(registry), "never", LATER), "me")
+        assert claim(registry).kind is DeliveryKind.DELETED
+
+    def test_a_delivery_whose_deliverer_was_lost_is_delivered_by_the_next(
+        self, registry: Registry, version: ModelVersion
+    ) -> None:
+        lost = claim(registry, "dead")
+        assert registry.outbox.claim("mlflow", "next", LEASE_END - timedelta(microseconds=1)) is None
+        found = registry.outbox.claim("mlflow", "next", LEASE_END)
+        assert found is not None
+        assert (found.id, found.attempts, found.owner) == (lost.id, 2, "next")
+
+    def test_who_lost_a_delivery_changes_nothing_about_it(self, registry: Registry, version: ModelVersion) -> None:
+        lost = claim(registry, "late")
+        found = registry.outbox.claim("mlflow", "next", LEASE_END)
+        assert found is not None
+        assert not registry.outbox.keep(steps.told(lost, "there", LEASE_END), "late")
+        assert registry.outbox.delivery("default", lost.id) == found
+        assert registry.outbox.keep(steps.told(found, "there", LEASE_END), "next")
+        assert not registry.outbox.keep(steps.failed(found, "away", LEASE_END, 0.0), "next")
+
+    def test_what_was_taken_says_where_and_is_not_due_again(self, registry: Registry, version: ModelVersion) -> None:
+        taken = steps.told(claim(registry), "models:/mnist/1", LATER)
+        assert registry.outbox.keep(taken, "me")
+        assert told_of(registry) == [taken]
+        assert (taken.state, taken.message, taken.due, taken.delivered, taken.owner) == (
+            DeliveryState.DELIVERED,
+            "models:/mnist/1",
+            None,
+            LATER,
+            None,
+        )
+        assert registry.outbox.claim("mlflow", "me", LEASE_END + timedelta(days=999)) is None
+
+    def test_what_kills_its_deliverers_is_given_up_and_others_go_on(self, registry: Registry, version: ModelVersion) -> None:
+        poison = claim(registry)
+        other = register(registry, "2", "d2").version
+        registry.outbox.keep(replace(poison, attempts=MOST_TRIES, due=NOON), "me")
+        assert claim(registry, "next").version_id == other.id
+        [given_up] = told_of(registry, state=DeliveryState.GIVEN_UP)
+        assert (given_up.id, given_up.due, given_up.message) == (poison.id, None, f"{MOST_TRIES} tries; the last was me's")
+
+    @pytest.mark.parametrize("over", [steps.told, steps.given_up])
+    def test_what_is_over_can_be_had_again(
+        self, registry: Registry, version: ModelVersion, over: Callable[..., Delivery]
+    ) -> None:
+        done = over(claim(registry), "so", LATER)
+        assert registry.outbox.keep(done, "me")
+        again = registry.outbox.retry("default", done.id, LATER)
+        assert again is not None
+        assert (again.state, again.attempts, again.message, again.due, again.delivered) == (
+            DeliveryState.WAITING,
+            0,
+            None,
+            LATER,
+            None,
+        )
+        assert claim(registry).id == done.id
+
+    def test_what_pauses_can_be_had_at_once(self, registry: Registry, version: ModelVersion) -> None:
+        paused = steps.failed(claim(registry), "away", LATER, 0.5)
+        registry.outbox.keep(paused, "me")
+        assert registry.outbox.claim("mlflow", "me", LATER) is None
+        assert registry.outbox.retry("default", paused.id, LATER) is not None
+        assert claim(registry).id == paused.id
+
+    def test_what_runs_is_left_to_who_runs_it(self, registry: Registry, version: ModelVersion) -> None:
+        running = claim(registry)
+        assert registry.outbox.retry("default", running.id, LATER) is None
+        assert told_of(registry) == [running]
+
+    def test_nothing_of_another_team_is_shown_or_moved(self, registry: Registry, version: ModelVersion) -> None:
+        theirs = register(registry, "2", team="red").version
+        [mine] = told_of(registry)
+        [other] = registry.outbox.deliveries(DeliveryQuery("red"))
+        assert (mine.version_id, other.version_id) == (version.id, theirs.id)
+        assert registry.outbox.delivery("red", mine.id) is None
+        assert registry.outbox.retry("red", mine.id, LATER) is None
+        assert registry.outbox.deliveries(DeliveryQuery("red", version_id=version.id)) == []
+
+    def test_deliveries_are_listed_newest_first_page_by_page(self, build: Build) -> None:
+        registry = build(destinations=("mlflow", "webhook"))
+        made = [register(registry, str(n), f"d{n}").version.id for n in range(3)]
+        newest_first = registry.outbox.deliveries(ALL)
+        assert [one.version_id for one in newest_first] == [id for id in reversed(made) for _ in range(2)]
+        page = registry.outbox.deliveries(replace(ALL, limit=2))
+        assert list(page) == list(newest_first[:2])
+        assert list(registry.outbox.deliveries(replace(ALL, after=page[-1].id))) == list(newest_first[2:])
+        assert registry.outbox.deliveries(replace(ALL, after="nobody")) == []
+        only = registry.outbox.deliveries(replace(ALL, destination="webhook", version_id=made[1]))
+        assert [(one.destination, one.version_id) for one in only] == [("webhook", made[1])]
+        assert registry.outbox.deliveries(replace(ALL, state=DeliveryState.DELIVERED)) == []
+
+    def test_odd_words_come_back_as_they_were(self, registry: Registry, version: ModelVersion) -> None:
+        odd = steps.failed(claim(registry), "zero \0 and \udcff", LATER, 0.0)
+        registry.outbox.keep(odd, "me")
+        assert told_of(registry) == [odd]
+
+    def test_what_is_told_stands_in_the_transaction_of_what_happened(self, registry: Registry) -> None:
+        mine = claimed(registry, "1")
+        assert told_of(registry) == []
+        assert registry.register(mine.id, "me", new_version(mine), LATER) is not None
+        assert [one.due for one in told_of(registry)] == [LATER]
+        registry.submit(event("2"), LATER)
+        assert len(told_of(registry)) == 1
