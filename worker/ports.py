@@ -228,6 +228,14 @@ class Registry(Protocol):
         """Return how many versions match, wherever a list of them begins and however long it is."""
         ...
 
+    def judgements(self, query: VersionQuery) -> Mapping[tuple[str, str], int]:
+        """Return how many versions match, as `count` does, for each pair of completeness and verdict that any of them has."""
+        ...
+
+    def tags(self, team: str) -> Sequence[str]:
+        """Return the tags of the team's living versions, each once, by name."""
+        ...
+
     def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
         """Return what the runs of those of *version_ids* that are known reported, without the single values."""
         ...

@@ -36,6 +36,7 @@ from worker.records import (
     Queue,
     Registration,
     Scope,
+    Standing,
     StoreMode,
     Summary,
     Team,
@@ -132,6 +133,16 @@ class _Kept:
             deleted=self.deleted,
         )
 
+
+STANDS: Mapping[Standing, Callable[[NewVersion], bool]] = {
+    Standing.LOOK: lambda version: version.completeness != "complete" or version.verdict != "clean",
+    Standing.FINDINGS: lambda version: version.verdict == "findings",
+    Standing.INCOMPLETE: lambda version: version.completeness == "incomplete",
+    Standing.CORRUPT: lambda version: version.completeness == "corrupt",
+    Standing.UNREAD: lambda version: version.verdict == "inconclusive",
+    Standing.CLEAN: lambda version: version.completeness == "complete" and version.verdict == "clean",
+}
+"""What a version must be to stand so."""
 
 JUDGED = ("rules_version", "model_type", "format", "completeness", "verdict", "report", "metadata_raw", "metrics", "findings")
 """What the rules of the scanner made of a version's content; summary and detail are kept beside."""
@@ -356,6 +367,14 @@ class MemoryRegistry:
     def count(self, query: VersionQuery) -> int:
         with self._lock:
             return sum(1 for _ in self._wanted(self._newest_first(), query))
+
+    def judgements(self, query: VersionQuery) -> Mapping[tuple[str, str], int]:
+        with self._lock:
+            return Counter((kept.new.completeness, kept.new.verdict) for kept in self._wanted(self._newest_first(), query))
+
+    def tags(self, team: str) -> Sequence[str]:
+        with self._lock:
+            return sorted({tag for kept in self._newest_first() if kept.model.team == team for tag in kept.tags})
 
     def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
         with self._lock:
@@ -633,6 +652,7 @@ def _matches(kept: _Kept, query: VersionQuery) -> bool:
         and query.experiment in (None, new.scope.experiment)
         and query.model_type in (None, new.model_type)
         and query.name in (None, model.name)
+        and (query.standing is None or STANDS[query.standing](new))
         and (query.tag is None or query.tag in kept.tags)
         and (query.text is None or any(folded(query.text) in folded(name) for name in (model.name, new.scope.experiment or "")))
     )

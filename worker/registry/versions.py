@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from worker.records import ModelVersion, Scope, VersionQuery
+from worker.records import ModelVersion, Scope, Standing, VersionQuery
 from worker.registry import rows
 from worker.registry.tables import model_versions, registered_models, version_tags
 from worker.registry.words import folded, scope_key
@@ -30,6 +30,16 @@ VERSIONS = select(
 NEWEST_FIRST = VERSIONS.order_by(model_versions.c.sequence.desc())
 
 BY_ID = VERSIONS.where(model_versions.c.id == bindparam("id"))
+
+STANDS: Mapping[Standing, ColumnElement[bool]] = {
+    Standing.LOOK: or_(model_versions.c.completeness != "complete", model_versions.c.verdict != "clean"),
+    Standing.FINDINGS: model_versions.c.verdict == "findings",
+    Standing.INCOMPLETE: model_versions.c.completeness == "incomplete",
+    Standing.CORRUPT: model_versions.c.completeness == "corrupt",
+    Standing.UNREAD: model_versions.c.verdict == "inconclusive",
+    Standing.CLEAN: and_(model_versions.c.completeness == "complete", model_versions.c.verdict == "clean"),
+}
+"""What a version must be to stand so."""
 
 LIVING = BY_ID.where(LIVES, model_versions.c.team == bindparam("team"))
 
@@ -76,6 +86,19 @@ def counting(query: VersionQuery) -> Select[Any]:
     return everything.with_only_columns(func.count(), maintain_column_froms=True)
 
 
+def judging(query: VersionQuery) -> Select[Any]:
+    """Return the statement for how many living versions *query* means, by completeness and verdict."""
+    judged = (model_versions.c.completeness, model_versions.c.verdict)
+    everything = VERSIONS.where(LIVES, *_conditions(replace(query, after=None)))
+    return everything.with_only_columns(*judged, func.count().label("number"), maintain_column_froms=True).group_by(*judged)
+
+
+def tags_of(team: str) -> Select[Any]:
+    """Return the statement for the tags of the team's living versions."""
+    living = version_tags.join(model_versions, version_tags.c.version_id == model_versions.c.id)
+    return select(version_tags.c.tag).distinct().select_from(living).where(LIVES, model_versions.c.team == team)
+
+
 def named(team: str, name: str, number: int | None) -> Select[Any]:
     """Return the statement for the living versions of this number, None for the latest, of the team's models of this name."""
     same_name = (LIVES, model_versions.c.team == team, registered_models.c.name == name)
@@ -117,6 +140,8 @@ def _conditions(query: VersionQuery) -> Iterable[ColumnElement[bool]]:
         yield model_versions.c.id.in_(tagged)
     if query.is_latest:
         yield _is_latest()
+    if query.standing is not None:
+        yield STANDS[query.standing]
     if query.after is not None:
         other = model_versions.alias()
         older_than = select(other.c.sequence).where(other.c.id == query.after, other.c.team == query.team)
