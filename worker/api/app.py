@@ -20,10 +20,20 @@ from worker.api.auth import Policy, policy_of
 from worker.api.desk import Desk
 from worker.api.problems import MEDIA_TYPE, add_handlers
 from worker.api.service import Service
+from worker.api.web import assets, failures, sign_in
+from worker.api.web import models as models_page
+from worker.api.web.sessions import OnceOnly
 
 VERSION = "1"
 
 SECURITY = {"bearer": {"type": "http", "scheme": "bearer"}, "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+
+
+PROGRAMS = (completions.router, ingestions.router, models.router, versions.router, gradient.router, health.router)
+"""The faces for programs."""
+
+PAGES = (assets.router, sign_in.router, models_page.router)
+"""The face for people."""
 
 
 def make_app(service: Service) -> FastAPI:
@@ -34,8 +44,11 @@ def make_app(service: Service) -> FastAPI:
     """
     app = FastAPI(title="modelport", version=VERSION, openapi_url=None, redirect_slashes=False)
     app.state.service, app.state.desk = service, Desk(service)
+    app.state.face = failures.face
+    if service.is_loopback:
+        app.state.once = OnceOnly(service.clock.now().timestamp())
     # Routes are put in one by one, not router by router: so a walk over them sees every one.
-    for router in (completions.router, ingestions.router, models.router, versions.router, gradient.router, health.router):
+    for router in (*PROGRAMS, *PAGES):
         app.router.routes.extend(router.routes)
     check_policies(app)
     add_handlers(app)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from worker.cli import access, comparing, queue, reports, up, watch, wrapping
+from worker.cli import access, comparing, queue, reports, signing_in, up, watch, wrapping
 from worker.cli.common import (
     ERROR,
     EXPERIMENT,
@@ -384,7 +384,15 @@ def doctor(repair: bool, digests: bool, format: str, output: Path | None) -> int
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
 
 
-for command in (*queue.COMMANDS, *reports.COMMANDS, *access.COMMANDS, *wrapping.COMMANDS, *up.COMMANDS, *watch.COMMANDS):
+for command in (
+    *queue.COMMANDS,
+    *reports.COMMANDS,
+    *access.COMMANDS,
+    *wrapping.COMMANDS,
+    *up.COMMANDS,
+    *watch.COMMANDS,
+    *signing_in.COMMANDS,
+):
     app.add_command(command)
 
 
