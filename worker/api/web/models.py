@@ -30,7 +30,7 @@ STANDINGS = (
     (Standing.INCOMPLETE, "Incomplete"),
     (Standing.CORRUPT, "Corrupt"),
     (Standing.UNREAD, "Not fully read"),
-    (Standing.CLEAN, "Complete, no findings"),
+    (Standing.CLEAN, "Nothing to look at"),
 )
 
 router = APIRouter(tags=["page"])
