@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.common import OK, say
+from worker.cli.common import FORMAT, answer
 
 if TYPE_CHECKING:
     from worker.bootstrap import Embedded
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     "sign-in", short_help="Print a link that signs a browser in, once.", epilog="Example: modelport sign-in --port 8000"
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Where the page is served.")
-def sign_in(port: int) -> int:
+@FORMAT
+def sign_in(port: int, format: str) -> None:
     """Print a link that signs a browser of this machine in, once, to the page that `modelport up` serves here.
 
     That is for servers that nobody made a token for; else a token signs in.
@@ -30,8 +31,7 @@ def sign_in(port: int) -> int:
         link = link_to(f"http://127.0.0.1:{port}", service)
     if link is None:
         raise WrongState("there are tokens; sign in with one, made with `modelport token create`")
-    say(link)
-    return OK
+    answer({"link": link}, format, link)
 
 
 def link_to(address: str, service: Embedded) -> str | None:

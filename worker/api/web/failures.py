@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import Request, Response
 
@@ -12,6 +12,10 @@ from worker.api.web.render import is_part, page
 
 MACHINE_FACES = ("/v1/", "/static/", "/livez", "/readyz", "/openapi.json", "/metrics")
 """Where programs call, whatever they say they accept; those of the old face were told apart before."""
+
+
+DEFAULT_PORT = 8000
+"""Where the commands serve, and look for a server, unless they are told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,17 @@ def sign_in_page(request: Request, trouble: str, status: int = 200, then: str = 
     """Return the page on which a person signs in and then goes on to the page *then*; *trouble* says why they must, or is
     empty.
     """
-    is_loopback = request.app.state.service.is_loopback
-    return page(request, "sign_in.html", status=status, trouble=trouble, then=then, is_loopback=is_loopback)
+    context = {"trouble": trouble, "then": then, "is_loopback": request.app.state.service.is_loopback}
+    return page(request, "sign_in.html", None, status, **context, command=_command(request))
+
+
+def _command(request: Request) -> str:
+    """Return the command that prints a link to this server."""
+    try:
+        port = urlsplit("//" + request.headers.get("host", "")).port
+    except ValueError:
+        port = None
+    return "modelport sign-in" + ("" if port in (None, DEFAULT_PORT) else f" --port {port}")
 
 
 def _here(request: Request) -> str:

@@ -32,7 +32,9 @@ def test_the_page_tells_where_the_link_is(guest: Visitor) -> None:
     answer = guest.get("/")
     assert seen(answer) == (401, "Sign in")
     assert "use the link in the terminal" in answer.text
-    assert "modelport sign-in" in answer.text
+    assert "<code>modelport sign-in</code>" in answer.text
+    assert "<code>modelport sign-in --port 8123</code>" in guest.get("/", Host="localhost:8123").text
+    assert "<code>modelport sign-in</code>" in guest.get("/", Host="localhost:99999").text
 
 
 def test_a_link_signs_in_once(here: Door, guest: Visitor) -> None:
