@@ -240,6 +240,15 @@ class Registry(Protocol):
         """Return what the runs of those of *version_ids* that are known reported, without the single values."""
         ...
 
+    def courses(self, wanted: Mapping[str, tuple[str, str]], most: int) -> Mapping[str, Sequence[float | None]]:
+        """Return what became of a metric across the versions of a model, oldest first, up to each version in *wanted*, which
+        tells its name and session by the id of that version.
+
+        Of the last *most* numbers of the model those count that are living versions; None stands for one that did not report
+        the metric. An id that nobody knows, or of whose model there are none, is left out.
+        """
+        ...
+
     def named(self, team: str, name: str, number: int | None = None) -> Sequence[ModelVersion]:
         """Return the version with this number, or the latest, of every model of the team with this name, newest first.
 

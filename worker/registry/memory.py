@@ -376,6 +376,11 @@ class MemoryRegistry:
         with self._lock:
             return sorted({tag for kept in self._newest_first() if kept.model.team == team for tag in kept.tags})
 
+    def courses(self, wanted: Mapping[str, tuple[str, str]], most: int) -> Mapping[str, Sequence[float | None]]:
+        with self._lock:
+            known = {id: self._up_to(self._versions[id], most) for id in wanted if id in self._versions}
+        return {id: tuple(_reported(kept, *wanted[id]) for kept in course) for id, course in known.items() if course}
+
     def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
         with self._lock:
             known = {id: self._versions[id].metrics for id in version_ids if id in self._versions}
@@ -599,6 +604,12 @@ class MemoryRegistry:
             if _matches(kept, query) and (not query.is_latest or kept.number == _latest(kept.model, living)):
                 yield kept
 
+    def _up_to(self, last: _Kept, most: int) -> list[_Kept]:
+        """Return the living versions among the last *most* numbers of a model up to *last*, oldest first."""
+        numbers = range(last.number - most + 1, last.number + 1)
+        found = (kept for kept in self._newest_first() if kept.model is last.model and kept.number in numbers)
+        return sorted(found, key=lambda kept: kept.number)
+
     def _newest(self, matches: Callable[[_Kept], bool]) -> _Kept | None:
         return next(filter(matches, self._newest_first()), None)
 
@@ -630,6 +641,11 @@ def _answers_query(ingestion: Ingestion, query: IngestionQuery) -> bool:
         and query.experiment in (None, ingestion.event.experiment)
         and query.reason in (None, ingestion.reason)
     )
+
+
+def _reported(kept: _Kept, name: str, session: str) -> float | None:
+    metrics = (metric for metric in kept.metrics.values if (metric.name, metric.session) == (name, session))
+    return next((metric.value for metric in metrics), None)
 
 
 def _holds(kept: _Kept, scope: Scope) -> bool:

@@ -5,7 +5,7 @@ Statements that a worker needs for every ingestion are made once: to make one ta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from worker.records import ModelVersion, Scope, Standing, VersionQuery
 from worker.registry import rows
-from worker.registry.tables import model_versions, registered_models, version_tags
+from worker.registry.tables import model_versions, registered_models, version_metrics, version_tags
 from worker.registry.words import folded, scope_key
 
 LIVES = model_versions.c.deleted.is_(None)
@@ -97,6 +97,27 @@ def tags_of(team: str) -> Select[Any]:
     """Return the statement for the tags of the team's living versions."""
     living = version_tags.join(model_versions, version_tags.c.version_id == model_versions.c.id)
     return select(version_tags.c.tag).distinct().select_from(living).where(LIVES, model_versions.c.team == team)
+
+
+def courses(connection: Connection, wanted: Mapping[str, tuple[str, str]], most: int) -> Mapping[str, Sequence[float | None]]:
+    """Return the values of a metric across the versions of each model, up to the version that is the key; one statement."""
+    listed = model_versions.alias()
+    is_before = (model_versions.c.number <= listed.c.number) & (model_versions.c.number > listed.c.number - most)
+    is_named = version_metrics.c.name.in_({name for name, _ in wanted.values()})
+    statement = (
+        select(listed.c.id.label("listed"), model_versions.c.number.label("version_number"), version_metrics)
+        .join(model_versions, (model_versions.c.model == listed.c.model) & is_before)
+        .outerjoin(version_metrics, (version_metrics.c.version_id == model_versions.c.id) & is_named)
+        .where(listed.c.id.in_(wanted), LIVES)
+        .order_by(listed.c.id, model_versions.c.number, version_metrics.c.position)
+    )
+    found: dict[str, dict[int, float | None]] = {}
+    for row in connection.execute(statement):
+        course = found.setdefault(row.listed, {})
+        value = rows.metric_of(row).value if (row.name, row.session) == wanted[row.listed] else None
+        if course.setdefault(row.version_number, value) is None:
+            course[row.version_number] = value
+    return {version_id: tuple(course.values()) for version_id, course in found.items()}
 
 
 def named(team: str, name: str, number: int | None) -> Select[Any]:

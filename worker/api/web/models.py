@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -14,12 +14,15 @@ from worker.api.pages import Project, Text
 from worker.api.service import Inside, Service
 from worker.api.web.format import counted
 from worker.api.web.render import is_part, page
-from worker.api.web.rows import row_of
+from worker.api.web.rows import Row, row_of
 from worker.api.web.visitors import Visitor
-from worker.records import Standing, VersionQuery
+from worker.records import ModelVersion, Standing, VersionQuery
 
 PAGE = 50
 """Models on one page."""
+
+COURSE_VERSIONS = 30
+"""How many versions back the metric of a model is followed."""
 
 SORTS = (("newest", "Newest"),)
 """How models may be sorted: the word in the address, and what people read."""
@@ -91,7 +94,7 @@ def show_models(
     )
     found = service.registry.versions(query)
     context: dict[str, Any] = {
-        "rows": [row_of(version) for version in found[:PAGE]],
+        "rows": _rows(service, found[:PAGE]),
         "filters": filters,
         "older": filters.address(after=found[PAGE - 1].id) if len(found) > PAGE else None,
         "is_first": after is None,
@@ -106,6 +109,14 @@ def show_models(
     if not judgements:
         return page(request, "empty.html", "Models", workers=service.living_workers())
     return page(request, "models.html", "Models", **context, **_choices(service, team), **_lede(service, team, judgements))
+
+
+def _rows(service: Service, versions: Sequence[ModelVersion]) -> list[Row]:
+    """Return *versions* as rows, each with what became of its metric across the versions of its model."""
+    rows = [row_of(version) for version in versions]
+    named = {row.version.id: (row.metric.name, row.metric.session) for row in rows if row.metric and row.version.number > 1}
+    courses = service.registry.courses(named, COURSE_VERSIONS) if named else {}
+    return [replace(row, course=courses.get(row.version.id, ())) for row in rows]
 
 
 def _choices(service: Service, team: str) -> dict[str, Any]:

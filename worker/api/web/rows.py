@@ -9,6 +9,7 @@ Laws (each has a test of the same name):
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,8 +55,10 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A version as a list shows it. parameters is None where they are not known, metric where none was reported, picture where
-    there is none of the metric across versions.
+    """A version as a list shows it. parameters is None where they are not known, metric where none was reported.
+
+    course is what became of the metric across versions, oldest first, None for one that did not report it; picture draws it,
+    and is None where nobody did.
     """
 
     version: ModelVersion
@@ -63,14 +66,21 @@ class Row:
     made_by: str
     metric: Headline | None
     parameters: int | None
+    course: Sequence[float | None] = ()
     picture: Markup | None = None
 
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The first and the last value of the course that are numbers, None where there are no two."""
+        known = [value for value in self.course if value is not None and math.isfinite(value)]
+        return (known[0], known[-1]) if len(known) > 1 else None
 
-def row_of(version: ModelVersion, picture: Markup | None = None) -> Row:
+
+def row_of(version: ModelVersion) -> Row:
     """Return what a list shows of *version*."""
     report: Report = json.loads(version.report)
     model = primary(report)
-    return Row(version, state_of(version, report), made_by(model), headline(report), parameters(model), picture)
+    return Row(version, state_of(version, report), made_by(model), headline(report), parameters(model))
 
 
 def primary(report: Report) -> Report:

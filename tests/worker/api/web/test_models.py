@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from detectors.facts import ModelType
+from detectors.facts import Metric, ModelType
 from tests.worker.api.conftest import NOON, Door
 from tests.worker.api.web.shelf import finding, put, report
 from tests.worker.api.web.visitor import Visitor, seen
@@ -145,6 +145,17 @@ def test_findings_are_worse_than_parts_that_are_missing(room: Door, reader: Visi
     findings = [finding("critical"), finding("critical", "tf-file-read"), finding("low")]
     put(room, "vendor", completeness="incomplete", verdict="findings", report=report(findings=findings))
     assert "2 critical tf-file-read, 1 more, incomplete" in words(reader.get("/").text)
+
+
+def test_what_became_of_the_metric_is_told_across_versions(room: Door, reader: Visitor) -> None:
+    for accuracy in (0.861, 0.853, 0.8842):
+        value = {"name": "accuracy", "value": accuracy, "step": 9, "session": "eval"}
+        put(room, "m", report=report(values=[value]), metrics=(Metric("accuracy", accuracy, 9, "eval", "events"),))
+    put(room, "n", report=report(values=[value]))
+    put(room, "n", report=report(values=[value]))
+    said = words(reader.get("/").text)
+    assert "0.8842 accuracy 0.8610 → 0.8842" in said
+    assert said.count("not reported by two versions") == 1
 
 
 def test_tables_say_their_roles_and_cells_their_labels(shelf: Door, reader: Visitor) -> None:
