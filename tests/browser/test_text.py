@@ -41,7 +41,7 @@ def put_everywhere(door: Door, text: str) -> None:
                     {
                         "primary": True,
                         "facts": {"framework": {"name": text, "version": text}},
-                        "completeness": {"problems": [{"path": text, "problem": text}]},
+                        "completeness": {"problems": [{"path": "", "problem": text}]},
                     }
                 ],
                 "metrics": {"values": [{"name": text, "value": text, "step": 1, "session": "eval"}]},

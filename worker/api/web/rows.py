@@ -9,7 +9,7 @@ Laws (each has a test of the same name):
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class Row:
     @property
     def ends(self) -> tuple[float, float] | None:
         """The first and the last value of the course that are numbers, None where there are no two."""
-        known = [value for value in self.course if value is not None and math.isfinite(value)]
+        known = [value for value in self.course if value is not None and abs(value) <= sys.float_info.max]
         return (known[0], known[-1]) if len(known) > 1 else None
 
 
@@ -135,13 +135,16 @@ def _joined(rules: Sequence[str], more: str = "") -> str:
 
 
 def _problem(report: Report) -> str:
-    """Return the first thing that is wrong with a model that is not whole, and how many others there are."""
+    """Return the first thing that is wrong with a model that is not whole, with the name of its file, and how many others
+    there are.
+    """
     models: Sequence[Report] = report.get("models") or ()
     problems = [problem for model in models for problem in (model.get("completeness") or {}).get("problems", ())]
     if not problems:
         return ""
     others = f", {len(problems) - 1} more" if len(problems) > 1 else ""
-    return f"{problems[0]['problem']}{others}"
+    file = problems[0]["path"].rpartition("/")[2]
+    return f"{file}: {problems[0]['problem']}{others}" if file else f"{problems[0]['problem']}{others}"
 
 
 def made_by(model: Report) -> str:

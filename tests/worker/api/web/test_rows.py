@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from worker.api.web.rows import Headline, State, headline, made_by, parameters, 
 from worker.registry.memory import MemoryRegistry
 
 UNREAD = [{"path": "a", "reason": "size limit"}]
-PROBLEMS = [{"path": "v", "problem": "1 of 2 shards missing"}]
+PROBLEMS = [{"path": "a/v", "problem": "1 of 2 shards missing"}]
 
 
 def state(**judged: Any) -> State:
@@ -40,9 +42,9 @@ def state(**judged: Any) -> State:
             {"unread": UNREAD, "findings": [finding("medium")]},
             State("unknown", "Not fully read", "1 file not read"),
         ),
-        ("incomplete", "findings", {"problems": PROBLEMS}, State("warn", "Incomplete", "1 of 2 shards missing")),
-        ("incomplete", "findings", {"problems": PROBLEMS * 3}, State("warn", "Incomplete", "1 of 2 shards missing, 2 more")),
-        ("corrupt", "findings", {"problems": PROBLEMS}, State("bad", "Corrupt", "1 of 2 shards missing")),
+        ("incomplete", "findings", {"problems": PROBLEMS}, State("warn", "Incomplete", "v: 1 of 2 shards missing")),
+        ("incomplete", "findings", {"problems": PROBLEMS * 3}, State("warn", "Incomplete", "v: 1 of 2 shards missing, 2 more")),
+        ("corrupt", "findings", {"problems": PROBLEMS}, State("bad", "Corrupt", "v: 1 of 2 shards missing")),
         (
             "incomplete",
             "findings",
@@ -110,3 +112,20 @@ def value(name: str, session: str = "eval", number: float = 0.5) -> dict[str, An
 def test_one_number_stands_for_a_version(values: list[dict[str, Any]], name: str, session: str) -> None:
     for order in (values, values[::-1]):
         assert headline({"metrics": {"values": order}}) == Headline(name, 0.5, session, 7)
+
+
+@pytest.mark.parametrize(
+    ("course", "ends"),
+    [
+        ((), None),
+        ((0.5,), None),
+        ((0.5, None), None),
+        ((0.5, math.nan, math.inf, 10**400), None),
+        ((None, 0.5, None, 0.25, math.nan), (0.5, 0.25)),
+        ((3, 10**30), (3, 10**30)),
+    ],
+)
+def test_a_course_has_two_ends_that_are_numbers_or_none(
+    course: tuple[float | None, ...], ends: tuple[float, float] | None
+) -> None:
+    assert replace(row_of(put(Door(MemoryRegistry()), "m")), course=course).ends == ends
