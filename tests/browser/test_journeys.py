@@ -113,16 +113,20 @@ def test_a_server_that_does_not_answer_is_told_and_the_list_stays(reader: Seat) 
 
 def test_keys_alone_lead_through_the_page_in_order(reader: Seat) -> None:
     reader.go("/")
-    order = []
-    for _ in range(14):
+    order: list[str] = []
+    while len(order) < 40 and "vendor" not in order:
         reader.page.keyboard.press("Tab")
-        order.append(reader.run("(document.activeElement.labels?.[0] ?? document.activeElement).textContent.trim()"))
-        shown = reader.run(
-            "getComputedStyle(document.activeElement).outlineStyle + document.activeElement.matches(':focus-visible')"
+        element = "document.activeElement"
+        order.append(reader.run(f"({element}.labels?.[0] ?? {element}).textContent.trim() || {element}.ariaLabel"))
+        assert reader.run(f"getComputedStyle({element}).outlineStyle + {element}.matches(':focus-visible')") == "solidtrue", (
+            order
         )
-        assert shown == "solidtrue", order
-    head = ["Skip to content", "modelport", "Models", "Sign out", "3 need a look"]
-    assert order == [*head, "Search", "Project", "Type", "State", "Tag", "Sort by", "Apply", "cassava", "vendor"]
+    sections = reader.texts(".top nav a")
+    assert sections[0] == "Models"
+    buttons = reader.texts("main .head .actions a")
+    head = ["Skip to content", "modelport", *sections, "Sign out", "3 need a look", *buttons]
+    assert order[: order.index("Apply") + 1] == [*head, "Search", "Project", "Type", "State", "Tag", "Sort by", "Apply"]
+    assert [word for word in order[order.index("Apply") + 1 :] if not word.startswith("Select ")] == ["cassava", "vendor"]
 
 
 def test_the_first_key_leads_past_the_navigation(reader: Seat) -> None:
