@@ -22,7 +22,8 @@ from worker.api.problems import OLD_FACES
 from worker.registry.memory import MemoryRegistry
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE, OLD_PAGE = ((DOCS / name).read_text(encoding="utf-8") for name in ("api.md", "gradient.md"))
+FACES = {name: (DOCS / name).read_text(encoding="utf-8") for name in ("api.md", "gradient.md", "page.md")}
+PAGE = FACES["api.md"]
 CALL = [sys.executable, "-c", "from worker.cli import main; main()"]
 
 
@@ -32,17 +33,21 @@ def told_by(page: str) -> dict[str, list[str]]:
     return {request: re.findall(r"`([^`]+)`", scopes) for request, scopes in rows}
 
 
+def face_of(route: APIRoute) -> str:
+    """Return the page of the documentation that tells of *route*."""
+    return "gradient.md" if route.path.startswith(OLD_FACES) else "page.md" if "page" in route.tags else "api.md"
+
+
 def test_each_page_names_every_route_of_its_face_and_the_scopes_that_open_it() -> None:
-    routes: dict[bool, dict[str, list[str]]] = {False: {}, True: {}}
+    routes: dict[str, dict[str, list[str]]] = {name: {} for name in FACES}
     for route in make_app(Door(MemoryRegistry()).service).routes:
         assert isinstance(route, APIRoute)
-        policy, is_old = policy_of(route), route.path.startswith(OLD_FACES)
-        if not (is_old and route.path.endswith("/")):
+        policy, face = policy_of(route), face_of(route)
+        if not (face == "gradient.md" and route.path.endswith("/")):
             for method in route.methods or ():
                 scopes = sorted(policy.scopes) if isinstance(policy, Policy) else []
-                routes[is_old][f"{method} {route.path_format}"] = scopes
-    assert told_by(PAGE) == routes[False]
-    assert told_by(OLD_PAGE) == routes[True]
+                routes[face][f"{method} {route.path_format}"] = scopes
+    assert {name: told_by(page) for name, page in FACES.items()} == routes
 
 
 @pytest.mark.skipif(shutil.which("curl") is None and "CI" not in os.environ, reason="curl is not on the path")

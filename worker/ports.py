@@ -240,8 +240,25 @@ class Registry(Protocol):
         """Return how many versions match, wherever a list of them begins and however long it is."""
         ...
 
+    def judgements(self, query: VersionQuery) -> Mapping[tuple[str, str], int]:
+        """Return how many versions match, as `count` does, for each pair of completeness and verdict that any of them has."""
+        ...
+
+    def tags(self, team: str) -> Sequence[str]:
+        """Return the tags of the team's living versions, each once, by name."""
+        ...
+
     def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
         """Return what the runs of those of *version_ids* that are known reported, without the single values."""
+        ...
+
+    def courses(self, wanted: Mapping[str, tuple[str, str]], most: int) -> Mapping[str, Sequence[float | None]]:
+        """Return what became of a metric across the versions of a model, oldest first, up to each version in *wanted*, which
+        tells its name and session by the id of that version.
+
+        Of the last *most* numbers of the model those count that are living versions; None stands for one that did not report
+        the metric. An id that nobody knows, or of whose model there are none, is left out.
+        """
         ...
 
     def named(self, team: str, name: str, number: int | None = None) -> Sequence[ModelVersion]:

@@ -402,11 +402,28 @@ class Summary:
     detail: tuple[Any, ...]
 
 
+class Standing(StrEnum):
+    """How a version stands, in the words by which people look for versions; one version may stand so in several ways."""
+
+    LOOK = "look"
+    """Somebody should look: it is not complete, has findings, or was not fully read."""
+    FINDINGS = "findings"
+    """It has a finding of severity high or above, or is not complete."""
+    INCOMPLETE = "incomplete"
+    """Parts that it names are not there."""
+    CORRUPT = "corrupt"
+    """Its bytes contradict each other."""
+    UNREAD = "unread"
+    """A part of it was not read."""
+    CLEAN = "clean"
+    """It is complete, was fully read, and has no finding of severity high or above."""
+
+
 @dataclass(frozen=True, slots=True)
 class VersionQuery:
     """Which versions to list: every given field must match; deleted ones are left out. Only older ones than the version
     *after*, which may be deleted by now, are given; limit is the most rows, newest first. is_latest leaves out those that
-    their model has a later living version than."""
+    their model has a later living version than. standing is how they must stand."""
 
     team: str = DEFAULT_TEAM
     project: str | None = None
@@ -418,6 +435,7 @@ class VersionQuery:
     after: str | None = None
     limit: int = 100
     is_latest: bool = False
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)

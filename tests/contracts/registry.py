@@ -43,6 +43,7 @@ from worker.records import (
     Rest,
     Scope,
     SoFar,
+    Standing,
     StoreMode,
     Summary,
     TokenScope,
@@ -1134,6 +1135,95 @@ class RegistryContract:
         assert [version.id for version in registry.versions(replace(latest, name="a"))] == [ids[1]]
         assert [version.id for version in registry.versions(replace(latest, after=ids[2]))] == [ids[1]]
         assert registry.count(latest) == 2
+
+    @pytest.mark.parametrize(
+        ("standing", "found"),
+        [
+            (Standing.LOOK, ["missing", "unread", "bad", "risky"]),
+            (Standing.FINDINGS, ["missing", "bad", "risky"]),
+            (Standing.INCOMPLETE, ["missing"]),
+            (Standing.CORRUPT, ["bad"]),
+            (Standing.UNREAD, ["unread"]),
+            (Standing.CLEAN, ["fine"]),
+        ],
+    )
+    def test_versions_are_found_by_how_they_stand(self, registry: Registry, standing: Standing, found: list[str]) -> None:
+        self._register_judged(registry)
+        query = VersionQuery(standing=standing)
+        assert [version.model_name for version in registry.versions(query)] == found
+        assert registry.count(query) == len(found)
+
+    def test_how_versions_were_judged_is_counted(self, registry: Registry) -> None:
+        assert registry.judgements(VersionQuery()) == {}
+        self._register_judged(registry)
+        assert registry.judgements(VersionQuery(text="i")) == {
+            ("complete", "clean"): 1,
+            ("complete", "findings"): 1,
+            ("incomplete", "findings"): 1,
+        }
+        assert registry.judgements(VersionQuery(text="\0")) == registry.judgements(VersionQuery("other")) == {}
+
+    def _register_judged(self, registry: Registry) -> None:
+        judged = {
+            "fine": ("complete", "clean"),
+            "risky": ("complete", "findings"),
+            "bad": ("corrupt", "findings"),
+            "unread": ("complete", "inconclusive"),
+            "missing": ("incomplete", "findings"),
+        }
+        for name, (completeness, verdict) in judged.items():
+            ingestion = claimed(registry, name, name=name, experiment=None)
+            registry.register(
+                ingestion.id, "me", replace(new_version(ingestion, name), completeness=completeness, verdict=verdict), LATER
+            )
+
+    def test_what_became_of_a_metric_is_told_across_versions(self, registry: Registry) -> None:
+        def put(number: int, *values: Metric, name: str = "m") -> str:
+            ingestion = claimed(registry, f"{name} {number}", name=name)
+            version = replace(new_version(ingestion, f"{name} {number}"), metrics=values)
+            registered = registry.register(ingestion.id, "me", version, LATER)
+            assert registered is not None
+            return registered.version.id
+
+        def said(value: float, session: str = "eval", name: str = "accuracy") -> Metric:
+            return Metric(name, value, 7, session, "events")
+
+        first = put(1, said(0.1), said(0.9, "train"), said(0.5, name="loss"))
+        second = put(2, said(0.7, "train"), said(0.2), said(0.3))
+        put(3, said(0.4, name="loss"))
+        fourth = put(4, said(math.inf), said(10**30))
+        other = put(1, said(0.8), name="other")
+        bare = put(2, name="other")
+        named = ("accuracy", "eval")
+        courses = registry.courses(dict.fromkeys((first, second, fourth, other, bare, "nothing"), named), 10)
+        assert {id: tuple(course) for id, course in courses.items()} == {
+            first: (0.1,),
+            second: (0.1, 0.2),
+            fourth: (0.1, 0.2, None, math.inf),
+            other: (0.8,),
+            bare: (0.8, None),
+        }
+        train = registry.courses({fourth: ("accuracy", "train"), bare: ("loss", "eval")}, 10)
+        assert {id: tuple(course) for id, course in train.items()} == {fourth: (0.9, 0.7, None, None), bare: (None, None)}
+        registry.delete("default", second, LATER)
+        assert tuple(registry.courses({fourth: named}, 10)[fourth]) == (0.1, None, math.inf)
+        assert tuple(registry.courses({fourth: named}, 3)[fourth]) == (None, math.inf)
+        assert tuple(registry.courses({fourth: named}, 1)[fourth]) == (math.inf,)
+        registry.delete("default", first, LATER)
+        assert registry.courses({first: named}, 10) == registry.courses({}, 10) == {}
+
+    def test_tags_of_living_versions_are_told_by_team(self, registry: Registry) -> None:
+        old, new, other = (
+            register(registry, str(n), digest=str(n), team=team).version.id
+            for n, team in enumerate(("default", "default", "other"))
+        )
+        registry.tag("default", old, ["old", "both"], [])
+        registry.tag("default", new, ["both", "new"], [])
+        registry.tag("other", other, ["theirs"], [])
+        assert registry.tags("default") == ["both", "new", "old"]
+        registry.delete("default", old, LATER)
+        assert registry.tags("default") == ["both", "new"]
+        assert registry.tags("nobody") == []
 
     def test_versions_are_counted_wherever_a_list_of_them_begins(self, registry: Registry) -> None:
         ids = [register(registry, f"run-{number}", f"d{number}").version.id for number in (1, 2, 3)]

@@ -84,6 +84,22 @@ def test_it_works_alone_with_the_embedded_default_and_ends_in_good_order(up: Up)
     assert "Traceback" not in up.log()
 
 
+def test_it_prints_a_link_that_signs_a_browser_in_once(up: Up) -> None:
+    assert up.process.stdout is not None
+    said = re.fullmatch(
+        r"open (http://127\.0\.0\.1:\d+/sign-in/once\?link=\S+) in a browser; it signs in once, "
+        r"`modelport sign-in --port \d+` prints another\n",
+        up.process.stdout.readline(),
+    )
+    assert said is not None
+    with httpx.Client(headers={"Accept": "text/html"}, follow_redirects=True) as browser:
+        assert "No models yet" in browser.get(said[1]).text
+    port = up.url.rpartition(":")[2]
+    another = subprocess.run([*CALL, "sign-in", "--port", port], env=up.environment, capture_output=True, text=True, check=True)
+    for link, status in ((said[1], 401), (another.stdout.strip(), 303), (another.stdout.strip(), 401)):
+        assert httpx.get(link).status_code == status
+
+
 def test_a_part_that_is_killed_is_started_again_and_work_goes_on(up: Up) -> None:
     for part in ("api", "worker", "sweep"):
         os.kill(up.pid_of(part), signal.SIGKILL)

@@ -34,13 +34,16 @@ from worker.api.desk import Desk
 from worker.api.limits import Bounds, Limits
 from worker.api.problems import MEDIA_TYPE, add_handlers
 from worker.api.service import Service
+from worker.api.web import assets, failures, sign_in
+from worker.api.web import models as models_page
+from worker.api.web.sessions import OnceOnly
 
 VERSION = "1"
 
 SECURITY = {"bearer": {"type": "http", "scheme": "bearer"}, "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
 
 
-PARTS: tuple[ModuleType, ...] = (
+PROGRAMS: tuple[ModuleType, ...] = (
     completions,
     ingestions,
     deliveries,
@@ -53,7 +56,10 @@ PARTS: tuple[ModuleType, ...] = (
     gradient_uploads,
     health,
 )
-"""The parts of the API, each with a router."""
+"""The faces for programs, each with a router."""
+
+PAGES: tuple[ModuleType, ...] = (assets, sign_in, models_page)
+"""The face for people."""
 
 
 def make_app(service: Service) -> FastAPI:
@@ -64,8 +70,11 @@ def make_app(service: Service) -> FastAPI:
     """
     app = FastAPI(title="modelport", version=VERSION, openapi_url=None, redirect_slashes=False)
     app.state.service, app.state.desk, app.state.limits = service, Desk(service), Limits(service.rates)
+    app.state.face = failures.face
+    if service.is_loopback:
+        app.state.once = OnceOnly(service.clock.now().timestamp())
     # Routes are put in one by one, not router by router: so a walk over them sees every one.
-    for part in PARTS:
+    for part in (*PROGRAMS, *PAGES):
         app.router.routes.extend(part.router.routes)
     check_policies(app)
     app.add_middleware(Bounds)

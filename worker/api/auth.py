@@ -22,7 +22,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from worker import tokens
-from worker.api.desk import Desk, desk_of
+from worker.api.desk import Desk, Known, desk_of
 from worker.api.limits import address_of, count_call, count_failure
 from worker.api.links import Signed
 from worker.api.problems import Problem
@@ -61,8 +61,24 @@ class Policy:
         except Problem:
             count_failure(request)
             raise
+        return self.counted(request, caller)
+
+    def counted(self, request: Request, caller: Caller) -> Caller:
+        """Return *caller*, who may do what one of the scopes is for, and does not come too often.
+
+        Raises:
+            Problem: may not, or comes too often.
+        """
         if self.is_limited:
             count_call(request, address_of(request) if caller is ANYBODY_HERE else caller.name)
+        return self.admitted(caller)
+
+    def admitted(self, caller: Caller) -> Caller:
+        """Return *caller*, who may do what one of the scopes is for.
+
+        Raises:
+            Problem: may not.
+        """
         if not tokens.allows(caller.scopes, self.scopes):
             wanted = sorted(scope.value for scope in self.scopes)
             challenge = f'Bearer realm="modelport", error="insufficient_scope", scope="{" ".join(wanted)}"'
@@ -110,17 +126,17 @@ async def caller_of(headers: Mapping[str, str], desk: Desk) -> Caller:
     Raises:
         Problem: it brings no token where one is needed, or one that opens nothing.
     """
-    secret = _secret(headers)
+    secret = secret_in(headers)
     if secret is not None:
-        return await _caller_with(secret, desk)
+        return caller_by(await known_token(secret, desk))
     if not desk.service.is_loopback or (await desk.known(None)).has_tokens:
-        raise _unauthorized("a token is needed, as Authorization: Bearer or X-API-Key")
+        raise unauthorized("a token is needed, as Authorization: Bearer or X-API-Key")
     if not _is_from_here(headers):
-        raise _unauthorized("without a token only programs of this machine are served; make one with `modelport token create`")
+        raise unauthorized("without a token only programs of this machine are served; make one with `modelport token create`")
     return ANYBODY_HERE
 
 
-def _secret(headers: Mapping[str, str]) -> str | None:
+def secret_in(headers: Mapping[str, str]) -> str | None:
     """Return the token that a request brings, None where it brings none."""
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
@@ -128,17 +144,33 @@ def _secret(headers: Mapping[str, str]) -> str | None:
     return headers.get("x-api-key")
 
 
-async def _caller_with(secret: str, desk: Desk) -> Caller:
+async def known_token(secret: str, desk: Desk) -> Known:
+    """Return what is known of the token *secret*, valid or not.
+
+    Raises:
+        Problem: it is no token, or nobody knows it.
+    """
     if not tokens.is_whole(secret):
-        raise _unauthorized("this is no token: a character is wrong, or part of it is missing", "invalid_token")
+        raise unauthorized("this is no token: a character is wrong, or part of it is missing", "invalid_token")
     known = await desk.known(tokens.digest(secret))
+    if known.token is None or not tokens.opens(secret, known.token):
+        raise unauthorized("nobody knows this token", "invalid_token")
+    return known
+
+
+def caller_by(known: Known) -> Caller:
+    """Return whom a token that is known speaks for.
+
+    Raises:
+        Problem: it was revoked, or its time is over.
+    """
     kept = known.token
-    if kept is None or not tokens.opens(secret, kept):
-        raise _unauthorized("nobody knows this token", "invalid_token")
+    if kept is None:
+        raise unauthorized("nobody knows this token", "invalid_token")
     if kept.revoked is not None:
-        raise _unauthorized("this token was revoked", "invalid_token")
+        raise unauthorized("this token was revoked", "invalid_token")
     if tokens.is_expired(kept, known.at):
-        raise _unauthorized("the time of this token is over", "invalid_token")
+        raise unauthorized("the time of this token is over", "invalid_token")
     return Caller(kept.team, kept.scopes, _called(kept))
 
 
@@ -146,18 +178,22 @@ def _called(token: Token) -> str:
     return f"the token {token.name} ({token.id})"
 
 
-def _unauthorized(detail: str, error: str | None = None) -> Problem:
+def unauthorized(detail: str, error: str | None = None) -> Problem:
+    """Return the answer to who is not known, or brings what opens nothing."""
     challenge = 'Bearer realm="modelport"' + (f', error="{error}"' if error else "")
     return Problem(401, "unauthorized", detail, {"WWW-Authenticate": challenge})
 
 
 def _is_from_here(headers: Mapping[str, str]) -> bool:
     """Tell whether a program of this machine made the request by itself, not for a page from elsewhere or through a proxy."""
-    if any(name in headers for name in PROXY_HEADERS):
-        return False
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return False
-    return _is_here("//" + headers.get("host", "")) and _is_here(headers.get("origin", "//localhost"))
+    return is_sent_here(headers) and _is_here(headers.get("origin", "//localhost"))
+
+
+def is_sent_here(headers: Mapping[str, str]) -> bool:
+    """Tell whether a request was sent to a name of this machine, and through no proxy."""
+    return not any(name in headers for name in PROXY_HEADERS) and _is_here("//" + headers.get("host", ""))
 
 
 def _is_here(address: str) -> bool:

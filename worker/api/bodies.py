@@ -38,14 +38,18 @@ async def _body(request: Request, desk: Annotated[Desk, Depends(desk_of)]) -> by
         Problem: it is too long, or meanwhile the token was revoked, its time is over, or one is needed now.
     """
     begun = time.monotonic()
-    body = await _bounded(request)
+    body = await bounded(request)
     if time.monotonic() - begun > AT_ONCE_SECONDS:
         await caller_of(request.headers, desk)
     return body
 
 
-async def _bounded(request: Request) -> bytes:
-    """Return the body of *request*; stops reading where it gets too long, or takes too long."""
+async def bounded(request: Request) -> bytes:
+    """Return the body of *request*; stops reading where it gets too long, or takes too long.
+
+    Raises:
+        Problem: it does.
+    """
     announced = request.headers.get("content-length", "0")
     if announced.isascii() and announced.isdigit() and int(announced[:20]) > MAX_BODY_BYTES:
         raise _too_long()

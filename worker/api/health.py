@@ -14,12 +14,6 @@ from worker.api.service import Service, service_of
 router = APIRouter(tags=["health"], dependencies=[PUBLIC])
 
 
-@router.get("/", include_in_schema=False)
-async def root() -> Response:
-    """Tell whoever looks at the bare address where everything is described."""
-    return reply({"service": "modelport", "description": "/openapi.json", "health": "/readyz", "ingestions": "/v1/ingestions"})
-
-
 @router.get("/livez", responses=answers(Health))
 async def livez() -> Response:
     """Tell that the process answers; nothing else is asked."""

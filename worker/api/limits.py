@@ -26,7 +26,7 @@ from ipaddress import IPv6Address, ip_address
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from worker.api.problems import READS, Problem, answer_with
+from worker.api.problems import READS, Problem, answer_to
 
 MINUTE = 60.0
 
@@ -170,7 +170,7 @@ class Bounds:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         problem = _too_much(scope) if scope["type"] == "http" else None
-        await (self._app if problem is None else answer_with(problem, scope["path"]))(scope, receive, send)
+        await (self._app if problem is None else answer_to(Request(scope), problem))(scope, receive, send)
 
 
 def _too_much(scope: Scope) -> Problem | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from traceback import format_exception
 from typing import Any
@@ -45,7 +45,7 @@ TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 """Names of statuses as RFC 9110 gives them, where Pythons differ."""
 
 HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-"""What every answer says: it is one team's alone, and nothing else than its type says."""
+"""What every answer says that does not say otherwise: it is one team's alone, and nothing else than its type says."""
 
 log = structlog.get_logger("modelport.api")
 
@@ -92,11 +92,17 @@ OLD_FACES = ("/mlModels/", "/entityTags/")
 """Where the client of the original system calls, which prints the `message` of an error and nothing else."""
 
 
-def answer_with(problem: Problem, path: str, **more: str) -> Response:
-    """Return *problem* as an answer to a request for *path*, in the shape that its sender reads."""
-    if path.startswith(OLD_FACES):
+Face = Callable[[Request, Problem, str | None], Response | None]
+"""Shows a problem to who reads no JSON, with the reference to a line of the log if there is one; None where JSON will do."""
+
+
+def answer_to(request: Request, problem: Problem, **more: str) -> Response:
+    """Return *problem* as an answer to *request*, in the shape that its sender reads."""
+    if request.url.path.startswith(OLD_FACES):
         return reply({"status": problem.status, "message": problem.detail} | more, problem.status, problem.headers)
-    return problem_reply(problem, **more)
+    face: Face | None = getattr(request.app.state, "face", None)
+    shown = None if face is None else face(request, problem, more.get("reference"))
+    return problem_reply(problem, **more) if shown is None else shown
 
 
 READS = frozenset({"GET", "HEAD"})
@@ -116,15 +122,16 @@ def meaning(error: WorkerError, method: str) -> Problem | None:
     return None if found is None else Problem(*found, str(error))
 
 
-def unforeseen(error: BaseException, method: str, path: str) -> Response:
+def unforeseen(error: BaseException, request: Request) -> Response:
     """Log what nobody thought of, and return the answer that names the line in the log.
 
     The traceback is made here: those that loggers make may show the values of variables, and one of them may be a token.
     """
     reference = secrets.token_hex(8)
-    log.error("unforeseen", reference=reference, method=method, path=path, traceback="".join(format_exception(error)))
+    where = {"method": request.method, "path": request.url.path}
+    log.error("unforeseen", reference=reference, **where, traceback="".join(format_exception(error)))
     detail = f"something went wrong that nobody foresaw; the log of the server tells more under {reference}"
-    return answer_with(Problem(500, "unforeseen", detail), path, reference=reference)
+    return answer_to(request, Problem(500, "unforeseen", detail), reference=reference)
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -138,7 +145,7 @@ def add_handlers(app: FastAPI) -> None:
 
 async def _of_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return answer_with(error, request.url.path)
+    return answer_to(request, error)
 
 
 async def _of_worker_error(request: Request, error: Exception) -> Response:
@@ -146,14 +153,13 @@ async def _of_worker_error(request: Request, error: Exception) -> Response:
     if isinstance(error, RegistryUnavailable):
         log.error("the registry does not answer", why=str(error))
     problem = meaning(error, request.method)
-    path = request.url.path
-    return unforeseen(error, request.method, path) if problem is None else answer_with(problem, path)
+    return unforeseen(error, request) if problem is None else answer_to(request, problem)
 
 
 async def _of_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     said = (f"{one['loc'][-1]}: {_lower(one['msg'])}, found {shown(one.get('input'))}" for one in error.errors())
-    return answer_with(Problem(422, "rejected", "; ".join(said)), request.url.path)
+    return answer_to(request, Problem(422, "rejected", "; ".join(said)))
 
 
 def _lower(sentence: str) -> str:
@@ -169,7 +175,7 @@ DETAILS = {
 async def _of_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code, detail = DETAILS.get(error.status_code, ("refused", str(error.detail)))
-    return answer_with(Problem(error.status_code, code, detail, error.headers), request.url.path)
+    return answer_to(request, Problem(error.status_code, code, detail, error.headers))
 
 
 class BrokenOff(Exception):
@@ -191,7 +197,9 @@ class LastResort:
             nonlocal has_begun
             if message["type"] == "http.response.start":
                 has_begun = True
-                message["headers"] = [*message.get("headers", ()), *HEADERS]
+                given = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in given}
+                message["headers"] = given + [header for header in HEADERS if header[0] not in names]
             await send(message)
 
         try:
@@ -201,4 +209,4 @@ class LastResort:
         except Exception as exc:
             if has_begun:
                 raise
-            await unforeseen(exc, scope["method"], scope["path"])(scope, receive, send_on)
+            await unforeseen(exc, Request(scope))(scope, receive, send_on)

@@ -21,7 +21,20 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from worker.cli import access, auditing, comparing, deliveries, projects, queue, reports, up, uploading, watch, wrapping
+from worker.cli import (
+    access,
+    auditing,
+    comparing,
+    deliveries,
+    projects,
+    queue,
+    reports,
+    signing_in,
+    up,
+    uploading,
+    watch,
+    wrapping,
+)
 from worker.cli.common import (
     ERROR,
     EXPERIMENT,
@@ -390,7 +403,7 @@ def doctor(repair: bool, digests: bool, format: str, output: Path | None) -> int
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
 
 
-for part in (queue, deliveries, reports, projects, access, auditing, wrapping, up, watch):
+for part in (queue, deliveries, reports, projects, access, auditing, wrapping, up, watch, signing_in):
     for command in part.COMMANDS:
         app.add_command(command)
 

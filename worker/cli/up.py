@@ -51,10 +51,25 @@ def up(host: str, port: int, concurrency: int) -> int:
     tell(f"modelport: starting {', '.join(part.name for part in parts)}\n")
     with running(parts, _log):
         if _answers(host, port, stop):
-            say(f"modelport is at http://{host}:{port}")
+            _greet(host, port)
         stop.wait()
         tell("modelport: stopping\n")
     return OK
+
+
+def _greet(host: str, port: int) -> None:
+    """Say where the page is, and how to sign in where nobody made a token."""
+    from worker.api.service import is_loopback
+    from worker.bootstrap import embedded
+    from worker.cli.signing_in import link_to
+
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    say(f"modelport is at {address}")
+    if is_loopback(host):
+        with embedded(os.environ, Path.cwd()) as service:
+            link = link_to(address, service)
+        if link is not None:
+            say(f"open {link} in a browser; it signs in once, `modelport sign-in --port {port}` prints another")
 
 
 def part() -> NoReturn:

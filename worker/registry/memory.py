@@ -43,6 +43,7 @@ from worker.records import (
     Queue,
     Registration,
     Scope,
+    Standing,
     StoreMode,
     Summary,
     Team,
@@ -152,6 +153,17 @@ class _Kept:
             notes=self.notes,
             said_summary=self.said_summary,
         )
+
+
+STANDS: Mapping[Standing, Callable[[NewVersion], bool]] = {
+    Standing.LOOK: lambda version: version.completeness != "complete" or version.verdict != "clean",
+    Standing.FINDINGS: lambda version: version.verdict == "findings",
+    Standing.INCOMPLETE: lambda version: version.completeness == "incomplete",
+    Standing.CORRUPT: lambda version: version.completeness == "corrupt",
+    Standing.UNREAD: lambda version: version.verdict == "inconclusive",
+    Standing.CLEAN: lambda version: version.completeness == "complete" and version.verdict == "clean",
+}
+"""What a version must be to stand so."""
 
 
 @dataclass(slots=True)
@@ -401,6 +413,19 @@ class MemoryRegistry:
     def count(self, query: VersionQuery) -> int:
         with self._lock:
             return sum(1 for _ in self._wanted(self._newest_first(), query))
+
+    def judgements(self, query: VersionQuery) -> Mapping[tuple[str, str], int]:
+        with self._lock:
+            return Counter((kept.new.completeness, kept.new.verdict) for kept in self._wanted(self._newest_first(), query))
+
+    def tags(self, team: str) -> Sequence[str]:
+        with self._lock:
+            return sorted({tag for kept in self._newest_first() if kept.model.team == team for tag in kept.tags})
+
+    def courses(self, wanted: Mapping[str, tuple[str, str]], most: int) -> Mapping[str, Sequence[float | None]]:
+        with self._lock:
+            known = {id: self._up_to(self._versions[id], most) for id in wanted if id in self._versions}
+        return {id: tuple(_reported(kept, *wanted[id]) for kept in course) for id, course in known.items() if course}
 
     def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
         with self._lock:
@@ -822,6 +847,12 @@ class MemoryRegistry:
             if _matches(kept, query) and (not query.is_latest or kept.number == _latest(kept.model, living)):
                 yield kept
 
+    def _up_to(self, last: _Kept, most: int) -> list[_Kept]:
+        """Return the living versions among the last *most* numbers of a model up to *last*, oldest first."""
+        numbers = range(last.number - most + 1, last.number + 1)
+        found = (kept for kept in self._newest_first() if kept.model is last.model and kept.number in numbers)
+        return sorted(found, key=lambda kept: kept.number)
+
     def _newest(self, matches: Callable[[_Kept], bool]) -> _Kept | None:
         return next(filter(matches, self._newest_first()), None)
 
@@ -863,6 +894,11 @@ def _answers_query(ingestion: Ingestion, query: IngestionQuery) -> bool:
     )
 
 
+def _reported(kept: _Kept, name: str, session: str) -> float | None:
+    metrics = (metric for metric in kept.metrics.values if (metric.name, metric.session) == (name, session))
+    return next((metric.value for metric in metrics), None)
+
+
 def _holds(kept: _Kept, scope: Scope) -> bool:
     return scope_key(kept.new.scope) == scope_key(scope)
 
@@ -883,6 +919,7 @@ def _matches(kept: _Kept, query: VersionQuery) -> bool:
         and query.experiment in (None, new.scope.experiment)
         and query.model_type in (None, new.model_type)
         and query.name in (None, model.name)
+        and (query.standing is None or STANDS[query.standing](new))
         and (query.tag is None or query.tag in kept.tags)
         and (query.text is None or any(folded(query.text) in folded(name) for name in (model.name, new.scope.experiment or "")))
     )

@@ -345,6 +345,22 @@ class SqlRegistry:
         found: int = self._read_one(lambda connection: connection.execute(versions.counting(query)).scalar_one())
         return found
 
+    def judgements(self, query: VersionQuery) -> Mapping[tuple[str, str], int]:
+        if query.text is not None and not is_searchable(query.text):
+            return {}
+        found = self._read(partial(_rows, statement=versions.judging(query)))
+        return {(row.completeness, row.verdict): row.number for row in found}
+
+    def tags(self, team: str) -> Sequence[str]:
+        return sorted(row.tag for row in self._read(partial(_rows, statement=versions.tags_of(team))))
+
+    def courses(self, wanted: Mapping[str, tuple[str, str]], most: int) -> Mapping[str, Sequence[float | None]]:
+        ids, found = sorted(wanted), dict[str, Sequence[float | None]]()
+        for start in range(0, len(ids), MAX_NAMED):
+            some = {id: wanted[id] for id in ids[start : start + MAX_NAMED]}
+            found |= self._read(partial(versions.courses, wanted=some, most=most))
+        return found
+
     def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
         ids, found = sorted(version_ids), dict[str, Summary]()
         columns = select(model_versions.c.id, model_versions.c.summary, model_versions.c.detail)

@@ -5,16 +5,16 @@ Statements that a worker needs for every ingestion are made once: to make one ta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from worker.records import ModelVersion, Scope, VersionQuery
+from worker.records import ModelVersion, Scope, Standing, VersionQuery
 from worker.registry import projects, rows
-from worker.registry.tables import model_versions, registered_models, version_tags
+from worker.registry.tables import model_versions, registered_models, version_metrics, version_tags
 from worker.registry.words import folded, scope_key
 
 LIVES = model_versions.c.deleted.is_(None)
@@ -30,6 +30,16 @@ VERSIONS = select(
 NEWEST_FIRST = VERSIONS.order_by(model_versions.c.sequence.desc())
 
 BY_ID = VERSIONS.where(model_versions.c.id == bindparam("id"))
+
+STANDS: Mapping[Standing, ColumnElement[bool]] = {
+    Standing.LOOK: or_(model_versions.c.completeness != "complete", model_versions.c.verdict != "clean"),
+    Standing.FINDINGS: model_versions.c.verdict == "findings",
+    Standing.INCOMPLETE: model_versions.c.completeness == "incomplete",
+    Standing.CORRUPT: model_versions.c.completeness == "corrupt",
+    Standing.UNREAD: model_versions.c.verdict == "inconclusive",
+    Standing.CLEAN: and_(model_versions.c.completeness == "complete", model_versions.c.verdict == "clean"),
+}
+"""What a version must be to stand so."""
 
 LIVING = BY_ID.where(LIVES, model_versions.c.team == bindparam("team"))
 
@@ -76,6 +86,40 @@ def counting(query: VersionQuery) -> Select[Any]:
     return everything.with_only_columns(func.count(), maintain_column_froms=True)
 
 
+def judging(query: VersionQuery) -> Select[Any]:
+    """Return the statement for how many living versions *query* means, by completeness and verdict."""
+    judged = (model_versions.c.completeness, model_versions.c.verdict)
+    everything = VERSIONS.where(LIVES, *_conditions(replace(query, after=None)))
+    return everything.with_only_columns(*judged, func.count().label("number"), maintain_column_froms=True).group_by(*judged)
+
+
+def tags_of(team: str) -> Select[Any]:
+    """Return the statement for the tags of the team's living versions."""
+    living = version_tags.join(model_versions, version_tags.c.version_id == model_versions.c.id)
+    return select(version_tags.c.tag).distinct().select_from(living).where(LIVES, model_versions.c.team == team)
+
+
+def courses(connection: Connection, wanted: Mapping[str, tuple[str, str]], most: int) -> Mapping[str, Sequence[float | None]]:
+    """Return the values of a metric across the versions of each model, up to the version that is the key; one statement."""
+    listed = model_versions.alias()
+    is_before = (model_versions.c.number <= listed.c.number) & (model_versions.c.number > listed.c.number - most)
+    is_named = version_metrics.c.name.in_({name for name, _ in wanted.values()})
+    statement = (
+        select(listed.c.id.label("listed"), model_versions.c.number.label("version_number"), version_metrics)
+        .join(model_versions, (model_versions.c.model == listed.c.model) & is_before)
+        .outerjoin(version_metrics, (version_metrics.c.version_id == model_versions.c.id) & is_named)
+        .where(listed.c.id.in_(wanted), LIVES)
+        .order_by(listed.c.id, model_versions.c.number, version_metrics.c.position)
+    )
+    found: dict[str, dict[int, float | None]] = {}
+    for row in connection.execute(statement):
+        course = found.setdefault(row.listed, {})
+        value = rows.metric_of(row).value if (row.name, row.session) == wanted[row.listed] else None
+        if course.setdefault(row.version_number, value) is None:
+            course[row.version_number] = value
+    return {version_id: tuple(course.values()) for version_id, course in found.items()}
+
+
 def named(team: str, name: str, number: int | None) -> Select[Any]:
     """Return the statement for the living versions of this number, None for the latest, of the team's models of this name."""
     same_name = (LIVES, model_versions.c.team == team, registered_models.c.name == name)
@@ -117,6 +161,8 @@ def _conditions(query: VersionQuery) -> Iterable[ColumnElement[bool]]:
         yield model_versions.c.id.in_(tagged)
     if query.is_latest:
         yield _is_latest()
+    if query.standing is not None:
+        yield STANDS[query.standing]
     if query.after is not None:
         other = model_versions.alias()
         older_than = select(other.c.sequence).where(other.c.id == query.after, other.c.team == query.team)

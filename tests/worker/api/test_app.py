@@ -11,6 +11,7 @@ from tests.worker.api.conftest import Door
 from worker.api.app import check_policies, make_app
 from worker.api.auth import PUBLIC, Policy, Public, policy_of
 from worker.api.problems import OLD_FACES
+from worker.records import TokenScope
 from worker.registry.memory import MemoryRegistry
 
 
@@ -59,7 +60,12 @@ def test_no_route_is_without_a_policy(app: FastAPI) -> None:
         "GET /v1/versions/{version_id}/files": reading,
         "GET /v1/versions/{version_id}/files/{path}": reading,
         "GET /v1/versions/{version_id}/archive": reading,
-        "GET /": True,
+        "GET /": reading,
+        "GET /static/{digest}/{name}": True,
+        "GET /sign-in": True,
+        "POST /sign-in": True,
+        "GET /sign-in/once": True,
+        "POST /sign-out": sorted(TokenScope),
         "GET /livez": True,
         "GET /readyz": True,
         "GET /openapi.json": True,

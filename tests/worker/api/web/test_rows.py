@@ -1,0 +1,131 @@
+"""What a list shows of a version, from reports of every age."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.worker.api.conftest import Door
+from tests.worker.api.web.shelf import finding, put, report
+from worker.api.web.rows import Headline, State, headline, made_by, parameters, row_of, state_of
+from worker.registry.memory import MemoryRegistry
+
+UNREAD = [{"path": "a", "reason": "size limit"}]
+PROBLEMS = [{"path": "a/v", "problem": "1 of 2 shards missing"}]
+
+
+def state(**judged: Any) -> State:
+    version = put(Door(MemoryRegistry()), "m", **judged)
+    return state_of(version, json.loads(version.report))
+
+
+@pytest.mark.parametrize(
+    ("completeness", "verdict", "given", "expected"),
+    [
+        ("complete", "clean", {}, State("ok", "Complete", "no findings")),
+        ("complete", "clean", {"findings": [finding("low")]}, State("ok", "Complete", "1 note")),
+        (
+            "complete",
+            "clean",
+            {"findings": [finding("medium", "pickle-not-opened")]},
+            State("warn", "1 medium", "pickle-not-opened"),
+        ),
+        ("complete", "inconclusive", {"unread": UNREAD}, State("unknown", "Not fully read", "1 file not read")),
+        (
+            "complete",
+            "inconclusive",
+            {"unread": UNREAD, "findings": [finding("medium")]},
+            State("unknown", "Not fully read", "1 file not read"),
+        ),
+        ("incomplete", "findings", {"problems": PROBLEMS}, State("warn", "Incomplete", "v: 1 of 2 shards missing")),
+        ("incomplete", "findings", {"problems": PROBLEMS * 3}, State("warn", "Incomplete", "v: 1 of 2 shards missing, 2 more")),
+        ("corrupt", "findings", {"problems": PROBLEMS}, State("bad", "Corrupt", "v: 1 of 2 shards missing")),
+        (
+            "incomplete",
+            "findings",
+            {"findings": [finding("critical")]},
+            State("bad", "1 critical", "tf-file-write, incomplete"),
+        ),
+        ("complete", "findings", {"findings": [finding("low"), finding("high")]}, State("bad", "1 high", "tf-file-write")),
+        ("complete", "findings", {}, State("bad", "Findings", "")),
+        ("complete", "nothing", {}, State("unknown", "Not known", "nothing")),
+    ],
+)
+def test_the_worst_comes_first(completeness: str, verdict: str, given: dict[str, Any], expected: State) -> None:
+    assert state(completeness=completeness, verdict=verdict, report=report(**given)) == expected
+
+
+def test_a_version_of_which_something_was_not_read_is_never_shown_as_complete_alone() -> None:
+    severities = ("critical", "high", "medium", "low")
+    for completeness, severity, unread in itertools.product(("complete", "incomplete", "corrupt"), severities, (UNREAD, [])):
+        given = report(findings=[finding(severity)], unread=unread)
+        assert state(completeness=completeness, verdict="inconclusive", report=given).kind != "ok"
+
+
+@pytest.mark.parametrize("text", ["{}", '{"schema": "modelport.scan/0"}', '{"models": [], "metrics": null, "findings": null}'])
+def test_what_a_report_does_not_say_is_not_known(text: str) -> None:
+    row = row_of(put(Door(MemoryRegistry()), "m", report=text))
+    assert (row.made_by, row.metric, row.parameters, row.picture) == ("", None, None, None)
+    assert row.state == State("ok", "Complete", "no findings")
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"opset_imports": {"": 17, "com.microsoft": 1}}, "opset 17"),
+        ({"opset_imports": {"ai.onnx": 21}}, "opset 21"),
+        ({"framework": {"name": "tensorflow", "version": "2.21.0"}}, "TensorFlow 2.21.0"),
+        ({"framework": {"name": "joblib", "version": None}}, "joblib"),
+        ({}, ""),
+    ],
+)
+def test_what_wrote_a_model_is_said_as_it_writes_itself(facts: dict[str, Any], said: str) -> None:
+    assert made_by({"facts": facts}) == said
+
+
+@pytest.mark.parametrize(
+    ("known", "found"), [({"distinct": 5, "stored": 9}, 5), ({"stored": 9}, 9), ({"distinct": None}, None), ({}, None)]
+)
+def test_parameters_are_counted_once(known: dict[str, Any], found: int | None) -> None:
+    assert parameters({"facts": {"parameters": known}}) == found
+
+
+def value(name: str, session: str = "eval", number: float = 0.5) -> dict[str, Any]:
+    return {"name": name, "value": number, "step": 7, "session": session}
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "session"),
+    [
+        ([value("loss"), value("epoch_accuracy")], "epoch_accuracy", "eval"),
+        ([value("accuracy", "train"), value("loss", "eval")], "loss", "eval"),
+        ([value("accuracy", "train"), value("accuracy", "eval_holdout")], "accuracy", "eval_holdout"),
+        ([value("zeta"), value("beta")], "beta", "eval"),
+        ([value("accuracy", "somewhere"), value("loss", "")], "loss", ""),
+    ],
+)
+def test_one_number_stands_for_a_version(values: list[dict[str, Any]], name: str, session: str) -> None:
+    for order in (values, values[::-1]):
+        assert headline({"metrics": {"values": order}}) == Headline(name, 0.5, session, 7)
+
+
+@pytest.mark.parametrize(
+    ("course", "ends"),
+    [
+        ((), None),
+        ((0.5,), None),
+        ((0.5, None), None),
+        ((0.5, math.nan, math.inf, 10**400), None),
+        ((None, 0.5, None, 0.25, math.nan), (0.5, 0.25)),
+        ((3, 10**30), (3, 10**30)),
+    ],
+)
+def test_a_course_has_two_ends_that_are_numbers_or_none(
+    course: tuple[float | None, ...], ends: tuple[float, float] | None
+) -> None:
+    assert replace(row_of(put(Door(MemoryRegistry()), "m")), course=course).ends == ends

@@ -1,0 +1,1 @@
+"""The pages for people: the same registry as the API, seen in a browser."""

@@ -1,0 +1,183 @@
+"""What lists of models show of a version, taken from its scan report. Pure; a report may be older than this code, and what it
+does not say is not known.
+
+Laws (each has a test of the same name):
+    a version of which something was not read is never shown as complete alone;
+    the worst comes first.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from detectors.facts import Severity
+from worker.api.web.format import counted, software
+from worker.records import ModelVersion
+
+Report = Mapping[str, Any]
+
+SERIOUS = (Severity.CRITICAL, Severity.HIGH)
+
+SESSIONS = ("eval", "validation", "val", "test", "train", "")
+"""Sessions whose numbers speak for a run, the best first; `eval_x` counts as `eval`."""
+
+METRICS = ("accuracy", "f1", "auc", "iou", "map", "recall", "precision", "r2", "loss", "mse", "mae")
+"""Which number stands for a model, by a word in its name, the best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a version stands: *kind* is the shape (`ok`, `warn`, `bad`, `unknown`), *word* says it, *why* says more; why may be
+    empty.
+    """
+
+    kind: str
+    word: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The number that stands for a version: what it is called, and which session said so at which step, None where unknown."""
+
+    name: str
+    value: float | int | str
+    session: str
+    step: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A version as a list shows it. parameters is None where they are not known, metric where none was reported.
+
+    course is what became of the metric across versions, oldest first, None for one that did not report it; picture draws it,
+    and is None where nobody did.
+    """
+
+    version: ModelVersion
+    state: State
+    made_by: str
+    metric: Headline | None
+    parameters: int | None
+    course: Sequence[float | None] = ()
+    picture: Markup | None = None
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The first and the last value of the course that are numbers, None where there are no two."""
+        known = [value for value in self.course if value is not None and abs(value) <= sys.float_info.max]
+        return (known[0], known[-1]) if len(known) > 1 else None
+
+
+def row_of(version: ModelVersion) -> Row:
+    """Return what a list shows of *version*."""
+    report: Report = json.loads(version.report)
+    model = primary(report)
+    return Row(version, state_of(version, report), made_by(model), headline(report), parameters(model))
+
+
+def primary(report: Report) -> Report:
+    """Return the model of a report that stands for all; an empty one where it has none."""
+    models: Sequence[Report] = report.get("models") or ()
+    return next((model for model in models if model.get("primary")), models[0] if models else {})
+
+
+def state_of(version: ModelVersion, report: Report) -> State:
+    """Return how a version stands, by the worst that is known of it."""
+    kind, word, why = next(_reasons(version, report))
+    return State(kind, word, why)
+
+
+def _reasons(version: ModelVersion, report: Report) -> Iterator[tuple[str, str, str]]:
+    """Yield what is to be said of a version, the worst first."""
+    findings: Sequence[Report] = report.get("findings") or ()
+    counts = Counter(finding["severity"] for finding in findings)
+    for severity in SERIOUS:
+        if counts[severity]:
+            also = "" if _is_whole(version) else version.completeness
+            yield "bad", f"{counts[severity]} {severity}", _joined(_rules(findings, severity), also)
+    if version.completeness == "corrupt":
+        yield "bad", "Corrupt", _problem(report)
+    if not _is_whole(version):
+        yield "warn", version.completeness.capitalize(), _problem(report)
+    if version.verdict == "findings":
+        yield "bad", "Findings", ""
+    if version.verdict == "inconclusive":
+        unread: Sequence[Report] = (report.get("coverage") or {}).get("inconclusive") or ()
+        yield "unknown", "Not fully read", f"{counted(len(unread), 'file')} not read" if unread else ""
+    if counts[Severity.MEDIUM]:
+        yield "warn", f"{counts[Severity.MEDIUM]} medium", _joined(_rules(findings, Severity.MEDIUM))
+    if version.verdict != "clean":
+        yield "unknown", "Not known", version.verdict
+    notes = sum(counts.values())
+    yield "ok", "Complete", f"{counted(notes, 'note')}" if notes else "no findings"
+
+
+def _is_whole(version: ModelVersion) -> bool:
+    return version.completeness == "complete"
+
+
+def _rules(findings: Sequence[Report], severity: Severity) -> list[str]:
+    return sorted({finding["rule"] for finding in findings if finding["severity"] == severity})
+
+
+def _joined(rules: Sequence[str], more: str = "") -> str:
+    """Return the first of *rules*, how many others there are, and one thing *more*."""
+    others = [f"{len(rules) - 1} more"] if len(rules) > 1 else []
+    return ", ".join([*rules[:1], *others, *filter(None, [more])])
+
+
+def _problem(report: Report) -> str:
+    """Return the first thing that is wrong with a model that is not whole, with the name of its file, and how many others
+    there are.
+    """
+    models: Sequence[Report] = report.get("models") or ()
+    problems = [problem for model in models for problem in (model.get("completeness") or {}).get("problems", ())]
+    if not problems:
+        return ""
+    others = f", {len(problems) - 1} more" if len(problems) > 1 else ""
+    file = problems[0]["path"].rpartition("/")[2]
+    return f"{file}: {problems[0]['problem']}{others}" if file else f"{problems[0]['problem']}{others}"
+
+
+def made_by(model: Report) -> str:
+    """Return what wrote a model: `TensorFlow 2.21.0`, `opset 17`; empty where nobody knows."""
+    facts = model.get("facts") or {}
+    opsets = facts.get("opset_imports") or {}
+    opset = opsets.get("", opsets.get("ai.onnx"))
+    if opset is not None:
+        return f"opset {opset}"
+    framework = facts.get("framework") or {}
+    return " ".join(filter(None, (software(framework.get("name") or ""), framework.get("version"))))
+
+
+def parameters(model: Report) -> int | None:
+    """Return how many numbers a model was trained to have, None where that is not known."""
+    known = (model.get("facts") or {}).get("parameters") or {}
+    found = known.get("distinct", known.get("stored"))
+    return found if isinstance(found, int) else None
+
+
+def headline(report: Report) -> Headline | None:
+    """Return the number that stands for a version; None where its run reported none."""
+    values: Sequence[Report] = (report.get("metrics") or {}).get("values") or ()
+    best = min(values, key=_preference, default=None)
+    if best is None or best.get("value") is None:
+        return None
+    return Headline(best["name"], best["value"], best.get("session") or "", best.get("step"))
+
+
+def _preference(value: Report) -> tuple[int, int, str, str]:
+    """Return what sorts the values of a report, the one that stands for it first."""
+    session, name = value.get("session") or "", value["name"]
+    kind = "eval" if session.startswith("eval") else session
+    of_session = SESSIONS.index(kind) if kind in SESSIONS else len(SESSIONS)
+    of_name = next((place for place, word in enumerate(METRICS) if word in name.lower()), len(METRICS))
+    return of_session, of_name, session, name
