@@ -170,7 +170,8 @@ def test_a_version_that_was_registered_while_mlflow_was_away_appears_when_it_is_
         worker = subprocess.Popen([*CALL, "worker"], env=given, cwd=tmp_path, stderr=written, start_new_session=True)
     try:
         words = ("complete", "digits", "--project", "away", "--model-path", str(DIGITS))
-        assert until(lambda: "worker started" in log.read_text(), 60)
+        check = [*CALL, "worker", "--check"]
+        assert until(lambda: subprocess.run(check, env=given, cwd=tmp_path, capture_output=True).returncode == 0, 90)
         assert modelport(*words, uri=server.url)[0]["state"] in ("received", "running", "registered")
         assert until(lambda: "not delivered yet" in log.read_text(), 90)
         [ingestion] = modelport("ingestions", "list")[0]["ingestions"]
