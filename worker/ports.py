@@ -236,8 +236,11 @@ class Registry(Protocol):
         """Return the tags of the team's living versions, each once, by name."""
         ...
 
-    def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
-        """Return what the runs of those of *version_ids* that are known reported, without the single values."""
+    def summaries(self, version_ids: Collection[str], is_brief: bool = False) -> Mapping[str, Summary]:
+        """Return what the runs of those of *version_ids* that are known reported, without the single values.
+
+        is_brief leaves out the details, which tell every step and may be large.
+        """
         ...
 
     def courses(self, wanted: Mapping[str, tuple[str, str]], most: int) -> Mapping[str, Sequence[float | None]]:

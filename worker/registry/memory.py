@@ -362,6 +362,8 @@ class MemoryRegistry:
         with self._lock:
             known = self._newest_first() if query.after is None else self._older_than(query.after, query.team)
             matching = [kept.record() for kept in self._wanted(known, query)]
+            if query.is_brief:
+                matching = [replace(version, report="") for version in matching]
             return matching[: rows_wanted(query.limit)]
 
     def count(self, query: VersionQuery) -> int:
@@ -381,10 +383,10 @@ class MemoryRegistry:
             known = {id: self._up_to(self._versions[id], most) for id in wanted if id in self._versions}
         return {id: tuple(_reported(kept, *wanted[id]) for kept in course) for id, course in known.items() if course}
 
-    def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
+    def summaries(self, version_ids: Collection[str], is_brief: bool = False) -> Mapping[str, Summary]:
         with self._lock:
             known = {id: self._versions[id].metrics for id in version_ids if id in self._versions}
-        return {id: Summary(metrics.summary, metrics.detail) for id, metrics in known.items()}
+        return {id: Summary(metrics.summary, () if is_brief else metrics.detail) for id, metrics in known.items()}
 
     def named(self, team: str, name: str, number: int | None = None) -> Sequence[ModelVersion]:
         with self._lock:
