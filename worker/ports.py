@@ -248,8 +248,11 @@ class Registry(Protocol):
         """Return the tags of the team's living versions, each once, by name."""
         ...
 
-    def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
-        """Return what the runs of those of *version_ids* that are known reported, without the single values."""
+    def summaries(self, version_ids: Collection[str], is_brief: bool = False) -> Mapping[str, Summary]:
+        """Return what the runs of those of *version_ids* that are known reported, without the single values.
+
+        is_brief leaves out the details, which tell every step and may be large.
+        """
         ...
 
     def courses(self, wanted: Mapping[str, tuple[str, str]], most: int) -> Mapping[str, Sequence[float | None]]:
@@ -282,6 +285,10 @@ class Registry(Protocol):
 
     def findings(self, version_id: str) -> Sequence[Finding]:
         """Return the findings of a version, in the order given."""
+        ...
+
+    def origin(self, version_id: str) -> Ingestion | None:
+        """Return the ingestion that registered a version, deleted or not; None where there is no such version."""
         ...
 
     def metadata(self, version_id: str) -> bytes | None:

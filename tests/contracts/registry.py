@@ -1090,11 +1090,23 @@ class RegistryContract:
         registry.register(ingestion.id, "me", new_version(ingestion, metadata_raw=raw), LATER)
         assert registry.metadata(ingestion.version_id) == raw
 
+    def test_a_version_knows_what_registered_it(self, registry: Registry) -> None:
+        first, again = claimed(registry), claimed(registry, "run-2")
+        registry.register(first.id, "me", new_version(first), LATER)
+        registry.register(again.id, "me", new_version(again), LATER)
+        registry.finish(again.id, "me", End(IngestionState.UNCHANGED, "same", "the same", first.version_id), LATER)
+        registry.delete("default", first.version_id, LATER)
+        origin = registry.origin(first.version_id)
+        assert origin is not None
+        assert (origin.id, origin.state, origin.event) == (first.id, IngestionState.REGISTERED, first.event)
+        assert registry.origin(again.version_id) is None
+
     def test_an_unknown_version_has_nothing(self, registry: Registry) -> None:
         assert list(registry.files("mo?")) == []
         assert list(registry.findings("mo?")) == []
         assert registry.metrics("mo?") is None
         assert registry.metadata("mo?") is None
+        assert registry.origin("mo?") is None
         assert registry.version("default", "\ud800") is None
 
     def test_a_version_without_files_metrics_and_findings_is_kept(self, registry: Registry) -> None:
@@ -1126,6 +1138,13 @@ class RegistryContract:
             register(registry, f"run-{number}", f"d{number}")
         lengths = {limit: len(registry.versions(VersionQuery(limit=limit))) for limit in (-1, 0, 2, 3, 10**30)}
         assert lengths == {-1: 0, 0: 0, 2: 2, 3: 3, 10**30: 3}
+
+    def test_versions_are_listed_without_their_reports(self, registry: Registry) -> None:
+        register(registry, "run-1", "d1")
+        register(registry, "run-2", "d2", experiment="other")
+        whole = registry.versions(VersionQuery())
+        assert [version.report for version in whole] == ['{"schema": "modelport.scan/1"}'] * 2
+        assert registry.versions(VersionQuery(is_brief=True)) == [replace(version, report="") for version in whole]
 
     def test_only_the_latest_living_version_of_each_model_is_listed(self, registry: Registry) -> None:
         ids = [register(registry, f"run-{n}", f"d{n}", name=name).version.id for n, name in enumerate("aabb")]
@@ -1237,6 +1256,7 @@ class RegistryContract:
         first, second = (register(registry, f"run-{number}", f"d{number}").version.id for number in (1, 2))
         told = Summary({"loss": {"scalar": "loss", "result": {"max": 0.5}}}, ({"session": "eval", "scalars": []},))
         assert registry.summaries([first, second, "mo?"]) == {first: told, second: told}
+        assert registry.summaries([first], is_brief=True) == {first: Summary(told.summary, ())}
         assert registry.summaries([]) == {}
 
     def test_the_signing_key_is_made_once(self, registry: Registry) -> None:

@@ -408,6 +408,8 @@ class MemoryRegistry:
         with self._lock:
             known = self._newest_first() if query.after is None else self._older_than(query.after, query.team)
             matching = [kept.record() for kept in self._wanted(known, query)]
+            if query.is_brief:
+                matching = [replace(version, report="") for version in matching]
             return matching[: rows_wanted(query.limit)]
 
     def count(self, query: VersionQuery) -> int:
@@ -427,10 +429,10 @@ class MemoryRegistry:
             known = {id: self._up_to(self._versions[id], most) for id in wanted if id in self._versions}
         return {id: tuple(_reported(kept, *wanted[id]) for kept in course) for id, course in known.items() if course}
 
-    def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
+    def summaries(self, version_ids: Collection[str], is_brief: bool = False) -> Mapping[str, Summary]:
         with self._lock:
             known = {id: self._versions[id].metrics for id in version_ids if id in self._versions}
-        return {id: Summary(metrics.summary, metrics.detail) for id, metrics in known.items()}
+        return {id: Summary(metrics.summary, () if is_brief else metrics.detail) for id, metrics in known.items()}
 
     def named(self, team: str, name: str, number: int | None = None) -> Sequence[ModelVersion]:
         with self._lock:
@@ -454,6 +456,11 @@ class MemoryRegistry:
     def findings(self, version_id: str) -> Sequence[Finding]:
         kept = self._versions.get(version_id)
         return [] if kept is None else list(kept.new.findings)
+
+    def origin(self, version_id: str) -> Ingestion | None:
+        with self._lock:
+            ended = (one for one in self._ingestions.values() if one.state is IngestionState.REGISTERED)
+            return next((one for one in ended if one.answered_version == version_id), None)
 
     def metadata(self, version_id: str) -> bytes | None:
         kept = self._versions.get(version_id)

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, Select, Table, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Row, Select, Table, and_, bindparam, delete, func, insert, null, or_, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -361,13 +361,14 @@ class SqlRegistry:
             found |= self._read(partial(versions.courses, wanted=some, most=most))
         return found
 
-    def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
+    def summaries(self, version_ids: Collection[str], is_brief: bool = False) -> Mapping[str, Summary]:
         ids, found = sorted(version_ids), dict[str, Summary]()
-        columns = select(model_versions.c.id, model_versions.c.summary, model_versions.c.detail)
+        detail = null().label("detail") if is_brief else model_versions.c.detail
+        columns = select(model_versions.c.id, model_versions.c.summary, detail)
         for start in range(0, len(ids), MAX_NAMED):
             statement = columns.where(model_versions.c.id.in_(ids[start : start + MAX_NAMED]))
             some = self._read(partial(_rows, statement=statement))
-            found |= {row.id: Summary(row.summary, tuple(row.detail)) for row in some}
+            found |= {row.id: Summary(row.summary, tuple(row.detail or ())) for row in some}
         return found
 
     def named(self, team: str, name: str, number: int | None = None) -> Sequence[ModelVersion]:
@@ -394,6 +395,9 @@ class SqlRegistry:
 
     def findings(self, version_id: str) -> Sequence[Finding]:
         return self._parts(version_findings, version_id, rows.finding_of)
+
+    def origin(self, version_id: str) -> Ingestion | None:
+        return self._read(lambda connection: _ingestion(connection, ORIGIN, {"id": version_id}))
 
     def metadata(self, version_id: str) -> bytes | None:
         statement = select(model_versions.c.metadata_raw).where(model_versions.c.id == version_id)
@@ -808,6 +812,7 @@ def _ingestion(connection: Connection, statement: Select[Any], given: Mapping[st
     return None if row is None else rows.ingestion_of(row)
 
 
+ORIGIN = select(ingestions).join(model_versions).where(model_versions.c.id == bindparam("id"))
 THEIRS = select(ingestions).where(ingestions.c.team == bindparam("team"), ingestions.c.id == bindparam("id"))
 
 

@@ -84,7 +84,11 @@ def status(door: Door, method: str, path: str, secret: str | None, team: str = "
     asked = {"with": version.id, "fileName": "m", "modelHandle": upload.id}
     if path == "/v1/uploads":
         return client.request(method, path, params=asked, content=b"1").status_code
-    body = {"json": body_for(path, version.id)} if method in IN_BODY or path.startswith("/mlModels/listFiles") else {}
+    body: dict[str, object] = {}
+    if path.startswith("/versions/"):
+        body = {"data": {"name": version.model_name, "add": "x"}} if method == "POST" else {}
+    elif method in IN_BODY or path.startswith("/mlModels/listFiles"):
+        body = {"json": body_for(path, version.id)}
     return client.request(method, filled, params=asked, **body).status_code
 
 

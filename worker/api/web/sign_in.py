@@ -1,7 +1,7 @@
 """Signing in with a token or a link of this machine, and signing out.
 
 A token is pasted into a form and never stands in an address. Where nobody made a token and the door stands open to this machine
-alone, a link that the terminal shows signs in once (docs/decisions/0011).
+alone, a link that the terminal shows signs in once (docs/decisions/0015).
 """
 
 from __future__ import annotations
