@@ -23,6 +23,7 @@ from worker.records import (
     Location,
     ModelVersion,
     NewVersion,
+    Overview,
     Pause,
     Project,
     Queue,
@@ -221,11 +222,15 @@ class Registry(Protocol):
         ...
 
     def versions(self, query: VersionQuery) -> Sequence[ModelVersion]:
-        """Return matching versions, newest first (by the order of registration, whatever the clocks said)."""
+        """Return matching versions in the order that is asked for."""
         ...
 
     def count(self, query: VersionQuery) -> int:
         """Return how many versions match, wherever a list of them begins and however long it is."""
+        ...
+
+    def overview(self, team: str) -> Overview:
+        """Return how much a team has, without counting it: it was kept as it changed."""
         ...
 
     def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
@@ -241,6 +246,13 @@ class Registry(Protocol):
 
     def version(self, team: str, version_id: str) -> ModelVersion | None:
         """Return one living version by its id, or None."""
+        ...
+
+    def readable(self, team: str, version_id: str) -> ModelVersion | None:
+        """Return one living version by its id that the team may read, its own or a published one; or None.
+
+        Nothing but reading goes by this: who changes or lists asks `version` and `versions`.
+        """
         ...
 
     def files(self, version_id: str) -> Sequence[FileDigest]:
@@ -279,6 +291,13 @@ class Registry(Protocol):
 
     def delete(self, team: str, version_id: str, now: datetime) -> ModelVersion | None:
         """Mark the version as deleted and return it; None where there is no such living version."""
+        ...
+
+    def publish(self, team: str, version_id: str, is_published: bool, now: datetime) -> ModelVersion | None:
+        """Let all teams read the version's model, and so all its versions, also later ones; or no team but its own.
+
+        Return the version; None where there is no such living version.
+        """
         ...
 
     def create_team(self, name: str, now: datetime) -> Team | None:

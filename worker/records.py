@@ -324,7 +324,8 @@ class NewVersion:
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
     """A registered version. number counts within its model from 1. duplicate_of names the first version of the team with
-    equal content in another scope, None where there is none. deleted is None while the version lives."""
+    equal content in another scope, None where there is none. deleted is None while the version lives. is_published tells
+    whether its team lets all others read its model."""
 
     id: str
     model_name: str
@@ -348,6 +349,7 @@ class ModelVersion:
     tags: tuple[str, ...]
     created: datetime
     deleted: datetime | None
+    is_published: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,11 +368,55 @@ class Summary:
     detail: tuple[Any, ...]
 
 
+class SortKey(StrEnum):
+    """What a list of versions is ordered by."""
+
+    CREATED = "created"
+    """The order of registration, whatever the clocks said."""
+    NAME = "name"
+    """The name of the model, whatever the case of its letters."""
+    SIZE = "size"
+    """The bytes of all files."""
+    METRIC = "metric"
+    """The headline value of a metric (`worker.registry.listing.headlines`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The order of a list; what is equal in it stands in the order of registration, or against it where *is_descending*.
+
+    metric names the metric, None where the order is by something else. Versions without a finite value of it stand last in
+    both directions, newest first.
+    """
+
+    by: SortKey
+    metric: str | None = None
+    is_descending: bool = False
+
+
+NEWEST_FIRST = Order(SortKey.CREATED, is_descending=True)
+
+
+class Attention(StrEnum):
+    """Why a person should look at a version; one version may have several reasons."""
+
+    NEEDS_LOOK = "needs-look"
+    """Any of those below."""
+    INCOMPLETE = "incomplete"
+    """A part is missing, or bytes contradict each other."""
+    FINDINGS = "findings"
+    """A finding of severity high or critical."""
+    NOT_FULLY_READ = "not-fully-read"
+    """A file could not be read, or a limit stopped the reading, and nothing worse is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class VersionQuery:
-    """Which versions to list: every given field must match; deleted ones are left out. Only older ones than the version
-    *after*, which may be deleted by now, are given; limit is the most rows, newest first. is_latest leaves out those that
-    their model has a later living version than."""
+    """Which versions to list: every given field must match, and every one of *tags*; deleted ones are left out. Only those
+    that stand behind the version *after* in the *order* are given, which may be deleted by now; limit is the most rows.
+    is_latest leaves out those that their model has a later living version than. text is looked for in names and experiments,
+    and is the beginning of a digest or a whole id. is_published lists what any team published, instead of all of the team's.
+    """
 
     team: str = DEFAULT_TEAM
     project: str | None = None
@@ -382,6 +428,19 @@ class VersionQuery:
     after: str | None = None
     limit: int = 100
     is_latest: bool = False
+    order: Order = NEWEST_FIRST
+    attention: Attention | None = None
+    tags: tuple[str, ...] = ()
+    is_published: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How much a team has: models, versions, and for how many models the latest version should be looked at, by reason."""
+
+    models: int
+    versions: int
+    attention: Mapping[Attention, int]
 
 
 @dataclass(frozen=True, slots=True)

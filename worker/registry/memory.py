@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from itertools import dropwhile, islice
 from json import loads
 from threading import Lock, RLock
+from typing import Any
 
 from detectors.facts import Finding, Metrics
 from worker import lifecycle
@@ -31,11 +32,14 @@ from worker.records import (
     IngestionState,
     ModelVersion,
     NewVersion,
+    Order,
+    Overview,
     Pause,
     Project,
     Queue,
     Registration,
     Scope,
+    SortKey,
     StoreMode,
     Summary,
     Team,
@@ -46,6 +50,7 @@ from worker.records import (
 )
 from worker.registry.counters import Amounts, counts, disagreements, of_content, of_step
 from worker.registry.endings import check_theirs, first_seen
+from worker.registry.listing import has_reason, headlines, look_of, overview, wanted
 from worker.registry.stored import json_text
 from worker.registry.words import (
     INGESTION_CHARS,
@@ -83,6 +88,7 @@ class _Model:
     name: str
     is_generated: bool
     last_number: int = 0
+    is_published: bool = False
 
 
 @dataclass(slots=True)
@@ -130,6 +136,7 @@ class _Kept:
             tags=tuple(sorted(self.tags)),
             created=self.created,
             deleted=self.deleted,
+            is_published=self.model.is_published,
         )
 
 
@@ -349,13 +356,23 @@ class MemoryRegistry:
 
     def versions(self, query: VersionQuery) -> Sequence[ModelVersion]:
         with self._lock:
-            known = self._newest_first() if query.after is None else self._older_than(query.after, query.team)
-            matching = [kept.record() for kept in self._wanted(known, query)]
-            return matching[: rows_wanted(query.limit)]
+            known: Iterable[_Kept] = _ordered(self._versions.values(), query.order)
+            if query.after is not None:
+                known = _behind(known, query)
+            return [kept.record() for kept in self._wanted(known, query)][: rows_wanted(query.limit)]
 
     def count(self, query: VersionQuery) -> int:
         with self._lock:
-            return sum(1 for _ in self._wanted(self._newest_first(), query))
+            return sum(1 for _ in self._wanted(self._versions.values(), query))
+
+    def overview(self, team: str) -> Overview:
+        with self._lock:
+            every, latest = VersionQuery(team), VersionQuery(team, is_latest=True)
+            tallies = Counter((look_of(kept.new), False) for kept in self._wanted(self._versions.values(), every))
+            for kept in self._wanted(self._versions.values(), latest):
+                tallies[look_of(kept.new), True] += 1
+                tallies[look_of(kept.new), False] -= 1
+            return overview(tallies)
 
     def summaries(self, version_ids: Collection[str]) -> Mapping[str, Summary]:
         with self._lock:
@@ -372,6 +389,11 @@ class MemoryRegistry:
         with self._lock:
             kept = self._living(team, version_id)
             return None if kept is None else kept.record()
+
+    def readable(self, team: str, version_id: str) -> ModelVersion | None:
+        with self._lock:
+            kept = self._versions.get(version_id)
+            return kept.record() if kept is not None and kept.deleted is None and _is_readable(kept, team) else None
 
     def files(self, version_id: str) -> Sequence[FileDigest]:
         kept = self._versions.get(version_id)
@@ -415,6 +437,14 @@ class MemoryRegistry:
             if kept is None:
                 return None
             kept.deleted = _utc(now)
+            return kept.record()
+
+    def publish(self, team: str, version_id: str, is_published: bool, now: datetime) -> ModelVersion | None:
+        with self._lock:
+            kept = self._living(team, version_id)
+            if kept is None:
+                return None
+            kept.model.is_published = is_published
             return kept.record()
 
     def create_team(self, name: str, now: datetime) -> Team | None:
@@ -569,15 +599,11 @@ class MemoryRegistry:
     def _newest_first(self) -> Iterator[_Kept]:
         return (kept for kept in reversed(self._versions.values()) if kept.deleted is None)
 
-    def _older_than(self, version_id: str, team: str) -> Iterator[_Kept]:
-        """Yield the living versions that are older than the team's version *version_id*, living or not; none for another."""
-        known = dropwhile(lambda kept: kept.new.id != version_id or kept.model.team != team, reversed(self._versions.values()))
-        return (kept for kept in islice(known, 1, None) if kept.deleted is None)
-
     def _wanted(self, known: Iterable[_Kept], query: VersionQuery) -> Iterator[_Kept]:
         living = list(self._newest_first()) if query.is_latest else []
         for kept in known:
-            if _matches(kept, query) and (not query.is_latest or kept.number == _latest(kept.model, living)):
+            is_listed = kept.deleted is None and _matches(kept, query)
+            if is_listed and (not query.is_latest or kept.number == _latest(kept.model, living)):
                 yield kept
 
     def _newest(self, matches: Callable[[_Kept], bool]) -> _Kept | None:
@@ -625,14 +651,56 @@ def _latest(model: _Model, found: Iterable[_Kept]) -> int:
     return max(kept.number for kept in found if kept.model is model)
 
 
+def _is_readable(kept: _Kept, team: str) -> bool:
+    return kept.model.team == team or kept.model.is_published
+
+
+def _is_of_list(kept: _Kept, query: VersionQuery) -> bool:
+    return kept.model.is_published if query.is_published else kept.model.team == query.team
+
+
+def _ordered(known: Iterable[_Kept], order: Order) -> list[_Kept]:
+    """Return the versions *known*, oldest first, in another order."""
+    keys: dict[SortKey, Callable[[_Kept], Any]] = {
+        SortKey.CREATED: lambda kept: 0,
+        SortKey.NAME: lambda kept: folded(kept.model.name),
+        SortKey.SIZE: lambda kept: kept.new.size_bytes,
+        SortKey.METRIC: lambda kept: _value(kept, order),
+    }
+    has_key = [kept for kept in known if order.by is not SortKey.METRIC or _value(kept, order) is not None]
+    lacking = [kept for kept in known if kept not in has_key] if order.by is SortKey.METRIC else []
+    found = sorted(has_key, key=keys[order.by])
+    return [*(reversed(found) if order.is_descending else found), *reversed(lacking)]
+
+
+def _value(kept: _Kept, order: Order) -> float | None:
+    return headlines(kept.metrics.values).get(order.metric or "")
+
+
+def _behind(known: Iterable[_Kept], query: VersionQuery) -> Iterator[_Kept]:
+    """Yield what stands behind the version that a page begins after, deleted or not; nothing where the list cannot hold it."""
+    begun = dropwhile(lambda kept: kept.new.id != query.after or not _is_of_list(kept, query), known)
+    return islice(begun, 1, None)
+
+
 def _matches(kept: _Kept, query: VersionQuery) -> bool:
     model, new = kept.model, kept.new
     return (
-        model.team == query.team
+        _is_of_list(kept, query)
         and query.project in (None, model.project)
         and query.experiment in (None, new.scope.experiment)
         and query.model_type in (None, new.model_type)
         and query.name in (None, model.name)
+        and kept.tags.issuperset(query.tags)
         and (query.tag is None or query.tag in kept.tags)
-        and (query.text is None or any(folded(query.text) in folded(name) for name in (model.name, new.scope.experiment or "")))
+        and (query.attention is None or has_reason(look_of(new), query.attention))
+        and (query.text is None or _means(query.text, kept))
     )
+
+
+def _means(text: str, kept: _Kept) -> bool:
+    """Tell whether *text* is part of a name or an experiment, a digest or its beginning, or an id."""
+    meant, new = wanted(text), kept.new
+    if any(meant.part in folded(name) for name in (kept.model.name, new.scope.experiment or "")):
+        return True
+    return text == new.id or (meant.digest is not None and new.digest.startswith(meant.digest))

@@ -236,6 +236,7 @@ def version_of(row: Row[Any], tags: Sequence[str]) -> ModelVersion:
         tags=tuple(sorted(tags)),
         created=row.created,
         deleted=row.deleted,
+        is_published=row.is_published,
     )
 
 
@@ -264,6 +265,7 @@ def new_version_of(version: NewVersion, model: Row[Any], number: int, duplicate_
         tags=(),
         created=now.astimezone(UTC),
         deleted=None,
+        is_published=model.is_published,
     )
 
 

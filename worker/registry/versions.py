@@ -5,17 +5,18 @@ Statements that a worker needs for every ingestion are made once: to make one ta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, select
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, Row, Select, bindparam, select, true
 
 from worker.records import ModelVersion, Scope, VersionQuery
-from worker.registry import rows
-from worker.registry.tables import model_versions, registered_models, version_tags
-from worker.registry.words import folded, scope_key
+from worker.registry import pages, rows
+from worker.registry.tables import listed_versions, model_versions, registered_models, version_tags
+from worker.registry.words import scope_key
+
+MAX_NAMED = 1000
+"""Versions that one statement names."""
 
 LIVES = model_versions.c.deleted.is_(None)
 
@@ -24,7 +25,8 @@ VERSIONS = select(
     registered_models.c.project,
     registered_models.c.name.label("model_name"),
     registered_models.c.is_generated,
-).join(registered_models)
+    registered_models.c.is_published,
+).select_from(model_versions.join(registered_models))
 """Versions with what their model knows."""
 
 NEWEST_FIRST = VERSIONS.order_by(model_versions.c.sequence.desc())
@@ -32,6 +34,8 @@ NEWEST_FIRST = VERSIONS.order_by(model_versions.c.sequence.desc())
 BY_ID = VERSIONS.where(model_versions.c.id == bindparam("id"))
 
 LIVING = BY_ID.where(LIVES, model_versions.c.team == bindparam("team"))
+
+TAGS = select(version_tags).where(version_tags.c.version_id.in_(bindparam("ids", expanding=True)))
 
 SAME_LISTING = (
     select(model_versions.c.id)
@@ -52,6 +56,12 @@ def living(connection: Connection, team: str, version_id: str) -> ModelVersion |
     return _only(versions(connection, LIVING, {"team": team, "id": version_id}))
 
 
+def readable(connection: Connection, team: str, version_id: str) -> ModelVersion | None:
+    """Return the version *version_id*, None where there is no living one that the team may read."""
+    listed = BY_ID.where(listed_versions.c.sequence == model_versions.c.sequence)
+    return _only(versions(connection, listed.where(LIVES, pages.readable(team)), {"id": version_id}))
+
+
 def is_listed(connection: Connection, scope: Scope, listing_key: str) -> bool:
     """Tell whether a living version of *scope* was seen under this listing; one statement."""
     given = {"scope": scope_key(scope), "listing_key": listing_key}
@@ -65,72 +75,42 @@ def same_listing(connection: Connection, scope: Scope, listing_key: str) -> Mode
     return None if found is None else by_id(connection, found)
 
 
-def matching(query: VersionQuery) -> Select[Any]:
-    """Return the statement for the living versions that *query* means, newest first."""
-    return NEWEST_FIRST.where(LIVES, *_conditions(query))
+def listed(connection: Connection, query: VersionQuery, limit: int) -> list[ModelVersion]:
+    """Return the versions of a page, at most *limit*, in the query's order."""
+    found = []
+    sequences = pages.sequences(connection, query, limit)
+    for start in range(0, len(sequences), MAX_NAMED):
+        some = sequences[start : start + MAX_NAMED]
+        places = {sequence: place for place, sequence in enumerate(some)}
+        rows_of = connection.execute(VERSIONS.where(model_versions.c.sequence.in_(some))).all()
+        found += _with_tags(connection, sorted(rows_of, key=lambda row: places[row.sequence]))
+    return found
 
 
-def counting(query: VersionQuery) -> Select[Any]:
-    """Return the statement for how many living versions *query* means, wherever a list of them begins."""
-    everything = VERSIONS.where(LIVES, *_conditions(replace(query, after=None)))
-    return everything.with_only_columns(func.count(), maintain_column_froms=True)
-
-
-def named(team: str, name: str, number: int | None) -> Select[Any]:
-    """Return the statement for the living versions of this number, None for the latest, of the team's models of this name."""
-    same_name = (LIVES, model_versions.c.team == team, registered_models.c.name == name)
-    return NEWEST_FIRST.where(*same_name, _is_latest() if number is None else model_versions.c.number == number)
+def named(connection: Connection, team: str, name: str, number: int | None) -> list[ModelVersion]:
+    """Return the living versions of this number, None for the latest, of the team's models of this name, newest first."""
+    listed = listed_versions.c
+    same_name = (listed.lives.is_(true()), listed.team == team, pages.is_named(name))
+    wanted = NEWEST_FIRST.where(listed.sequence == model_versions.c.sequence, *same_name)
+    is_wanted = listed.is_latest.is_(true()) if number is None else model_versions.c.number == number
+    return versions(connection, wanted.where(is_wanted))
 
 
 def versions(connection: Connection, matching: Select[Any], values: Mapping[str, Any] | None = None) -> list[ModelVersion]:
-    """Return the versions that *matching* selects, with their tags: two statements, however many versions; *values* are
-    those of its parameters.
+    """Return the few versions that *matching* selects, with their tags: two statements; *values* are those of its
+    parameters.
     """
-    found = connection.execute(matching, values).all()
+    return _with_tags(connection, connection.execute(matching, values).all())
+
+
+def _with_tags(connection: Connection, found: Sequence[Row[Any]]) -> list[ModelVersion]:
     if not found:
         return []
-    ids = matching.with_only_columns(model_versions.c.id).subquery()
     tags: dict[str, list[str]] = {row.id: [] for row in found}
-    tagged = select(version_tags).where(version_tags.c.version_id.in_(select(ids.c.id)))
-    for row in connection.execute(tagged, values):
-        tags.get(row.version_id, []).append(row.tag)
+    for row in connection.execute(TAGS, {"ids": list(tags)}):
+        tags[row.version_id].append(row.tag)
     return [rows.version_of(row, tags[row.id]) for row in found]
 
 
 def _only(found: list[ModelVersion]) -> ModelVersion | None:
     return found[0] if found else None
-
-
-def _conditions(query: VersionQuery) -> Iterable[ColumnElement[bool]]:
-    """Yield what the versions of a query must be, one condition for every given field."""
-    yield model_versions.c.team == query.team
-    if query.project is not None:
-        yield registered_models.c.project == query.project
-    if query.experiment is not None:
-        yield model_versions.c.experiment == query.experiment
-    if query.model_type is not None:
-        yield model_versions.c.model_type == query.model_type.value
-    if query.name is not None:
-        yield registered_models.c.name == query.name
-    if query.tag is not None:
-        tagged = select(version_tags.c.version_id).where(version_tags.c.tag == query.tag)
-        yield model_versions.c.id.in_(tagged)
-    if query.is_latest:
-        yield _is_latest()
-    if query.after is not None:
-        other = model_versions.alias()
-        older_than = select(other.c.sequence).where(other.c.id == query.after, other.c.team == query.team)
-        yield model_versions.c.sequence < older_than.scalar_subquery()
-    if query.text is not None:
-        yield _holds(registered_models.c.name_folded, query.text) | _holds(model_versions.c.experiment_folded, query.text)
-
-
-def _holds(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
-    return func.coalesce(column, "").contains(folded(text), autoescape=True)
-
-
-def _is_latest() -> ColumnElement[bool]:
-    """Return the condition that no living version of the model has a higher number."""
-    other = model_versions.alias()
-    numbers = select(func.max(other.c.number)).where(other.c.model == registered_models.c.sequence, other.c.deleted.is_(None))
-    return model_versions.c.number == numbers.scalar_subquery()

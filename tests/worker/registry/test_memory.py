@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from tests.contracts.lists import ListsContract
 from tests.contracts.registry import Build, RegistryContract
 from worker.registry.memory import MemoryRegistry
 
 
 class TestMemoryRegistry(RegistryContract):
+    @pytest.fixture
+    def build(self) -> Build:
+        return MemoryRegistry
+
+
+class TestMemoryLists(ListsContract):
     @pytest.fixture
     def build(self) -> Build:
         return MemoryRegistry

@@ -23,6 +23,7 @@ from sqlalchemy import event as hooks
 from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from tests.contracts.lists import ListsContract
 from tests.contracts.registry import (
     LATER,
     NOON,
@@ -38,6 +39,7 @@ from tests.contracts.registry import (
 from tests.servers.postgresql import PostgresServer, postgres_server
 from tests.servers.process import free_port, until
 from tests.worker.registry.test_alone import check_that_a_killed_process_keeps_nobody_out
+from tests.worker.registry.test_migrate import check_that_lists_are_filled
 from tests.worker.registry.test_processes import (
     check_that_all_is_counted,
     check_that_counters_survive_kills,
@@ -55,7 +57,7 @@ from worker.registry.engine import open_engine
 from worker.registry.line import NEXT_TURN, OVER
 from worker.registry.migrate import REVISIONS, migrate, pending
 from worker.registry.sql import NEXT, SqlRegistry
-from worker.registry.tables import ingestions, metadata
+from worker.registry.tables import BESIDE, ingestions, metadata
 from worker.registry.words import MAX_TRIES
 
 BuildSql = Callable[..., SqlRegistry]
@@ -101,6 +103,12 @@ def registry(build: BuildSql) -> SqlRegistry:
 
 
 class TestPostgresRegistry(RegistryContract):
+    @pytest.fixture
+    def build(self, build: Build) -> Build:
+        return build
+
+
+class TestPostgresLists(ListsContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build
@@ -493,8 +501,13 @@ def test_the_migrations_arrive_at_the_tables(database: str) -> None:
     engine = open_engine(database)
     with engine.connect() as connection:
         assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        compared = {"include_name": lambda name, kind, parents: name not in BESIDE}
+        assert compare_metadata(MigrationContext.configure(connection, opts=compared), metadata) == []
     engine.dispose()
+
+
+def test_lists_begin_with_the_versions_that_are_there(database: str) -> None:
+    check_that_lists_are_filled(database)
 
 
 def test_a_migration_that_fails_leaves_nothing(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:

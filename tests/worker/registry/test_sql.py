@@ -12,6 +12,7 @@ from sqlalchemy import event as hooks
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from tests.contracts.lists import ListsContract
 from tests.contracts.registry import (
     LATER,
     LEASE_END,
@@ -34,6 +35,12 @@ BuildSql = Callable[..., SqlRegistry]
 
 
 class TestSqlRegistry(RegistryContract):
+    @pytest.fixture
+    def build(self, build: Build) -> Build:
+        return build
+
+
+class TestSqlLists(ListsContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build
