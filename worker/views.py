@@ -34,6 +34,7 @@ def version_json(version: ModelVersion) -> dict[str, Any]:
         "completeness": version.completeness,
         "verdict": version.verdict,
         "tags": list(version.tags),
+        "published": version.is_published,
         "dtCreated": timestamp(version.created),
     }
 
@@ -111,7 +112,7 @@ def gradient_json(version: ModelVersion, summary: Summary) -> dict[str, Any]:
         "tag": version.tags[0] if version.tags else None,
         "tags": list(version.tags),
         "isDeleted": version.deleted is not None,
-        "isPublic": False,
+        "isPublic": version.is_published,
         "deploymentState": "Stopped",
         "datasetRef": None,
         "updatedByUserId": None,

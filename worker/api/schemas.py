@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from detectors.facts import ModelType
-from worker.records import IngestionState, StoreMode, Trigger
+from worker.records import Attention, IngestionState, StoreMode, Trigger
 from worker.s3_events import MAX_RECORDS
 
 MAX_TAGS = 100
@@ -133,6 +133,7 @@ class VersionRow(Shape):
     completeness: str
     verdict: str
     tags: list[str]
+    published: bool
     dtCreated: AwareDatetime
 
 
@@ -145,7 +146,7 @@ class FileRow(Shape):
 
 
 class VersionPage(Shape):
-    """Some versions, newest first; next is the address of the following page."""
+    """Some versions in the order asked for; next is the address of the following page."""
 
     versions: list[VersionRow]
     next: str | None
@@ -160,10 +161,18 @@ class ModelRow(Shape):
 
 
 class ModelPage(Shape):
-    """Some models, that with the newest latest version first; next is the address of the following page."""
+    """Some models in the order asked for; next is the address of the following page."""
 
     models: list[ModelRow]
     next: str | None
+
+
+class Totals(Shape):
+    """How many models and versions there are, and how many models have a latest version that somebody should look at."""
+
+    models: int
+    versions: int
+    attention: dict[Attention, int]
 
 
 class ModelWithVersions(ModelRow):
@@ -344,11 +353,14 @@ FILTER = {
     "additionalProperties": False,
     "properties": dict.fromkeys(("state", "experimentId", "reason"), TEXT),
 }
-NAME = {
+MODEL_CHANGE = {
     "type": "object",
-    "required": ["name"],
+    "minProperties": 1,
     "additionalProperties": False,
-    "properties": {"name": {"type": "string"}},
+    "properties": {
+        "name": TEXT,
+        "published": {"type": ["boolean", "null"], "description": "whether all teams may read its versions"},
+    },
 }
 CHANGE = {
     "type": "object",
@@ -369,5 +381,5 @@ PLAIN: dict[str, Any] = {"anyOf": [COMPLETION, S3_MESSAGE, S3_TEST]}
 COMPLETION_BODY = _body(**{"application/json": PLAIN, "application/cloudevents+json": CLOUDEVENT})
 RESCAN_BODY = _body(**{"application/json": RESCAN})
 FILTER_BODY = _body(**{"application/json": FILTER})
-NAME_BODY = _body(**{"application/json": NAME})
+MODEL_CHANGE_BODY = _body(**{"application/json": MODEL_CHANGE})
 CHANGE_BODY = _body(**{"application/json": CHANGE})

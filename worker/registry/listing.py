@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from detectors.facts import Metric, Severity, State
 from detectors.metrics.sessions import headline
 from detectors.scan import Verdict
-from worker.records import Attention, NewVersion, Overview
+from worker.records import Attention, ModelVersion, NewVersion, Overview
 from worker.registry.words import folded
 
 BITS = {Attention.INCOMPLETE: 1, Attention.FINDINGS: 2, Attention.NOT_FULLY_READ: 4}
@@ -61,6 +61,11 @@ def look_of(version: NewVersion) -> int:
 def has_reason(look: int, attention: Attention) -> bool:
     """Tell whether a version with this *look* is one that *attention* means."""
     return look > 0 if attention is Attention.NEEDS_LOOK else bool(look & BITS[attention])
+
+
+def as_seen_by(team: str, version: ModelVersion) -> ModelVersion:
+    """Return what a team may know of a version that it may read: of another team's, not which others that one has."""
+    return version if version.team == team else replace(version, duplicate_of=None)
 
 
 def headlines(metrics: Iterable[Metric]) -> Mapping[str, float]:

@@ -50,7 +50,7 @@ from worker.records import (
 )
 from worker.registry.counters import Amounts, counts, disagreements, of_content, of_step
 from worker.registry.endings import check_theirs, first_seen
-from worker.registry.listing import has_reason, headlines, look_of, overview, wanted
+from worker.registry.listing import as_seen_by, has_reason, headlines, look_of, overview, wanted
 from worker.registry.stored import json_text
 from worker.registry.words import (
     INGESTION_CHARS,
@@ -359,7 +359,8 @@ class MemoryRegistry:
             known: Iterable[_Kept] = _ordered(self._versions.values(), query.order)
             if query.after is not None:
                 known = _behind(known, query)
-            return [kept.record() for kept in self._wanted(known, query)][: rows_wanted(query.limit)]
+            found = islice(self._wanted(known, query), rows_wanted(query.limit))
+            return [as_seen_by(query.team, kept.record()) for kept in found]
 
     def count(self, query: VersionQuery) -> int:
         with self._lock:
@@ -393,7 +394,9 @@ class MemoryRegistry:
     def readable(self, team: str, version_id: str) -> ModelVersion | None:
         with self._lock:
             kept = self._versions.get(version_id)
-            return kept.record() if kept is not None and kept.deleted is None and _is_readable(kept, team) else None
+            if kept is None or kept.deleted is not None or not _is_readable(kept, team):
+                return None
+            return as_seen_by(team, kept.record())
 
     def files(self, version_id: str) -> Sequence[FileDigest]:
         kept = self._versions.get(version_id)

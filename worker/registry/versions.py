@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, select, true
 
 from worker.records import ModelVersion, Scope, VersionQuery
 from worker.registry import pages, rows
+from worker.registry.listing import as_seen_by
 from worker.registry.tables import listed_versions, model_versions, registered_models, version_tags
 from worker.registry.words import scope_key
 
@@ -59,7 +60,8 @@ def living(connection: Connection, team: str, version_id: str) -> ModelVersion |
 def readable(connection: Connection, team: str, version_id: str) -> ModelVersion | None:
     """Return the version *version_id*, None where there is no living one that the team may read."""
     listed = BY_ID.where(listed_versions.c.sequence == model_versions.c.sequence)
-    return _only(versions(connection, listed.where(LIVES, pages.readable(team)), {"id": version_id}))
+    found = _only(versions(connection, listed.where(LIVES, pages.readable(team)), {"id": version_id}))
+    return None if found is None else as_seen_by(team, found)
 
 
 def is_listed(connection: Connection, scope: Scope, listing_key: str) -> bool:
@@ -84,7 +86,7 @@ def listed(connection: Connection, query: VersionQuery, limit: int) -> list[Mode
         places = {sequence: place for place, sequence in enumerate(some)}
         rows_of = connection.execute(VERSIONS.where(model_versions.c.sequence.in_(some))).all()
         found += _with_tags(connection, sorted(rows_of, key=lambda row: places[row.sequence]))
-    return found
+    return [as_seen_by(query.team, version) for version in found]
 
 
 def named(connection: Connection, team: str, name: str, number: int | None) -> list[ModelVersion]:
