@@ -7,25 +7,25 @@ read at all is the one condition `readable`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Text, and_, func, literal, literal_column, or_, select, true, tuple_
+from sqlalchemy import Column, Connection, Row, Select, Text, and_, func, literal, literal_column, or_, select, true, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.records import NEWEST_FIRST, Attention, SortKey, VersionQuery
 from worker.registry import tallies
 from worker.registry.listed import IS_LATEST, LISTED, LIVES
-from worker.registry.listing import BITS, has_reason, wanted
+from worker.registry.listing import BITS, Wanted, has_reason, wanted
 from worker.registry.stored import is_storable
-from worker.registry.tables import headline_metrics, listed_versions, model_versions, version_tags
+from worker.registry.tables import headline_metrics, listed_versions, version_tags
 from worker.registry.words import VERSION_PREFIX, folded
 
 METRIC = headline_metrics.c
 
-KEYS: dict[SortKey, tuple[ColumnElement[Any], ...]] = {
+KEYS: dict[SortKey, tuple[Column[Any], ...]] = {
     SortKey.CREATED: (LISTED.sequence,),
     SortKey.NAME: (LISTED.name_folded, LISTED.sequence),
     SortKey.SIZE: (LISTED.size_bytes, LISTED.sequence),
@@ -37,6 +37,16 @@ PIECES = literal_column("modelport_pieces(listed_versions.name_folded, listed_ve
 """All texts of up to `PIECE_CHARS` in name and experiment. Only PostgreSQL has the function, and an index of what it gives."""
 
 PIECE_CHARS = 3
+
+INDEXED = {
+    SortKey.CREATED: ("experiment", "name", "project", "look", "latest"),
+    SortKey.NAME: ("name", "latest"),
+    SortKey.SIZE: ("latest",),
+}
+"""The filters that an index knows together with each order, those that leave least first; one index knows one of them."""
+
+WINDOW = 5000
+"""Rows of a list that are looked at, one after the other, before the database is asked for all that match."""
 
 MAX_PIECES = 32
 """Pieces of a search text that the index is asked for; what it finds is looked at whole anyway."""
@@ -62,12 +72,12 @@ def sequences(connection: Connection, query: VersionQuery, limit: int) -> list[i
     if query.after is not None and begins is None:
         return []
     if query.order.by is not SortKey.METRIC:
-        return _all(connection, _page(connection, query, begins), limit)
+        return _found(connection, _search(connection, query, begins), limit)
     found: list[int] = []
     if begins is None or begins[0] is not None:
-        found, begins = _all(connection, _page(connection, query, begins), limit), None
+        found, begins = _found(connection, _search(connection, query, begins), limit), None
     if len(found) < limit:
-        found += _all(connection, _lacking(connection, query, begins), limit - len(found))
+        found += _found(connection, _search_of_lacking(connection, query, begins), limit - len(found))
     return found
 
 
@@ -84,8 +94,93 @@ def count(connection: Connection, query: VersionQuery) -> int:
     return int(connection.execute(counted).scalar_one())
 
 
-def _all(connection: Connection, statement: Select[Any], limit: int) -> list[int]:
-    return list(connection.execute(statement.limit(limit)).scalars())
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """How the rows of a page are found: one index knows those that are *listed* so, or *measured* where the order goes by a
+    metric, in the order of *keys*; *rest* is what else they must be.
+
+    is_in_order is False where no index knows both. *behind* is the place that the page begins behind, None for the first.
+    *narrow* is a part of *listed* and *rest* that an index counts, empty where there is none; *looked_up* follows from *rest*,
+    and is what an index finds where nothing goes by order.
+    """
+
+    keys: tuple[Column[Any], ...]
+    is_descending: bool
+    listed: list[ColumnElement[bool]]
+    measured: list[ColumnElement[bool]]
+    rest: list[ColumnElement[bool]]
+    behind: tuple[Any, ...] | None
+    narrow: list[ColumnElement[bool]]
+    looked_up: list[ColumnElement[bool]]
+    is_in_order: bool = True
+
+    def in_order(self, keys: Iterable[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+        """Return *keys*, which stand for the keys of the search, each in its direction."""
+        return [key.desc() if self.is_descending else key.asc() for key in keys]
+
+    def is_behind(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+        """Return the condition that a row whose keys these are stands behind where the page begins."""
+        place = tuple_(*(literal(value, key.type) for value, key in zip(self.behind or (), keys, strict=True)))
+        return tuple_(*keys) < place if self.is_descending else tuple_(*keys) > place
+
+
+def _found(connection: Connection, search: _Search, limit: int) -> list[int]:
+    """Return at most *limit* rows in order.
+
+    What many versions are is found by looking along the order, and what few are by looking for them: databases reckon which
+    it is, and where they are wrong they read everything. So the first `WINDOW` rows are looked at, unless no more than that
+    can match at all; where they do not do, what is looked for is rare, and all of it is found.
+    """
+    if search.is_in_order and not search.rest:
+        return _all(connection, _along(search).limit(limit))
+    if search.is_in_order and not _is_narrow(connection, search):
+        found = _all(connection, _within(search).limit(limit))
+        if len(found) == limit:
+            return found
+    return _all(connection, _apart(search).limit(limit))
+
+
+def _is_narrow(connection: Connection, search: _Search) -> bool:
+    """Tell whether an index says that at most `WINDOW` rows can match."""
+    if not search.narrow:
+        return False
+    some = select(LISTED.sequence).where(*search.narrow).limit(WINDOW + 1).subquery()
+    counted: int = connection.execute(select(func.count()).select_from(some)).scalar_one()
+    return counted <= WINDOW
+
+
+def _along(search: _Search) -> Select[Any]:
+    """Return the statement for the rows in their order, whatever the rest."""
+    statement = select(search.keys[-1]).where(*(search.measured or search.listed))
+    if search.behind is not None:
+        statement = statement.where(search.is_behind(search.keys))
+    return statement.order_by(*search.in_order(search.keys))
+
+
+def _within(search: _Search) -> Select[Any]:
+    """Return the statement for those of the first `WINDOW` rows that are all that is asked for."""
+    first = _along(search).with_only_columns(*search.keys).limit(WINDOW).subquery()
+    statement = select(LISTED.sequence).join(first, first.c.sequence == LISTED.sequence).where(*search.rest)
+    return statement.order_by(*search.in_order([first.c[key.key] for key in search.keys]))
+
+
+def _apart(search: _Search) -> Select[Any]:
+    """Return the statement that finds all that is asked for, and puts it in order then."""
+    columns: list[ColumnElement[Any]] = [LISTED.sequence, *search.keys[:-1]]
+    if search.measured:  # a look for each row, where a join would read the metrics of all
+        of_this = select(METRIC.value).where(METRIC.sequence == LISTED.sequence, *search.measured)
+        columns[1] = of_this.scalar_subquery().label("value")
+    conditions = (*search.listed, *search.looked_up, *search.rest)
+    found = select(*columns).where(*conditions).cte("found").prefix_with("MATERIALIZED")
+    keys = [found.c[key.key] for key in search.keys]
+    statement = select(found.c.sequence).where(*(key.is_not(None) for key in keys))
+    if search.behind is not None:
+        statement = statement.where(search.is_behind(keys))
+    return statement.order_by(*search.in_order(keys))
+
+
+def _all(connection: Connection, statement: Select[Any]) -> list[int]:
+    return list(connection.execute(statement).scalars())
 
 
 def _begins(connection: Connection, query: VersionQuery, after: str) -> Row[*tuple[Any, ...]] | None:
@@ -94,35 +189,43 @@ def _begins(connection: Connection, query: VersionQuery, after: str) -> Row[*tup
     The first is None where the order is by a metric that it lacks.
     """
     this = select(*KEYS[query.order.by][:-1], LISTED.sequence).select_from(listed_versions)
-    this = this.join(model_versions, model_versions.c.sequence == LISTED.sequence)
     if query.order.by is SortKey.METRIC:
         of_this = and_(METRIC.sequence == LISTED.sequence, METRIC.name == query.order.metric)
         this = this.outerjoin(headline_metrics, of_this)
-    return connection.execute(this.where(model_versions.c.id == after, _of_list(query))).one_or_none()
+    return connection.execute(this.where(LISTED.version_id == after, _of_list(query))).one_or_none()
 
 
-def _page(connection: Connection, query: VersionQuery, begins: Row[*tuple[Any, ...]] | None) -> Select[Any]:
-    """Return the statement for the versions behind *begins* in the order of the query, those without its metric left out."""
-    keys = KEYS[query.order.by]
-    statement = select(LISTED.sequence).where(*_conditions(connection, query))
-    if query.order.by is SortKey.METRIC:
-        statement = statement.join(headline_metrics, METRIC.sequence == LISTED.sequence)
-        statement = statement.where(METRIC.name == query.order.metric, METRIC.lives.is_(true()))
-        if not query.is_published:
-            statement = statement.where(METRIC.team == query.team)
-    if begins is not None:
-        place = tuple_(*(literal(value, key.type) for value, key in zip(begins, keys, strict=True)))
-        statement = statement.where(tuple_(*keys) < place if query.order.is_descending else tuple_(*keys) > place)
-    return statement.order_by(*(key.desc() if query.order.is_descending else key.asc() for key in keys))
+def _search(connection: Connection, query: VersionQuery, begins: Row[*tuple[Any, ...]] | None) -> _Search:
+    """Return how to find the versions behind *begins* in the order of the query, those without its metric left out."""
+    order = query.order
+    keys = KEYS[order.by]
+    filters = dict(_filters(query))
+    listed, measured = [LIVES, _of_list(query)], list[ColumnElement[bool]]()
+    if order.by is SortKey.METRIC:
+        measured = [METRIC.name == order.metric, METRIC.lives.is_(true())]
+        measured += [] if query.is_published else [METRIC.team == query.team]
+    elif not query.is_published:
+        indexed = next((name for name in INDEXED[order.by] if name in filters), None)
+        listed += [] if indexed is None else [filters.pop(indexed)]
+    counted = next((filters[name] for name in INDEXED[SortKey.CREATED][:-1] if name in filters), None)
+    return _Search(
+        keys,
+        order.is_descending,
+        listed,
+        measured,
+        rest=list(filters.values()),
+        behind=None if begins is None else tuple(begins),
+        narrow=[] if counted is None or query.is_published else [LIVES, _of_list(query), counted],
+        looked_up=[_looked_up(query.text)] if query.text and connection.dialect.name == "postgresql" else [],
+        is_in_order=not query.is_published or order.by is SortKey.CREATED,
+    )
 
 
-def _lacking(connection: Connection, query: VersionQuery, begins: Row[*tuple[Any, ...]] | None) -> Select[Any]:
-    """Return the statement for the versions without the metric of the query that are older than *begins*, newest first."""
+def _search_of_lacking(connection: Connection, query: VersionQuery, begins: Row[*tuple[Any, ...]] | None) -> _Search:
+    """Return how to find the versions without the metric of the query that are older than *begins*, newest first."""
     has_it = select(METRIC.sequence).where(METRIC.sequence == LISTED.sequence, METRIC.name == query.order.metric)
-    statement = select(LISTED.sequence).where(*_conditions(connection, query), ~has_it.exists())
-    if begins is not None:
-        statement = statement.where(LISTED.sequence < begins.sequence)
-    return statement.order_by(LISTED.sequence.desc())
+    search = _search(connection, replace(query, order=NEWEST_FIRST), None)
+    return replace(search, rest=[*search.rest, ~has_it.exists()], behind=None if begins is None else (begins.sequence,))
 
 
 def _of_list(query: VersionQuery) -> ColumnElement[bool]:
@@ -130,46 +233,50 @@ def _of_list(query: VersionQuery) -> ColumnElement[bool]:
 
 
 def _conditions(connection: Connection, query: VersionQuery) -> Iterator[ColumnElement[bool]]:
-    """Yield what the versions of a query must be, one condition for every given field."""
+    """Yield what the versions of a query must be."""
     yield LIVES
     yield _of_list(query)
+    if query.text and connection.dialect.name == "postgresql":
+        yield _looked_up(query.text)
+    yield from (condition for _, condition in _filters(query))
+
+
+def _filters(query: VersionQuery) -> Iterator[tuple[str, ColumnElement[bool]]]:
+    """Yield a condition for every given field, with a name."""
     if query.is_latest:
-        yield IS_LATEST
+        yield "latest", IS_LATEST
     if query.project is not None:
-        yield LISTED.project == query.project
+        yield "project", LISTED.project == query.project
     if query.experiment is not None:
-        yield LISTED.experiment == query.experiment
+        yield "experiment", LISTED.experiment == query.experiment
     if query.model_type is not None:
-        yield LISTED.model_type == query.model_type.value
+        yield "type", LISTED.model_type == query.model_type.value
     if query.name is not None:
-        yield is_named(query.name)
+        yield "name", is_named(query.name)
     for tag in {*query.tags, *(() if query.tag is None else (query.tag,))}:
-        tagged = select(version_tags.c.version_id).where(version_tags.c.tag == tag)
-        yield LISTED.version_id.in_(tagged)
+        yield f"tag {tag}", LISTED.version_id.in_(select(version_tags.c.version_id).where(version_tags.c.tag == tag))
     if query.attention is not None:
-        yield _needs(query.attention)
+        yield "look", LISTED.look > ZERO
+        if query.attention is not Attention.NEEDS_LOOK:
+            yield "reason", LISTED.look.bitwise_and(BITS[query.attention]) != ZERO
     if query.text:
-        yield or_(*_meant(connection, query.text))
+        meant = wanted(query.text)
+        in_names = or_(_holds(LISTED.name_folded, meant.part), _holds(LISTED.experiment_folded, meant.part))
+        yield "text", or_(in_names, *_is_called(query.text, meant))
 
 
-def _needs(attention: Attention) -> ColumnElement[bool]:
-    needs_look = LISTED.look > ZERO
-    if attention is Attention.NEEDS_LOOK:
-        return needs_look
-    return and_(needs_look, LISTED.look.bitwise_and(BITS[attention]) != ZERO)
-
-
-def _meant(connection: Connection, text: str) -> Iterable[ColumnElement[bool]]:
-    """Yield what a search may mean: a part of a name or an experiment, a digest or its beginning, an id."""
+def _looked_up(text: str) -> ColumnElement[bool]:
+    """Return what follows from a search for *text*, and is known to indexes of PostgreSQL: its pieces, a digest or an id."""
     meant = wanted(text)
-    in_names = or_(_holds(LISTED.name_folded, meant.part), _holds(LISTED.experiment_folded, meant.part))
-    if connection.dialect.name == "postgresql":
-        in_names = and_(PIECES.contains(_pieces(meant.part)), in_names)
-    yield in_names
+    return or_(PIECES.contains(_pieces(meant.part)), *_is_called(text, meant))
+
+
+def _is_called(text: str, meant: Wanted) -> Iterable[ColumnElement[bool]]:
+    """Yield what a search may mean besides a part of a name: a digest or its beginning, an id."""
     if meant.digest is not None:
         yield and_(LISTED.digest >= meant.digest, LISTED.digest < meant.digest + "g")
     if text.startswith(VERSION_PREFIX):
-        yield LISTED.sequence == select(model_versions.c.sequence).where(model_versions.c.id == text).scalar_subquery()
+        yield LISTED.version_id == text
 
 
 def _holds(column: ColumnElement[Any], part: str) -> ColumnElement[bool]:

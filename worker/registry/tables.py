@@ -379,7 +379,7 @@ listed_versions = Table(
     # changes the version. A list looks here and then reads the few versions of its page. Rows of deleted versions stay,
     # because a page may begin behind one; no index of a list holds them.
     Column("sequence", ForeignKey("model_versions.sequence"), primary_key=True, autoincrement=False),
-    Column("version_id", AnyText, nullable=False),
+    Column("version_id", AnyText, nullable=False, unique=True),
     Column("model", ForeignKey("registered_models.sequence"), nullable=False),
     Column("team", AnyText, nullable=False),
     Column("project", AnyText, nullable=False),

@@ -52,7 +52,7 @@ from worker.errors import RegistryUnavailable
 from worker.lifecycle import paused_turn
 from worker.records import Counted, IngestionState, VersionQuery
 from worker.registry import engine as engines
-from worker.registry import shards
+from worker.registry import pages, shards
 from worker.registry.engine import open_engine
 from worker.registry.line import NEXT_TURN, OVER
 from worker.registry.migrate import REVISIONS, migrate, pending
@@ -112,6 +112,14 @@ class TestPostgresLists(ListsContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build
+
+
+class TestPostgresListsBeyondTheWindow(TestPostgresLists):
+    """Lists that are longer than what is looked at one by one."""
+
+    @pytest.fixture(autouse=True)
+    def narrow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pages, "WINDOW", 2)
 
 
 # Several at once

@@ -29,6 +29,7 @@ from tests.contracts.registry import (
 )
 from worker.errors import RegistryUnavailable
 from worker.records import End, Ingestion, IngestionState, Trigger, VersionQuery
+from worker.registry import pages
 from worker.registry.sql import SqlRegistry
 
 BuildSql = Callable[..., SqlRegistry]
@@ -44,6 +45,14 @@ class TestSqlLists(ListsContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build
+
+
+class TestSqlListsBeyondTheWindow(TestSqlLists):
+    """Lists that are longer than what is looked at one by one."""
+
+    @pytest.fixture(autouse=True)
+    def narrow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pages, "WINDOW", 2)
 
 
 @pytest.fixture

@@ -108,6 +108,7 @@ def _make_tables() -> None:
         sa.Column("is_published", sa.Boolean(), nullable=False),
         sa.Column("lives", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("sequence", name=op.f("pk_listed_versions")),
+        sa.UniqueConstraint("version_id", name=op.f("uq_listed_versions_version_id")),
         sa.ForeignKeyConstraint(["sequence"], ["model_versions.sequence"], name=op.f("fk_listed_versions_sequence")),
         sa.ForeignKeyConstraint(["model"], ["registered_models.sequence"], name=op.f("fk_listed_versions_model")),
     )
