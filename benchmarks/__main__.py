@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from benchmarks import bench_queue, bench_s3, bench_store
-from benchmarks.case import Cost, Figure, Goal, Row, Within
+from benchmarks import bench_lists, bench_queue, bench_s3, bench_store
+from benchmarks.case import AtMost, Cost, Figure, Goal, Row, Within
 from benchmarks.cases import FULL, GB, MODELSCAN, QUICK, Sizes, cases
 from benchmarks.runner import Runner
 from benchmarks.table import machine, page, table
@@ -24,8 +24,11 @@ from tests.servers.process import NoServer
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
-STORE, QUEUE, S3 = "store", "queue", "s3"
-"""The names of the rows that `bench_store`, `bench_queue` and `bench_s3` measure by themselves."""
+STORE, QUEUE, LISTS, S3 = "store", "queue", "lists", "s3"
+"""The names of the rows that `bench_store`, `bench_queue`, `bench_lists` and `bench_s3` measure by themselves."""
+
+MOST_SECONDS, FLAT_TIME, FLAT_MEMORY = 0.1, 2, 1.25
+"""A list is quick; what "does not grow" means for ten times the versions. An index is a step deeper, and pages are not near."""
 
 FREE_BYTES = 8 * GB
 """Room for all inputs at once and for one copy of the largest."""
@@ -60,6 +63,8 @@ def measure(runner: Runner, sizes: Sizes, only: str | None) -> Iterator[Row]:
     yield from store
     if only in (None, QUEUE):
         yield from queue_rows(sizes.jobs)
+    if only in (None, LISTS):
+        yield from list_rows(sizes.versions)
     if only in (None, S3):
         _say("scans and uploads on object storage")
         yield from bench_s3.rows(runner, sizes.s3)
@@ -77,6 +82,29 @@ def queue_rows(jobs: int) -> Iterator[Row]:
         return
     for count, seconds in found.items():
         yield Row(whats[count], goal, beside, Cost(work_wall=seconds["job"]), Cost(work_wall=seconds["nothing"]))
+
+
+def list_rows(versions: int) -> Iterator[Row]:
+    """Yield the rows about lists of a registry with so many *versions*, and how they grow from a tenth of those."""
+    _say("lists of many versions, and of a tenth")
+    try:
+        many, few = bench_lists.measure(versions)
+    except NoServer:
+        yield Row(f"Lists of {versions:,} versions", Goal(Figure.WORK_WALL), "", None, None, "PostgreSQL is not installed")
+        return
+    for kind, times in many.times.items():
+        what = f"Lists of {versions:,} versions: {kind}"
+        yield Row(f"{what}, 99 of 100", Goal(Figure.WORK_WALL, AtMost(MOST_SECONDS)), "", Cost(work_wall=times.p99), None)
+        grown = Goal(Figure.WORK_WALL, Within(FLAT_TIME))
+        beside = Cost(work_wall=few.times[kind].p50)
+        yield Row(f"{what}, half", grown, f"the same of {versions // 10:,}", Cost(work_wall=times.p50), beside)
+    yield Row(
+        f"The old face's list of all of {many.listed:,} models",
+        Goal(Figure.PEAK, Within(FLAT_MEMORY)),
+        f"the same of {few.listed:,}",
+        Cost(peak=many.peak),
+        Cost(peak=few.peak),
+    )
 
 
 def store_rows(folder: Path, size: int) -> Iterator[Row]:
@@ -102,7 +130,7 @@ def store_rows(folder: Path, size: int) -> Iterator[Row]:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure modelport beside the tools of today.")
-    names = sorted({case.name for case in cases()} | {STORE, QUEUE, S3})
+    names = sorted({case.name for case in cases()} | {STORE, QUEUE, LISTS, S3})
     parser.add_argument("--quick", action="store_true", help="small inputs, one run each, nothing is written")
     parser.add_argument("--only", choices=names, help="measure only these rows; nothing is written")
     return parser.parse_args(arguments)

@@ -23,7 +23,7 @@ model is one whose tensors are jumped over; below 1 MB a model is parsed as it i
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large the inputs are, in bytes; listed in files, jobs in models."""
+    """How large the inputs are, in bytes; listed in files, jobs in models, versions in those of a registry."""
 
     model: int = GB
     middle: int = 64 * MB
@@ -34,10 +34,11 @@ class Sizes:
     listed: int = 100_000
     jobs: int = 1_000
     s3: int = GB
+    versions: int = 1_000_000
 
 
 FULL = Sizes()
-QUICK = Sizes(4 * MB, 2 * MB, MB, MB, 200_000, 4 * MB, 1_000, 30, 4 * MB)
+QUICK = Sizes(4 * MB, 2 * MB, MB, MB, 200_000, 4 * MB, 1_000, 30, 4 * MB, 20_000)
 
 
 def cases(sizes: Sizes = FULL) -> tuple[Case, ...]:

@@ -29,6 +29,7 @@ from worker.records import (
     ModelVersion,
     NewUpload,
     NewVersion,
+    Overview,
     Pause,
     Project,
     Queue,
@@ -233,19 +234,25 @@ class Registry(Protocol):
         ...
 
     def versions(self, query: VersionQuery) -> Sequence[ModelVersion]:
-        """Return matching versions, newest first (by the order of registration, whatever the clocks said)."""
+        """Return matching versions in the order that is asked for."""
         ...
 
     def count(self, query: VersionQuery) -> int:
         """Return how many versions match, wherever a list of them begins and however long it is."""
         ...
 
-    def judgements(self, query: VersionQuery) -> Mapping[tuple[str, str], int]:
-        """Return how many versions match, as `count` does, for each pair of completeness and verdict that any of them has."""
+    def overview(self, team: str) -> Overview:
+        """Return how much a team has, without counting it: it was kept as it changed."""
         ...
 
     def tags(self, team: str) -> Sequence[str]:
-        """Return the tags of the team's living versions, each once, by name."""
+        """Return the tags of the team's living versions, each once, by name; no more is read than there are tags."""
+        ...
+
+    def metric_names(self, team: str) -> Sequence[str]:
+        """Return the names of the metrics that the team's living versions can be ordered by, each once, by name; no more is
+        read than there are names.
+        """
         ...
 
     def summaries(self, version_ids: Collection[str], is_brief: bool = False) -> Mapping[str, Summary]:
@@ -273,6 +280,13 @@ class Registry(Protocol):
 
     def version(self, team: str, version_id: str) -> ModelVersion | None:
         """Return one living version by its id, or None."""
+        ...
+
+    def readable(self, team: str, version_id: str) -> ModelVersion | None:
+        """Return one living version by its id that the team may read, its own or a published one; or None.
+
+        Nothing but reading goes by this: who changes or lists asks `version` and `versions`.
+        """
         ...
 
     def files(self, version_id: str) -> Sequence[FileDigest]:
@@ -333,6 +347,13 @@ class Registry(Protocol):
 
     def delete(self, team: str, version_id: str, now: datetime, who: str = UNSAID) -> ModelVersion | None:
         """Mark the version as deleted and return it; None where there is no such living version."""
+        ...
+
+    def publish(self, team: str, version_id: str, is_published: bool, now: datetime, who: str = UNSAID) -> ModelVersion | None:
+        """Let all teams read the version's model, and so all its versions, also later ones; or no team but its own.
+
+        Return the version; None where there is no such living version.
+        """
         ...
 
     def begin_upload(self, said: NewUpload, now: datetime, who: str = UNSAID) -> Upload:

@@ -5,13 +5,13 @@ A project's id is its first name and stays; how it is called may change (docs/de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from worker.errors import NotFound, RejectedEvent
 from worker.events import checked_name
 from worker.ports import Registry
-from worker.records import DEFAULT_PROJECT, UNSAID, Project
+from worker.records import DEFAULT_PROJECT, UNSAID, ModelVersion, Project
 
 
 def projects(registry: Registry, team: str) -> Sequence[Project]:
@@ -52,3 +52,8 @@ def project_id(registry: Registry, team: str, name: str | None) -> str | None:
     """Return the id of the project that *name* means, *name* itself where it means none, and None for None."""
     found = None if name is None else registry.project(team, name)
     return name if found is None else found.id
+
+
+def renamed_of(registry: Registry, versions: Iterable[ModelVersion]) -> Mapping[str, Mapping[str, str]]:
+    """Return, for the team of each of *versions*, how those of its projects are called that are called otherwise, by id."""
+    return {team: registry.renamed_projects(team) for team in {version.team for version in versions}}

@@ -358,7 +358,8 @@ class NewVersion:
 class ModelVersion:
     """A registered version. number counts within its model from 1. duplicate_of names the first version of the team with
     equal content in another scope, None where there is none. deleted is None while the version lives. notes and said_summary
-    are what people wrote about it, None where nobody did."""
+    are what people wrote about it, None where nobody did. is_published tells whether its team lets all others read its model.
+    """
 
     id: str
     model_name: str
@@ -384,6 +385,7 @@ class ModelVersion:
     deleted: datetime | None
     notes: str | None = None
     said_summary: Any = None
+    is_published: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,29 +404,56 @@ class Summary:
     detail: tuple[Any, ...]
 
 
-class Standing(StrEnum):
-    """How a version stands, in the words by which people look for versions; one version may stand so in several ways."""
+class SortKey(StrEnum):
+    """What a list of versions is ordered by."""
 
-    LOOK = "look"
-    """Somebody should look: it is not complete, has findings, or was not fully read."""
-    FINDINGS = "findings"
-    """It has a finding of severity high or above, or is not complete."""
+    CREATED = "created"
+    """The order of registration, whatever the clocks said."""
+    NAME = "name"
+    """The name of the model, whatever the case of its letters."""
+    SIZE = "size"
+    """The bytes of all files."""
+    METRIC = "metric"
+    """The headline value of a metric (`worker.registry.listing.headlines`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The order of a list; what is equal in it stands in the order of registration, or against it where *is_descending*.
+
+    metric names the metric, None where the order is by something else. Versions without a finite value of it stand last in
+    both directions, newest first.
+    """
+
+    by: SortKey
+    metric: str | None = None
+    is_descending: bool = False
+
+
+NEWEST_FIRST = Order(SortKey.CREATED, is_descending=True)
+
+
+class Attention(StrEnum):
+    """Why a person should look at a version; one version may have several reasons."""
+
+    NEEDS_LOOK = "needs-look"
+    """Any of those below."""
     INCOMPLETE = "incomplete"
-    """Parts that it names are not there."""
-    CORRUPT = "corrupt"
-    """Its bytes contradict each other."""
-    UNREAD = "unread"
-    """A part of it was not read."""
-    CLEAN = "clean"
-    """It is complete, was fully read, and has no finding of severity high or above."""
+    """A part is missing, or bytes contradict each other."""
+    FINDINGS = "findings"
+    """A finding of severity high or critical."""
+    NOT_FULLY_READ = "not-fully-read"
+    """A file could not be read, or a limit stopped the reading, and nothing worse is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class VersionQuery:
-    """Which versions to list: every given field must match; deleted ones are left out. Only older ones than the version
-    *after*, which may be deleted by now, are given; limit is the most rows, newest first. is_latest leaves out those that
-    their model has a later living version than. standing is how they must stand. is_brief leaves the reports empty, which may
-    be large."""
+    """Which versions to list: every given field must match, and every one of *tags*; deleted ones are left out. Only those
+    that stand behind the version *after* in the *order* are given, which may be deleted by now; limit is the most rows.
+    is_latest leaves out those that their model has a later living version than. text is looked for in names and experiments,
+    and is the beginning of a digest or a whole id. is_published lists what any team published, instead of all of the team's.
+    is_brief leaves the reports empty, which may be large.
+    """
 
     team: str = DEFAULT_TEAM
     project: str | None = None
@@ -436,8 +465,20 @@ class VersionQuery:
     after: str | None = None
     limit: int = 100
     is_latest: bool = False
-    standing: Standing | None = None
+    order: Order = NEWEST_FIRST
+    attention: Attention | None = None
+    tags: tuple[str, ...] = ()
+    is_published: bool = False
     is_brief: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How much a team has: models, versions, and for how many models the latest version should be looked at, by reason."""
+
+    models: int
+    versions: int
+    attention: Mapping[Attention, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -521,6 +562,10 @@ class Action(StrEnum):
 
     MODEL_RENAMED = "model.renamed"
     """A model got another name, and so all its versions."""
+    MODEL_PUBLISHED = "model.published"
+    """All teams may read a model from now on."""
+    MODEL_WITHDRAWN = "model.withdrawn"
+    """No team but its own may, from now on."""
     VERSION_TAGGED = "version.tagged"
     """A version got tags or lost some."""
     VERSION_NOTED = "version.noted"

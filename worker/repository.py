@@ -72,6 +72,14 @@ def find(registry: Registry, team: str, text: str, project: str | None = None) -
     return max(found, key=lambda version: version.number)
 
 
+def find_readable(registry: Registry, team: str, text: str, project: str | None = None) -> ModelVersion:
+    """As `find`, to look and not to change: an id may also be that of a version that another team published."""
+    reference = parse_reference(text)
+    if reference.id and (version := registry.readable(team, reference.id)):
+        return version
+    return find(registry, team, text, project)
+
+
 def _of(project: str | None, versions: Iterable[ModelVersion]) -> list[ModelVersion]:
     return [version for version in versions if project in (None, version.project)]
 
@@ -84,6 +92,11 @@ def rename(registry: Registry, version: ModelVersion, name: str, now: datetime, 
         NotFound: the version was deleted meanwhile.
     """
     return _still(version, registry.rename(version.team, version.id, checked_model_name(name) or "", now, who))
+
+
+def publish(registry: Registry, version: ModelVersion, is_published: bool, now: datetime, who: str = UNSAID) -> ModelVersion:
+    """Let all teams read the model of *version*, or no team but its own, for *who*."""
+    return _still(version, registry.publish(version.team, version.id, is_published, now, who))
 
 
 def tag(

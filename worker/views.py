@@ -47,6 +47,7 @@ def version_json(version: ModelVersion) -> dict[str, Any]:
         "verdict": version.verdict,
         "tags": list(version.tags),
         "notes": version.notes,
+        "published": version.is_published,
         "dtCreated": timestamp(version.created),
     }
 
@@ -165,7 +166,7 @@ def gradient_json(version: ModelVersion, summary: Summary) -> dict[str, Any]:
         "tag": version.tags[0] if version.tags else None,
         "tags": list(version.tags),
         "isDeleted": version.deleted is not None,
-        "isPublic": False,
+        "isPublic": version.is_published,
         "deploymentState": "Stopped",
         "datasetRef": None,
         "updatedByUserId": None,

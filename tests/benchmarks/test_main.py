@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import bench_s3
+from benchmarks import bench_lists, bench_s3
+from benchmarks.bench_lists import Found, Times
 from benchmarks.case import Row
 from benchmarks.cases import cases
 
@@ -32,6 +34,28 @@ def test_the_rows_of_the_queue_are_measured(results: Path, capsys: pytest.Captur
         "| From accepted to registered, a small model, workers: 2",
     ]
     assert all("not measured" not in row for row in rows)
+
+
+def test_the_rows_of_lists_are_those_of_many_versions_beside_few(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many, few = (Found({"first page": Times(half, 0.09)}, listed, 7e7) for half, listed in ((0.03, 9), (0.01, 1)))
+    monkeypatch.setattr(bench_lists, "measure", lambda versions: (many, few))
+    assert bench.main(["--quick", "--only", "lists"]) == 0
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [(row[0], row[-3], row[-1]) for row in rows] == [
+        ("| Lists of 20,000 versions: first page, 99 of 100", "–", "yes |"),
+        ("| Lists of 20,000 versions: first page, half", "3.00 of theirs", "**no** |"),
+        ("| The old face's list of all of 9 models", "1.00 of theirs", "yes |"),
+    ]
+
+
+@pytest.mark.slow
+def test_lists_are_measured_over_http(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench_lists.main(["2000"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.keys() == {*bench_lists.ASKED, "list without an end"}
+    assert 1500 < found["list without an end"]["models"] < 2000
 
 
 def test_a_full_run_writes_the_page(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

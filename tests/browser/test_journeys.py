@@ -61,7 +61,7 @@ def test_the_list_follows_what_is_typed_and_stays_where_it_is(reader: Seat) -> N
     expect(page).to_have_url(f"{reader.url}/?q=mni")
     page.get_by_label("Search").fill("")
     expect(page.locator("#models tbody tr")).to_have_count(5)
-    page.get_by_label("State").select_option("Incomplete")
+    page.get_by_label("State").select_option("Not complete")
     expect(page.locator("#models tbody tr")).to_have_count(2)
     page.get_by_label("Project").select_option("field")
     expect(page.locator("#models tbody tr")).to_have_count(1)

@@ -60,6 +60,7 @@ PREPARED: dict[str, tuple[Callable[[Registry], str], Callable[[Registry, str, di
     "retry": (failed_id, lambda registry, id, by: registry.retry("default", id, ANN, LATER)),
     "discard": (failed_id, lambda registry, id, by: registry.discard("default", id, ANN, LATER)),
     "rename": (version_id, lambda registry, id, by: registry.rename("default", id, "digits", LATER, **by)),
+    "publish": (version_id, lambda registry, id, by: registry.publish("default", id, True, LATER, **by)),
     "tag": (version_id, lambda registry, id, by: registry.tag("default", id, ["a"], [], LATER, **by)),
     "note": (version_id, lambda registry, id, by: registry.note("default", id, "mine", LATER, **by)),
     "begin_upload": (nothing, lambda registry, id, by: registry.begin_upload(NewUpload("default"), LATER, **by)),
@@ -87,7 +88,7 @@ ONLY_READ = {
     *("now", "same_listing", "owned", "queue", "contradictions", "counters", "is_due", "workers", "ingestions", "ingestion"),
     *("history", "versions", "count", "summaries", "named", "version", "files", "metrics", "findings", "metadata", "teams"),
     *("projects", "project", "renamed_projects", "token_by_digest", "tokens", "has_tokens", "audit", "attempts_among"),
-    *("store_keys", "upload", "kept_uploads"),
+    *("store_keys", "upload", "kept_uploads", "overview", "tags", "metric_names", "courses", "readable", "origin"),
 }
 
 
@@ -141,6 +142,7 @@ class AuditContract:
         version, token = version_id(registry), token_id(registry)
         registry.tag("default", version, ["a"], ["never there"], NOON)
         registry.rename("default", version, "digits", NOON)
+        registry.publish("default", version, True, NOON)
         registry.revoke_token("default", token, NOON)
         registry.create_team("red", NOON)
         registry.create_project("default", "p", NOON)
@@ -148,6 +150,7 @@ class AuditContract:
         before = lines(registry), lines(registry, "red")
         registry.tag("default", version, ["a"], ["never there"], LATER)
         registry.rename("default", version, "digits", LATER)
+        registry.publish("default", version, True, LATER)
         registry.revoke_token("default", token, LATER)
         assert registry.create_team("Red", LATER) is None
         assert registry.create_project("default", "p", LATER) is registry.create_project("default", "q", LATER) is None

@@ -43,7 +43,6 @@ from worker.records import (
     Rest,
     Scope,
     SoFar,
-    Standing,
     StoreMode,
     Summary,
     TokenScope,
@@ -1155,47 +1154,6 @@ class RegistryContract:
         assert [version.id for version in registry.versions(replace(latest, after=ids[2]))] == [ids[1]]
         assert registry.count(latest) == 2
 
-    @pytest.mark.parametrize(
-        ("standing", "found"),
-        [
-            (Standing.LOOK, ["missing", "unread", "bad", "risky"]),
-            (Standing.FINDINGS, ["missing", "bad", "risky"]),
-            (Standing.INCOMPLETE, ["missing"]),
-            (Standing.CORRUPT, ["bad"]),
-            (Standing.UNREAD, ["unread"]),
-            (Standing.CLEAN, ["fine"]),
-        ],
-    )
-    def test_versions_are_found_by_how_they_stand(self, registry: Registry, standing: Standing, found: list[str]) -> None:
-        self._register_judged(registry)
-        query = VersionQuery(standing=standing)
-        assert [version.model_name for version in registry.versions(query)] == found
-        assert registry.count(query) == len(found)
-
-    def test_how_versions_were_judged_is_counted(self, registry: Registry) -> None:
-        assert registry.judgements(VersionQuery()) == {}
-        self._register_judged(registry)
-        assert registry.judgements(VersionQuery(text="i")) == {
-            ("complete", "clean"): 1,
-            ("complete", "findings"): 1,
-            ("incomplete", "findings"): 1,
-        }
-        assert registry.judgements(VersionQuery(text="\0")) == registry.judgements(VersionQuery("other")) == {}
-
-    def _register_judged(self, registry: Registry) -> None:
-        judged = {
-            "fine": ("complete", "clean"),
-            "risky": ("complete", "findings"),
-            "bad": ("corrupt", "findings"),
-            "unread": ("complete", "inconclusive"),
-            "missing": ("incomplete", "findings"),
-        }
-        for name, (completeness, verdict) in judged.items():
-            ingestion = claimed(registry, name, name=name, experiment=None)
-            registry.register(
-                ingestion.id, "me", replace(new_version(ingestion, name), completeness=completeness, verdict=verdict), LATER
-            )
-
     def test_what_became_of_a_metric_is_told_across_versions(self, registry: Registry) -> None:
         def put(number: int, *values: Metric, name: str = "m") -> str:
             ingestion = claimed(registry, f"{name} {number}", name=name)
@@ -1242,7 +1200,27 @@ class RegistryContract:
         assert registry.tags("default") == ["both", "new", "old"]
         registry.delete("default", old, LATER)
         assert registry.tags("default") == ["both", "new"]
+        registry.tag("default", new, [], ["both"])
+        assert registry.tags("default") == ["new"]
         assert registry.tags("nobody") == []
+
+    def test_names_of_metrics_of_living_versions_are_told_by_team(self, registry: Registry) -> None:
+        def put(number: int, team: str, *names: str) -> str:
+            ingestion = claimed(registry, str(number), team=team)
+            metrics = tuple(Metric(name, number / 8, 1, "eval", "events") for name in names)
+            infinite = Metric("never finite", math.inf, 1, "eval", "events")
+            version = replace(new_version(ingestion, str(number)), metrics=(*metrics, infinite))
+            registered = registry.register(ingestion.id, "me", version, LATER)
+            assert registered is not None
+            return registered.version.id
+
+        first = put(1, "default", "loss", "b")
+        put(2, "default", "a", "loss")
+        put(3, "other", "theirs")
+        assert registry.metric_names("default") == ["a", "b", "loss"]
+        registry.delete("default", first, LATER)
+        assert registry.metric_names("default") == ["a", "loss"]
+        assert registry.metric_names("nobody") == []
 
     def test_versions_are_counted_wherever_a_list_of_them_begins(self, registry: Registry) -> None:
         ids = [register(registry, f"run-{number}", f"d{number}").version.id for number in (1, 2, 3)]

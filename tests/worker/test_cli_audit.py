@@ -27,6 +27,8 @@ def test_every_change_at_the_command_line_names_its_user(
     version = json_of(capsys, "ingest", str(model), *of)["version"]["id"]
     json_of(capsys, "models", "rename", version, "web", *of)
     json_of(capsys, "models", "tag", "web", "--add", "good", *of)
+    json_of(capsys, "models", "publish", "web", *of)
+    json_of(capsys, "models", "publish", "web", "--withdraw", *of)
     json_of(capsys, "models", "delete", "web", "--yes", *of)
     json_of(capsys, "projects", "create", "digits", *of)
     json_of(capsys, "projects", "rename", "digits", "handwriting", *of)
@@ -39,6 +41,8 @@ def test_every_change_at_the_command_line_names_its_user(
         ("ingestion.discarded", failed),
         ("model.renamed", version),
         ("version.tagged", version),
+        ("model.published", version),
+        ("model.withdrawn", version),
         ("version.deleted", version),
         ("project.created", "digits"),
         ("project.renamed", "digits"),

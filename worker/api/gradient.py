@@ -51,14 +51,13 @@ log = structlog.get_logger("modelport.api")
 def get_model_list(caller: Reader, body: Body, service: Inside, limit: int = -1) -> Response:
     """List models, newest first, as `models list` and `models details` ask for them."""
     wanted = object_of("the body", json_of(body)) if body else {}
-    query, only, tags = _query(wanted, caller.team)
+    query, only = _query(wanted, caller.team)
     query = replace(query, project=project_id(service.registry, caller.team, query.project))
-    total = service.registry.count(VersionQuery(caller.team))
-    return StreamingResponse(_list(service, query, only, tags, limit, total), media_type="application/json")
+    return StreamingResponse(_list(service, query, only, limit), media_type="application/json")
 
 
-def _query(wanted: Object, team: str) -> tuple[VersionQuery, str | None, Sequence[str]]:
-    """Return what a list is to hold, the one model that it is to name, if any, and the tags that each must have.
+def _query(wanted: Object, team: str) -> tuple[VersionQuery, str | None]:
+    """Return what a list is to hold, and the one model that it is to name, if any.
 
     Raises:
         RejectedEvent: there is no such filter.
@@ -68,7 +67,7 @@ def _query(wanted: Object, team: str) -> tuple[VersionQuery, str | None, Sequenc
     tags = wanted.get("tagFilter") or []
     if not is_words(tags, MAX_TAGS):
         raise RejectedEvent(f"tagFilter: expected a list of at most {MAX_TAGS} words, found {shown(tags)}")
-    return VersionQuery(team, project, experiment, tag=tags[0] if tags else None, limit=PAGE), only, tags
+    return VersionQuery(team, project, experiment, tags=tuple(tags)), only
 
 
 def _conditions(wanted: Object) -> Object:
@@ -90,44 +89,46 @@ def _conditions(wanted: Object) -> Object:
     return conditions
 
 
-def _list(
-    service: Service, query: VersionQuery, only: str | None, tags: Sequence[str], limit: int, total: int
-) -> Iterator[str]:
+def _list(service: Service, query: VersionQuery, only: str | None, limit: int) -> Iterator[str]:
     """Yield the answer to a request for a list, page by page, so that it may be as long as it likes."""
+    registry = service.registry
     try:
         yield '{"modelList": ['
-        count, matching = 0, 0
-        for version, summary in _found(service, query, only):
-            if not set(tags) <= set(version.tags):
-                continue
-            matching += 1
-            if limit < 0 or count < limit:
-                yield (", " if count else "") + json.dumps(gradient_json(version, summary), allow_nan=False)
-                count += 1
-        yield f'], "total": {total}, "displayTotal": {matching}}}'
+        one = [] if only is None else _only(service, query, only)
+        found = _found(service, query, limit) if only is None else _with_summaries(service, one if limit else [])
+        before = ""
+        for version, summary in found:
+            yield before + json.dumps(gradient_json(version, summary), allow_nan=False)
+            before = ", "
+        matching = registry.count(query) if only is None else len(one)
+        yield f'], "total": {registry.count(VersionQuery(query.team))}, "displayTotal": {matching}}}'
     except WorkerError as exc:
         log.error("list broken off", why=str(exc))
         raise BrokenOff(str(exc)) from exc
 
 
-def _found(service: Service, query: VersionQuery, only: str | None) -> Iterator[tuple[ModelVersion, Summary]]:
-    registry, after = service.registry, None
-    while True:
-        page = _page(service, query, only, after)
-        summaries = registry.summaries([version.id for version in page])
-        for version in page:
-            yield version, summaries.get(version.id, Summary({}, ()))
-        if only is not None or len(page) < PAGE:
+def _found(service: Service, query: VersionQuery, limit: int) -> Iterator[tuple[ModelVersion, Summary]]:
+    """Yield what matches, *limit* at most where that is not below zero."""
+    after, left = None, limit
+    while left:
+        wanted = min(PAGE, left) if left > 0 else PAGE
+        page = service.registry.versions(replace(query, after=after, limit=wanted))
+        yield from _with_summaries(service, page)
+        if len(page) < wanted:
             return
-        after = page[-1].id
+        after, left = page[-1].id, left - len(page) if left > 0 else left
 
 
-def _page(service: Service, query: VersionQuery, only: str | None, after: str | None) -> Sequence[ModelVersion]:
-    if only is None:
-        return service.registry.versions(replace(query, after=after))
-    found = service.registry.version(query.team, only)
+def _with_summaries(service: Service, page: Sequence[ModelVersion]) -> Iterator[tuple[ModelVersion, Summary]]:
+    summaries = service.registry.summaries([version.id for version in page])
+    return ((version, summaries.get(version.id, Summary({}, ()))) for version in page)
+
+
+def _only(service: Service, query: VersionQuery, only: str) -> Sequence[ModelVersion]:
+    """Return the version with this id if it matches, which may be one that another team published."""
+    found = service.registry.readable(query.team, only)
     is_wanted = found and query.project in (None, found.project) and query.experiment in (None, found.experiment)
-    return [found] if found and is_wanted else []
+    return [found] if found and is_wanted and set(query.tags) <= set(found.tags) else []
 
 
 @both(router, "POST", "/mlModels/deleteModel")
@@ -159,7 +160,7 @@ def update_model(caller: Writer, body: Body, service: Inside) -> Response:
 @both(router, "GET", "/mlModels/listFiles")
 def list_files(request: Request, caller: Reader, body: Body, service: Inside) -> Response:
     """List the files of a model, each with a link that opens it for an hour. A name that would leave a folder is left out."""
-    version = _named(body, caller, service)
+    version = _there(service.registry.readable(caller.team, _id(body)))
     key, now, base = service.registry.signing_key(), service.clock.now().timestamp(), str(request.base_url).rstrip("/")
     listed = []
     for file in service.registry.files(version.id):
@@ -183,7 +184,7 @@ def _is_safe(name: str) -> bool:
 )
 def open_link(request: Request, opened: Annotated[Opened, Depends(Signed())], service: Inside) -> Response:
     """Give the file that a link opens."""
-    version = service.registry.version(opened.team, opened.version_id)
+    version = service.registry.readable(opened.team, opened.version_id)
     files = () if version is None else service.registry.files(version.id)
     file = file_at(files, opened.path)
     if version is None or file is None:
@@ -229,18 +230,25 @@ def _tags_of(model_id: str, caller: Caller, service: Service) -> Sequence[str] |
     upload = service.registry.upload(caller.team, model_id)
     if upload is not None:
         return upload.said.tags
-    version = service.registry.version(caller.team, model_id)
+    version = service.registry.readable(caller.team, model_id)
     return None if version is None else version.tags
 
 
 def _named(body: bytes, caller: Caller, service: Service) -> ModelVersion:
-    """Return the version that the body of a request names."""
+    """Return the version of the caller's team that the body of a request names."""
+    return _living(_id(body), caller, service)
+
+
+def _id(body: bytes) -> str:
     fields: Mapping[str, Any] = object_of("the body", json_of(body))
-    return _living(required_text(fields, "id", MAX_ID_CHARACTERS), caller, service)
+    return required_text(fields, "id", MAX_ID_CHARACTERS)
 
 
 def _living(version_id: str, caller: Caller, service: Service) -> ModelVersion:
-    found = service.registry.version(caller.team, version_id)
+    return _there(service.registry.version(caller.team, version_id))
+
+
+def _there(found: ModelVersion | None) -> ModelVersion:
     if found is None:
         raise NotFound(UNKNOWN)
     return found

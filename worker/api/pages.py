@@ -1,4 +1,4 @@
-"""Lists that come page by page, newest first: what a request may ask of each, and how its answer leads on."""
+"""Lists that come page by page: what a request may ask of each, and how its answer leads on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from fastapi import Query, Request, Response
 
 from worker.api.problems import reply
 from worker.events import MAX_ID_CHARACTERS
+from worker.records import Attention
 
 MAX_PAGE = 1000
 
 Text = Annotated[str | None, Query(max_length=MAX_ID_CHARACTERS)]
 Project = Annotated[str | None, Query(alias="projectId", max_length=MAX_ID_CHARACTERS)]
 Experiment = Annotated[str | None, Query(alias="experimentId", max_length=MAX_ID_CHARACTERS)]
+Sort = Annotated[str | None, Query(max_length=MAX_ID_CHARACTERS)]
+State = Annotated[Attention | None, Query(alias="state")]
+Published = Annotated[bool, Query()]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 

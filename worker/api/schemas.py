@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from detectors.facts import ModelType
 from worker.delivery import DeliveryKind, DeliveryState
-from worker.records import Action, IngestionState, StoreMode, Trigger
+from worker.records import Action, Attention, IngestionState, StoreMode, Trigger
 from worker.s3_events import MAX_RECORDS
 
 MAX_TAGS = 100
@@ -211,6 +211,7 @@ class VersionRow(Shape):
     verdict: str
     tags: list[str]
     notes: str | None
+    published: bool
     dtCreated: AwareDatetime
 
 
@@ -223,7 +224,7 @@ class FileRow(Shape):
 
 
 class VersionPage(Shape):
-    """Some versions, newest first; next is the address of the following page."""
+    """Some versions in the order asked for; next is the address of the following page."""
 
     versions: list[VersionRow]
     next: str | None
@@ -239,10 +240,18 @@ class ModelRow(Shape):
 
 
 class ModelPage(Shape):
-    """Some models, that with the newest latest version first; next is the address of the following page."""
+    """Some models in the order asked for; next is the address of the following page."""
 
     models: list[ModelRow]
     next: str | None
+
+
+class Totals(Shape):
+    """How many models and versions there are, and how many models have a latest version that somebody should look at."""
+
+    models: int
+    versions: int
+    attention: dict[Attention, int]
 
 
 class ModelWithVersions(ModelRow):
@@ -427,7 +436,16 @@ NAME = {
     "type": "object",
     "required": ["name"],
     "additionalProperties": False,
-    "properties": {"name": {"type": "string"}},
+    "properties": {"name": TEXT},
+}
+MODEL_CHANGE = {
+    "type": "object",
+    "minProperties": 1,
+    "additionalProperties": False,
+    "properties": {
+        "name": TEXT,
+        "published": {"type": ["boolean", "null"], "description": "whether all teams may read its versions"},
+    },
 }
 CHANGE = {
     "type": "object",
@@ -454,4 +472,5 @@ COMPLETION_BODY = _body(**{"application/json": PLAIN, "application/cloudevents+j
 RESCAN_BODY = _body(**{"application/json": RESCAN})
 FILTER_BODY = _body(**{"application/json": FILTER})
 NAME_BODY = _body(**{"application/json": NAME})
+MODEL_CHANGE_BODY = _body(**{"application/json": MODEL_CHANGE})
 CHANGE_BODY = _body(**{"application/json": CHANGE})

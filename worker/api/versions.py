@@ -1,4 +1,4 @@
-"""Looking at versions, taking their files, and steering them; all of one team."""
+"""Looking at versions, taking their files, and steering them: those of one team, and looking at what others published."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker import repository
 from worker.api.auth import Reader, Writer
 from worker.api.bodies import JSON, Body, expect, json_of, media_type
 from worker.api.files import OCTETS, file_at, file_reply, zip_reply
-from worker.api.pages import Experiment, Limit, Project, Text, page_reply
+from worker.api.pages import Experiment, Limit, Project, Published, Sort, State, Text, page_reply
 from worker.api.problems import reply
 from worker.api.schemas import (
     CHANGE_BODY,
@@ -34,10 +34,12 @@ from worker.compare import compared
 from worker.errors import NotFound, RejectedEvent
 from worker.events import MAX_ID_CHARACTERS
 from worker.fields import is_words, object_of, text
+from worker.ordering import parse_order
+from worker.projects import renamed_of
 from worker.records import ModelVersion, VersionQuery
 from worker.views import file_json, manifest_json, version_json, with_project
 
-FILTERS = ("model", "projectId", "experimentId", "type", "tag", "q")
+FILTERS = ("model", "projectId", "experimentId", "type", "tag", "q", "state", "published", "sort")
 CHANGES = {"name", "notes", "tags"}
 MAX_NOTES_CHARACTERS = 10_000
 
@@ -56,37 +58,55 @@ def list_versions(
     declared: Annotated[ModelType | None, Query(alias="type")] = None,
     tag: Text = None,
     q: Text = None,
+    state: State = None,
+    published: Published = False,
+    sort: Sort = None,
     after: Text = None,
     limit: Limit = 100,
 ) -> Response:
-    """List versions, newest first; q is looked for in their names and experiments. `next` is the address of the next page,
-    null on the last.
+    """List versions, newest first; `q` is looked for in their names and experiments, or is the beginning of a digest, or an
+    id. `state` is why one should be looked at; `sort` is `created`, `name`, `size` or `metric:NAME`, after a `-` the other way
+    round; `published` lists those of all teams. `next` is the address of the next page, null on the last.
     """
-    query = VersionQuery(caller.team, project, experiment, declared, tag, model, q, after, limit + 1)
-    found, names = service.registry.versions(query), service.registry.renamed_projects(caller.team)
-    return page_reply(request, "versions", found, limit, FILTERS, lambda one: with_project(version_json(one), names))
+    query = VersionQuery(
+        caller.team,
+        project,
+        experiment,
+        declared,
+        tag,
+        model,
+        q,
+        after,
+        limit + 1,
+        order=parse_order(sort),
+        attention=state,
+        is_published=published,
+    )
+    found = service.registry.versions(query)
+    names = renamed_of(service.registry, found)
+    return page_reply(request, "versions", found, limit, FILTERS, lambda one: with_project(version_json(one), names[one.team]))
 
 
 @router.get("/versions/{version_id}", responses=answers(VersionWithFiles, 401, 403, 404, 422, 503))
 def show_version(version_id: str, caller: Reader, service: Inside) -> Response:
     """Show one version and its files."""
-    version = _living(version_id, caller.team, service)
+    version = _readable(version_id, caller.team, service)
     files = [file_json(file) for file in service.registry.files(version.id)]
-    row = with_project(version_json(version), service.registry.renamed_projects(caller.team))
+    row = with_project(version_json(version), service.registry.renamed_projects(version.team))
     return reply(row | {"files": files})
 
 
 @router.get("/versions/{version_id}/report", responses=answers(VersionReport, 401, 403, 404, 422, 503))
 def show_report(version_id: str, caller: Reader, service: Inside) -> Response:
     """Show what the scan found: models, facts, metrics, findings, and what was not looked at."""
-    version = _living(version_id, caller.team, service)
+    version = _readable(version_id, caller.team, service)
     return reply(json.loads(version.report) | {"version": version_json(version)})
 
 
 @router.get("/versions/{version_id}/manifest", responses=answers(Manifest, 401, 403, 404, 422, 503))
 def show_manifest(version_id: str, caller: Reader, service: Inside) -> Response:
     """Show the digests: of the version, of it as model signing reckons it, and of each file."""
-    version = _living(version_id, caller.team, service)
+    version = _readable(version_id, caller.team, service)
     return reply(manifest_json(version, service.registry.files(version.id)))
 
 
@@ -98,7 +118,7 @@ def show_difference(
     other: Annotated[str, Query(alias="with", max_length=MAX_ID_CHARACTERS)],
 ) -> Response:
     """Show what differs in the version `with`: whether who calls the model breaks, operators, parameters, metrics, files."""
-    old, new = (_living(one, caller.team, service) for one in (version_id, other))
+    old, new = (_readable(one, caller.team, service) for one in (version_id, other))
     reports = (json.loads(version.report) for version in (old, new))
     files = (service.registry.files(version.id) for version in (old, new))
     return reply({"old": version_json(old), "new": version_json(new), **compared(*reports, *files)})
@@ -107,7 +127,7 @@ def show_difference(
 @router.get("/versions/{version_id}/files", responses=answers(VersionFiles, 401, 403, 404, 422, 503))
 def list_files(version_id: str, caller: Reader, service: Inside) -> Response:
     """List the files of a version by path."""
-    version = _living(version_id, caller.team, service)
+    version = _readable(version_id, caller.team, service)
     return reply({"files": [file_json(file) for file in service.registry.files(version.id)]})
 
 
@@ -118,7 +138,7 @@ def list_files(version_id: str, caller: Reader, service: Inside) -> Response:
 )
 def download_all(version_id: str, caller: Reader, service: Inside) -> Response:
     """Give all files of a version as a zip, not compressed. It breaks off where a file is not what was registered."""
-    version = _living(version_id, caller.team, service)
+    version = _readable(version_id, caller.team, service)
     return zip_reply(version, service.registry.files(version.id), service.open_version)
 
 
@@ -129,7 +149,7 @@ def download_all(version_id: str, caller: Reader, service: Inside) -> Response:
 )
 def download_file(request: Request, version_id: str, path: str, caller: Reader, service: Inside) -> Response:
     """Give one file, or a range of it. A whole one is compared with its digest on the way."""
-    version = _living(version_id, caller.team, service)
+    version = _readable(version_id, caller.team, service)
     file = file_at(service.registry.files(version.id), path)
     if file is None:
         raise NotFound(f"there is no file {path[:200]!a} in {version.id}")
@@ -172,8 +192,15 @@ def delete_version(version_id: str, caller: Writer, service: Inside) -> Response
     return Response(None, 204)
 
 
+def _readable(version_id: str, team: str, service: Service) -> ModelVersion:
+    return _there(service.registry.readable(team, version_id), version_id)
+
+
 def _living(version_id: str, team: str, service: Service) -> ModelVersion:
-    found = service.registry.version(team, version_id)
+    return _there(service.registry.version(team, version_id), version_id)
+
+
+def _there(found: ModelVersion | None, version_id: str) -> ModelVersion:
     if found is None:
         raise NotFound(f"there is no version {version_id[:80]!a}")
     return found

@@ -27,6 +27,7 @@ from worker.cli import (
     comparing,
     deliveries,
     projects,
+    publishing,
     queue,
     reports,
     signing_in,
@@ -196,9 +197,13 @@ def _twin(version: ModelVersion | None, service: Embedded) -> str:
     return "" if twin is None else f"{twin.model_name}@{twin.number}"
 
 
-@app.group(short_help="List, show, upload, download, rename, delete and tag models.")
+STATES = ("needs-look", "incomplete", "findings", "not-fully-read")
+"""The words of `records.Attention`, which is imported only where something is listed; a test compares."""
+
+
+@app.group(short_help="List, show, upload, download, rename, delete, tag and publish models.")
 def models() -> None:
-    """The repository: list, show, upload, download, rename, delete and tag models.
+    """The repository: list, show, upload, download, rename, delete, tag and publish models.
 
     A model is named by its id (mo…), by NAME (its latest version) or by NAME@NUMBER.
     """
@@ -210,7 +215,10 @@ def models() -> None:
 @EXPERIMENT
 @TYPE
 @click.option("--tag", help="Only versions with this tag.")
-@click.option("-q", "--query", help="Only names that hold this text.")
+@click.option("-q", "--query", help="Only names that hold this text, or what has this id or beginning of a digest.")
+@click.option("--state", type=click.Choice(STATES), help="Only what somebody should look at, for this reason.")
+@click.option("--published", is_flag=True, help="What all teams published, instead of the team's own.")
+@click.option("--sort", help="created, name, size or metric:NAME; after a - the other way round.  [default: -created]")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="The most rows.")
 @FORMAT
 @OUTPUT
@@ -221,27 +229,35 @@ def models_list(
     declared: str | None,
     tag: str | None,
     query: str | None,
+    state: str | None,
+    published: bool,
+    sort: str | None,
     limit: int,
     format: str,
     output: Path | None,
 ) -> None:
     """List the registered versions, newest first."""
     from worker.model_types import model_type
-    from worker.records import VersionQuery
+    from worker.ordering import parse_order
+    from worker.projects import renamed_of
+    from worker.records import Attention, VersionQuery
     from worker.views import version_json, with_project
 
-    kind = model_type(declared)
+    kind, order = model_type(declared), parse_order(sort)
     with acting(team) as service:
-        everything = VersionQuery(team=service.team, limit=limit)
+        everything = VersionQuery(team=service.team, limit=limit, order=order, is_published=published)
         wanted = replace(everything, project=project, experiment=experiment, model_type=kind, tag=tag, text=query)
-        names = service.registry.renamed_projects(service.team)
-        rows = [with_project(version_json(version), names) for version in service.registry.versions(wanted)]
+        wanted = replace(wanted, attention=None if state is None else Attention(state))
+        found = service.registry.versions(wanted)
+        names = renamed_of(service.registry, found)
+        rows = [with_project(version_json(version), names[version.team]) for version in found]
     is_filtered = wanted != everything
     write({"models": rows}, format, output, lambda console: terminal().show_versions(console, rows, is_filtered))
 
 
 models.add_command(comparing.models_diff)
 models.add_command(uploading.models_upload)
+models.add_command(publishing.models_publish)
 
 
 @models.command("show", short_help="Show one version: facts, origin, files.", epilog="Example: modelport models show mnist@3")
@@ -252,13 +268,13 @@ models.add_command(uploading.models_upload)
 @OUTPUT
 def models_show(model: str, team: str | None, project: str | None, format: str, output: Path | None) -> None:
     """Show one version: what it is, where it came from, how good it is, and its files."""
-    from worker.repository import find
+    from worker.repository import find_readable
     from worker.views import file_json, version_json, with_project
 
     with acting(team) as service:
-        version = find(service.registry, service.team, model, project)
+        version = find_readable(service.registry, service.team, model, project)
         files = [file_json(file) for file in service.registry.files(version.id)]
-        row = with_project(version_json(version), service.registry.renamed_projects(service.team))
+        row = with_project(version_json(version), service.registry.renamed_projects(version.team))
         twin = _twin(version, service)
     report: dict[str, Any] = json.loads(version.report) | {"version": row, "files": files}
 
@@ -297,11 +313,11 @@ def _on_disk(context: click.Context, parameter: click.Parameter, folder: str) ->
 @FORMAT
 def models_download(model: str, to: Path, team: str | None, project: str | None, format: str) -> None:
     """Write the files of one version to a folder, each checked against its digest."""
-    from worker.repository import download, find
+    from worker.repository import download, find_readable
     from worker.views import file_json, version_json
 
     with acting(team) as service, progress_bar() as (step, expect, progress):
-        version = find(service.registry, service.team, model, project)
+        version = find_readable(service.registry, service.team, model, project)
         step("download")
         expect(version.size_bytes)
         files = download(service.registry, service.open_version, version, service.new_folder(to), progress)

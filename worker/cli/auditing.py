@@ -11,6 +11,8 @@ from worker.cli.common import FORMAT, OUTPUT, TEAM, acting, terminal, write
 
 ACTIONS = (
     "model.renamed",
+    "model.published",
+    "model.withdrawn",
     "version.tagged",
     "version.deleted",
     "project.created",

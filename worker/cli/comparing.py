@@ -51,10 +51,10 @@ def models_diff(old: str, new: str, team: str | None, project: str | None, forma
 def _side(text: str, team: str | None, project: str | None) -> Side:
     if is_s3(text) or text.startswith(PATHS) or text in (".", ".."):
         return _at(text), None, text
-    from worker.repository import find
+    from worker.repository import find_readable
 
     with acting(team) as service:
-        version = find(service.registry, service.team, text, project)
+        version = find_readable(service.registry, service.team, text, project)
         files = service.registry.files(version.id)
     return json.loads(version.report), files, f"{version.model_name}@{version.number} ({version.id})"
 

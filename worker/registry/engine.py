@@ -146,6 +146,8 @@ def _set_up_postgresql(connection: Any, record: object, busy_seconds: float) -> 
         "idle_in_transaction_session_timeout": f"{round(IDLE_SECONDS * 1000)}ms",
         # A plan that was kept from an empty queue reads and sorts a full one, for each claim.
         "plan_cache_mode": "force_custom_plan",
+        # Several processes for one statement are dearer than what they save where few rows are wanted, as here.
+        "max_parallel_workers_per_gather": "0",
     }
     connection.autocommit = True  # else the first rollback would take the settings back
     for name, value in settings.items():

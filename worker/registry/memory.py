@@ -38,12 +38,14 @@ from worker.records import (
     ModelVersion,
     NewUpload,
     NewVersion,
+    Order,
+    Overview,
     Pause,
     Project,
     Queue,
     Registration,
     Scope,
-    Standing,
+    SortKey,
     StoreMode,
     Summary,
     Team,
@@ -55,6 +57,7 @@ from worker.records import (
 )
 from worker.registry.counters import Amounts, counts, disagreements, of_content, of_step
 from worker.registry.endings import check_theirs, first_seen
+from worker.registry.listing import as_seen_by, has_reason, headlines, look_of, overview, wanted
 from worker.registry.memory_outbox import MemoryOutbox
 from worker.registry.stored import json_text
 from worker.registry.words import (
@@ -101,6 +104,7 @@ class _Model:
     name: str
     is_generated: bool
     last_number: int = 0
+    is_published: bool = False
 
 
 @dataclass(slots=True)
@@ -152,18 +156,8 @@ class _Kept:
             deleted=self.deleted,
             notes=self.notes,
             said_summary=self.said_summary,
+            is_published=self.model.is_published,
         )
-
-
-STANDS: Mapping[Standing, Callable[[NewVersion], bool]] = {
-    Standing.LOOK: lambda version: version.completeness != "complete" or version.verdict != "clean",
-    Standing.FINDINGS: lambda version: version.verdict == "findings",
-    Standing.INCOMPLETE: lambda version: version.completeness == "incomplete",
-    Standing.CORRUPT: lambda version: version.completeness == "corrupt",
-    Standing.UNREAD: lambda version: version.verdict == "inconclusive",
-    Standing.CLEAN: lambda version: version.completeness == "complete" and version.verdict == "clean",
-}
-"""What a version must be to stand so."""
 
 
 @dataclass(slots=True)
@@ -406,23 +400,35 @@ class MemoryRegistry:
 
     def versions(self, query: VersionQuery) -> Sequence[ModelVersion]:
         with self._lock:
-            known = self._newest_first() if query.after is None else self._older_than(query.after, query.team)
-            matching = [kept.record() for kept in self._wanted(known, query)]
-            if query.is_brief:
-                matching = [replace(version, report="") for version in matching]
-            return matching[: rows_wanted(query.limit)]
+            known: Iterable[_Kept] = _ordered(self._versions.values(), query.order)
+            if query.after is not None:
+                known = _behind(known, query)
+            found = islice(self._wanted(known, query), rows_wanted(query.limit))
+            versions = [as_seen_by(query.team, kept.record()) for kept in found]
+            return [replace(version, report="") for version in versions] if query.is_brief else versions
 
     def count(self, query: VersionQuery) -> int:
         with self._lock:
-            return sum(1 for _ in self._wanted(self._newest_first(), query))
+            return sum(1 for _ in self._wanted(self._versions.values(), query))
 
-    def judgements(self, query: VersionQuery) -> Mapping[tuple[str, str], int]:
+    def overview(self, team: str) -> Overview:
         with self._lock:
-            return Counter((kept.new.completeness, kept.new.verdict) for kept in self._wanted(self._newest_first(), query))
+            every, latest = VersionQuery(team), VersionQuery(team, is_latest=True)
+            tallies = Counter((look_of(kept.new), False) for kept in self._wanted(self._versions.values(), every))
+            for kept in self._wanted(self._versions.values(), latest):
+                tallies[look_of(kept.new), True] += 1
+                tallies[look_of(kept.new), False] -= 1
+            return overview(tallies)
 
     def tags(self, team: str) -> Sequence[str]:
         with self._lock:
             return sorted({tag for kept in self._newest_first() if kept.model.team == team for tag in kept.tags})
+
+    def metric_names(self, team: str) -> Sequence[str]:
+        with self._lock:
+            return sorted(
+                {name for kept in self._newest_first() if kept.model.team == team for name in headlines(kept.metrics.values)}
+            )
 
     def courses(self, wanted: Mapping[str, tuple[str, str]], most: int) -> Mapping[str, Sequence[float | None]]:
         with self._lock:
@@ -444,6 +450,13 @@ class MemoryRegistry:
         with self._lock:
             kept = self._living(team, version_id)
             return None if kept is None else kept.record()
+
+    def readable(self, team: str, version_id: str) -> ModelVersion | None:
+        with self._lock:
+            kept = self._versions.get(version_id)
+            if kept is None or kept.deleted is not None or not _is_readable(kept, team):
+                return None
+            return as_seen_by(team, kept.record())
 
     def files(self, version_id: str) -> Sequence[FileDigest]:
         kept = self._versions.get(version_id)
@@ -518,6 +531,17 @@ class MemoryRegistry:
             kept.deleted = _utc(now)
             self._note(team, who, Action.VERSION_DELETED, now, version_id, called(kept.record()))
             self.outbox.add(DeliveryKind.DELETED, team, None, version_id, now)
+            return kept.record()
+
+    def publish(self, team: str, version_id: str, is_published: bool, now: datetime, who: str = UNSAID) -> ModelVersion | None:
+        with self._lock:
+            kept = self._living(team, version_id)
+            if kept is None:
+                return None
+            if kept.model.is_published != is_published:
+                kept.model.is_published = is_published
+                action = Action.MODEL_PUBLISHED if is_published else Action.MODEL_WITHDRAWN
+                self._note(team, who, action, now, version_id, kept.model.name)
             return kept.record()
 
     def begin_upload(self, said: NewUpload, now: datetime, who: str = UNSAID) -> Upload:
@@ -841,17 +865,13 @@ class MemoryRegistry:
     def _newest_first(self) -> Iterator[_Kept]:
         return (kept for kept in reversed(self._versions.values()) if kept.deleted is None)
 
-    def _older_than(self, version_id: str, team: str) -> Iterator[_Kept]:
-        """Yield the living versions that are older than the team's version *version_id*, living or not; none for another."""
-        known = dropwhile(lambda kept: kept.new.id != version_id or kept.model.team != team, reversed(self._versions.values()))
-        return (kept for kept in islice(known, 1, None) if kept.deleted is None)
-
     def _wanted(self, known: Iterable[_Kept], query: VersionQuery) -> Iterator[_Kept]:
         living = list(self._newest_first()) if query.is_latest else []
         if query.project is not None:
             query = replace(query, project=self._project_id(query.team, query.project))
         for kept in known:
-            if _matches(kept, query) and (not query.is_latest or kept.number == _latest(kept.model, living)):
+            is_listed = kept.deleted is None and _matches(kept, query)
+            if is_listed and (not query.is_latest or kept.number == _latest(kept.model, living)):
                 yield kept
 
     def _up_to(self, last: _Kept, most: int) -> list[_Kept]:
@@ -918,15 +938,56 @@ def _latest(model: _Model, found: Iterable[_Kept]) -> int:
     return max(kept.number for kept in found if kept.model is model)
 
 
+def _is_readable(kept: _Kept, team: str) -> bool:
+    return kept.model.team == team or kept.model.is_published
+
+
+def _is_of_list(kept: _Kept, query: VersionQuery) -> bool:
+    return kept.model.is_published if query.is_published else kept.model.team == query.team
+
+
+def _ordered(known: Iterable[_Kept], order: Order) -> list[_Kept]:
+    """Return the versions *known*, oldest first, in another order."""
+    keys: dict[SortKey, Callable[[_Kept], Any]] = {
+        SortKey.CREATED: lambda kept: 0,
+        SortKey.NAME: lambda kept: folded(kept.model.name),
+        SortKey.SIZE: lambda kept: kept.new.size_bytes,
+        SortKey.METRIC: lambda kept: _value(kept, order),
+    }
+    has_key = [kept for kept in known if order.by is not SortKey.METRIC or _value(kept, order) is not None]
+    lacking = [kept for kept in known if kept not in has_key] if order.by is SortKey.METRIC else []
+    found = sorted(has_key, key=keys[order.by])
+    return [*(reversed(found) if order.is_descending else found), *reversed(lacking)]
+
+
+def _value(kept: _Kept, order: Order) -> float | None:
+    return headlines(kept.metrics.values).get(order.metric or "")
+
+
+def _behind(known: Iterable[_Kept], query: VersionQuery) -> Iterator[_Kept]:
+    """Yield what stands behind the version that a page begins after, deleted or not; nothing where the list cannot hold it."""
+    begun = dropwhile(lambda kept: kept.new.id != query.after or not _is_of_list(kept, query), known)
+    return islice(begun, 1, None)
+
+
 def _matches(kept: _Kept, query: VersionQuery) -> bool:
     model, new = kept.model, kept.new
     return (
-        model.team == query.team
+        _is_of_list(kept, query)
         and query.project in (None, model.project)
         and query.experiment in (None, new.scope.experiment)
         and query.model_type in (None, new.model_type)
         and query.name in (None, model.name)
-        and (query.standing is None or STANDS[query.standing](new))
+        and kept.tags.issuperset(query.tags)
         and (query.tag is None or query.tag in kept.tags)
-        and (query.text is None or any(folded(query.text) in folded(name) for name in (model.name, new.scope.experiment or "")))
+        and (query.attention is None or has_reason(look_of(new), query.attention))
+        and (query.text is None or _means(query.text, kept))
     )
+
+
+def _means(text: str, kept: _Kept) -> bool:
+    """Tell whether *text* is part of a name or an experiment, a digest or its beginning, or an id."""
+    meant, new = wanted(text), kept.new
+    if any(meant.part in folded(name) for name in (kept.model.name, new.scope.experiment or "")):
+        return True
+    return text == new.id or (meant.digest is not None and new.digest.startswith(meant.digest))

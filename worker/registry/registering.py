@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
 from worker.records import ModelVersion, NewVersion
-from worker.registry import rows, versions
+from worker.registry import listed, rows, versions
 from worker.registry.tables import (
     model_versions,
     registered_models,
@@ -46,7 +46,7 @@ SAME_NAME = (
 
 NAMED = update(registered_models).where(registered_models.c.sequence == bindparam("model")).returning(registered_models)
 
-JUDGED = update(model_versions).where(model_versions.c.id == bindparam("same"))
+JUDGED = update(model_versions).where(model_versions.c.id == bindparam("same")).returning(model_versions.c.sequence)
 
 
 def _nearest() -> Select[Any]:
@@ -69,7 +69,7 @@ def _new_version() -> ReturningInsert[Any]:
     equal = (LIVES, model_versions.c.team == bindparam("of_team"), model_versions.c.digest == bindparam("of_digest"))
     oldest = select(model_versions.c.id).where(*equal).order_by(model_versions.c.sequence).limit(1)
     made = insert(model_versions).values(number=highest.scalar_subquery() + 1, duplicate_of=oldest.scalar_subquery())
-    return made.returning(model_versions.c.number, model_versions.c.duplicate_of)
+    return made.returning(model_versions.c.number, model_versions.c.duplicate_of, model_versions.c.sequence)
 
 
 NEW_VERSION = _new_version()
@@ -85,13 +85,15 @@ def list_anew(connection: Connection, same: str, version: NewVersion) -> ModelVe
     """Note the listing under which equal content was found, so that the next look need not read it, and what was seen:
     other rules, another declared type or a link beside the files may have changed the judgement. Return the version *same*.
     """
-    connection.execute(JUDGED, {"same": same, "listing_key": version.listing_key, **rows.judged_values(version)})
+    given = {"same": same, "listing_key": version.listing_key, **rows.judged_values(version)}
+    sequence = connection.execute(JUDGED, given).scalar_one()
     for table, parts in _judged_parts(version):
         connection.execute(delete(table).where(table.c.version_id == same))
         _insert_parts(connection, table, same, parts)
-    listed = versions.by_id(connection, same)
-    assert listed is not None, same
-    return listed
+    listed.judge_anew(connection, version, sequence)
+    found = versions.by_id(connection, same)
+    assert found is not None, same
+    return found
 
 
 def _judged_parts(version: NewVersion) -> Iterable[tuple[Table, Iterable[rows.Values]]]:
@@ -106,11 +108,12 @@ def insert_version(
     model = _model_for(connection, version, followed, now)
     values = rows.version_values(version, ingestion_id, model.sequence, now)
     asked = {"of_model": model.sequence, "of_team": version.scope.team, "of_digest": version.digest}
-    number, first = connection.execute(NEW_VERSION, values | asked).one()
+    number, first, sequence = connection.execute(NEW_VERSION, values | asked).one()
     files = sorted(version.files, key=lambda file: file.path)
     _insert_parts(connection, version_files, version.id, map(rows.file_values, files))
     for table, parts in _judged_parts(version):
         _insert_parts(connection, table, version.id, parts)
+    listed.add(connection, version, model, sequence)
     return rows.new_version_of(version, model, number, first, now)
 
 

@@ -238,6 +238,7 @@ def version_of(row: Row[Any], tags: Sequence[str]) -> ModelVersion:
         deleted=row.deleted,
         notes=row.notes,
         said_summary=row.said_summary,
+        is_published=row.is_published,
     )
 
 
@@ -266,6 +267,7 @@ def new_version_of(version: NewVersion, model: Row[Any], number: int, duplicate_
         tags=(),
         created=now.astimezone(UTC),
         deleted=None,
+        is_published=model.is_published,
     )
 
 

@@ -43,6 +43,7 @@ from worker.records import (
     ModelVersion,
     NewUpload,
     NewVersion,
+    Overview,
     Pause,
     Project,
     Queue,
@@ -58,7 +59,21 @@ from worker.records import (
     VersionQuery,
     Worker,
 )
-from worker.registry import access, audit, projects, rows, shards, steps, tables, uploads, versions
+from worker.registry import (
+    access,
+    audit,
+    listed,
+    listing,
+    pages,
+    projects,
+    rows,
+    shards,
+    steps,
+    tables,
+    tallies,
+    uploads,
+    versions,
+)
 from worker.registry.acceptance import Accepted, Submission, accept
 from worker.registry.alone import alone
 from worker.registry.counters import disagreements, of_content, of_step
@@ -237,9 +252,9 @@ class SqlRegistry:
             check_theirs(ingestion, version)
             nearest = nearest_in_scope(connection, version)
             if nearest is not None and nearest.digest == version.digest:
-                listed = list_anew(connection, nearest.id, version)
+                known = list_anew(connection, nearest.id, version)
                 shards.add(connection, of_content(version, is_new=False))
-                return Registration(listed, is_new=False)
+                return Registration(known, is_new=False)
             model = None if nearest is None else int(nearest.model)
             registered = insert_version(connection, ingestion_id, version, model, now)
             if ingestion.event.trigger is Trigger.UPLOAD:
@@ -336,23 +351,21 @@ class SqlRegistry:
     def versions(self, query: VersionQuery) -> Sequence[ModelVersion]:
         if query.text is not None and not is_searchable(query.text):
             return []
-        matching = versions.matching(query).limit(rows_wanted(query.limit))
-        return self._read(lambda connection: versions.versions(connection, matching))
+        return self._read(lambda connection: versions.listed(connection, query, rows_wanted(query.limit)))
 
     def count(self, query: VersionQuery) -> int:
         if query.text is not None and not is_searchable(query.text):
             return 0
-        found: int = self._read_one(lambda connection: connection.execute(versions.counting(query)).scalar_one())
-        return found
+        return self._read_one(lambda connection: pages.count(connection, query))
 
-    def judgements(self, query: VersionQuery) -> Mapping[tuple[str, str], int]:
-        if query.text is not None and not is_searchable(query.text):
-            return {}
-        found = self._read(partial(_rows, statement=versions.judging(query)))
-        return {(row.completeness, row.verdict): row.number for row in found}
+    def overview(self, team: str) -> Overview:
+        return listing.overview(self._read_one(lambda connection: tallies.read(connection, team)))
 
     def tags(self, team: str) -> Sequence[str]:
-        return sorted(row.tag for row in self._read(partial(_rows, statement=versions.tags_of(team))))
+        return self._read_one(lambda connection: versions.tags_of(connection, team))
+
+    def metric_names(self, team: str) -> Sequence[str]:
+        return self._read_one(lambda connection: versions.metric_names(connection, team))
 
     def courses(self, wanted: Mapping[str, tuple[str, str]], most: int) -> Mapping[str, Sequence[float | None]]:
         ids, found = sorted(wanted), dict[str, Sequence[float | None]]()
@@ -372,11 +385,13 @@ class SqlRegistry:
         return found
 
     def named(self, team: str, name: str, number: int | None = None) -> Sequence[ModelVersion]:
-        matching = versions.named(team, name, number)
-        return self._read(lambda connection: versions.versions(connection, matching))
+        return self._read(lambda connection: versions.named(connection, team, name, number))
 
     def version(self, team: str, version_id: str) -> ModelVersion | None:
         return self._read(lambda connection: versions.living(connection, team, version_id))
+
+    def readable(self, team: str, version_id: str) -> ModelVersion | None:
+        return self._read(lambda connection: versions.readable(connection, team, version_id))
 
     def files(self, version_id: str) -> Sequence[FileDigest]:
         return self._parts(version_files, version_id, rows.file_of)
@@ -457,14 +472,33 @@ class SqlRegistry:
     def delete(self, team: str, version_id: str, now: datetime, who: str = UNSAID) -> ModelVersion | None:
         def work(connection: Connection) -> ModelVersion | None:
             theirs = (LIVES, model_versions.c.team == team, model_versions.c.id == version_id)
-            changed = update(model_versions).where(*theirs).values(deleted=now)
-            if connection.execute(changed).rowcount == 0:
+            if _locked_model(connection, theirs) is None:
                 return None
+            changed = update(model_versions).where(*theirs).values(deleted=now).returning(model_versions.c.sequence)
+            sequence = connection.execute(changed).scalar_one_or_none()
+            if sequence is None:  # another was first
+                return None
+            listed.remove(connection, sequence, version_id)
             deleted = versions.by_id(connection, version_id)
             assert deleted is not None, version_id
             self._note(connection, team, who, Action.VERSION_DELETED, now, version_id, called(deleted))
             self.outbox.add(connection, DeliveryKind.DELETED, team, None, version_id, now)
             return deleted
+
+        return self._write(work)
+
+    def publish(self, team: str, version_id: str, is_published: bool, now: datetime, who: str = UNSAID) -> ModelVersion | None:
+        def work(connection: Connection) -> ModelVersion | None:
+            model = _locked_model(connection, (LIVES, model_versions.c.team == team, model_versions.c.id == version_id))
+            version = None if model is None else versions.living(connection, team, version_id)
+            if model is None or version is None or version.is_published == is_published:
+                return version
+            changed = update(registered_models).where(registered_models.c.sequence == model)
+            connection.execute(changed, {"is_published": is_published, "updated": now})
+            listed.publish(connection, model, is_published)
+            action = Action.MODEL_PUBLISHED if is_published else Action.MODEL_WITHDRAWN
+            self._note(connection, team, who, action, now, version_id, version.model_name)
+            return versions.living(connection, team, version_id)
 
         return self._write(work)
 
@@ -857,7 +891,16 @@ def _rename_model(connection: Connection, version: ModelVersion, name: str, now:
     if name != version.model_name and connection.execute(other).one_or_none() is not None:
         raise RejectedEvent(f"another model of the project {version.project} has the name {name}")
     changed = {"name": name, "name_folded": folded(name), "is_generated": False, "updated": now}
-    connection.execute(update(models).where(*of_project, models.c.name == version.model_name), changed)
+    renamed = update(models).where(*of_project, models.c.name == version.model_name).returning(models.c.sequence)
+    for model in connection.execute(renamed, changed).scalars():
+        listed.rename(connection, model, name)
+
+
+def _locked_model(connection: Connection, version: Iterable[ColumnElement[bool]]) -> int | None:
+    """Return the key of the model of a *version*, None where there is none; nobody else changes it before this ends."""
+    of_version = select(model_versions.c.model).where(*version).scalar_subquery()
+    statement = select(registered_models.c.sequence).where(registered_models.c.sequence == of_version).with_for_update()
+    return connection.execute(statement).scalar_one_or_none()
 
 
 def _set_tags(connection: Connection, version: ModelVersion, add: set[str], remove: set[str]) -> None:
@@ -865,9 +908,7 @@ def _set_tags(connection: Connection, version: ModelVersion, add: set[str], remo
     gone = remove & set(version.tags)
     if gone:
         connection.execute(delete(version_tags).where(of_version, version_tags.c.tag.in_(gone)))
-    new = [{"version_id": version.id, "tag": tag} for tag in sorted(add - set(version.tags))]
-    if new:
-        connection.execute(insert(version_tags), new)
+    listed.tag(connection, version.team, version.id, sorted(add - set(version.tags)))
 
 
 def _rows(connection: Connection, statement: Select[Any]) -> Sequence[Row[Any]]:

@@ -22,6 +22,8 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     bindparam,
+    false,
+    true,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -315,6 +317,8 @@ registered_models = Table(
     Column("is_generated", Boolean, nullable=False),
     Column("created", Moment, nullable=False),
     Column("updated", Moment, nullable=False),
+    # True while all teams may read its versions: written by publish.
+    Column("is_published", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("team", "project", "name"),
 )
 
@@ -423,6 +427,9 @@ version_tags = Table(
     metadata,
     Column("version_id", ForeignKey("model_versions.id"), primary_key=True),
     Column("tag", AnyText, primary_key=True),
+    Column("team", AnyText, nullable=False),
+    # False from the deletion of the version on.
+    Column("lives", Boolean, nullable=False),
     Index("ix_version_tags_tag", "tag"),
 )
 
@@ -459,3 +466,92 @@ Index(
     sqlite_where=deliveries.c.due.is_not(None),
     postgresql_where=deliveries.c.due.is_not(None),
 )
+
+ByteOrdered = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that is ordered by its bytes, on every database alike, so that an index serves its beginnings and its order."""
+
+listed_versions = Table(
+    "listed_versions",
+    metadata,
+    # What lists are filtered and ordered by: one narrow row for each version, written by `listed` in the transaction that
+    # changes the version. A list looks here and then reads the few versions of its page. Rows of deleted versions stay,
+    # because a page may begin behind one; no index of a list holds them.
+    Column("sequence", ForeignKey("model_versions.sequence"), primary_key=True, autoincrement=False),
+    Column("version_id", AnyText, nullable=False, unique=True),
+    Column("model", ForeignKey("registered_models.sequence"), nullable=False),
+    Column("team", AnyText, nullable=False),
+    Column("project", AnyText, nullable=False),
+    Column("name", AnyText, nullable=False),
+    Column("name_folded", ByteOrdered, nullable=False),
+    Column("experiment", AnyText),
+    Column("experiment_folded", Text),
+    Column("model_type", Text, nullable=False),
+    Column("digest", ByteOrdered, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    # Why a person should look at it: the sum of `listing.BITS`, 0 for no reason.
+    Column("look", Integer, nullable=False),
+    # True for the living version of its model with the highest number, and for no other.
+    Column("is_latest", Boolean, nullable=False),
+    Column("is_published", Boolean, nullable=False),
+    # False from delete on.
+    Column("lives", Boolean, nullable=False),
+)
+
+headline_metrics = Table(
+    "headline_metrics",
+    metadata,
+    # The one value of each metric that a version is ordered by (`listing.headlines`). Only finite ones.
+    Column("sequence", ForeignKey("model_versions.sequence"), primary_key=True, autoincrement=False),
+    Column("name", AnyText, primary_key=True),
+    Column("team", AnyText, nullable=False),
+    Column("value", Double, nullable=False),
+    # False from the deletion of the version on.
+    Column("lives", Boolean, nullable=False),
+)
+
+version_tallies = Table(
+    "version_tallies",
+    metadata,
+    # How many living versions a team has, by look and by whether they are the latest of their model: the sum of the shards,
+    # one of which may be below zero. Changed by `tallies.add` in the transaction that changes listed_versions.
+    Column("team", AnyText, primary_key=True),
+    Column("look", Integer, primary_key=True, autoincrement=False),
+    Column("is_latest", Boolean, primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("amount", BigInteger, nullable=False),
+)
+
+
+def _index_of_living(name: str, *columns: Column[Any], only: ColumnElement[bool] | None = None) -> None:
+    """Index the rows of living versions by *columns*; *only* those that it says."""
+    lives = columns[0].table.c.lives.is_(true())
+    where = lives if only is None else lives & only
+    Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+def _index_lists() -> None:
+    """Index each order of a list, for all versions of a team and for the latest of each model, and each narrow filter."""
+    listed = listed_versions.c
+    is_latest = listed.is_latest.is_(true())
+    for name, *by in (
+        ("sequence", listed.sequence),
+        ("name", listed.name_folded, listed.sequence),
+        ("size", listed.size_bytes, listed.sequence),
+    ):
+        _index_of_living(f"ix_listed_versions_{name}", listed.team, *by)
+        _index_of_living(f"ix_listed_versions_latest_{name}", listed.team, *by, only=is_latest)
+    _index_of_living("ix_listed_versions_project", listed.team, listed.project, listed.sequence)
+    _index_of_living("ix_listed_versions_experiment", listed.team, listed.experiment, listed.sequence)
+    _index_of_living("ix_listed_versions_digest", listed.team, listed.digest)
+    _index_of_living("ix_listed_versions_look", listed.team, listed.sequence, only=listed.look > 0)
+    _index_of_living("ix_listed_versions_published", listed.sequence, only=listed.is_published.is_(true()))
+    _index_of_living("ix_listed_versions_model", listed.model, listed.sequence)
+    metrics = headline_metrics.c
+    _index_of_living("ix_version_tags_team", version_tags.c.team, version_tags.c.tag)
+    _index_of_living("ix_headline_metrics_value", metrics.team, metrics.name, metrics.value, metrics.sequence)
+
+
+_index_lists()
+
+BESIDE = frozenset({"ix_listed_versions_pieces"})
+"""Indexes that only PostgreSQL has, of what a function gives: a migration makes them, and nothing here can say them."""

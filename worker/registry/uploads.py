@@ -15,8 +15,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from detectors.facts import ModelType
 from worker.lifecycle import NEED_FILES
 from worker.records import NewUpload, Upload
-from worker.registry import projects
-from worker.registry.tables import ingestions, model_versions, uploads, version_tags
+from worker.registry import listed, projects
+from worker.registry.tables import ingestions, model_versions, uploads
 
 
 def begin(connection: Connection, upload: Upload) -> Upload:
@@ -97,8 +97,7 @@ def fulfil(connection: Connection, version_id: str) -> None:
         return
     said = {"notes": row.notes, "said_summary": row.summary}
     connection.execute(update(model_versions).where(model_versions.c.id == version_id), said)
-    if row.tags:
-        connection.execute(insert(version_tags), [{"version_id": version_id, "tag": tag} for tag in row.tags])
+    listed.tag(connection, row.team, version_id, row.tags)
 
 
 def kept(since: datetime) -> Select[Any]:

@@ -5,17 +5,26 @@ Statements that a worker needs for every ingestion are made once: to make one ta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, literal, or_, select
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Column, Connection, Row, Select, bindparam, func, literal, select, true
 
-from worker.records import ModelVersion, Scope, Standing, VersionQuery
-from worker.registry import projects, rows
-from worker.registry.tables import model_versions, registered_models, version_metrics, version_tags
-from worker.registry.words import folded, scope_key
+from worker.records import ModelVersion, Scope, VersionQuery
+from worker.registry import pages, rows
+from worker.registry.listing import as_seen_by
+from worker.registry.tables import (
+    headline_metrics,
+    listed_versions,
+    model_versions,
+    registered_models,
+    version_metrics,
+    version_tags,
+)
+from worker.registry.words import scope_key
+
+MAX_NAMED = 1000
+"""Versions that one statement names."""
 
 LIVES = model_versions.c.deleted.is_(None)
 
@@ -27,7 +36,8 @@ VERSIONS = select(
     registered_models.c.project,
     registered_models.c.name.label("model_name"),
     registered_models.c.is_generated,
-).join(registered_models)
+    registered_models.c.is_published,
+).select_from(model_versions.join(registered_models))
 """Versions with what their model knows."""
 
 BRIEF = [literal("").label("report") if column.name == "report" else column for column in VERSIONS.selected_columns]
@@ -37,17 +47,9 @@ NEWEST_FIRST = VERSIONS.order_by(model_versions.c.sequence.desc())
 
 BY_ID = VERSIONS.where(model_versions.c.id == bindparam("id"))
 
-STANDS: Mapping[Standing, ColumnElement[bool]] = {
-    Standing.LOOK: or_(model_versions.c.completeness != "complete", model_versions.c.verdict != "clean"),
-    Standing.FINDINGS: model_versions.c.verdict == "findings",
-    Standing.INCOMPLETE: model_versions.c.completeness == "incomplete",
-    Standing.CORRUPT: model_versions.c.completeness == "corrupt",
-    Standing.UNREAD: model_versions.c.verdict == "inconclusive",
-    Standing.CLEAN: and_(model_versions.c.completeness == "complete", model_versions.c.verdict == "clean"),
-}
-"""What a version must be to stand so."""
-
 LIVING = BY_ID.where(LIVES, model_versions.c.team == bindparam("team"))
+
+TAGS = select(version_tags).where(version_tags.c.version_id.in_(bindparam("ids", expanding=True)))
 
 SAME_LISTING = (
     select(model_versions.c.id)
@@ -68,6 +70,13 @@ def living(connection: Connection, team: str, version_id: str) -> ModelVersion |
     return _only(versions(connection, LIVING, {"team": team, "id": version_id}))
 
 
+def readable(connection: Connection, team: str, version_id: str) -> ModelVersion | None:
+    """Return the version *version_id*, None where there is no living one that the team may read."""
+    listed = BY_ID.where(listed_versions.c.sequence == model_versions.c.sequence)
+    found = _only(versions(connection, listed.where(LIVES, pages.readable(team)), {"id": version_id}))
+    return None if found is None else as_seen_by(team, found)
+
+
 def is_listed(connection: Connection, scope: Scope, listing_key: str) -> bool:
     """Tell whether a living version of *scope* was seen under this listing; one statement."""
     given = {"scope": scope_key(scope), "listing_key": listing_key}
@@ -81,29 +90,41 @@ def same_listing(connection: Connection, scope: Scope, listing_key: str) -> Mode
     return None if found is None else by_id(connection, found)
 
 
-def matching(query: VersionQuery) -> Select[Any]:
-    """Return the statement for the living versions that *query* means, newest first."""
-    found = NEWEST_FIRST.where(LIVES, *_conditions(query))
-    return found.with_only_columns(*BRIEF, maintain_column_froms=True) if query.is_brief else found
+def listed(connection: Connection, query: VersionQuery, limit: int) -> list[ModelVersion]:
+    """Return the versions of a page, at most *limit*, in the query's order."""
+    found = []
+    wanted = VERSIONS.with_only_columns(*BRIEF, maintain_column_froms=True) if query.is_brief else VERSIONS
+    sequences = pages.sequences(connection, query, limit)
+    for start in range(0, len(sequences), MAX_NAMED):
+        some = sequences[start : start + MAX_NAMED]
+        places = {sequence: place for place, sequence in enumerate(some)}
+        rows_of = connection.execute(wanted.where(model_versions.c.sequence.in_(some))).all()
+        found += _with_tags(connection, sorted(rows_of, key=lambda row: places[row.sequence]))
+    return [as_seen_by(query.team, version) for version in found]
 
 
-def counting(query: VersionQuery) -> Select[Any]:
-    """Return the statement for how many living versions *query* means, wherever a list of them begins."""
-    everything = VERSIONS.where(LIVES, *_conditions(replace(query, after=None)))
-    return everything.with_only_columns(func.count(), maintain_column_froms=True)
+def tags_of(connection: Connection, team: str) -> list[str]:
+    """Return the tags of the team's living versions, by name."""
+    return _each(connection, version_tags.c.tag, team)
 
 
-def judging(query: VersionQuery) -> Select[Any]:
-    """Return the statement for how many living versions *query* means, by completeness and verdict."""
-    judged = (model_versions.c.completeness, model_versions.c.verdict)
-    everything = VERSIONS.where(LIVES, *_conditions(replace(query, after=None)))
-    return everything.with_only_columns(*judged, func.count().label("number"), maintain_column_froms=True).group_by(*judged)
+def metric_names(connection: Connection, team: str) -> list[str]:
+    """Return the names of the metrics that the team's living versions can be ordered by, by name."""
+    return _each(connection, headline_metrics.c.name, team)
 
 
-def tags_of(team: str) -> Select[Any]:
-    """Return the statement for the tags of the team's living versions."""
-    living = version_tags.join(model_versions, version_tags.c.version_id == model_versions.c.id)
-    return select(version_tags.c.tag).distinct().select_from(living).where(LIVES, model_versions.c.team == team)
+def _each(connection: Connection, column: Column[str], team: str) -> list[str]:
+    """Return each value of *column* once that a living version of the team has; one statement.
+
+    Each is looked for behind the one before, along an index of team and *column*: as many looks as there are values, however
+    many versions have them.
+    """
+    table = column.table.c
+    least = select(func.min(column)).where(table.lives.is_(true()), table.team == team)
+    found = select(least.scalar_subquery().label("value")).cte("found", recursive=True)
+    behind = least.where(column > found.c.value).correlate(found).scalar_subquery()
+    found = found.union_all(select(behind).where(found.c.value.is_not(None)))
+    return sorted(connection.scalars(select(found.c.value).where(found.c.value.is_not(None))))
 
 
 def courses(connection: Connection, wanted: Mapping[str, tuple[str, str]], most: int) -> Mapping[str, Sequence[float | None]]:
@@ -127,63 +148,30 @@ def courses(connection: Connection, wanted: Mapping[str, tuple[str, str]], most:
     return {version_id: tuple(course.values()) for version_id, course in found.items()}
 
 
-def named(team: str, name: str, number: int | None) -> Select[Any]:
-    """Return the statement for the living versions of this number, None for the latest, of the team's models of this name."""
-    same_name = (LIVES, model_versions.c.team == team, registered_models.c.name == name)
-    return NEWEST_FIRST.where(*same_name, _is_latest() if number is None else model_versions.c.number == number)
+def named(connection: Connection, team: str, name: str, number: int | None) -> list[ModelVersion]:
+    """Return the living versions of this number, None for the latest, of the team's models of this name, newest first."""
+    listed = listed_versions.c
+    same_name = (listed.lives.is_(true()), listed.team == team, pages.is_named(name))
+    wanted = NEWEST_FIRST.where(listed.sequence == model_versions.c.sequence, *same_name)
+    is_wanted = listed.is_latest.is_(true()) if number is None else model_versions.c.number == number
+    return versions(connection, wanted.where(is_wanted))
 
 
 def versions(connection: Connection, matching: Select[Any], values: Mapping[str, Any] | None = None) -> list[ModelVersion]:
-    """Return the versions that *matching* selects, with their tags: two statements, however many versions; *values* are
-    those of its parameters.
+    """Return the few versions that *matching* selects, with their tags: two statements; *values* are those of its
+    parameters.
     """
-    found = connection.execute(matching, values).all()
+    return _with_tags(connection, connection.execute(matching, values).all())
+
+
+def _with_tags(connection: Connection, found: Sequence[Row[Any]]) -> list[ModelVersion]:
     if not found:
         return []
-    ids = matching.with_only_columns(model_versions.c.id).subquery()
     tags: dict[str, list[str]] = {row.id: [] for row in found}
-    tagged = select(version_tags).where(version_tags.c.version_id.in_(select(ids.c.id)))
-    for row in connection.execute(tagged, values):
-        tags.get(row.version_id, []).append(row.tag)
+    for row in connection.execute(TAGS, {"ids": list(tags)}):
+        tags[row.version_id].append(row.tag)
     return [rows.version_of(row, tags[row.id]) for row in found]
 
 
 def _only(found: list[ModelVersion]) -> ModelVersion | None:
     return found[0] if found else None
-
-
-def _conditions(query: VersionQuery) -> Iterable[ColumnElement[bool]]:
-    """Yield what the versions of a query must be, one condition for every given field."""
-    yield model_versions.c.team == query.team
-    if query.project is not None:
-        yield registered_models.c.project == projects.id_of(query.team, query.project)
-    if query.experiment is not None:
-        yield model_versions.c.experiment == query.experiment
-    if query.model_type is not None:
-        yield model_versions.c.model_type == query.model_type.value
-    if query.name is not None:
-        yield registered_models.c.name == query.name
-    if query.tag is not None:
-        tagged = select(version_tags.c.version_id).where(version_tags.c.tag == query.tag)
-        yield model_versions.c.id.in_(tagged)
-    if query.is_latest:
-        yield _is_latest()
-    if query.standing is not None:
-        yield STANDS[query.standing]
-    if query.after is not None:
-        other = model_versions.alias()
-        older_than = select(other.c.sequence).where(other.c.id == query.after, other.c.team == query.team)
-        yield model_versions.c.sequence < older_than.scalar_subquery()
-    if query.text is not None:
-        yield _holds(registered_models.c.name_folded, query.text) | _holds(model_versions.c.experiment_folded, query.text)
-
-
-def _holds(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
-    return func.coalesce(column, "").contains(folded(text), autoescape=True)
-
-
-def _is_latest() -> ColumnElement[bool]:
-    """Return the condition that no living version of the model has a higher number."""
-    other = model_versions.alias()
-    numbers = select(func.max(other.c.number)).where(other.c.model == registered_models.c.sequence, other.c.deleted.is_(None))
-    return model_versions.c.number == numbers.scalar_subquery()

@@ -21,11 +21,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from detectors.facts import ModelType
+from tests.contracts.lists import ORDERS, VALUES, measured
 from tests.contracts.registry import NOON, PAUSE, counting_ids, event, new_version, scope_of
 from tests.worker.registry.model import ENDS, Model, Seen
 from worker.errors import RejectedEvent
 from worker.ports import Registry
 from worker.records import (
+    Attention,
     AuditQuery,
     CompletionEvent,
     End,
@@ -221,15 +223,17 @@ class Alike(RuleBasedStateMachine):
         digest=digests,
         store=st.sampled_from(StoreMode),
         kind=st.sampled_from(ModelType),
+        value=st.sampled_from(VALUES[1:]),
     )
-    def ingest(self, digest: str, store: StoreMode, kind: ModelType, **changes: Any) -> None:
+    def ingest(self, digest: str, store: StoreMode, kind: ModelType, value: float, **changes: Any) -> None:
         """An event that goes all the way, so that there are versions to look at."""
         now = self.now
         ingestion = self.accept(event(f"at {now}", **changes), now)
         listing = f"listing {self.seconds % 3}"
         running = self.both(lambda registry: registry.claim(ingestion.id, "a", now))
         assert self.model.claim(ingestion.id, "a", now)
-        version = new_version(running, digest, store=store, model_type=kind, listing_key=listing)
+        metrics = measured(accuracy=value)
+        version = new_version(running, digest, store=store, model_type=kind, listing_key=listing, metrics=metrics)
         self.keep(ingestion.id, "a", version, now)
 
     @rule(number=numbers, name=names)
@@ -252,6 +256,12 @@ class Alike(RuleBasedStateMachine):
         now, (team, version_id) = self.now, self.version(number)
         self.both(lambda registry: registry.tag(team, version_id, add, remove, now))
 
+    @rule(number=numbers, is_published=st.booleans())
+    def publish(self, number: int, is_published: bool) -> None:
+        now, (team, version_id) = self.now, self.version(number)
+        self.both(lambda registry: registry.publish(team, version_id, is_published, now))
+        self.both(lambda registry: [registry.readable(other, version_id) for other in ("default", "other")])
+
     @rule(number=numbers)
     def delete(self, number: int) -> None:
         now, (team, version_id) = self.now, self.version(number)
@@ -268,6 +278,10 @@ class Alike(RuleBasedStateMachine):
         limit=st.integers(-1, 4),
         after=maybe(st.integers(0, 30)),
         is_latest=st.booleans(),
+        order=st.sampled_from(ORDERS),
+        attention=maybe(st.sampled_from(Attention)),
+        tags=st.sampled_from([(), ("x",), ("x", "Y")]),
+        is_published=st.booleans(),
     )
     def versions(self, after: int | None, **fields: Any) -> None:
         older_than = None if after is None else self.version(after)[1]
@@ -291,6 +305,7 @@ class Alike(RuleBasedStateMachine):
             self.both(lambda registry, team=team: list(registry.versions(VersionQuery(team=team))))
             self.both(lambda registry, team=team: list(registry.projects(team)))
             self.both(lambda registry, team=team: list(registry.audit(AuditQuery(team))))
+            self.both(lambda registry, team=team: registry.overview(team))
 
     @invariant()
     def the_counters_are_equal_and_agree_with_the_rows(self) -> None:

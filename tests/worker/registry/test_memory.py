@@ -5,12 +5,19 @@ from __future__ import annotations
 import pytest
 
 from tests.contracts.audit import AuditContract
+from tests.contracts.lists import ListsContract
 from tests.contracts.projects import ProjectsContract
 from tests.contracts.registry import Build, RegistryContract
 from worker.registry.memory import MemoryRegistry
 
 
 class TestMemoryRegistry(RegistryContract, AuditContract, ProjectsContract):
+    @pytest.fixture
+    def build(self) -> Build:
+        return MemoryRegistry
+
+
+class TestMemoryLists(ListsContract):
     @pytest.fixture
     def build(self) -> Build:
         return MemoryRegistry

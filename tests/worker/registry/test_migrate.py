@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,11 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from detectors.facts import Metric
+from tests.contracts.lists import SERIOUS, fill, keep
 from tests.contracts.registry import NOON, claimed, failed, register
 from worker.errors import BadSetting, RegistryUnavailable
-from worker.records import End, Trigger
+from worker.records import End, Trigger, VersionQuery
 from worker.registry import migrate as migrating
 from worker.registry.engine import open_engine
 from worker.registry.migrate import REVISIONS, configuration, migrate, pending
@@ -93,6 +96,7 @@ def test_a_database_without_counters_begins_with_what_its_rows_tell(database: st
     finish(registry, "4", failed("a word of another release"))
     registry.retry("default", finish(registry, "5", failed()), "a person", NOON)
     claimed(registry, "6")
+    without_lists(database)
     execute(database, "DROP TABLE counters")
     execute(database, "DROP TABLE audit_log")
     execute(database, "DROP TABLE project_names")
@@ -105,7 +109,7 @@ def test_a_database_without_counters_begins_with_what_its_rows_tell(database: st
     execute(database, "DROP INDEX ix_ingestion_history_version_id")
     execute(database, "ALTER TABLE ingestion_history DROP COLUMN version_id")
     execute(database, "UPDATE alembic_version SET version_num = '0002'")
-    assert migrate(database) == ("0003", "0004", "0005", "0006", "0007", "0008")
+    assert migrate(database) == ("0003", "0004", "0005", "0006", "0007", "0008", "0009")
     assert [(one.name, dict(one.labels), one.value) for one in registry.counters()] == [
         ("accepted", {"trigger": "cli"}, 5),
         ("accepted", {"trigger": "completion"}, 1),
@@ -119,6 +123,78 @@ def test_a_database_without_counters_begins_with_what_its_rows_tell(database: st
     register(registry, "7", digest="d3")
     assert registry.contradictions(NOON) == []
     registry.close()
+
+
+def test_lists_begin_with_the_versions_that_are_there(database: str) -> None:
+    check_that_lists_are_filled(database)
+
+
+def check_that_lists_are_filled(database: str) -> None:
+    """The migration finds for each version what is written today when it is registered."""
+    registry = SqlRegistry(database)
+    fill(registry)
+    keep(registry, 100, {"metrics": ODD_METRICS, "findings": SERIOUS})
+    keep(registry, 101, {"verdict": "inconclusive", "completeness": "corrupt"}, experiment=None)
+    registry.rename("default", registry.versions(VersionQuery())[3].id, "Straße", NOON)
+    registry.note("default", registry.versions(VersionQuery())[3].id, "what people wrote", NOON)
+    gone = registry.versions(VersionQuery())[0]
+    registry.tag("default", gone.id, ["gone"], [])
+    registry.delete("default", gone.id, NOON)
+    written, shown = listed(database), registry.versions(VersionQuery())
+    registry.engine.dispose()
+    without_lists(database)
+    execute(database, "UPDATE alembic_version SET version_num = '0008'")
+    assert migrate(database) == ("0009",)
+    assert (listed(database), registry.versions(VersionQuery())) == (written, shown)
+    assert [registry.count(VersionQuery(is_latest=True, text=text)) for text in ("strasse", "b")] == [1, 1]
+    keep(registry, 102)
+    registry.close()
+
+
+ODD_METRICS = tuple(
+    Metric(name, value, step, session, "events", None)
+    for step, (name, session, value) in enumerate(
+        (
+            ("a", "eval_2", 0.1),
+            ("a", "x/eval_1", 0.2),
+            ("a", "train", 0.3),
+            ("b", "test", math.nan),
+            ("b", "", 2**70),
+            ("b", "other", 0.5),
+            ("c", "val", 1),
+            ("c", "val", -0.5),
+            ("d", "val", math.inf),
+        )
+    )
+)
+
+
+def listed(database: str) -> list[list[tuple[object, ...]]]:
+    """Return all rows that lists are made from, and the tallies without their shards."""
+    found = []
+    engine = open_engine(database)
+    with engine.connect() as connection:
+        for columns in (
+            "* FROM listed_versions ORDER BY sequence",
+            "* FROM headline_metrics ORDER BY sequence, name",
+            "version_id, tag, team, lives FROM version_tags ORDER BY version_id, tag",
+            "team, look, is_latest, sum(amount) FROM version_tallies GROUP BY 1, 2, 3 HAVING sum(amount) <> 0 ORDER BY 1, 2, 3",
+        ):
+            found.append([tuple(row) for row in connection.execute(text(f"SELECT {columns}"))])
+    engine.dispose()
+    return found
+
+
+def without_lists(database: str) -> None:
+    """Take back what 0009 brought."""
+    for table in ("listed_versions", "headline_metrics", "version_tallies"):
+        execute(database, f"DROP TABLE {table}")
+    execute(database, "ALTER TABLE registered_models DROP COLUMN is_published")
+    execute(database, "DROP INDEX ix_version_tags_team")
+    for column in ("team", "lives"):
+        execute(database, f"ALTER TABLE version_tags DROP COLUMN {column}")
+    if database.startswith("postgresql"):
+        execute(database, "DROP FUNCTION modelport_pieces")
 
 
 def finish(registry: SqlRegistry, id: str, end: End) -> str:
@@ -137,7 +213,7 @@ def test_the_list_of_revisions_is_the_folder() -> None:
 @pytest.mark.parametrize("work", [migrate, pending])
 def test_a_newer_database_is_refused(database: str, work: object) -> None:
     execute(database, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(BadSetting, match=r"the database has revision 9999, this modelport knows .* 0008; update modelport"):
+    with pytest.raises(BadSetting, match=r"the database has revision 9999, this modelport knows .* 0009; update modelport"):
         work(database)  # type: ignore[operator]
     assert tables(database) == {*metadata.tables, "alembic_version"}
 
@@ -194,5 +270,5 @@ def test_a_new_revision_is_written_from_the_template(database: str, tmp_path: Pa
         command.revision(config, "what it changes", autogenerate=True, rev_id="0099", version_path=str(tmp_path))
     engine.dispose()
     written = (tmp_path / "0099_what_it_changes.py").read_text()
-    assert "down_revision = '0008'" in written
+    assert "down_revision = '0009'" in written
     assert "batch_op.add_column(sa.Column('sha256', sa.Text(), nullable=False))" in written

@@ -24,6 +24,7 @@ from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.contracts.audit import AuditContract
+from tests.contracts.lists import ListsContract
 from tests.contracts.outbox import OutboxContract
 from tests.contracts.projects import ProjectsContract
 from tests.contracts.registry import (
@@ -41,6 +42,7 @@ from tests.contracts.registry import (
 from tests.servers.postgresql import PostgresServer, postgres_server
 from tests.servers.process import free_port, until
 from tests.worker.registry.test_alone import check_that_a_killed_process_keeps_nobody_out
+from tests.worker.registry.test_migrate import check_that_lists_are_filled
 from tests.worker.registry.test_outbox import check_that_each_is_delivered_once, check_that_kills_lose_nothing
 from tests.worker.registry.test_processes import (
     check_that_all_is_counted,
@@ -54,12 +56,12 @@ from worker.errors import RegistryUnavailable
 from worker.lifecycle import paused_turn
 from worker.records import Counted, IngestionState, VersionQuery
 from worker.registry import engine as engines
-from worker.registry import shards
+from worker.registry import pages, shards
 from worker.registry.engine import open_engine
 from worker.registry.line import NEXT_TURN, OVER
 from worker.registry.migrate import REVISIONS, migrate, pending
 from worker.registry.sql import NEXT, SqlRegistry
-from worker.registry.tables import ingestions, metadata
+from worker.registry.tables import BESIDE, ingestions, metadata
 from worker.registry.words import MAX_TRIES
 
 BuildSql = Callable[..., SqlRegistry]
@@ -122,6 +124,20 @@ class TestPostgresOutbox(OutboxContract):
     @pytest.mark.slow
     def test_a_kill_before_any_statement_leaves_each_version_with_its_delivery(self, database: str) -> None:
         check_that_kills_lose_nothing(database)
+
+
+class TestPostgresLists(ListsContract):
+    @pytest.fixture
+    def build(self, build: Build) -> Build:
+        return build
+
+
+class TestPostgresListsBeyondTheWindow(TestPostgresLists):
+    """Lists that are longer than what is looked at one by one."""
+
+    @pytest.fixture(autouse=True)
+    def narrow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pages, "WINDOW", 2)
 
 
 # Several at once
@@ -511,8 +527,13 @@ def test_the_migrations_arrive_at_the_tables(database: str) -> None:
     engine = open_engine(database)
     with engine.connect() as connection:
         assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        compared = {"include_name": lambda name, kind, parents: name not in BESIDE}
+        assert compare_metadata(MigrationContext.configure(connection, opts=compared), metadata) == []
     engine.dispose()
+
+
+def test_lists_begin_with_the_versions_that_are_there(database: str) -> None:
+    check_that_lists_are_filled(database)
 
 
 def test_a_migration_that_fails_leaves_nothing(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from tests.contracts.audit import AuditContract
+from tests.contracts.lists import ListsContract
 from tests.contracts.projects import ProjectsContract
 from tests.contracts.registry import (
     LATER,
@@ -30,6 +31,7 @@ from tests.contracts.registry import (
 )
 from worker.errors import RegistryUnavailable
 from worker.records import End, Ingestion, IngestionState, Trigger, VersionQuery
+from worker.registry import pages
 from worker.registry.sql import SqlRegistry
 
 BuildSql = Callable[..., SqlRegistry]
@@ -39,6 +41,20 @@ class TestSqlRegistry(RegistryContract, AuditContract, ProjectsContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build
+
+
+class TestSqlLists(ListsContract):
+    @pytest.fixture
+    def build(self, build: Build) -> Build:
+        return build
+
+
+class TestSqlListsBeyondTheWindow(TestSqlLists):
+    """Lists that are longer than what is looked at one by one."""
+
+    @pytest.fixture(autouse=True)
+    def narrow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pages, "WINDOW", 2)
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -16,7 +17,9 @@ from worker.api.web.format import counted
 from worker.api.web.render import is_part, page
 from worker.api.web.rows import Row, row_of
 from worker.api.web.visitors import Visitor
-from worker.records import ModelVersion, Standing, VersionQuery
+from worker.errors import RejectedEvent
+from worker.ordering import METRIC, parse_order
+from worker.records import NEWEST_FIRST, Attention, ModelVersion, Order, Overview, SortKey, VersionQuery
 
 PAGE = 50
 """Models on one page."""
@@ -24,16 +27,18 @@ PAGE = 50
 COURSE_VERSIONS = 30
 """How many versions back the metric of a model is followed."""
 
-SORTS = (("newest", "Newest"),)
-"""How models may be sorted: the word in the address, and what people read."""
+NEWEST = f"-{SortKey.CREATED.value}"
 
-STANDINGS = (
-    (Standing.LOOK, "Needs a look"),
-    (Standing.FINDINGS, "Findings"),
-    (Standing.INCOMPLETE, "Incomplete"),
-    (Standing.CORRUPT, "Corrupt"),
-    (Standing.UNREAD, "Not fully read"),
-    (Standing.CLEAN, "Nothing to look at"),
+SORTS = ((NEWEST, "Newest"), (SortKey.NAME.value, "Name"), (f"-{SortKey.SIZE.value}", "Size"))
+"""How models may be sorted: the word in the address, as `worker.ordering` reads it, and what people read. Metrics come too."""
+
+OTHER_WAY = {SortKey.CREATED: "Oldest", SortKey.NAME: "Name, Z to A", SortKey.SIZE: "Size, smallest first"}
+
+STATES = (
+    (Attention.NEEDS_LOOK, "Needs a look"),
+    (Attention.FINDINGS, "Findings"),
+    (Attention.INCOMPLETE, "Not complete"),
+    (Attention.NOT_FULLY_READ, "Not fully read"),
 )
 
 router = APIRouter(tags=["page"])
@@ -55,11 +60,17 @@ class Filters:
         """Tell whether anything is filtered."""
         return any((self.q, self.project, self.type, self.state, self.tag))
 
+    @property
+    def is_newest_first(self) -> bool:
+        """Tell whether the list has the order that it has by itself."""
+        return self.sort == NEWEST
+
     def address(self, **more: str) -> str:
-        """Return the address of the list with these filters and *more*."""
+        """Return the address of the list with these filters and *more*, which may be another order."""
         names = {"q": self.q, "projectId": self.project, "type": self.type, "state": self.state, "tag": self.tag}
-        sort = {} if self.sort == SORTS[0][0] else {"sort": self.sort}
-        query = {name: value for name, value in names.items() if value} | sort | more
+        query = {name: value for name, value in names.items() if value} | {"sort": self.sort} | more
+        if query["sort"] == NEWEST:
+            del query["sort"]
         return f"/?{urlencode(query)}" if query else "/"
 
 
@@ -73,14 +84,15 @@ def show_models(
     declared: Annotated[str, Query(alias="type", max_length=40)] = "",
     state: Annotated[str, Query(max_length=40)] = "",
     tag: Text = None,
-    sort: Annotated[str, Query(max_length=200)] = SORTS[0][0],
+    sort: Annotated[str, Query(max_length=200)] = NEWEST,
     after: Text = None,
 ) -> Response:
-    """Show models, newest first, by what is asked for; a word that is no choice of the form asks for everything."""
+    """Show models by what is asked for; a word that is no choice of the form asks for everything, newest first."""
     team = visit.caller.team
     kind = next((kind for kind in ModelType if kind == declared), None)
-    standing = next((standing for standing in Standing if standing == state), None)
-    filters = Filters((q or "").strip(), project or "", kind or "", standing or "", tag or "", sort)
+    attention = next((reason for reason in Attention if reason == state), None)
+    order = _order(sort)
+    filters = Filters((q or "").strip(), project or "", kind or "", attention or "", tag or "", _word(order))
     query = VersionQuery(
         team,
         filters.project or None,
@@ -90,12 +102,16 @@ def show_models(
         after=after,
         limit=PAGE + 1,
         is_latest=True,
-        standing=standing,
+        order=order,
+        attention=attention,
     )
     found = service.registry.versions(query)
+    rows = _rows(service, found[:PAGE], order)
     context: dict[str, Any] = {
-        "rows": _rows(service, found[:PAGE]),
+        "rows": rows,
         "filters": filters,
+        "headers": _headers(filters, order, rows),
+        "order_said": _said(order),
         "older": filters.address(after=found[PAGE - 1].id) if len(found) > PAGE else None,
         "is_first": after is None,
         "matching": service.registry.count(query),
@@ -105,50 +121,99 @@ def show_models(
         part = page(request, "models_list.html", **context)
         part.headers["HX-Replace-Url"] = filters.address()
         return part
-    judgements = service.registry.judgements(VersionQuery(team, is_latest=True))
-    if not judgements:
+    overview = service.registry.overview(team)
+    if not overview.models:
         return page(request, "empty.html", "Models", workers=service.living_workers())
-    return page(request, "models.html", "Models", **context, **_choices(service, team), **_lede(service, team, judgements))
+    return page(request, "models.html", "Models", **context, **_choices(service, team, order), **_lede(overview))
 
 
-def _rows(service: Service, versions: Sequence[ModelVersion]) -> list[Row]:
-    """Return *versions* as rows, each with what became of its metric across the versions of its model."""
-    rows = [row_of(version) for version in versions]
+def _order(sort: str) -> Order:
+    try:
+        return parse_order(sort)
+    except RejectedEvent:
+        return NEWEST_FIRST
+
+
+def _word(order: Order) -> str:
+    """Return *order* as an address has it."""
+    name = f"{METRIC}{order.metric}" if order.by is SortKey.METRIC else order.by.value
+    return f"-{name}" if order.is_descending else name
+
+
+def _rows(service: Service, versions: Sequence[ModelVersion], order: Order) -> list[Row]:
+    """Return *versions* as rows, each with what became of its metric across the versions of its model; where the order goes by
+    a metric, it is that one.
+    """
+    rows = [row_of(version, order.metric) for version in versions]
     named = {row.version.id: (row.metric.name, row.metric.session) for row in rows if row.metric and row.version.number > 1}
     courses = service.registry.courses(named, COURSE_VERSIONS) if named else {}
     return [replace(row, course=courses.get(row.version.id, ())) for row in rows]
 
 
-def _choices(service: Service, team: str) -> dict[str, Any]:
+def _headers(filters: Filters, order: Order, rows: Sequence[Row]) -> dict[str, dict[str, str]]:
+    """Return, for each column that the list can be sorted by, the address that does, and where it is sorted so already, how.
+
+    A column that is in order is sorted the other way round. The column of metrics goes by the one that most rows show.
+    """
+    shown = Counter(row.metric.name for row in rows if row.metric)
+    metric = order.metric or next((name for name, _ in shown.most_common(1)), None)
+    first = {"model": Order(SortKey.NAME), "size": Order(SortKey.SIZE, is_descending=True), "registered": NEWEST_FIRST}
+    if metric is not None:
+        first["metric"] = Order(SortKey.METRIC, metric, is_descending=True)
+    headers = {}
+    for column, usual in first.items():
+        is_sorted = usual.by is order.by
+        wanted = replace(order, is_descending=not order.is_descending) if is_sorted else usual
+        way = {"sort": "descending" if order.is_descending else "ascending"} if is_sorted else {}
+        headers[column] = {"href": filters.address(sort=_word(wanted)), "by": _said(wanted)} | way
+    return headers
+
+
+def _said(order: Order) -> str:
+    """Return what people read of an order."""
+    if order.by is SortKey.METRIC:
+        return f"Metric: {order.metric}" if order.is_descending else f"Metric: {order.metric}, lowest first"
+    return dict(SORTS).get(_word(order), OTHER_WAY[order.by])
+
+
+def _choices(service: Service, team: str, order: Order) -> dict[str, Any]:
     """Return what the form offers, each a list of what stands in the address and what people read."""
     projects = [project.name for project in service.registry.projects(team)]
     tags = service.registry.tags(team)
     return {
         "projects": _offered("All projects", [(name, name) for name in projects]),
         "types": _offered("All types", [(kind.value, kind.value) for kind in ModelType]),
-        "standings": _offered("Any state", STANDINGS),
+        "states": _offered("Any state", STATES),
         "tags": _offered("Any tag", [(name, name) for name in tags]),
-        "sorts": SORTS,
+        "sorts": _sorts(service, team, order),
     }
+
+
+def _sorts(service: Service, team: str, order: Order) -> list[tuple[str, str]]:
+    """Return the orders that the form offers, among them the one that the list has."""
+    by_metric = [Order(SortKey.METRIC, name, is_descending=True) for name in service.registry.metric_names(team)]
+    offered = [*SORTS, *((_word(one), _said(one)) for one in by_metric)]
+    chosen = (_word(order), _said(order))
+    return offered if chosen in offered else [*offered, chosen]
 
 
 def _offered(everything: str, options: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return [("", everything), *options]
 
 
-def _lede(service: Service, team: str, judgements: Mapping[tuple[str, str], int]) -> dict[str, Any]:
-    """Return what the sentence above the list says: how much there is, how much of it needs a look, and why."""
-    look = {pair: number for pair, number in judgements.items() if pair != ("complete", "clean")}
+def _lede(overview: Overview) -> dict[str, Any]:
+    """Return what the sentence above the list says: how much there is, how much of it needs a look, and why; who has two
+    reasons is counted for both.
+    """
     why = (
-        (sum(number for (completeness, _), number in look.items() if completeness == "corrupt"), "corrupt"),
-        (sum(number for (completeness, _), number in look.items() if completeness == "incomplete"), "incomplete"),
-        (look.get(("complete", "findings"), 0), "with findings"),
-        (look.get(("complete", "inconclusive"), 0), "not fully read"),
+        (overview.attention[Attention.INCOMPLETE], "not complete"),
+        (overview.attention[Attention.FINDINGS], "with findings"),
+        (overview.attention[Attention.NOT_FULLY_READ], "not fully read"),
     )
     return {
-        "models_in_all": counted(sum(judgements.values()), "model"),
-        "versions_in_all": counted(service.registry.count(VersionQuery(team)), "version"),
-        "to_look_at": sum(look.values()),
+        "models_in_all": counted(overview.models, "model"),
+        "versions_in_all": counted(overview.versions, "version"),
+        "to_look_at": overview.attention[Attention.NEEDS_LOOK],
         "why": ", ".join(f"{number} {word}" for number, word in why if number),
-        "look_address": f"/?{urlencode({'state': Standing.LOOK})}",
+        "look_address": f"/?{urlencode({'state': Attention.NEEDS_LOOK.value})}",
     }

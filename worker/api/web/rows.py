@@ -18,6 +18,7 @@ from typing import Any
 from markupsafe import Markup
 
 from detectors.facts import Severity
+from detectors.metrics import sessions
 from worker.api.web.format import counted, software
 from worker.records import ModelVersion
 
@@ -76,11 +77,12 @@ class Row:
         return (known[0], known[-1]) if len(known) > 1 else None
 
 
-def row_of(version: ModelVersion) -> Row:
-    """Return what a list shows of *version*."""
+def row_of(version: ModelVersion, metric: str | None = None) -> Row:
+    """Return what a list shows of *version*; *metric* names the one that the list is ordered by, None where it is by none."""
     report: Report = json.loads(version.report)
     model = primary(report)
-    return Row(version, state_of(version, report), made_by(model), headline(report), parameters(model))
+    number = headline(report) if metric is None else value_of(report, metric)
+    return Row(version, state_of(version, report), made_by(model), number, parameters(model))
 
 
 def primary(report: Report) -> Report:
@@ -172,6 +174,20 @@ def headline(report: Report) -> Headline | None:
     if best is None or best.get("value") is None:
         return None
     return Headline(best["name"], best["value"], best.get("session") or "", best.get("step"))
+
+
+def value_of(report: Report, name: str) -> Headline | None:
+    """Return the value of a metric that lists are ordered by; None where the report has none that is a number."""
+    values: Sequence[Report] = (report.get("metrics") or {}).get("values") or ()
+    numbers = {
+        one.get("session") or "": one
+        for one in values
+        if one["name"] == name and isinstance(one.get("value"), int | float) and abs(one["value"]) <= sys.float_info.max
+    }
+    session = sessions.headline(numbers)
+    if session is None:
+        return None
+    return Headline(name, numbers[session]["value"], session, numbers[session].get("step"))
 
 
 def _preference(value: Report) -> tuple[int, int, str, str]:

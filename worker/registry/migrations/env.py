@@ -18,7 +18,7 @@ from typing import Literal
 from alembic import context
 from sqlalchemy.types import TypeDecorator
 
-from worker.registry.tables import metadata
+from worker.registry.tables import BESIDE, metadata
 
 
 def plain_type(kind: str, item: object, autogenerate: object) -> str | Literal[False]:
@@ -28,11 +28,17 @@ def plain_type(kind: str, item: object, autogenerate: object) -> str | Literal[F
     return False
 
 
+def is_compared(name: str | None, kind: str, parents: object) -> bool:
+    """Tell whether what the database has is compared with the tables of this code."""
+    return name not in BESIDE
+
+
 # SQLite cannot alter a table in most ways: "batch" copies it instead, and is an ordinary ALTER on other databases.
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     render_as_batch=True,
     render_item=plain_type,
+    include_name=is_compared,
 )
 context.run_migrations()

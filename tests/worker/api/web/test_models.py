@@ -13,6 +13,8 @@ from tests.worker.api.conftest import NOON, Door
 from tests.worker.api.web.shelf import finding, put, report
 from tests.worker.api.web.visitor import Visitor, seen
 from worker.api.web.models import PAGE
+from worker.ordering import parse_order
+from worker.records import VersionQuery
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -53,7 +55,7 @@ def test_each_model_stands_there_once_with_its_newest_version(shelf: Door, reade
     assert seen(page) == (200, "Models")
     assert names(page.text) == ["t5", "cassava", "bert", "mnist"]
     said = words(page.text)
-    assert "4 models, 5 versions. 2 need a look : 1 incomplete, 1 not fully read." in said
+    assert "4 models, 5 versions. 2 need a look : 1 not complete, 1 not fully read." in said
     assert "cassava v1 vision · es7q2m81xk4d Incomplete v: 1 of 2 shards missing ONNX opset 7 – no metric reported" in said
     assert f"one version 1.24{NBSP}M 3{NBSP}B 41{NBSP}min ago".replace(NBSP, " ") in said
     assert "bert v2 nlp" in said
@@ -70,12 +72,12 @@ def test_each_model_stands_there_once_with_its_newest_version(shelf: Door, reade
         ("projectId=nlp", ["bert"]),
         ("type=ONNX", ["t5", "cassava", "mnist"]),
         ("type=Custom", ["bert"]),
-        ("state=look", ["t5", "cassava"]),
-        ("state=findings", ["cassava"]),
-        ("state=unread", ["t5"]),
-        ("state=clean", ["bert", "mnist"]),
+        ("state=needs-look", ["t5", "cassava"]),
+        ("state=incomplete", ["cassava"]),
+        ("state=findings", []),
+        ("state=not-fully-read", ["t5"]),
         ("tag=production", ["mnist"]),
-        ("q=mn&projectId=vision&type=&state=&tag=&sort=newest", ["mnist"]),
+        ("q=mn&projectId=vision&type=&state=&tag=&sort=-created", ["mnist"]),
         ("type=nonsense&state=nonsense&sort=nonsense", ["t5", "cassava", "bert", "mnist"]),
     ],
 )
@@ -86,14 +88,14 @@ def test_filters_find_models(shelf: Door, reader: Visitor, query: str, found: li
 
 
 def test_what_is_filtered_stays_in_the_form(shelf: Door, reader: Visitor) -> None:
-    page = reader.get("/?q=mn&projectId=vision&state=clean&tag=production").text
+    page = reader.get("/?q=mn&projectId=vision&state=needs-look&tag=production").text
     assert 'name="q" type="search" value="mn"' in page
-    assert re.findall(r'<option value="([^"]+)" selected>', page) == ["vision", "clean", "production", "newest"]
-    assert "1 model matches" in words(page)
+    assert re.findall(r'<option value="([^"]+)" selected>', page) == ["vision", "needs-look", "production", "-created"]
+    assert "No model matches." in words(page)
 
 
 def test_a_part_is_the_list_alone_and_leaves_a_short_address(shelf: Door, reader: Visitor) -> None:
-    part = reader.part("/?q=m&projectId=&type=&state=&tag=&sort=newest")
+    part = reader.part("/?q=m&projectId=&type=&state=&tag=&sort=-created")
     assert part.text.lstrip().startswith('<form action="/compare" id="models">')
     assert "<html" not in part.text
     assert part.headers["hx-replace-url"] == "/?q=m"
@@ -102,7 +104,9 @@ def test_a_part_is_the_list_alone_and_leaves_a_short_address(shelf: Door, reader
 
 def test_where_nothing_matches_the_way_back_is_told(shelf: Door, reader: Visitor) -> None:
     said = words(reader.get("/?q=zzz").text)
-    assert "No model matches. “ zzz ” is looked for in names and experiments." in said
+    assert (
+        "No model matches. “ zzz ” is looked for in names and experiments, and as an id or the beginning of a digest." in said
+    )
     assert "Clear the filters" in said
 
 
@@ -139,6 +143,61 @@ def test_many_models_come_page_by_page_and_each_once(room: Door, reader: Visitor
 def test_after_the_oldest_there_is_a_way_back(room: Door, reader: Visitor) -> None:
     version = put(room, "only")
     assert "There are no older models." in reader.get(f"/?after={version.id}").text
+
+
+def test_the_list_is_sorted_by_what_models_have(room: Door, reader: Visitor) -> None:
+    for name, size, metrics in (("b", 5, {"accuracy": 0.5, "loss": 2}), ("C", 3, {"accuracy": 0.9}), ("a", 9, {})):
+        values = [{"name": metric, "value": value, "step": 9, "session": "eval"} for metric, value in metrics.items()]
+        given = tuple(Metric(metric, value, 9, "eval", "events") for metric, value in metrics.items())
+        put(room, name, report=report(values=values), metrics=given, size_bytes=size)
+    page = reader.get("/").text
+    offered = re.findall(r'<option value="([^"]*)"', page.partition('id="f-sort"')[2].partition("</select>")[0])
+    assert offered == ["-created", "name", "-size", "-metric:accuracy", "-metric:loss"]
+    found = {sort: "".join(names(reader.get(f"/?sort={sort}").text)) for sort in (*offered, "metric:accuracy", "size", "-name")}
+    assert found == {
+        "-created": "aCb",
+        "name": "abC",
+        "-size": "abC",
+        "-metric:accuracy": "Cba",
+        "-metric:loss": "baC",
+        "metric:accuracy": "bCa",
+        "size": "Cba",
+        "-name": "Cba",
+    }
+    assert "0.5000 accuracy" in words(page)
+    assert "2 loss" in words(reader.get("/?sort=-metric:loss").text)
+
+
+def test_a_column_links_to_its_order_and_says_the_one_that_is(shelf: Door, reader: Visitor) -> None:
+    def columns(address: str) -> dict[str, tuple[str | None, str]]:
+        page = reader.get(address).text
+        heads = re.findall(r'<th scope="col"[^>]*?(?: aria-sort="(\w+)")?><a href="([^"]*)"[^>]*>(\w+)</a>', page)
+        return {title: (sort or None, html.unescape(href)) for sort, href, title in heads}
+
+    assert columns("/?q=m") == {
+        "Model": (None, "/?q=m&sort=name"),
+        "Metric": (None, "/?q=m&sort=-metric%3Aaccuracy"),
+        "Size": (None, "/?q=m&sort=-size"),
+        "Registered": ("descending", "/?q=m&sort=created"),
+    }
+    by_metric = columns("/?sort=-metric:accuracy&projectId=vision")
+    assert by_metric["Metric"] == ("descending", "/?projectId=vision&sort=metric%3Aaccuracy")
+    assert by_metric["Registered"] == (None, "/?projectId=vision")
+    page = reader.get("/?sort=metric:accuracy").text
+    assert '<option value="metric:accuracy" selected>Metric: accuracy, lowest first</option>' in page
+
+
+@pytest.mark.parametrize("sort", ["name", "-size", "-metric:accuracy"])
+def test_the_next_page_keeps_the_order(room: Door, reader: Visitor, sort: str) -> None:
+    for number in range(PAGE + 3):
+        put(room, f"m{number % 7}.{number}", size_bytes=number * 7 % 10)
+    whole = [version.model_name for version in room.registry.versions(VersionQuery(order=parse_order(sort)))]
+    page = reader.get(f"/?sort={sort}").text
+    more = re.search(r'<a href="([^"]*)" rel="next">More models →</a>', page)
+    assert more is not None
+    following = reader.get(html.unescape(more[1])).text
+    assert names(page) + names(following) == whole
+    assert ">← First models</a>" in following
 
 
 def test_findings_are_worse_than_parts_that_are_missing(room: Door, reader: Visitor) -> None:
