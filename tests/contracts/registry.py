@@ -1305,9 +1305,13 @@ class RegistryContract:
         assert second is not None
         never = registry.submit(event(id="3"), NOON)[0].version_id
         ids = {registered, first.version_id, second.version_id, never, "mo-of-a-later-backup"}
-        assert registry.attempts_among(ids) == {registered, first.version_id, second.version_id}
-        assert registry.attempts_among([f"mo{number}" for number in range(2500)]) == frozenset()
-        assert registry.attempts_among([]) == frozenset()
+        assert registry.attempts_among(ids) == {
+            registered: IngestionState.REGISTERED,
+            first.version_id: IngestionState.RUNNING,
+            second.version_id: IngestionState.RUNNING,
+        }
+        assert registry.attempts_among([f"mo{number}" for number in range(2500)]) == {}
+        assert registry.attempts_among([]) == {}
 
     # Teams and tokens
 

@@ -445,12 +445,14 @@ class SqlRegistry:
             self._signing_key = self._write(access.signing_key)
         return self._signing_key
 
-    def attempts_among(self, version_ids: Collection[str]) -> frozenset[str]:
-        column, ids, found = ingestion_history.c.version_id, sorted(version_ids), set[str]()
+    def attempts_among(self, version_ids: Collection[str]) -> Mapping[str, IngestionState]:
+        column, ids, found = ingestion_history.c.version_id, sorted(version_ids), dict[str, IngestionState]()
+        attempts = select(column, ingestions.c.state).join_from(ingestion_history, ingestions)
         for start in range(0, len(ids), MAX_NAMED):
-            statement = select(column).where(column.in_(ids[start : start + MAX_NAMED]))
-            found.update(self._read(partial(_all, statement=statement)))
-        return frozenset(found)
+            statement = attempts.where(column.in_(ids[start : start + MAX_NAMED]))
+            for row in self._read(partial(_rows, statement=statement)):
+                found[row.version_id] = IngestionState(row.state)
+        return found
 
     def store_keys(self) -> Iterable[tuple[str, bool]]:
         columns = select(model_versions.c.id, model_versions.c.store, model_versions.c.deleted)
@@ -656,7 +658,3 @@ def _set_tags(connection: Connection, version: ModelVersion, add: set[str], remo
 
 def _rows(connection: Connection, statement: Select[Any]) -> Sequence[Row[Any]]:
     return connection.execute(statement).all()
-
-
-def _all(connection: Connection, statement: Select[T]) -> Sequence[T]:
-    return connection.scalars(statement).all()

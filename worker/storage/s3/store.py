@@ -32,8 +32,9 @@ from worker.records import StoreKey
 from worker.s3_url import MAX_KEY_BYTES, S3Url, parse_s3
 from worker.storage.layout import MODEL, PREFIX_PARTS, file_parts, parts_of, prefix_parts, url_of
 from worker.storage.s3.client import Kind, S3Connection, Trouble, exists, in_words, pages_below, shown, uploads_below
+from worker.storage.s3.leftovers import taken_up
 from worker.storage.s3.tree import S3Tree
-from worker.storage.s3.upload import ObjectSink, Uploader, stored
+from worker.storage.s3.upload import Leftover, ObjectSink, Uploader, stored
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -67,22 +68,29 @@ class S3Store:
         self._root_url = str(root)
 
     @contextmanager
-    def writing(self, key: StoreKey, size_bytes: int = 0, alive: Alive = silent) -> Iterator[OpenSink]:
+    def writing(
+        self, key: StoreKey, size_bytes: int = 0, alive: Alive = silent, earlier: Sequence[str] = ()
+    ) -> Iterator[OpenSink]:
         """See `worker.ports.Store`. Nobody can tell beforehand what a bucket has room for."""
         url = self.url(key)
         with stored(url):
             client, place = self._client, S3Url(self._root.bucket, self._prefix(url))
+            folders = [f"{self._prefix(one)}/{MODEL}/" for one in earlier]
         with Uploader(client, place.bucket) as uploader:
             incoming = _Incoming(client, place, uploader)
             try:
                 with stored(url):
-                    incoming.begin()
+                    incoming.begin(folders, alive)
                 yield incoming.open
                 with stored(url):
                     incoming.publish(alive)
             except BaseException:
                 incoming.discard()
                 raise
+
+    def takes_up(self) -> bool:
+        """Say yes: what was sent once need not be sent again."""
+        return True
 
     def url(self, key: StoreKey) -> str:
         """Return the `s3://` URL of the version's files: what stands in it is the key, letter by letter."""
@@ -193,11 +201,16 @@ class _Incoming:
         self._is_anew = self._is_showing = False
         self._sinks: dict[str, ObjectSink] = {}
         self._unfinished: set[str] = set()
+        self._leftovers: Mapping[str, Leftover] = {}
 
-    def begin(self) -> None:
-        """Take the place. Nothing is shown before the end; a whole version that is there stays until then."""
+    def begin(self, earlier: Sequence[str], alive: Alive) -> None:
+        """Take the place. Nothing is shown before the end; a whole version that is there stays until then.
+
+        What dead attempts left below the keys *earlier* is copied from there.
+        """
         self._client.put_object(Bucket=self._bucket, Key=f"{self._prefix}/{WRITING}", Body=self._try.encode())
         self._is_anew = exists(self._client, self._bucket, f"{self._prefix}/{COMPLETE}")
+        self._leftovers = taken_up(self._uploader, earlier, alive)
 
     @contextmanager
     def open(self, entry: FileEntry) -> Iterator[Sink]:
@@ -206,7 +219,7 @@ class _Incoming:
         self._check_key(path)
         if path in self._sinks:
             raise StorageUnavailable(f"{readable(path)}: was written already")
-        sink = ObjectSink(self._uploader, self._key_of(path), entry.size)
+        sink = ObjectSink(self._uploader, self._key_of(path), entry.size, self._leftovers.get(path))
         self._sinks[path] = sink
         self._unfinished.add(path)
         yield sink
