@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from detectors.facts import Finding, Metrics, ModelType
 from detectors.scan import Scan
@@ -423,6 +423,15 @@ Raises:
     RejectedLocation: there is nothing at the location.
     TreeError: it may not be read, or the storage did not answer.
 """
+
+
+@runtime_checkable
+class GivesLinks(Protocol):
+    """A tree whose files anybody can read for a while who is given a link, without us."""
+
+    def link(self, path: str, seconds: int) -> str:
+        """Return the link to a listed file that is valid for *seconds*."""
+        ...
 
 
 class Inspector(Protocol):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from worker.cli import access, comparing, queue, reports, up, watch, wrapping
+from worker.cli import access, comparing, linking, queue, reports, up, watch, wrapping
 from worker.cli.common import (
     ERROR,
     EXPERIMENT,
@@ -181,9 +181,9 @@ def _twin(version: ModelVersion | None, service: Embedded) -> str:
     return "" if twin is None else f"{twin.model_name}@{twin.number}"
 
 
-@app.group(short_help="List, show, download, rename, delete and tag models.")
+@app.group(short_help="List, show, download, link to, rename, delete and tag models.")
 def models() -> None:
-    """The repository: list, show, download, rename, delete and tag models.
+    """The repository: list, show, download, link to, rename, delete and tag models.
 
     A model is named by its id (mo…), by NAME (its latest version) or by NAME@NUMBER.
     """
@@ -225,6 +225,7 @@ def models_list(
 
 
 models.add_command(comparing.models_diff)
+models.add_command(linking.models_links)
 
 
 @models.command("show", short_help="Show one version: facts, origin, files.", epilog="Example: modelport models show mnist@3")

@@ -31,7 +31,7 @@ from worker.ports import Alive, OpenSink, Sink, silent
 from worker.records import StoreKey
 from worker.s3_url import MAX_KEY_BYTES, S3Url, parse_s3
 from worker.storage.layout import MODEL, PREFIX_PARTS, file_parts, parts_of, prefix_parts, url_of
-from worker.storage.s3.client import Kind, S3Connection, Trouble, exists, in_words, pages_below, shown, uploads_below
+from worker.storage.s3.client import Kind, S3Connection, Trouble, exists, in_words, link_to, pages_below, shown, uploads_below
 from worker.storage.s3.leftovers import taken_up
 from worker.storage.s3.tree import S3Tree
 from worker.storage.s3.upload import Leftover, ObjectSink, Uploader, stored
@@ -54,9 +54,6 @@ REMOVE_ROUNDS = 4
 
 MAX_DELETED_AT_ONCE = 1000
 """Source: Amazon S3 API reference, DeleteObjects."""
-
-MAX_LINK_SECONDS = 7 * 86_400
-"""How long a presigned link may be valid. Source: Amazon S3 User Guide, signature version 4."""
 
 
 class S3Store:
@@ -147,13 +144,11 @@ class S3Store:
         return self._link("put_object", url, path, seconds)
 
     def _link(self, call: str, url: str, path: str, seconds: int) -> str:
-        if not 0 < seconds <= MAX_LINK_SECONDS:
-            raise ValueError(f"seconds: expected 1 to {MAX_LINK_SECONDS}, found {seconds}")
         key = "/".join((self._prefix(url), MODEL, *file_parts(path)))
-        with stored(url):
-            return self._client.generate_presigned_url(
-                call, Params={"Bucket": self._root.bucket, "Key": key}, ExpiresIn=seconds
-            )
+        try:
+            return link_to(self._client, call, self._root.bucket, key, seconds)
+        except Trouble as exc:
+            raise StorageUnavailable(exc.reason) from exc
 
     @property
     def _client(self) -> S3Client:
