@@ -87,6 +87,7 @@ ONLY_READ = {
     *("now", "same_listing", "owned", "queue", "contradictions", "counters", "is_due", "workers", "ingestions", "ingestion"),
     *("history", "versions", "count", "summaries", "named", "version", "files", "metrics", "findings", "metadata", "teams"),
     *("projects", "project", "renamed_projects", "token_by_digest", "tokens", "has_tokens", "audit", "attempts_among"),
+    *("uploads_among",),
     *("store_keys", "upload", "kept_uploads"),
 }
 

@@ -26,6 +26,7 @@ from worker.cli import (
     auditing,
     comparing,
     deliveries,
+    linking,
     projects,
     queue,
     reports,
@@ -196,9 +197,9 @@ def _twin(version: ModelVersion | None, service: Embedded) -> str:
     return "" if twin is None else f"{twin.model_name}@{twin.number}"
 
 
-@app.group(short_help="List, show, upload, download, rename, delete and tag models.")
+@app.group(short_help="List, show, upload, download, link to, rename, delete and tag models.")
 def models() -> None:
-    """The repository: list, show, upload, download, rename, delete and tag models.
+    """The repository: list, show, upload, download, link to, rename, delete and tag models.
 
     A model is named by its id (mo…), by NAME (its latest version) or by NAME@NUMBER.
     """
@@ -242,6 +243,7 @@ def models_list(
 
 models.add_command(comparing.models_diff)
 models.add_command(uploading.models_upload)
+models.add_command(linking.models_links)
 
 
 @models.command("show", short_help="Show one version: facts, origin, files.", epilog="Example: modelport models show mnist@3")
