@@ -272,6 +272,10 @@ class Registry(Protocol):
         """Return the findings of a version, in the order given."""
         ...
 
+    def origin(self, version_id: str) -> Ingestion | None:
+        """Return the ingestion that registered a version, deleted or not; None where there is no such version."""
+        ...
+
     def metadata(self, version_id: str) -> bytes | None:
         """Return the custom metadata of a version, byte for byte; None where there is none."""
         ...

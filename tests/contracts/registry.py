@@ -1064,11 +1064,23 @@ class RegistryContract:
         registry.register(ingestion.id, "me", new_version(ingestion, metadata_raw=raw), LATER)
         assert registry.metadata(ingestion.version_id) == raw
 
+    def test_a_version_knows_what_registered_it(self, registry: Registry) -> None:
+        first, again = claimed(registry), claimed(registry, "run-2")
+        registry.register(first.id, "me", new_version(first), LATER)
+        registry.register(again.id, "me", new_version(again), LATER)
+        registry.finish(again.id, "me", End(IngestionState.UNCHANGED, "same", "the same", first.version_id), LATER)
+        registry.delete("default", first.version_id, LATER)
+        origin = registry.origin(first.version_id)
+        assert origin is not None
+        assert (origin.id, origin.state, origin.event) == (first.id, IngestionState.REGISTERED, first.event)
+        assert registry.origin(again.version_id) is None
+
     def test_an_unknown_version_has_nothing(self, registry: Registry) -> None:
         assert list(registry.files("mo?")) == []
         assert list(registry.findings("mo?")) == []
         assert registry.metrics("mo?") is None
         assert registry.metadata("mo?") is None
+        assert registry.origin("mo?") is None
         assert registry.version("default", "\ud800") is None
 
     def test_a_version_without_files_metrics_and_findings_is_kept(self, registry: Registry) -> None:

@@ -409,6 +409,11 @@ class MemoryRegistry:
         kept = self._versions.get(version_id)
         return [] if kept is None else list(kept.new.findings)
 
+    def origin(self, version_id: str) -> Ingestion | None:
+        with self._lock:
+            ended = (one for one in self._ingestions.values() if one.state is IngestionState.REGISTERED)
+            return next((one for one in ended if one.answered_version == version_id), None)
+
     def metadata(self, version_id: str) -> bytes | None:
         kept = self._versions.get(version_id)
         return None if kept is None else kept.new.metadata_raw

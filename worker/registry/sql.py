@@ -373,6 +373,9 @@ class SqlRegistry:
     def findings(self, version_id: str) -> Sequence[Finding]:
         return self._parts(version_findings, version_id, rows.finding_of)
 
+    def origin(self, version_id: str) -> Ingestion | None:
+        return self._read(lambda connection: _ingestion(connection, ORIGIN, {"id": version_id}))
+
     def metadata(self, version_id: str) -> bytes | None:
         statement = select(model_versions.c.metadata_raw).where(model_versions.c.id == version_id)
         return self._read(lambda connection: connection.execute(statement).scalar_one_or_none())
@@ -613,6 +616,7 @@ def _ingestion(connection: Connection, statement: Select[Any], given: Mapping[st
     return None if row is None else rows.ingestion_of(row)
 
 
+ORIGIN = select(ingestions).join(model_versions).where(model_versions.c.id == bindparam("id"))
 THEIRS = select(ingestions).where(ingestions.c.team == bindparam("team"), ingestions.c.id == bindparam("id"))
 
 
