@@ -387,7 +387,8 @@ class Standing(StrEnum):
 class VersionQuery:
     """Which versions to list: every given field must match; deleted ones are left out. Only older ones than the version
     *after*, which may be deleted by now, are given; limit is the most rows, newest first. is_latest leaves out those that
-    their model has a later living version than. standing is how they must stand."""
+    their model has a later living version than. standing is how they must stand. is_brief leaves the reports empty, which may
+    be large."""
 
     team: str = DEFAULT_TEAM
     project: str | None = None
@@ -400,6 +401,7 @@ class VersionQuery:
     limit: int = 100
     is_latest: bool = False
     standing: Standing | None = None
+    is_brief: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1113,6 +1113,13 @@ class RegistryContract:
         lengths = {limit: len(registry.versions(VersionQuery(limit=limit))) for limit in (-1, 0, 2, 3, 10**30)}
         assert lengths == {-1: 0, 0: 0, 2: 2, 3: 3, 10**30: 3}
 
+    def test_versions_are_listed_without_their_reports(self, registry: Registry) -> None:
+        register(registry, "run-1", "d1")
+        register(registry, "run-2", "d2", experiment="other")
+        whole = registry.versions(VersionQuery())
+        assert [version.report for version in whole] == ['{"schema": "modelport.scan/1"}'] * 2
+        assert registry.versions(VersionQuery(is_brief=True)) == [replace(version, report="") for version in whole]
+
     def test_only_the_latest_living_version_of_each_model_is_listed(self, registry: Registry) -> None:
         ids = [register(registry, f"run-{n}", f"d{n}", name=name).version.id for n, name in enumerate("aabb")]
         registry.delete("default", ids[3], NOON)

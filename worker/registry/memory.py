@@ -362,6 +362,8 @@ class MemoryRegistry:
         with self._lock:
             known = self._newest_first() if query.after is None else self._older_than(query.after, query.team)
             matching = [kept.record() for kept in self._wanted(known, query)]
+            if query.is_brief:
+                matching = [replace(version, report="") for version in matching]
             return matching[: rows_wanted(query.limit)]
 
     def count(self, query: VersionQuery) -> int:

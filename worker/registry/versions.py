@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, literal, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.records import ModelVersion, Scope, Standing, VersionQuery
@@ -19,13 +19,19 @@ from worker.registry.words import folded, scope_key
 
 LIVES = model_versions.c.deleted.is_(None)
 
+LARGE = frozenset(("summary", "detail", "metadata_raw"))
+"""What is asked for apart: to read what a run reported step by step takes longer than all the rest."""
+
 VERSIONS = select(
-    model_versions,
+    *(column for column in model_versions.c if column.name not in LARGE),
     registered_models.c.project,
     registered_models.c.name.label("model_name"),
     registered_models.c.is_generated,
 ).join(registered_models)
 """Versions with what their model knows."""
+
+BRIEF = [literal("").label("report") if column.name == "report" else column for column in VERSIONS.selected_columns]
+"""The same without the report."""
 
 NEWEST_FIRST = VERSIONS.order_by(model_versions.c.sequence.desc())
 
@@ -77,7 +83,8 @@ def same_listing(connection: Connection, scope: Scope, listing_key: str) -> Mode
 
 def matching(query: VersionQuery) -> Select[Any]:
     """Return the statement for the living versions that *query* means, newest first."""
-    return NEWEST_FIRST.where(LIVES, *_conditions(query))
+    found = NEWEST_FIRST.where(LIVES, *_conditions(query))
+    return found.with_only_columns(*BRIEF, maintain_column_froms=True) if query.is_brief else found
 
 
 def counting(query: VersionQuery) -> Select[Any]:
