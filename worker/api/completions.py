@@ -75,8 +75,8 @@ async def ask_for_rescan(request: Request, caller: Writer, body: Body, desk: Ann
 
 
 async def _accept(event: CompletionEvent, desk: Desk) -> Response:
-    _check_place(event, desk.service)
-    return reply(await _accepted(event, desk), 202)
+    check_place(event, desk.service)
+    return reply(await accepted(event, desk), 202)
 
 
 async def _accept_hints(message: Any, team: str, desk: Desk) -> Response:
@@ -85,15 +85,15 @@ async def _accept_hints(message: Any, team: str, desk: Desk) -> Response:
     """
     hints = hints_from_json(message, team, desk.service.s3_runs, desk.service.quiet_seconds)
     for event in hints.events:
-        _check_place(event, desk.service)
-    answers = await asyncio.gather(*(_accepted(event, desk) for event in hints.events), return_exceptions=True)
+        check_place(event, desk.service)
+    answers = await asyncio.gather(*(accepted(event, desk) for event in hints.events), return_exceptions=True)
     for answer in answers:
         if isinstance(answer, BaseException):
             raise answer
     return reply({"ingestions": answers, "passedOver": hints.passed_over}, 202)
 
 
-async def _accepted(event: CompletionEvent, desk: Desk) -> dict[str, Any]:
+async def accepted(event: CompletionEvent, desk: Desk) -> dict[str, Any]:
     """Return what the sender of *event* is told once it is kept."""
     try:
         ingestion, known = await desk.accept(event)
@@ -105,7 +105,7 @@ async def _accepted(event: CompletionEvent, desk: Desk) -> dict[str, Any]:
     return {"id": ingestion.id, "state": ingestion.state.value, "known": known}
 
 
-def _check_place(event: CompletionEvent, service: Service) -> None:
+def check_place(event: CompletionEvent, service: Service) -> None:
     """Raise where the event would have us look at what its sender is not to reach.
 
     Raises:

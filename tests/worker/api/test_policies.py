@@ -80,7 +80,11 @@ def status(door: Door, method: str, path: str, secret: str | None, team: str = "
     ingestion = door.registry.submit(event("waiting", team=team), door.clock.now())[0]
     filled = path.format(version_id=version.id, model=version.id, path="a", ingestion_id=ingestion.id)
     client = Client(make_app(door.service), {} if secret is None else {"X-API-Key": secret})
-    body = {"json": body_for(path, version.id)} if method in IN_BODY or path.startswith("/mlModels/listFiles") else {}
+    body: dict[str, object] = {}
+    if path.startswith("/versions/"):
+        body = {"data": {"name": version.model_name, "add": "x"}} if method == "POST" else {}
+    elif method in IN_BODY or path.startswith("/mlModels/listFiles"):
+        body = {"json": body_for(path, version.id)}
     return client.request(method, filled, params={"with": version.id}, **body).status_code
 
 

@@ -65,6 +65,7 @@ BAR = Markup(
 )
 STACK = Markup('<svg class="parts" viewBox="0 0 1000 14" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>')
 PART = Markup('<rect class="p{}" x="{:.1f}" width="{:.1f}" height="14"/>')
+SWATCH = Markup('<svg class="swatch" viewBox="0 0 22 8" aria-hidden="true"><path class="line-{}" d="M0 4h22"/></svg>')
 KEY = Markup('<svg class="key" viewBox="0 0 10 10" aria-hidden="true"><rect class="p{}" width="10" height="10" rx="2"/></svg>')
 LAST = Markup(' class="last"')
 NO_MARKUP = Markup("")
@@ -346,6 +347,11 @@ def parts(counts: Sequence[tuple[str, int]]) -> Markup:
 def key(number: int) -> Markup:
     """Return the sign that tells which part of a bar a row is, counted from 1."""
     return KEY.format(min(number, PARTS))
+
+
+def swatch(is_first: bool) -> Markup:
+    """Return a piece of the line of the first curve of a chart, or of the others."""
+    return SWATCH.format("a" if is_first else "b")
 
 
 def percent(count: int, total: int) -> str:

@@ -131,6 +131,16 @@ def number(count: int | str | None) -> Figure:
     return Figure(format.short(count), "" if abs(count) < THOUSAND else exact(count))
 
 
+def in_lines(text: str) -> Markup:
+    """Return a text of several lines as it can stand on a page; elsewhere the end of a line is a character to be escaped."""
+    return Markup("\n").join(clean(line) for line in text.split("\n"))
+
+
+def in_full(count: int | str | None) -> str:
+    """Return a count in full: `3,274,634`. Text is a number beyond 64 bits, told as it stands."""
+    return NOTHING if count is None else clean(count) if isinstance(count, str) else exact(count)
+
+
 def age(moment: datetime, now: datetime) -> Markup:
     """Return how long ago *moment* was; when it was is shown where somebody points at it."""
     tag = Markup('<time datetime="{}" title="{}">{}</time>')
@@ -256,6 +266,13 @@ def _wholeness(models: Sequence[Mapping[str, Any]]) -> Iterator[State]:
         yield COMPLETENESS["complete"]
 
 
+def completeness(model: Mapping[str, Any]) -> State:
+    """Return how whole one model is."""
+    if is_told_by_name(model):
+        return State("unknown", "is-none", "Not checked")
+    return COMPLETENESS.get(model["completeness"]["state"], COMPLETENESS["complete"])
+
+
 def is_told_by_name(model: Mapping[str, Any]) -> bool:
     """Tell whether nothing proves that the model is whole: its format is known by name only."""
     details = (model.get("facts") or {}).get("details") or {}
@@ -277,7 +294,9 @@ def _unread(report: Mapping[str, Any]) -> Iterator[State]:
 
 def use(report: Mapping[str, Any]) -> str:
     """Return in one sentence whether the model may be used."""
-    found = {model["completeness"]["state"] for model in report["models"] if model["primary"]}
+    primary = next((model for model in report["models"] if model["primary"]), None)
+    found = {primary["completeness"]["state"]} if primary else set()
+    custom = len((primary or {}).get("facts", {}).get("custom_operators") or ())
     worst = report["findings"][0]["severity"] if report["findings"] else ""
     if worst in ("critical", "high"):
         return "Read the findings before anybody loads it."
@@ -285,12 +304,16 @@ def use(report: Mapping[str, Any]) -> str:
         return "Do not use it: its bytes contradict each other."
     if "incomplete" in found:
         return "Do not use it as it is: parts that it names are missing."
-    if not report["models"]:
+    if primary is None:
         return "There is no model in it that is known."
+    if is_told_by_name(primary):
+        return "It is known by its name only: nothing says that it is whole, or safe to load."
     if report["coverage"]["inconclusive"]:
         return "Take care: nothing bad was found, but not everything could be read."
     if worst == "medium":
         return "It can be used; look at the findings first."
+    if custom:
+        return f"It can be used where its {plural(custom, 'custom operator')} {'is' if custom == 1 else 'are'} installed."
     return "It can be used: nothing speaks against it."
 
 
@@ -338,3 +361,23 @@ def several(texts: Iterable[str], most: int) -> str:
     told = list(texts)
     more = f" and {len(told) - most} more" if len(told) > most else ""
     return ", ".join(told[:most]) + more
+
+
+def parameters(counts: Mapping[str, Any], is_whole: bool = False) -> str:
+    """Return how many of the parameters are trained, in a few words, or is_whole all that is known of them."""
+    known = {name: counts.get(name) for name in ("stored", "distinct", "trainable")}
+    if is_whole:
+        return ", ".join(f"{in_full(count)} {name}" for name, count in known.items() if count is not None) + "."
+    if known["stored"] is None:
+        return "not told by the format"
+    if known["trainable"] is None:
+        return "stored"
+    return "all trainable" if known["trainable"] == known["stored"] else f"{in_full(known['trainable'])} trainable"
+
+
+CALLABLE = frozenset(("tensorflow_savedmodel", "onnx"))
+
+
+def no_signatures(format: str) -> str:
+    """Return why a version has no signatures."""
+    return "The model offers none to a serving system." if format in CALLABLE else "This format does not tell of any."

@@ -179,7 +179,7 @@ def report(
         (
             report(completeness_checked=False),
             ["is-none Not checked for missing parts", "ok No findings"],
-            "It can be used: nothing speaks against it.",
+            "It is known by its name only: nothing says that it is whole, or safe to load.",
             False,
         ),
         (

@@ -1,0 +1,284 @@
+"""The page of one version, of runs that were really scanned, and what people do there."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import re
+from pathlib import Path
+from zipfile import ZipFile
+
+import httpx
+import pytest
+
+from tests.builders import onnx
+from tests.worker.api.conftest import Door
+from tests.worker.api.web.run import dangerous, digits, ingest, onnx_run, small
+from tests.worker.api.web.shelf import put
+from tests.worker.api.web.visitor import Visitor
+from worker.api.app import make_app
+from worker.records import ModelVersion, Trigger, VersionQuery
+
+
+def words(answer: httpx.Response) -> str:
+    """Return what a page says, on one line."""
+    said = re.sub(r"<(title|desc)[^>]*>.*?</\1>|<head>.*?</head>", " ", answer.text, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", said))).replace("\u00a0", " ")
+
+
+def headings(answer: httpx.Response) -> list[str]:
+    return re.findall(r"<h2[^>]*>(.*?)</h2>", answer.text)
+
+
+@pytest.fixture
+def editor(room: Door) -> Visitor:
+    """Somebody who signed in with a token that may read and change models."""
+    visitor = Visitor(make_app(room.service))
+    assert visitor.sign_in(room.token("model:read", "model:write")).status_code == 303
+    return visitor
+
+
+@pytest.fixture
+def version(room: Door, tmp_path: Path) -> ModelVersion:
+    return ingest(room, digits(tmp_path / "run"), "digits", experiment="e7", trigger=Trigger.COMPLETION)
+
+
+def send(editor: Visitor, path: str, **fields: str) -> httpx.Response:
+    return editor.post(path, {"csrf": editor.csrf(), **fields})
+
+
+def test_a_version_says_whether_it_can_be_used_and_where_it_came_from(reader: Visitor, version: ModelVersion) -> None:
+    said = words(reader.get(f"/versions/{version.id}"))
+    assert "digits v1 Complete No findings It can be used: nothing speaks against it. Only version." in said
+    assert "Registered just now when experiment e7 finished." in said
+    for fact in (
+        "Trigger Completion event from test",
+        "Project vision",
+        "Kept copied into the store",
+        f"Model id {version.id}",
+    ):
+        assert fact in said
+    assert f"{version.digest[:15]}… Copy" in said
+
+
+def test_numbers_stand_at_the_top(reader: Visitor, version: ModelVersion) -> None:
+    """The last evaluation wrote four values: 0.952, 0.948, 0.94 and at last 0.94."""
+    said = words(reader.get(f"/versions/{version.id}"))
+    assert "accuracy 0.9400 eval , step 1,200 loss 0.1715 eval , step 1,200 " in said
+    assert "Parameters 2.41 k 2,410 trainable Size 257 kB 17 files Format SavedModel TensorFlow 2.21.0, graph style" in said
+    assert "eval accuracy 0.9400 mean 0.9450 , from 0.9400 to 0.9520 1,200 0.9450 1,200 digits/eval/events.out.tfevents" in said
+
+
+def test_signatures_read_as_people_write_them(reader: Visitor, version: ModelVersion) -> None:
+    said = words(reader.get(f"/versions/{version.id}"))
+    assert (
+        "serving_default tensorflow/serving/predict image: float32[batch, 8, 8] → gives probabilities: float32[batch, 10]"
+        in said
+    )
+
+
+def test_the_blocks_keep_their_order(reader: Visitor, version: ModelVersion) -> None:
+    assert headings(reader.get(f"/versions/{version.id}")) == [
+        *("Signatures", "Metrics", "Inside the model", "Other models of this version", "Files", "Use it", "Findings"),
+        *("Custom metadata", "Versions", "Where it came from", "Tags"),
+    ]
+
+
+def test_pictures_are_drawn_for_what_was_reported_step_by_step(reader: Visitor, version: ModelVersion) -> None:
+    page = reader.get(f"/versions/{version.id}").text
+    assert re.findall(r"<desc[^>]*>(.*?)</desc>", page) == [
+        "eval rises from 0.8580 at step 300 to 0.9450 at step 1,200.",
+        "eval falls from 0.4303 at step 300 to 0.1643 at step 1,200.",
+    ]
+    assert "style=" not in page
+
+
+def test_findings_and_missing_parts_come_first_and_nothing_is_offered_unasked(
+    room: Door, reader: Visitor, tmp_path: Path
+) -> None:
+    version = ingest(room, dangerous(tmp_path / "run"), "vendor")
+    page = reader.get(f"/versions/{version.id}")
+    assert headings(page)[:3] == ["Findings", "Completeness", "Signatures"]
+    assert "Use it" not in headings(page)
+    said = words(page)
+    assert "1 high finding Incomplete Read the findings before anybody loads it." in said
+    assert "1/variables/variables.data-00000-of-00001 Incomplete is missing" in said
+    assert re.search(r"High\s+link-outside .*/etc/passwd.* away", said)
+    assert f'href="/versions/{version.id}/archive"' not in page.text
+
+
+def test_a_dangerous_version_is_given_to_who_was_told(room: Door, reader: Visitor, tmp_path: Path) -> None:
+    version = ingest(room, dangerous(tmp_path / "run"), "vendor")
+    for path in ("archive", "files/1/saved_model.pb"):
+        asked = reader.get(f"/versions/{version.id}/{path}")
+        assert (asked.status_code, asked.headers["location"]) == (303, f"/versions/{version.id}?ask=download")
+    question = reader.get(f"/versions/{version.id}?ask=download")
+    assert "Download v1 in spite of 1 finding? High link-outside" in words(question)
+    given = send(reader, f"/versions/{version.id}/archive")
+    assert ZipFile(io.BytesIO(given.content)).namelist() == ["1/saved_model.pb", "1/variables/variables.index"]
+
+
+def test_files_are_given_together_and_one_by_one(reader: Visitor, version: ModelVersion) -> None:
+    page = reader.get(f"/versions/{version.id}")
+    addresses = re.findall(rf'href="(/versions/{version.id}/files/[^"]*)" download', page.text)
+    assert len(addresses) == 17
+    whole = ZipFile(io.BytesIO(reader.get(f"/versions/{version.id}/archive").content))
+    for address in addresses:
+        assert reader.get(address).content == whole.read(address.partition("/files/")[2])
+
+
+def test_the_scan_report_is_one_link_away(reader: Visitor, version: ModelVersion) -> None:
+    assert reader.get(f"/versions/{version.id}/report").json() == json.loads(version.report)
+
+
+def test_commands_to_copy_name_the_version(reader: Visitor, version: ModelVersion) -> None:
+    page = html.unescape(reader.get(f"/versions/{version.id}").text)
+    assert '-v "$PWD"/digits/1767261900:/models/digits/1 \\\n  -e MODEL_NAME=digits tensorflow/serving' in page
+    assert f'"$MODELPORT_API_URL/v1/versions/{version.id}/archive"' in page
+    assert f"gradient models download \\\n  --id {version.id} --destinationDir digits" in page
+
+
+@pytest.mark.parametrize("path", ["/models/digits", "/models/digits@1", "/models/digits?projectId=vision", "/models/{id}"])
+def test_a_model_is_named_as_people_name_it(reader: Visitor, version: ModelVersion, path: str) -> None:
+    assert f"Model id {version.id}" in words(reader.get(path.format(id=version.id)))
+
+
+def test_versions_of_a_model_are_listed_with_a_picture(room: Door, reader: Visitor, tmp_path: Path) -> None:
+    accuracies = (0.9, 0.95, 0.97)
+    versions = [
+        ingest(room, onnx_run(tmp_path / str(at), small(), {"accuracy": [one]}), "net") for at, one in enumerate(accuracies)
+    ]
+    page = reader.get("/models/net")
+    assert "v3 0.9700 just now v2 0.9500 just now v1 0.9000 just now" in words(page)
+    assert "accuracy over 3 versions, 0.9000 to 0.9700" in page.text.replace("\u00a0", " ")
+    assert "Newest of 3." in words(page)
+    first = words(reader.get(f"/versions/{versions[0].id}"))
+    assert "Not the newest: there is v3." in first
+    assert f"/compare?a={versions[1].id}&amp;b={versions[2].id}" in page.text
+
+
+def test_what_may_be_done_is_offered_to_who_may_do_it(reader: Visitor, editor: Visitor, version: ModelVersion) -> None:
+    for said, is_there in ((words(reader.get(f"/versions/{version.id}")), False), (words(editor.get("/models/digits")), True)):
+        assert all((offer in said) is is_there for offer in ("Rename", "Scan again…", "Delete v1…", "Add a tag"))
+    for question in ("rename", "tag", "rescan", "delete"):
+        asked = f"/versions/{version.id}?ask={question}"
+        assert 'id="ask"' in editor.get(asked).text
+        assert 'id="ask"' not in reader.get(asked).text
+
+
+def test_a_model_is_renamed(room: Door, editor: Visitor, version: ModelVersion) -> None:
+    answer = send(editor, f"/versions/{version.id}/name", name="faces")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/versions/{version.id}?done=renamed")
+    said = words(editor.get(answer.headers["location"]))
+    assert "faces v1" in said
+    assert "The model has another name now, and so have all its versions." in said
+
+
+def test_a_name_that_cannot_be_taken_is_asked_for_again(room: Door, editor: Visitor, version: ModelVersion) -> None:
+    answer = send(editor, f"/versions/{version.id}/name", name="a@1")
+    assert answer.status_code == 422
+    assert 'value="a@1"' in answer.text
+    assert "would be taken for an id or a version; choose another" in words(answer)
+    assert room.registry.version("default", version.id) == version
+
+
+def test_tags_are_added_and_removed(room: Door, editor: Visitor, version: ModelVersion) -> None:
+    assert send(editor, f"/versions/{version.id}/tags", add=" to production ").headers["location"].endswith("?done=tagged")
+    assert "to production" in words(editor.get(f"/versions/{version.id}?ask=tag"))
+    assert send(editor, f"/versions/{version.id}/tags", remove="to production").status_code == 303
+    kept = room.registry.version("default", version.id)
+    assert kept is not None
+    assert kept.tags == ()
+    assert send(editor, f"/versions/{version.id}/tags", add=" ").status_code == 422
+
+
+def test_another_look_at_its_path_is_queued(room: Door, editor: Visitor, version: ModelVersion, tmp_path: Path) -> None:
+    room.rung.clear()
+    answer = send(editor, f"/versions/{version.id}/rescan", force="yes")
+    assert answer.headers["location"] == f"/versions/{version.id}?done=queued"
+    claimed = room.registry.claim_next("me", room.clock.now())
+    assert claimed is not None
+    event = claimed.event
+    assert (event.model_path, event.experiment, event.project) == (str(tmp_path / "run"), "e7", "vision")
+    assert (event.trigger, event.is_forced) == (Trigger.RESCAN, True)
+    assert room.rung
+    assert "is queued" in words(editor.get(answer.headers["location"]))
+
+
+def test_the_last_version_is_deleted_by_who_types_its_name(room: Door, editor: Visitor, version: ModelVersion) -> None:
+    refused = send(editor, f"/versions/{version.id}/delete", name="digit")
+    assert refused.status_code == 422
+    assert "type the name of the model: no version of it will be left" in words(refused)
+    assert send(editor, f"/versions/{version.id}/delete", name="digits").headers["location"] == "/"
+    assert list(room.registry.versions(VersionQuery())) == []
+    assert editor.get(f"/versions/{version.id}").status_code == 404
+
+
+def test_one_of_several_versions_is_deleted_after_a_question(room: Door, editor: Visitor, tmp_path: Path) -> None:
+    old, new = (ingest(room, onnx_run(tmp_path / name, small(op=name)), "net") for name in ("Relu", "Tanh"))
+    question = words(editor.get(f"/versions/{new.id}?ask=delete"))
+    assert "Delete v2? Its copy of 1 file, 78 B, goes for good. The other 1 version of the model stay." in question
+    assert send(editor, f"/versions/{new.id}/delete").headers["location"] == f"/versions/{old.id}"
+    assert [one.id for one in room.registry.versions(VersionQuery())] == [old.id]
+
+
+CHANGES = ("name", "tags", "rescan", "delete", "archive")
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_nothing_is_done_for_a_form_that_is_not_ours(room: Door, editor: Visitor, version: ModelVersion, what: str) -> None:
+    fields = {"name": "digits", "add": "x"}
+    assert editor.post(f"/versions/{version.id}/{what}", fields).status_code == 403
+    elsewhere = {"Origin": "https://example.org", "Sec-Fetch-Site": "cross-site"}
+    assert editor.post(f"/versions/{version.id}/{what}", fields | {"csrf": editor.csrf()}, elsewhere).status_code == 403
+    assert room.registry.version("default", version.id) == version
+
+
+@pytest.mark.parametrize("what", CHANGES[:-1])
+def test_who_may_only_read_changes_nothing(room: Door, reader: Visitor, version: ModelVersion, what: str) -> None:
+    assert send(reader, f"/versions/{version.id}/{what}", name="digits", add="x").status_code == 403
+    assert room.registry.version("default", version.id) == version
+
+
+@pytest.mark.parametrize("path", ["", "/report", "/archive", "/files/digits.onnx"])
+def test_what_another_team_has_is_not_there(room: Door, reader: Visitor, tmp_path: Path, path: str) -> None:
+    room.registry.create_team("red", room.clock.now())
+    theirs = ingest(room, digits(tmp_path / "run"), "theirs", team="red")
+    answers = [reader.get(f"/versions/{one}{path}") for one in (theirs.id, "moaaaaaaaaaaaa")]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert answers[0].text.replace(theirs.id, "moaaaaaaaaaaaa") == answers[1].text
+    assert reader.get("/models/theirs").status_code == 404
+
+
+HOSTILE = "</title></desc><script>alert(1)</script>\"'&{{33333*33333}}\u202e\\x1b"
+
+
+def test_what_comes_from_outside_is_text_everywhere(room: Door, editor: Visitor, tmp_path: Path) -> None:
+    model = small([onnx.value(HOSTILE)], [onnx.value(HOSTILE)], op=HOSTILE)
+    file = HOSTILE.replace("/", "-") + ".onnx"
+    folder = onnx_run(tmp_path / "run", model, {HOSTILE: [0.5, 0.6]}, file)
+    (folder / "gradient-model-metadata.json").write_text(json.dumps({HOSTILE: HOSTILE}))
+    version = ingest(
+        room, folder, HOSTILE, project=HOSTILE, experiment=HOSTILE, source=HOSTILE, git_sha=HOSTILE, git_ref=HOSTILE
+    )
+    ingest(room, onnx_run(tmp_path / "other", small()), "other")
+    room.registry.tag("default", version.id, [HOSTILE], [])
+    for query in ("", "?ask=rename", "?ask=tag", "?ask=rescan", "?ask=delete", f"?ask={HOSTILE[:20]}&done={HOSTILE[:20]}"):
+        page = editor.get(f"/versions/{version.id}{query}")
+        assert page.status_code == 200
+        assert "<script>alert" not in page.text
+        assert "1111088889" not in page.text
+        assert page.text.count("\u202e") <= 2, "but where a form must send it back"
+    files = re.findall(r'href="(/versions/[^"]*/files/[^"]*)"', editor.get(f"/versions/{version.id}").text)
+    assert [editor.get(file).status_code for file in files] == [200, 200, 200]
+
+
+LITTLE = ({}, {"models": [{"primary": True}], "metrics": {"values": []}}, {"coverage": {}})
+"""Reports as an older release may have written them."""
+
+
+@pytest.mark.parametrize("said", LITTLE)
+def test_a_report_that_says_little_is_shown_as_far_as_it_goes(room: Door, reader: Visitor, said: dict[str, object]) -> None:
+    version = put(room, "net", report=json.dumps(said))
+    assert "net v1" in words(reader.get(f"/versions/{version.id}"))
