@@ -20,7 +20,7 @@ from worker.api.auth import Policy, policy_of
 from worker.api.desk import Desk
 from worker.api.problems import MEDIA_TYPE, add_handlers
 from worker.api.service import Service
-from worker.api.web import assets, failures, sign_in, version_pages
+from worker.api.web import assets, compare_page, failures, sign_in, version_pages
 from worker.api.web import models as models_page
 from worker.api.web.sessions import OnceOnly
 
@@ -32,7 +32,7 @@ SECURITY = {"bearer": {"type": "http", "scheme": "bearer"}, "apiKey": {"type": "
 PROGRAMS = (completions.router, ingestions.router, models.router, versions.router, gradient.router, health.router)
 """The faces for programs."""
 
-PAGES = (assets.router, sign_in.router, models_page.router, version_pages.router)
+PAGES = (assets.router, sign_in.router, models_page.router, version_pages.router, compare_page.router)
 """The face for people."""
 
 

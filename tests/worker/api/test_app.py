@@ -65,6 +65,7 @@ def test_no_route_is_without_a_policy(app: FastAPI) -> None:
         "POST /versions/{version_id}/tags": ["model:write"],
         "POST /versions/{version_id}/rescan": ["model:write"],
         "POST /versions/{version_id}/delete": ["model:write"],
+        "GET /compare": reading,
         "GET /static/{digest}/{name}": True,
         "GET /sign-in": True,
         "POST /sign-in": True,

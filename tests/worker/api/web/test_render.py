@@ -108,7 +108,9 @@ def test_an_address_without_a_page_says_so(reader: Visitor) -> None:
 
 
 def test_the_navigation_shows_what_is_there(reader: Visitor) -> None:
-    assert re.findall(r'<li><a href="([^"]*)"( aria-current="page")?>', reader.get("/").text) == [("/", ' aria-current="page"')]
+    assert re.findall(r'<li><a href="([^"]*)"( aria-current="page")?>', reader.get("/").text) == [
+        *(("/", ' aria-current="page"'), ("/compare", "")),
+    ]
 
 
 def test_the_clock_of_the_service_says_how_old_things_are(room: Door, reader: Visitor) -> None:
