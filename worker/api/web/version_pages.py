@@ -24,6 +24,7 @@ from worker.api.problems import reply
 from worker.api.service import Inside, Service
 from worker.api.web.model_page import MOST_SPARKS, Known, context, dangers, whole
 from worker.api.web.render import page
+from worker.api.web.reported import headlines, reported
 from worker.api.web.visitors import Editor, Fields, Visit, Visitor
 from worker.errors import NotFound, RejectedEvent
 from worker.events import rescan_from_json
@@ -210,15 +211,18 @@ def _shown(
 
 
 def _known(version: ModelVersion, service: Service) -> Known:
-    registry = service.registry
+    registry, report = service.registry, whole(json.loads(version.report))
     versions = _of_model(version, service, MOST_SPARKS)
+    leading = headlines(reported(report["metrics"]))
+    wanted = {versions[0].id: (leading[0].name, leading[0].session)} if versions and leading else {}
+    courses = registry.courses(wanted, MOST_SPARKS) if wanted else {}
     return Known(
         version=version,
-        report=whole(json.loads(version.report)),
+        report=report,
         files=registry.files(version.id),
         versions=versions,
         version_count=registry.count(VersionQuery(version.team, version.project, name=version.model_name)),
-        summaries=registry.summaries([one.id for one in versions], is_brief=True),
+        course=next(iter(courses.values()), ()),
         origin=registry.origin(version.id),
         twin=registry.version(version.team, version.duplicate_of) if version.duplicate_of else None,
     )
