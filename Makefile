@@ -7,6 +7,7 @@ EXAMPLE := examples/digits
 MODELSCAN := .venv-modelscan
 AWSCLI := .venv-awscli
 GRADIENT := .venv-gradient
+GRADIENT_1 := .venv-gradient-1
 MLFLOW := .venv-mlflow
 
 .PHONY: demo test test-all lint bench chaos compose-bare protos reference clean
@@ -18,7 +19,7 @@ demo: $(MARK)/base            ## set up, ingest the example run, and show what w
 test: $(MARK)/test            ## set up and pass the tests, as any user, with what wheels bring
 	$(BIN)/pytest -n 2 -m "not slow"
 
-test-all: $(MARK)/test $(GRADIENT)/.made $(MLFLOW)/.made    ## all tests, the slow ones too
+test-all: $(MARK)/test $(GRADIENT)/.made $(GRADIENT_1)/.made $(MLFLOW)/.made    ## all tests, the slow ones too
 	$(BIN)/pytest -n 2
 
 lint: $(MARK)/test            ## style, types, and who may import whom
@@ -43,7 +44,7 @@ reference: $(MARK)/test       ## write docs/reference again from the program
 	$(BIN)/python -m scripts.make_reference
 
 clean:                        ## remove what these commands made
-	rm -rf .venv $(MODELSCAN) $(AWSCLI) $(GRADIENT) $(MLFLOW) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(MODELSCAN) $(AWSCLI) $(GRADIENT) $(GRADIENT_1) $(MLFLOW) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(MARK)/base: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "modelport needs Python 3.11 or newer")'
@@ -65,6 +66,11 @@ $(MODELSCAN)/.made:
 $(GRADIENT)/.made:
 	$(PYTHON) -m venv $(GRADIENT)
 	$(GRADIENT)/bin/python -m pip install --quiet --disable-pip-version-check 'gradient==2.99.4' 'click<8.3'
+	touch $@
+
+$(GRADIENT_1)/.made:
+	$(PYTHON) -m venv $(GRADIENT_1)
+	$(GRADIENT_1)/bin/python -m pip install --quiet --disable-pip-version-check 'gradient==1.11.0' 'PyYAML==5.3.1' 'click==8.1.8'
 	touch $@
 
 # The MLflow server wants other versions of what we use.

@@ -27,7 +27,7 @@ from detectors.scan import RULES_VERSION, Scan, with_problems, worst_state
 from detectors.tree import FileTree, Passed, RemarksOnListing, readable
 from worker.errors import LeaseLost, NothingThere, NotSettled, RegistryUnavailable, StorageHangs, StorageUnavailable
 from worker.heartbeat import BeatingTree, Heartbeat
-from worker.lifecycle import LEASE_SECONDS, is_end
+from worker.lifecycle import LEASE_SECONDS, is_end, lost_attempts
 from worker.manifest import Manifest, content_digest, oms_digest, read_once
 from worker.ports import Clock, Inspect, OpenTree, Registry, Store
 from worker.records import (
@@ -146,13 +146,13 @@ def _pause(ingestion: Ingestion, borders: Borders) -> None:
 def recover(borders: Borders, forget: Callable[[Ingestion], object] | None = None) -> Sequence[Ingestion]:
     """Free what its owner is lost to, and return it as it stands now: waiting for the next attempt, or failed.
 
-    *forget* hears of each one at once, and removes what was written for a version that never was. None does so here and now,
-    and waits for a store that hangs.
+    *forget* hears of each one at once, and sees to what was written for a version that never was (`forget_lost`). None does so
+    here and now, and waits for a store that hangs.
 
     Raises:
         RegistryUnavailable: not all could be freed; what was is forgotten.
     """
-    forget = forget or partial(forget_leftover, borders=borders)
+    forget = forget or partial(forget_lost, borders=borders)
     return borders.registry.free(borders.clock.now(), lambda owner: borders.is_dead(owner), forget)
 
 
@@ -165,8 +165,9 @@ def work(ingestion: Ingestion, borders: Borders) -> Scan | None:
     try:
         return _attempt(ingestion, borders)
     except (KeyboardInterrupt, SystemExit):
-        forget_leftover(ingestion, borders)
-        _carry_out(ingestion, _interrupted(ingestion), ingestion.so_far, ingestion.rest, borders)
+        decision = _interrupted(ingestion)
+        _forget(ingestion, decision, borders)
+        _carry_out(ingestion, decision, ingestion.so_far, ingestion.rest, borders)
         raise
     except LeaseLost:
         _insist_on_forgetting(ingestion, borders)
@@ -174,10 +175,10 @@ def work(ingestion: Ingestion, borders: Borders) -> Scan | None:
     except Exception as exc:
         so_far = _counted(ingestion.so_far, exc)
         decision = decide(exc, so_far, _patience(ingestion, borders))
-        is_forgotten = forget_leftover(ingestion, borders)
+        is_forgotten = _forget(ingestion, decision, borders)
         _carry_out(ingestion, decision, so_far, exc.since if isinstance(exc, NotSettled) else None, borders)
         if not is_forgotten:  # the database was away, and has just answered
-            forget_leftover(ingestion, borders)
+            _forget(ingestion, decision, borders)
         if isinstance(decision, Reject) and decision.reason == UNFORESEEN:
             raise
         return None
@@ -187,7 +188,7 @@ def give_up(ingestion: Ingestion, silent_seconds: float, step: str, borders: Bor
     """Let go of *ingestion*, whose attempt hangs in *step*: it waits for the next one, or has failed.
 
     Neither tree nor store is touched, since either may be what hangs. If the attempt comes back all the same it finds that it
-    owns nothing any more, and removes what it wrote; if it never does, that is left to `tidying`.
+    owns nothing any more, and removes what it wrote; if it never does, the next one does so, or `tidying`.
 
     Raises:
         RegistryUnavailable: the database did not answer; the lease runs out by itself.
@@ -200,7 +201,7 @@ def give_up(ingestion: Ingestion, silent_seconds: float, step: str, borders: Bor
 def _carry_out(ingestion: Ingestion, decision: Decision, so_far: SoFar, rest: Rest | None, borders: Borders) -> None:
     """Let the ingestion end or wait, as was decided."""
     if isinstance(decision, Reject):
-        _finish(ingestion, borders, End(IngestionState.FAILED, decision.reason, decision.message))
+        _write_end(ingestion, borders, End(IngestionState.FAILED, decision.reason, decision.message))
     else:
         location = _where(ingestion.event, borders)
         pause = Pause(decision.seconds, decision.is_attempt, decision.reason, decision.message, so_far, rest, location)
@@ -352,8 +353,10 @@ def _keep(
         manifest, problems = read_once(tree, entries, None, checks, borders.progress)
         _look_again(tree, look)
         return manifest, with_problems(found, problems), location.url
-    key = _store_key(ingestion)
-    with borders.store.writing(key, size_bytes, alive) as open_sink:
+    key, earlier = _store_key(ingestion), []
+    if borders.store.takes_up():
+        earlier = [borders.store.url(_store_key(attempt)) for attempt in _lost_before(ingestion, borders)]
+    with borders.store.writing(key, size_bytes, alive, earlier) as open_sink:
         manifest, problems = read_once(tree, entries, open_sink, checks, borders.progress)
         _look_again(tree, look)
         borders.step("copied")
@@ -369,11 +372,13 @@ def _look_again(tree: FileTree, look: Look) -> None:
 def _register(ingestion: Ingestion, version: NewVersion, alive: Heartbeat, borders: Borders) -> None:
     """Register *version*. Where the scope holds equal content already, that is the answer, and the new copy goes.
 
-    The ingestion ends after that: a process that dies in between leaves it running, and `recover` removes the copy.
+    The ingestion ends after that: a process that dies in between leaves it running, and `recover` removes the copy. What
+    earlier attempts left is not needed from here on, and goes before that end, so that nobody dies in between.
 
     Raises:
         LeaseLost: the ingestion is another's by now; the copy is for nobody.
     """
+    _forget_earlier(ingestion, borders)
     registration = borders.registry.register(ingestion.id, borders.owner, version, borders.clock.now())
     borders.step("registered")
     if registration is None:
@@ -458,6 +463,43 @@ def forget_leftover(ingestion: Ingestion, borders: Borders) -> bool:
     return True
 
 
+def forget_lost(ingestion: Ingestion, borders: Borders) -> bool:
+    """See to what the lost attempt at *ingestion* wrote, which was just freed: the next one takes it up, or it is removed.
+
+    Where there is no next one, so is what earlier ones left. False where some of it stays.
+    """
+    if not is_end(ingestion.state) and borders.store.takes_up():
+        return True
+    return _forget_all(ingestion, borders)
+
+
+def _forget(ingestion: Ingestion, decision: Decision, borders: Borders) -> bool:
+    """Remove what this attempt wrote, and with the last one what earlier ones left; False where some of it stays."""
+    return _forget_all(ingestion, borders) if isinstance(decision, Reject) else forget_leftover(ingestion, borders)
+
+
+def _forget_all(ingestion: Ingestion, borders: Borders) -> bool:
+    is_forgotten = forget_leftover(ingestion, borders)
+    return _forget_earlier(ingestion, borders) and is_forgotten
+
+
+def _forget_earlier(ingestion: Ingestion, borders: Borders) -> bool:
+    """Remove what attempts before this one left; False where some of it stays, or nobody can tell now."""
+    try:
+        are_forgotten = [forget_leftover(attempt, borders) for attempt in _lost_before(ingestion, borders)]
+    except RegistryUnavailable:
+        return False
+    return all(are_forgotten)
+
+
+def _lost_before(ingestion: Ingestion, borders: Borders) -> Sequence[Ingestion]:
+    """Return *ingestion* as those had it who were lost before this attempt. Where this is the first, nobody is asked."""
+    if ingestion.attempts <= 1 and not ingestion.so_far.failed:
+        return ()
+    lost = lost_attempts(borders.registry.history(ingestion.id))
+    return [replace(ingestion, version_id=one) for one in lost if one != ingestion.version_id]
+
+
 def _insist_on_forgetting(ingestion: Ingestion, borders: Borders) -> None:
     """Remove what was written, though the database be away for a moment: who owns the ingestion now does not know of it."""
     for pause in PAUSES_SECONDS:
@@ -506,6 +548,12 @@ def _name_of_place(location: Location) -> str:
 
 
 def _finish(ingestion: Ingestion, borders: Borders, end: End) -> None:
+    """Let the ingestion end. What attempts left that were lost goes before: nobody who dies in between leaves it."""
+    _forget_earlier(ingestion, borders)
+    _write_end(ingestion, borders, end)
+
+
+def _write_end(ingestion: Ingestion, borders: Borders, end: End) -> None:
     located = replace(end, location=_where(ingestion.event, borders))
     _insist(lambda: borders.registry.finish(ingestion.id, borders.owner, located, borders.clock.now()), borders)
 

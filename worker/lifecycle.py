@@ -20,10 +20,11 @@ Laws (each has a test of the same name):
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 
 from worker.records import CompletionEvent, End, HistoryEntry, Ingestion, IngestionState, Pause, SoFar, Trigger
 
@@ -237,8 +238,20 @@ def free(ingestion: Ingestion, now: datetime, is_dead: bool = False) -> Move | N
     elif ingestion.attempts >= MAX_ATTEMPTS:
         message = f"{ingestion.attempts} workers died or hung over it; the last was {ingestion.owner}"
     else:
-        return _moved(freed, State.WAITING, "worker-lost", f"{ingestion.owner} gave no sign of life; it is tried again", now)
-    return _moved(replace(freed, run_after=None), State.FAILED, "worker-lost", message, now)
+        return _moved(freed, State.WAITING, LOST, f"{ingestion.owner} gave no sign of life; it is tried again", now)
+    return _moved(replace(freed, run_after=None), State.FAILED, LOST, message, now)
+
+
+LOST, HANGS = "worker-lost", "storage-hangs"
+"""Reasons of the steps by which others say that an attempt is over: it has not said so itself."""
+
+
+def lost_attempts(history: Sequence[HistoryEntry]) -> tuple[str, ...]:
+    """Return the version ids of the attempts that did not come to their end by themselves, oldest first.
+
+    Nobody can tell whether such a one has removed what it wrote. All others have, or have tried to.
+    """
+    return tuple(began.version_id for began, then in pairwise(history) if began.version_id and then.reason in (LOST, HANGS))
 
 
 def _has_run_out(ingestion: Ingestion, now: datetime) -> bool:

@@ -17,7 +17,7 @@ from detectors.tree import FileTree
 from worker import lifecycle
 from worker.errors import NotFound, RegistryUnavailable, RejectedEvent, RejectedLocation, StorageUnavailable, WrongState
 from worker.ingest import Borders, recover
-from worker.lifecycle import Mover
+from worker.lifecycle import Mover, is_end
 from worker.manifest import read_once
 from worker.ports import Registry
 from worker.records import DEFAULT_TEAM, Ingestion, IngestionQuery, IngestionState, ModelVersion, StoreMode, VersionQuery
@@ -210,8 +210,9 @@ def abandoned(borders: Borders) -> list[tuple[str, str]]:
 
 def _left(borders: Borders) -> tuple[list[tuple[str, str]], frozenset[str], frozenset[str]]:
     """Return (version id, URL) of what the store holds for no version and for nobody at work, the ids that were ever
-    registered, and those of what is left that an attempt had.
+    registered, and those of what is left that an attempt or an upload had.
 
+    What the next attempt at an ingestion may take up is for somebody at work, though it waits.
     The store is asked first and the registry last: what is registered in between is needed, and must not be in the list.
     """
     held = list(borders.store.prefixes())
@@ -219,7 +220,11 @@ def _left(borders: Borders) -> tuple[list[tuple[str, str]], frozenset[str], froz
     in_work |= borders.registry.kept_uploads(borders.clock.now() - UPLOAD_PATIENCE)
     keys = dict(borders.registry.store_keys())
     left = [(version_id, url) for version_id, url in held if not keys.get(version_id) and version_id not in in_work]
-    return left, frozenset(keys), borders.registry.attempts_among([version_id for version_id, _ in left])
+    tried = borders.registry.attempts_among([version_id for version_id, _ in left])
+    if borders.store.takes_up():
+        left = [one for one in left if one[0] not in tried or is_end(tried[one[0]])]
+    uploaded = borders.registry.uploads_among([version_id for version_id, _ in left])
+    return left, frozenset(keys), uploaded | tried.keys()
 
 
 ADVICE = {

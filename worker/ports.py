@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from detectors.facts import Finding, Metrics, ModelType
 from detectors.scan import Scan
@@ -25,6 +25,7 @@ from worker.records import (
     HistoryEntry,
     Ingestion,
     IngestionQuery,
+    IngestionState,
     Location,
     ModelVersion,
     NewUpload,
@@ -502,8 +503,12 @@ class Registry(Protocol):
         """Return 32 random bytes that all who share this registry sign with; made at the first call, then always the same."""
         ...
 
-    def attempts_among(self, version_ids: Collection[str]) -> frozenset[str]:
-        """Return those of *version_ids* that were given to an attempt or promised to an upload, whatever became of it."""
+    def attempts_among(self, version_ids: Collection[str]) -> Mapping[str, IngestionState]:
+        """Return those of *version_ids* that were given to an attempt, each with the state of its ingestion now."""
+        ...
+
+    def uploads_among(self, version_ids: Collection[str]) -> frozenset[str]:
+        """Return those of *version_ids* that were promised to an upload, whatever became of it."""
         ...
 
     def store_keys(self) -> Iterable[tuple[str, bool]]:
@@ -588,7 +593,9 @@ class Store(Protocol):
         StorageUnavailable: the store did not take or give the bytes; what was begun is not visible.
     """
 
-    def writing(self, key: StoreKey, size_bytes: int = 0, alive: Alive = silent) -> AbstractContextManager[OpenSink]:
+    def writing(
+        self, key: StoreKey, size_bytes: int = 0, alive: Alive = silent, earlier: Sequence[str] = ()
+    ) -> AbstractContextManager[OpenSink]:
         """Open the prefix of a version for writing; its files are durable and visible all at once when the context ends.
 
         Where it can be told beforehand that *size_bytes* have no room, nothing is begun. *alive* is called whenever that end,
@@ -596,7 +603,14 @@ class Store(Protocol):
 
         An error inside leaves what was visible before: nothing, or the files of an earlier try of the same version, which are
         replaced at the end.
+
+        What equal files of the prefixes *earlier* hold need not be sent again. They are what dead attempts left, and nothing
+        else: what one of them may still have under way there is ended. What is not as it is written now is not used.
         """
+        ...
+
+    def takes_up(self) -> bool:
+        """Tell whether `writing` can use what dead attempts left: it is then kept for as long as there may be another."""
         ...
 
     def url(self, key: StoreKey) -> str:
@@ -639,6 +653,15 @@ Raises:
     RejectedLocation: there is nothing at the location.
     TreeError: it may not be read, or the storage did not answer.
 """
+
+
+@runtime_checkable
+class GivesLinks(Protocol):
+    """A tree whose files anybody can read for a while who is given a link, without us."""
+
+    def link(self, path: str, seconds: int) -> str:
+        """Return the link to a listed file that is valid for *seconds*."""
+        ...
 
 
 class Inspector(Protocol):

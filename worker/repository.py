@@ -1,4 +1,4 @@
-"""The other use cases: find, download, rename, tag and delete what was registered.
+"""The other use cases: find, download, link to, rename, tag and delete what was registered.
 
 In go names as people write them and the borders; out come records. How they are shown is left to the doors.
 """
@@ -14,7 +14,7 @@ from detectors.tree import FileTree, readable
 from worker.errors import NotFound, RejectedEvent, StorageUnavailable
 from worker.events import VERSION_ID, checked_model_name, checked_name
 from worker.manifest import read_once
-from worker.ports import OpenSink, Registry, Store
+from worker.ports import GivesLinks, OpenSink, Registry, Store
 from worker.projects import project_id
 from worker.records import UNSAID, FileDigest, ModelVersion, StoreMode
 
@@ -153,14 +153,45 @@ def download(
     wanted = {file.path for file in files}
     with open_version(version) as tree, destination as open_sink:
         entries = [entry for entry in tree.files() if entry.path in wanted]
-        gone = wanted - {entry.path for entry in entries}
-        if gone:
-            raise StorageUnavailable(f"{version.id}: {_counted(gone)} gone; `modelport doctor` tells what is missing, {AGAIN}")
+        _check_there(version, wanted - {entry.path for entry in entries})
         manifest, _ = read_once(tree, entries, open_sink, lambda entry: None, progress)
-        changed = {file.path for file in set(files) ^ set(manifest.files)}
-        if changed:
-            raise StorageUnavailable(f"{version.id}: {_counted(changed)} not what was registered; {AGAIN}")
+        _check_equal(version, {file.path for file in set(files) ^ set(manifest.files)})
     return files
+
+
+def links(
+    registry: Registry,
+    open_version: Callable[[ModelVersion], AbstractContextManager[FileTree]],
+    version: ModelVersion,
+    seconds: int,
+) -> Sequence[tuple[FileDigest, str]]:
+    """Return the files of *version*, each with a link with which anybody may read it for *seconds*.
+
+    The files are listed and not read, so who follows a link is to compare what comes with the digest.
+
+    Raises:
+        RejectedEvent: the version is kept where no links can be given.
+        StorageUnavailable: a file is gone, or has another size than was registered.
+        TreeError: the files could not be listed.
+    """
+    files = registry.files(version.id)
+    with open_version(version) as tree:
+        if not isinstance(tree, GivesLinks):
+            raise RejectedEvent(f"{version.id} is kept at {version.url}: links are given for what is on object storage alone")
+        there = {entry.path: entry.size for entry in tree.files()}
+        _check_there(version, {file.path for file in files} - there.keys())
+        _check_equal(version, {file.path for file in files if file.size != there[file.path]})
+        return [(file, tree.link(file.path, seconds)) for file in files]
+
+
+def _check_there(version: ModelVersion, gone: Collection[str]) -> None:
+    if gone:
+        raise StorageUnavailable(f"{version.id}: {_counted(gone)} gone; `modelport doctor` tells what is missing, {AGAIN}")
+
+
+def _check_equal(version: ModelVersion, changed: Collection[str]) -> None:
+    if changed:
+        raise StorageUnavailable(f"{version.id}: {_counted(changed)} not what was registered; {AGAIN}")
 
 
 def _counted(paths: Collection[str]) -> str:

@@ -29,7 +29,7 @@ import structlog
 
 from worker.errands import Errands
 from worker.errors import WorkerError
-from worker.ingest import Borders, forget_leftover, give_up, recover, work
+from worker.ingest import Borders, forget_lost, give_up, recover, work
 from worker.records import Ingestion
 from worker.tidying import Tidying
 
@@ -122,9 +122,12 @@ class Runner:
         return freed
 
     def _send_to_forget(self, ingestion: Ingestion) -> None:
-        """Have what it wrote removed before the next one is freed: who is killed in between leaves one copy, not all."""
+        """Have what it wrote seen to before the next one is freed: who is killed in between leaves one copy, not all.
+
+        That is to remove it, unless the next attempt has a use for it (`ingest.forget_lost`).
+        """
         log.warning("freed", ingestion=ingestion.id, state=ingestion.state.value, why=ingestion.message)
-        self.errands.send(partial(forget_leftover, ingestion, self.borders))
+        self.errands.send(partial(forget_lost, ingestion, self.borders))
         self.errands.wait(STORE_SECONDS)
 
     def look(self) -> None:

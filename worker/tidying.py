@@ -1,8 +1,8 @@
 """Looks through the store now and then, and removes what dead processes began to write there for nobody.
 
-A sweep removes what it frees. What is left to this are the copies of attempts of which nothing is known any more: their
-ingestion was discarded, or their sweep died, or the store hung. In go the borders, nothing comes out. That the store may hang
-is for the caller to bear in mind.
+A sweep removes what it frees, and the end of an ingestion what its next attempts could have taken up. What is left to this are
+the copies of attempts that nobody comes back to: their ingestion was discarded, or their sweep died, or the store hung. In go
+the borders, nothing comes out. That the store may hang is for the caller to bear in mind.
 
 Law (with a test of the same name):
     only what two looks in a row saw unregistered and unowned is removed, and only what a known attempt wrote.

@@ -1419,9 +1419,13 @@ class RegistryContract:
         assert second is not None
         never = registry.submit(event(id="3"), NOON)[0].version_id
         ids = {registered, first.version_id, second.version_id, never, "mo-of-a-later-backup"}
-        assert registry.attempts_among(ids) == {registered, first.version_id, second.version_id}
-        assert registry.attempts_among([f"mo{number}" for number in range(2500)]) == frozenset()
-        assert registry.attempts_among([]) == frozenset()
+        assert registry.attempts_among(ids) == {
+            registered: IngestionState.REGISTERED,
+            first.version_id: IngestionState.RUNNING,
+            second.version_id: IngestionState.RUNNING,
+        }
+        assert registry.attempts_among([f"mo{number}" for number in range(2500)]) == {}
+        assert registry.attempts_among([]) == {}
 
     # Uploads
 
@@ -1536,7 +1540,7 @@ class RegistryContract:
         registry.end_upload("default", gone.id, NOON)
         registered_upload(registry, done)
         assert registry.kept_uploads(NOON) == {fresh.id, written.id, waiting.version_id, failed_one.id}
-        assert registry.attempts_among([fresh.id, old.id, "mo-of-nobody"]) == {fresh.id, old.id}
+        assert registry.uploads_among([fresh.id, old.id, "mo-of-nobody"]) == {fresh.id, old.id}
 
     def test_notes_are_kept_and_taken_back(self, registry: Registry) -> None:
         version = register(registry, "1", "d1").version

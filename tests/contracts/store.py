@@ -141,6 +141,14 @@ class StoreContract:
             raise Interrupted
         assert read(store, url) == FILES
 
+    def test_what_earlier_attempts_left_changes_nothing_about_what_is_written(self, store: Store) -> None:
+        left, never = store.url(OTHER), store.url(StoreKey("team", "project", "run-9", "monever0000000"))
+        write(store, OTHER, {"a": b"left", "folder/b": b"left too"})
+        with store.writing(KEY, 0, lambda: None, [left, never]) as open_sink, open_sink(entry("a", b"new")) as sink:
+            sink.write(b"new")
+        assert read(store, store.url(KEY)) == {"a": b"new"}
+        assert read(store, left) == {"a": b"left", "folder/b": b"left too"}
+
     def test_the_same_file_twice_is_refused(self, store: Store) -> None:
         with pytest.raises(StorageUnavailable):
             self._write_pairs(store, [("a", b"1"), ("a", b"2")])

@@ -22,12 +22,16 @@ LOST = ("connection", "transfer-encoding", "keep-alive")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came: *query* begins after the question mark, range is the header, None where there is none."""
+    """A request as it came: *query* begins after the question mark, range is the header, None where there is none.
+
+    size is the length of its body.
+    """
 
     method: str
     path: str
     query: str
     range: str | None
+    size: int = 0
 
 
 @dataclass(eq=False)
@@ -46,6 +50,7 @@ class Faults:
     hook: Callable[[int, Request], None] = lambda number, request: None
     requests: list[Request] = field(default_factory=list)
     bytes_down: int = 0
+    bytes_up: int = 0
     _lock: Lock = field(default_factory=Lock)
     _changed: Condition = field(default_factory=Condition)
     _count: int = 0
@@ -74,6 +79,11 @@ class Faults:
         with self._changed:
             self._changed.wait_for(lambda: not self._count)
 
+    def count_up(self, size: int) -> None:
+        """Count *size* bytes that a PUT carries."""
+        with self._lock:
+            self.bytes_up += size
+
     def count_down(self, size: int) -> None:
         """Count *size* bytes of an answer."""
         with self._lock:
@@ -98,7 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
         faults = self.faults
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path, _, query = self.path.partition("?")
-        request = Request(self.command, path, query, self.headers.get("Range"))
+        request = Request(self.command, path, query, self.headers.get("Range"), len(body))
+        faults.count_up(len(body) if self.command == "PUT" else 0)
         faults.hook(faults.note(request), request)
         time.sleep(faults.latency_seconds)
         if faults.slow_downs and faults.take("slow_downs"):

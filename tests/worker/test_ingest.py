@@ -504,7 +504,7 @@ class FailingStore:
         return getattr(self._store, name)
 
     @contextmanager
-    def writing(self, key: object, size_bytes: int, alive: Alive) -> Iterator[object]:
+    def writing(self, *arguments: object) -> Iterator[object]:
         raise StorageUnavailable("disk full")
         yield
 
@@ -715,7 +715,7 @@ def test_an_end_of_writing_that_takes_longer_than_a_lease_keeps_it(borders: Bord
     freed: list[object] = []
 
     @contextmanager
-    def ends_slowly(key: StoreKey, size_bytes: int, alive: Alive) -> Iterator[OpenSink]:
+    def ends_slowly(key: StoreKey, size_bytes: int, alive: Alive, *earlier: Any) -> Iterator[OpenSink]:
         with borders.store.writing(key, size_bytes, alive) as open_sink:
             yield open_sink
             for _ in range(6):
@@ -735,7 +735,7 @@ def test_a_copy_that_cannot_be_mended_stays_as_it_is(borders: Borders, run: Path
     spoilt = digests_of_copy(borders, first)
 
     @contextmanager
-    def fails_late(key: StoreKey, size_bytes: int, alive: Alive) -> Iterator[OpenSink]:
+    def fails_late(key: StoreKey, size_bytes: int, alive: Alive, *earlier: Any) -> Iterator[OpenSink]:
         with borders.store.writing(key, size_bytes, alive) as open_sink:
             yield open_sink
             if first.version is not None and key.version_id == first.version.id:

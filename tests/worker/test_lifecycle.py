@@ -149,6 +149,24 @@ def test_a_lost_worker_costs_one_attempt_and_five_of_them_the_ingestion() -> Non
     assert ingestion.message == "5 workers died or hung over it; the last was worker 5"
 
 
+def test_only_attempts_that_others_ended_are_lost() -> None:
+    """The second one said itself that it waits, and the fourth one runs."""
+    move = lifecycle.receive(EVENT, "in1", "mo0", NOON)
+    steps = [move]
+
+    def take(step: Move | None) -> Ingestion:
+        assert step is not None
+        steps.append(step)
+        return step.ingestion
+
+    ingestion = take(lifecycle.claim(move.ingestion, "one", "mo1", NOON))
+    ingestion = take(lifecycle.claim(take(lifecycle.free(ingestion, LONG_AFTER)), "two", "mo2", LONG_AFTER))
+    ingestion = take(lifecycle.claim(take(lifecycle.wait(ingestion, "two", pause(), LONG_AFTER)), "three", "mo3", LONG_AFTER))
+    hangs = replace(pause(), is_attempt=True, reason="storage-hangs")
+    take(lifecycle.claim(take(lifecycle.wait(ingestion, "three", hangs, LONG_AFTER)), "four", "mo4", LONG_AFTER))
+    assert lifecycle.lost_attempts([step.entry for step in steps]) == ("mo1", "mo3")
+
+
 def test_what_a_person_watched_is_not_tried_again_by_itself() -> None:
     watched = replace(running(), event=replace(EVENT, trigger=Trigger.CLI))
     assert moved(lifecycle.free(watched, LATER, is_dead=True)).state is IngestionState.FAILED

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.facts import Metric
-from tests.contracts.registry import ODD_TEXTS, register
+from tests.contracts.registry import ODD_TEXTS, counting_ids, register
 from worker.mlflow_words import experiment_name, metric_name, metrics, model_name, signature_text, source, tags
 from worker.records import ModelVersion
 from worker.registry.memory import MemoryRegistry
 
-VERSION = register(MemoryRegistry()).version
+VERSION = register(MemoryRegistry(new_id=counting_ids())).version
 
 words = st.sampled_from(
     ["a", "b", "a.b", "a~2eb", "~", ".", "..", "a/b", "a:b", " a", "a ", "é", "A%2F", "n" * 300, "n" * 299 + "m"]

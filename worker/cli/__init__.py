@@ -26,6 +26,7 @@ from worker.cli import (
     auditing,
     comparing,
     deliveries,
+    linking,
     projects,
     publishing,
     queue,
@@ -201,9 +202,9 @@ STATES = ("needs-look", "incomplete", "findings", "not-fully-read")
 """The words of `records.Attention`, which is imported only where something is listed; a test compares."""
 
 
-@app.group(short_help="List, show, upload, download, rename, delete, tag and publish models.")
+@app.group(short_help="List, show, upload, download, link to, rename, delete, tag and publish models.")
 def models() -> None:
-    """The repository: list, show, upload, download, rename, delete, tag and publish models.
+    """The repository: list, show, upload, download, link to, rename, delete, tag and publish models.
 
     A model is named by its id (mo…), by NAME (its latest version) or by NAME@NUMBER.
     """
@@ -258,6 +259,7 @@ def models_list(
 models.add_command(comparing.models_diff)
 models.add_command(uploading.models_upload)
 models.add_command(publishing.models_publish)
+models.add_command(linking.models_links)
 
 
 @models.command("show", short_help="Show one version: facts, origin, files.", epilog="Example: modelport models show mnist@3")

@@ -733,10 +733,14 @@ class MemoryRegistry:
     def signing_key(self) -> bytes:
         return self._signing_key
 
-    def attempts_among(self, version_ids: Collection[str]) -> frozenset[str]:
+    def attempts_among(self, version_ids: Collection[str]) -> Mapping[str, IngestionState]:
         with self._lock:
-            given = {entry.version_id for steps in self._history.values() for entry in steps} | self._uploads.keys()
-        return frozenset(one for one in version_ids if one in given)
+            given = {entry.version_id: self._ingestions[id].state for id, steps in self._history.items() for entry in steps}
+        return {one: given[one] for one in version_ids if one in given}
+
+    def uploads_among(self, version_ids: Collection[str]) -> frozenset[str]:
+        with self._lock:
+            return frozenset(one for one in version_ids if one in self._uploads)
 
     def store_keys(self) -> Iterable[tuple[str, bool]]:
         with self._lock:

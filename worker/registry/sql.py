@@ -662,12 +662,20 @@ class SqlRegistry:
             self._signing_key = self._write(access.signing_key)
         return self._signing_key
 
-    def attempts_among(self, version_ids: Collection[str]) -> frozenset[str]:
-        ids, found = sorted(version_ids), set[str]()
+    def attempts_among(self, version_ids: Collection[str]) -> Mapping[str, IngestionState]:
+        column, ids, found = ingestion_history.c.version_id, sorted(version_ids), dict[str, IngestionState]()
+        attempts = select(column, ingestions.c.state).join_from(ingestion_history, ingestions)
         for start in range(0, len(ids), MAX_NAMED):
-            for column in (ingestion_history.c.version_id, tables.uploads.c.id):
-                statement = select(column).where(column.in_(ids[start : start + MAX_NAMED]))
-                found.update(self._read(partial(_all, statement=statement)))
+            statement = attempts.where(column.in_(ids[start : start + MAX_NAMED]))
+            for row in self._read(partial(_rows, statement=statement)):
+                found[row.version_id] = IngestionState(row.state)
+        return found
+
+    def uploads_among(self, version_ids: Collection[str]) -> frozenset[str]:
+        column, ids, found = tables.uploads.c.id, sorted(version_ids), set[str]()
+        for start in range(0, len(ids), MAX_NAMED):
+            statement = select(column).where(column.in_(ids[start : start + MAX_NAMED]))
+            found.update(self._read(partial(_all, statement=statement)))
         return frozenset(found)
 
     def store_keys(self) -> Iterable[tuple[str, bool]]:

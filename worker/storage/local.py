@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
@@ -69,7 +69,9 @@ class LocalStore:
         self._root_url = Path(self._root).as_uri()
 
     @contextmanager
-    def writing(self, key: StoreKey, size_bytes: int = 0, alive: Alive = silent) -> Iterator[OpenSink]:
+    def writing(
+        self, key: StoreKey, size_bytes: int = 0, alive: Alive = silent, earlier: Sequence[str] = ()
+    ) -> Iterator[OpenSink]:
         """See `worker.ports.Store`. Each file is synced when its sink closes, the folders when the context ends."""
         parts = prefix_parts(key)
         self._check_room(size_bytes)
@@ -80,6 +82,10 @@ class LocalStore:
         except BaseException:
             self._prune(parts)
             raise
+
+    def takes_up(self) -> bool:
+        """Say no: all must be read anew, and to write it takes no longer; half a copy less leaves room for the next."""
+        return False
 
     def url(self, key: StoreKey) -> str:
         """Return the `file://` URL of the version's `model` folder."""

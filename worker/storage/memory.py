@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from detectors.tree import FileEntry, MemoryTree
@@ -22,7 +22,9 @@ class MemoryStore:
         self._incoming: dict[Parts, dict[str, bytearray]] = {}
 
     @contextmanager
-    def writing(self, key: StoreKey, size_bytes: int = 0, alive: Alive = silent) -> Iterator[OpenSink]:
+    def writing(
+        self, key: StoreKey, size_bytes: int = 0, alive: Alive = silent, earlier: Sequence[str] = ()
+    ) -> Iterator[OpenSink]:
         parts = prefix_parts(key)
         incoming = _Incoming()
         self._incoming[parts] = incoming.files
@@ -36,6 +38,9 @@ class MemoryStore:
         finally:
             if self._incoming.get(parts) is incoming.files:
                 del self._incoming[parts]
+
+    def takes_up(self) -> bool:
+        return False
 
     def url(self, key: StoreKey) -> str:
         return url_of(ROOT_URL, prefix_parts(key))

@@ -25,10 +25,15 @@ REPORT = json.dumps({"schema": "modelport.scan/1", "verdict": "clean", "models":
 
 
 def put(
-    door: Door, id: str = "run-1", files: Mapping[str, bytes] = FILES, team: str = "default", **changes: Any
+    door: Door,
+    id: str = "run-1",
+    files: Mapping[str, bytes] = FILES,
+    team: str = "default",
+    experiment: str = "mnist",
+    **changes: Any,
 ) -> ModelVersion:
     """Return the registered version of an event *id* of the team with these files; *changes* are of the version."""
-    ingestion = claimed(door.registry, id, team=team, name=id)
+    ingestion = claimed(door.registry, id, team=team, name=id, experiment=experiment)
     key = StoreKey(team, ingestion.event.project, ingestion.event.experiment, ingestion.version_id)
     with door.store.writing(key) as open_sink:
         for path, data in files.items():

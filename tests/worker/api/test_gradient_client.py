@@ -6,19 +6,25 @@ Its exit status is 0 whatever happens, so its words and the registry are what co
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.servers.postgresql import PostgresServer
 from tests.worker.api.conftest import Door
 from tests.worker.api.shelf import FILES, put, serving
+from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
 
 pytestmark = pytest.mark.slow
 
-PROGRAM = Path(__file__).parents[3] / ".venv-gradient" / "bin" / "gradient"
+ROOT = Path(__file__).parents[3]
+PROGRAM = ROOT / ".venv-gradient" / "bin" / "gradient"
+FIRST = ROOT / ".venv-gradient-1" / "bin" / "gradient"
+"""The client of 2021, the last that filters by experiments."""
 
 Gradient = Callable[..., str]
 
@@ -36,9 +42,19 @@ def client_environment(url: str, key: str, home: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def door(sqlite: Callable[[], SqlRegistry]) -> Door:
-    return Door(sqlite())
+@pytest.fixture(params=["sqlite", "postgresql"])
+def door(request: pytest.FixtureRequest) -> Iterator[Door]:
+    if request.param == "sqlite":
+        yield Door(request.getfixturevalue("sqlite")())
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    database = server.create_database(f"gradient_{secrets.token_hex(4)}")
+    migrate(database)
+    registry = SqlRegistry(database)
+    try:
+        yield Door(registry)
+    finally:
+        registry.close()
 
 
 @pytest.fixture
@@ -49,10 +65,10 @@ def gradient(door: Door, tmp_path: Path) -> Iterator[Gradient]:
     secret = door.token("admin")
     with serving(door) as client:
 
-        def call(*arguments: str, key: str = secret) -> str:
+        def call(*arguments: str, key: str = secret, program: Path = PROGRAM) -> str:
             environment = client_environment(str(client.base_url).rstrip("/"), key, tmp_path)
             done = subprocess.run(
-                [str(PROGRAM), *arguments], env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path
+                [str(program), *arguments], env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path
             )
             return done.stdout + done.stderr
 
@@ -111,3 +127,15 @@ def test_a_wrong_key_and_a_key_of_another_team_see_nothing(door: Door, gradient:
     assert version.id not in gradient("models", "list", key=theirs)
     assert "Unable to find model" in gradient("models", "delete", "--id", version.id, key=theirs)
     assert door.registry.version("default", version.id) is not None
+
+
+def test_the_client_of_2021_filters_by_experiments(door: Door, gradient: Gradient) -> None:
+    if not FIRST.exists() and "CI" not in os.environ:
+        pytest.skip("`make .venv-gradient-1/.made` installs the client")
+    first, second = (put(door, name, {"a": name.encode()}, experiment=name) for name in ("digits", "faces"))
+    told = gradient("models", "list", "--experimentId", "digits", program=FIRST)
+    assert (first.id in told, second.id in told) == (True, False)
+    told = gradient("models", "list", "--experimentId", "faces", "--projectId", "default", program=FIRST)
+    assert (first.id in told, second.id in told) == (False, True)
+    assert "No data found" in gradient("models", "list", "--experimentId", "none", program=FIRST)
+    assert all(word in gradient("models", "list", program=FIRST) for word in (first.id, second.id))

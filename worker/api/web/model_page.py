@@ -16,9 +16,9 @@ from markupsafe import Markup
 from detectors.tree import readable
 from worker.api.web import pictures, wording
 from worker.api.web.format import software
-from worker.api.web.reported import Reported, curves, headlines, number_of, reported
+from worker.api.web.reported import Reported, curves, headlines, reported
 from worker.api.web.snippets import snippets
-from worker.records import FileDigest, Ingestion, ModelVersion, StoreMode, Summary
+from worker.records import FileDigest, Ingestion, ModelVersion, StoreMode
 
 MOST_CHARTS = 6
 MOST_METRICS = 100
@@ -39,9 +39,9 @@ STORED = {StoreMode.COPY: "copied into the store", StoreMode.REFERENCE: "referen
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All that is known of a *version*: its report, its files, the other *versions* of its model, newest first, among them
-    itself; how many there are; what the runs of the newest reported; the ingestion that registered it, None where there is none
-    any more; and the one that it is equal to, None where there is none, or it is gone.
+    """All that is known of a *version*: its report, its files, the *versions* of its model, newest first, itself among them;
+    how many there are; what became of its leading metric in them, the oldest first; the ingestion that registered it, None
+    where there is none any more; and the one that it is equal to, None where there is none, or it is gone.
     """
 
     version: ModelVersion
@@ -49,7 +49,7 @@ class Known:
     files: Sequence[FileDigest]
     versions: Sequence[ModelVersion]
     version_count: int
-    summaries: Mapping[str, Summary]
+    course: Sequence[float | None]
     origin: Ingestion | None
     twin: ModelVersion | None
 
@@ -109,7 +109,7 @@ def context(known: Known, now: datetime) -> dict[str, Any]:
         "here": f"/versions/{version.id}",
         "now": now,
         "wording": wording,
-        "versions": _with_metric(known, leading),
+        "versions": _with_metric(known),
         "version_count": known.version_count,
         "versions_more": max(0, known.version_count - MOST_VERSIONS),
         "spark": spark(known, leading),
@@ -246,17 +246,10 @@ def spark(known: Known, leading: Sequence[Reported]) -> Markup | None:
     """Return how the first of the leading metrics went over the versions of the model, None where there is nothing to show."""
     if not leading or known.version_count < 2:
         return None
-    newest = sorted(known.versions, key=lambda one: one.number)[-MOST_SPARKS:]
-    values = [mean_of(known.summaries.get(one.id), leading[0].name) for one in newest]
-    return pictures.sparkline(leading[0].name, [None if value is None else number_of(value) for value in values])
+    return pictures.sparkline(leading[0].name, known.course)
 
 
-def mean_of(summary: Summary | None, name: str) -> Any:
-    """Return the mean of a metric at the last step, as the summary of a version tells it; None where it does not."""
-    result = {} if summary is None else (summary.summary.get(name) or {}).get("result") or {}
-    return result.get("mean")
-
-
-def _with_metric(known: Known, leading: Sequence[Reported]) -> list[tuple[ModelVersion, Any]]:
-    name = leading[0].name if leading else ""
-    return [(one, mean_of(known.summaries.get(one.id), name)) for one in known.versions[:MOST_VERSIONS]]
+def _with_metric(known: Known) -> list[tuple[ModelVersion, float | None]]:
+    """Return the newest versions, each with its value of the metric."""
+    values = [*reversed(known.course), *[None] * len(known.versions)]
+    return list(zip(known.versions, values, strict=False))[:MOST_VERSIONS]

@@ -14,6 +14,7 @@ from detectors.facts import ModelType
 from worker.api.pages import Project, Text
 from worker.api.service import Inside, Service
 from worker.api.web.format import counted
+from worker.api.web.pictures import sparkline
 from worker.api.web.render import is_part, page
 from worker.api.web.rows import Row, row_of
 from worker.api.web.visitors import Visitor
@@ -147,7 +148,12 @@ def _rows(service: Service, versions: Sequence[ModelVersion], order: Order) -> l
     rows = [row_of(version, order.metric) for version in versions]
     named = {row.version.id: (row.metric.name, row.metric.session) for row in rows if row.metric and row.version.number > 1}
     courses = service.registry.courses(named, COURSE_VERSIONS) if named else {}
-    return [replace(row, course=courses.get(row.version.id, ())) for row in rows]
+    return [_drawn(replace(row, course=courses.get(row.version.id, ()))) for row in rows]
+
+
+def _drawn(row: Row) -> Row:
+    """Return *row* with a picture of the course of its metric, where it has two ends."""
+    return row if row.metric is None or row.ends is None else replace(row, picture=sparkline(row.metric.name, row.course))
 
 
 def _headers(filters: Filters, order: Order, rows: Sequence[Row]) -> dict[str, dict[str, str]]:

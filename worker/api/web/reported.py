@@ -1,7 +1,7 @@
 """What the run of a version reported, as its page shows it: curves, a row for every value, and the few that stand first.
 
-In go the `metrics` of a scan report. A value is the last one of its name in its session: the mean of what was written at that
-step where the report tells every step, and what was written last elsewhere. Pure.
+In go the `metrics` of a scan report. A value is the last that was written of its name in its session, as every door tells it; a
+curve is of means, because several values may be written at one step. Pure.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.api.web.pictures import Curve
@@ -32,7 +32,8 @@ LEADING = ("accuracy", "acc", "auc", "f1", "loss")
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """One number: the last *value* of *name* in *session*; where several were written at that step, from *least* to *greatest*.
+    """One number: the last *value* of *name* in *session*; where others were written at that step, their *mean* with it, from
+    *least* to *greatest*.
 
     best and best_step tell the best one of the run, None where the report tells the last step alone, or not which way is
     better. step is None where the run did not say. source is the file, empty where it is not told.
@@ -43,6 +44,7 @@ class Reported:
     value: Value
     step: int | None
     source: str = ""
+    mean: Value | None = None
     least: Value | None = None
     greatest: Value | None = None
     best: Value | None = None
@@ -121,10 +123,10 @@ def _spread(operations: Mapping[str, Any]) -> tuple[Value | None, Value | None]:
 
 
 def _with_steps(last: Reported, means: list[tuple[int, Value]], spread: tuple[Value | None, Value | None]) -> Reported:
-    step, value = means[-1]
+    mean = means[-1][1] if spread[0] is not None else None
     way, finite = direction(last.name), [one for one in means if math.isfinite(number_of(one[1]))]
     best = max(finite, key=lambda one: way * number_of(one[1])) if way and finite else None
-    return Reported(last.session, last.name, value, step, last.source, *spread, *((best[1], best[0]) if best else (None, None)))
+    return replace(last, mean=mean, least=spread[0], greatest=spread[1], best=best and best[1], best_step=best and best[0])
 
 
 def _rank(session: str) -> int:

@@ -24,6 +24,7 @@ from worker.api.problems import reply
 from worker.api.service import Inside, Service
 from worker.api.web.model_page import MOST_SPARKS, Known, context, dangers, whole
 from worker.api.web.render import page
+from worker.api.web.reported import headlines, reported
 from worker.api.web.visitors import Editor, Fields, Visit, Visitor
 from worker.errors import NotFound, RejectedEvent
 from worker.events import rescan_from_json
@@ -119,7 +120,7 @@ def rename(request: Request, visit: Editor, version: Changed, service: Inside, f
     """Give the model of a version another name."""
     name = fields.get("name", "")
     try:
-        repository.rename(service.registry, version, name, service.clock.now())
+        repository.rename(service.registry, version, name, service.clock.now(), visit.caller.name)
     except RejectedEvent as exc:
         return _shown(request, version, visit, service, "rename", trouble=str(exc), given=name, status=422)
     log.info("renamed", version=version.id, **_who(visit))
@@ -131,7 +132,8 @@ def change_tags(request: Request, visit: Editor, version: Changed, service: Insi
     """Give a version another tag (`add`), or take one away (`remove`)."""
     add, remove = fields.get("add"), fields.get("remove")
     try:
-        repository.tag(service.registry, version, [] if add is None else [add], [] if remove is None else [remove])
+        added, removed = ([] if one is None else [one] for one in (add, remove))
+        repository.tag(service.registry, version, added, removed, service.clock.now(), visit.caller.name)
     except RejectedEvent as exc:
         return _shown(request, version, visit, service, "tag", trouble=str(exc), given=add or "", status=422)
     log.info("changed", version=version.id, **_who(visit), what=["tags"])
@@ -176,7 +178,7 @@ def delete(request: Request, visit: Editor, version: Changed, service: Inside, f
     if not others and fields.get("name", "").strip() != version.model_name:
         wanted = "type the name of the model: no version of it will be left"
         return _shown(request, version, visit, service, "delete", trouble=wanted, given=fields.get("name", ""), status=422)
-    repository.delete(service.registry, service.store, version, service.clock.now())
+    repository.delete(service.registry, service.store, version, service.clock.now(), visit.caller.name)
     log.info("deleted", version=version.id, **_who(visit))
     return RedirectResponse(f"/versions/{others[0].id}" if others else "/", 303)
 
@@ -210,15 +212,18 @@ def _shown(
 
 
 def _known(version: ModelVersion, service: Service) -> Known:
-    registry = service.registry
+    registry, report = service.registry, whole(json.loads(version.report))
     versions = _of_model(version, service, MOST_SPARKS)
+    leading = headlines(reported(report["metrics"]))
+    wanted = {versions[0].id: (leading[0].name, leading[0].session)} if versions and leading else {}
+    courses = registry.courses(wanted, MOST_SPARKS) if wanted else {}
     return Known(
         version=version,
-        report=whole(json.loads(version.report)),
+        report=report,
         files=registry.files(version.id),
         versions=versions,
         version_count=registry.count(VersionQuery(version.team, version.project, name=version.model_name)),
-        summaries=registry.summaries([one.id for one in versions], is_brief=True),
+        course=next(iter(courses.values()), ()),
         origin=registry.origin(version.id),
         twin=registry.version(version.team, version.duplicate_of) if version.duplicate_of else None,
     )

@@ -33,6 +33,9 @@ MAX_SHOWN_CHARACTERS = 80
 MAX_ATTEMPTS = 4
 """Tries of one request, with growing pauses, of what the server calls passing: 5xx, throttling, lost connections."""
 
+MAX_LINK_SECONDS = 7 * 86_400
+"""How long a presigned link may be valid. Source: Amazon S3 User Guide, signature version 4."""
+
 CONNECTIONS = 32
 """Connections that are kept: as many as ranges fetched ahead and uploads under way need at once."""
 
@@ -273,6 +276,21 @@ def exists(client: S3Client, bucket: str, key: str) -> bool:
     with in_words(f"s3://{bucket}/{readable(key)}"):
         found = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", ())
     return any(one["Key"] == key for one in found)
+
+
+def link_to(client: S3Client, call: str, bucket: str, key: str, seconds: int) -> str:
+    """Return a link with which anybody may make the call `get_object` or `put_object` of *key* for *seconds*.
+
+    Nothing is asked of the server. Where the credentials themselves last for less, so does the link.
+
+    Raises:
+        ValueError: the time is longer than `MAX_LINK_SECONDS`.
+        Trouble: there are no credentials.
+    """
+    if not 0 < seconds <= MAX_LINK_SECONDS:
+        raise ValueError(f"seconds: expected 1 to {MAX_LINK_SECONDS}, found {seconds}")
+    with in_words(f"s3://{bucket}/{readable(key)}"):
+        return client.generate_presigned_url(call, Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds)
 
 
 def pages_below(client: S3Client, bucket: str, prefix: str) -> Iterator[Mapping[str, Any]]:

@@ -31,9 +31,10 @@ from worker.ports import Alive, OpenSink, Sink, silent
 from worker.records import StoreKey
 from worker.s3_url import MAX_KEY_BYTES, S3Url, parse_s3
 from worker.storage.layout import MODEL, PREFIX_PARTS, file_parts, parts_of, prefix_parts, url_of
-from worker.storage.s3.client import Kind, S3Connection, Trouble, exists, in_words, pages_below, shown, uploads_below
+from worker.storage.s3.client import Kind, S3Connection, Trouble, exists, in_words, link_to, pages_below, shown, uploads_below
+from worker.storage.s3.leftovers import taken_up
 from worker.storage.s3.tree import S3Tree
-from worker.storage.s3.upload import ObjectSink, Uploader, stored
+from worker.storage.s3.upload import Leftover, ObjectSink, Uploader, stored
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -54,9 +55,6 @@ REMOVE_ROUNDS = 4
 MAX_DELETED_AT_ONCE = 1000
 """Source: Amazon S3 API reference, DeleteObjects."""
 
-MAX_LINK_SECONDS = 7 * 86_400
-"""How long a presigned link may be valid. Source: Amazon S3 User Guide, signature version 4."""
-
 
 class S3Store:
     """The versions below *root*. Processes and machines may share it."""
@@ -67,22 +65,29 @@ class S3Store:
         self._root_url = str(root)
 
     @contextmanager
-    def writing(self, key: StoreKey, size_bytes: int = 0, alive: Alive = silent) -> Iterator[OpenSink]:
+    def writing(
+        self, key: StoreKey, size_bytes: int = 0, alive: Alive = silent, earlier: Sequence[str] = ()
+    ) -> Iterator[OpenSink]:
         """See `worker.ports.Store`. Nobody can tell beforehand what a bucket has room for."""
         url = self.url(key)
         with stored(url):
             client, place = self._client, S3Url(self._root.bucket, self._prefix(url))
+            folders = [f"{self._prefix(one)}/{MODEL}/" for one in earlier]
         with Uploader(client, place.bucket) as uploader:
             incoming = _Incoming(client, place, uploader)
             try:
                 with stored(url):
-                    incoming.begin()
+                    incoming.begin(folders, alive)
                 yield incoming.open
                 with stored(url):
                     incoming.publish(alive)
             except BaseException:
                 incoming.discard()
                 raise
+
+    def takes_up(self) -> bool:
+        """Say yes: what was sent once need not be sent again."""
+        return True
 
     def url(self, key: StoreKey) -> str:
         """Return the `s3://` URL of the version's files: what stands in it is the key, letter by letter."""
@@ -139,13 +144,11 @@ class S3Store:
         return self._link("put_object", url, path, seconds)
 
     def _link(self, call: str, url: str, path: str, seconds: int) -> str:
-        if not 0 < seconds <= MAX_LINK_SECONDS:
-            raise ValueError(f"seconds: expected 1 to {MAX_LINK_SECONDS}, found {seconds}")
         key = "/".join((self._prefix(url), MODEL, *file_parts(path)))
-        with stored(url):
-            return self._client.generate_presigned_url(
-                call, Params={"Bucket": self._root.bucket, "Key": key}, ExpiresIn=seconds
-            )
+        try:
+            return link_to(self._client, call, self._root.bucket, key, seconds)
+        except Trouble as exc:
+            raise StorageUnavailable(exc.reason) from exc
 
     @property
     def _client(self) -> S3Client:
@@ -193,11 +196,16 @@ class _Incoming:
         self._is_anew = self._is_showing = False
         self._sinks: dict[str, ObjectSink] = {}
         self._unfinished: set[str] = set()
+        self._leftovers: Mapping[str, Leftover] = {}
 
-    def begin(self) -> None:
-        """Take the place. Nothing is shown before the end; a whole version that is there stays until then."""
+    def begin(self, earlier: Sequence[str], alive: Alive) -> None:
+        """Take the place. Nothing is shown before the end; a whole version that is there stays until then.
+
+        What dead attempts left below the keys *earlier* is copied from there.
+        """
         self._client.put_object(Bucket=self._bucket, Key=f"{self._prefix}/{WRITING}", Body=self._try.encode())
         self._is_anew = exists(self._client, self._bucket, f"{self._prefix}/{COMPLETE}")
+        self._leftovers = taken_up(self._uploader, earlier, alive)
 
     @contextmanager
     def open(self, entry: FileEntry) -> Iterator[Sink]:
@@ -206,7 +214,7 @@ class _Incoming:
         self._check_key(path)
         if path in self._sinks:
             raise StorageUnavailable(f"{readable(path)}: was written already")
-        sink = ObjectSink(self._uploader, self._key_of(path), entry.size)
+        sink = ObjectSink(self._uploader, self._key_of(path), entry.size, self._leftovers.get(path))
         self._sinks[path] = sink
         self._unfinished.add(path)
         yield sink

@@ -29,7 +29,7 @@ from detectors.tree import MAX_FILES, FileEntry, Passed, PassedOver, check_range
 from worker.errors import NothingThere, RejectedLocation, WorkerError
 from worker.ports import silent
 from worker.s3_url import S3Url, odd_part
-from worker.storage.s3.client import Kind, S3Connection, Trouble, in_words, pages_below, shown, uploads_below
+from worker.storage.s3.client import Kind, S3Connection, Trouble, in_words, link_to, pages_below, shown, uploads_below
 from worker.storage.s3.read_ahead import MAX_JUMPS_AHEAD, Range, ReadAhead
 
 if TYPE_CHECKING:
@@ -126,6 +126,19 @@ class S3Tree:
             raise TreeChanged(path, "is not in the listing of this tree")
         with _translated(path):
             return self._fetcher.read(entry, start, min(stop, entry.size))
+
+    def link(self, path: str, seconds: int) -> str:
+        """Return a link with which anybody may read the object *path* for *seconds*; nothing is asked of the server.
+
+        Raises:
+            TreeChanged: it was never listed.
+            ValueError: the time is longer than `MAX_LINK_SECONDS`.
+            TreeUnavailable: there are no credentials.
+        """
+        if path not in self._listed:
+            raise TreeChanged(path, "is not in the listing of this tree")
+        with _translated(path):
+            return link_to(self._client, "get_object", self._place.bucket, self._prefix + path, seconds)
 
     @property
     def requests(self) -> int:

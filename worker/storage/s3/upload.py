@@ -1,11 +1,15 @@
 """Files on their way up: cut into parts, several of them at once, each checked by what the server says it took.
 
+A part that a dead attempt has sent before is copied by the server, and not sent again. It is read and reckoned all the same:
+the server answers with the digest of what it copied, and a part that is not the one which was just read is sent.
+
 In go the bytes of files in order; out come objects. Each is checked by its ETag in a listing, which is made of the MD5 of its
 parts; where it is made of something else (encryption by a key, gateways), the object is read back and compared. No server that
 was tried refused a wrong checksum in a header, so none is sent; not every one tells the ETag when an upload is completed.
 
 Laws (each has a test of the same name):
     what the server took is what was sent, or the version is not there;
+    what is copied is what was read, or it is sent;
     memory does not grow with the files.
 """
 
@@ -139,10 +143,22 @@ class _Part:
     size: int
 
 
-class ObjectSink:
-    """Takes the bytes of one object of *size* bytes in order. Nothing of it is seen before `finish`."""
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """An object that an earlier attempt left: it may be equal to the one that is to be written, or begin like it."""
 
-    def __init__(self, uploader: Uploader, key: str, size: int) -> None:
+    key: str
+    etag: str
+    size: int
+
+
+class ObjectSink:
+    """Takes the bytes of one object of *size* bytes in order. Nothing of it is seen before `finish`.
+
+    What of it *leftover* holds already, at the same place, is copied from there.
+    """
+
+    def __init__(self, uploader: Uploader, key: str, size: int, leftover: Leftover | None = None) -> None:
         self._uploader = uploader
         self._client = uploader.client
         self._bucket = uploader.bucket
@@ -150,7 +166,8 @@ class ObjectSink:
         self._place = readable(f"s3://{uploader.bucket}/{key}")
         self._part_bytes = part_bytes(size)
         self._buffer = uploader.buffer(self._part_bytes) if size > self._part_bytes else bytearray()
-        self._held_bytes = 0
+        self._leftover = leftover
+        self._held_bytes = self._sent_bytes = 0
         self._upload_id: str | None = None
         self._parts: list[Future[_Part]] = []
         self._arrived: list[_Part] = []
@@ -218,15 +235,50 @@ class ObjectSink:
         if self._upload_id is None:
             with stored(self._place):
                 self._upload_id = self._client.create_multipart_upload(Bucket=self._bucket, Key=self._key)["UploadId"]
-        data, upload_id, number = self._taken(), self._upload_id, len(self._parts) + 1
-        self._parts.append(self._uploader.send(len(data), lambda: self._put_part(upload_id, number, data)))
+        data, upload_id, number, start = self._taken(), self._upload_id, len(self._parts) + 1, self._sent_bytes
+        self._sent_bytes += len(data)
+        self._parts.append(self._uploader.send(len(data), lambda: self._take_part(upload_id, number, start, data)))
 
     def _put(self, data: bytearray) -> _Part:
         with stored(self._place):
             etag = self._client.put_object(Bucket=self._bucket, Key=self._key, Body=data)["ETag"]  # type: ignore[arg-type]
         return _Part(etag, _md5(data), len(data))
 
-    def _put_part(self, upload_id: str, number: int, data: bytearray) -> _Part:
+    def _take_part(self, upload_id: str, number: int, start: int, data: bytearray) -> _Part:
+        """Have the server copy the part *data*, which begins at the byte *start* of the file, or send it."""
+        md5 = _md5(data)
+        etag = self._copy_part(upload_id, number, start, start + len(data), md5) or self._put_part(upload_id, number, data)
+        part = _Part(etag, md5, len(data))
+        if part.size == self._part_bytes:
+            self._uploader.give_back(data)
+        return part
+
+    def _copy_part(self, upload_id: str, number: int, start: int, stop: int, md5: bytes) -> str | None:
+        """Return the ETag of a part that the server copied from bytes [start, stop) of the leftover.
+
+        None where that does not hold them, or others than those with this *md5*, or where the server does not copy or tell;
+        then it is not asked again for this file.
+        """
+        leftover = self._leftover
+        if leftover is None or stop > leftover.size:
+            return None
+        with suppress(Trouble), in_words(self._place):
+            answer = self._client.upload_part_copy(
+                Bucket=self._bucket,
+                Key=self._key,
+                UploadId=upload_id,
+                PartNumber=number,
+                CopySource={"Bucket": self._bucket, "Key": leftover.key},
+                CopySourceRange=f"bytes={start}-{stop - 1}",
+                CopySourceIfMatch=leftover.etag,
+            )
+            etag = answer.get("CopyPartResult", {}).get("ETag", "")
+            if etag.strip('"') == md5.hex():
+                return etag
+        self._leftover = None
+        return None
+
+    def _put_part(self, upload_id: str, number: int, data: bytearray) -> str:
         with stored(self._place):
             answer = self._client.upload_part(
                 Bucket=self._bucket,
@@ -235,10 +287,7 @@ class ObjectSink:
                 PartNumber=number,
                 Body=data,  # type: ignore[arg-type]  # boto3 takes it, its stubs do not know
             )
-        part = _Part(answer["ETag"], _md5(data), len(data))
-        if part.size == self._part_bytes:
-            self._uploader.give_back(data)
-        return part
+        return answer["ETag"]
 
     def _complete(self, parts: Sequence[_Part], upload_id: str) -> None:
         told: list[CompletedPartTypeDef] = [{"PartNumber": number, "ETag": part.etag} for number, part in enumerate(parts, 1)]

@@ -212,8 +212,9 @@ def test_what_became_of_the_metric_is_told_across_versions(room: Door, reader: V
         put(room, "m", report=report(values=[value]), metrics=(Metric("accuracy", accuracy, 9, "eval", "events"),))
     put(room, "n", report=report(values=[value]))
     put(room, "n", report=report(values=[value]))
-    said = words(reader.get("/").text)
-    assert "0.8842 accuracy 0.8610 → 0.8842" in said
+    page = reader.get("/").text
+    said = words(page)
+    assert f'aria-label="accuracy over 3{NBSP}versions, 0.8610 to 0.8842"' in page
     assert said.count("not reported by two versions") == 1
 
 

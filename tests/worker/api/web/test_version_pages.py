@@ -63,11 +63,11 @@ def test_a_version_says_whether_it_can_be_used_and_where_it_came_from(reader: Vi
 
 
 def test_numbers_stand_at_the_top(reader: Visitor, version: ModelVersion) -> None:
-    """The mean of the last evaluation is that of four values: 0.94, 0.94, 0.948 and 0.952."""
+    """The last evaluation wrote four values: 0.952, 0.948, 0.94 and at last 0.94."""
     said = words(reader.get(f"/versions/{version.id}"))
-    assert "accuracy 0.9450 eval , step 1,200, mean loss 0.1643 eval , step 1,200, mean" in said
+    assert "accuracy 0.9400 eval , step 1,200 loss 0.1715 eval , step 1,200 " in said
     assert "Parameters 2.41 k 2,410 trainable Size 257 kB 17 files Format SavedModel TensorFlow 2.21.0, graph style" in said
-    assert "eval accuracy 0.9450 mean of 0.9400 to 0.9520 1,200 0.9450 1,200 digits/eval/events.out.tfevents" in said
+    assert "eval accuracy 0.9400 mean 0.9450 , from 0.9400 to 0.9520 1,200 0.9450 1,200 digits/eval/events.out.tfevents" in said
 
 
 def test_signatures_read_as_people_write_them(reader: Visitor, version: ModelVersion) -> None:
@@ -251,7 +251,7 @@ def test_what_another_team_has_is_not_there(room: Door, reader: Visitor, tmp_pat
     assert reader.get("/models/theirs").status_code == 404
 
 
-HOSTILE = "</title></desc><script>alert(1)</script>\"'&{{7*7}}\u202e\\x1b"
+HOSTILE = "</title></desc><script>alert(1)</script>\"'&{{33333*33333}}\u202e\\x1b"
 
 
 def test_what_comes_from_outside_is_text_everywhere(room: Door, editor: Visitor, tmp_path: Path) -> None:
@@ -268,9 +268,7 @@ def test_what_comes_from_outside_is_text_everywhere(room: Door, editor: Visitor,
         page = editor.get(f"/versions/{version.id}{query}")
         assert page.status_code == 200
         assert "<script>alert" not in page.text
-        assert "49" not in re.sub(
-            r"\d+\.\d|[0-9a-f]{16,}|viewBox", "", re.sub(r"<svg.*?</svg>", "", page.text, flags=re.DOTALL)
-        )
+        assert "1111088889" not in page.text
         assert page.text.count("\u202e") <= 2, "but where a form must send it back"
     files = re.findall(r'href="(/versions/[^"]*/files/[^"]*)"', editor.get(f"/versions/{version.id}").text)
     assert [editor.get(file).status_code for file in files] == [200, 200, 200]
