@@ -1,4 +1,5 @@
-"""The page of one version of a model, and what people do with it there: rename, tag, scan again, download, delete.
+"""The page of one version of a model, and what people do with it there: rename, tag, scan again, download, publish,
+delete.
 
 Each of these begins with a link that opens its question on the same page (`?ask=`), and ends with a form that is sent; so all
 of it works without a script. Afterwards the page is shown again and says what was done (`?done=`).
@@ -30,13 +31,15 @@ from worker.errors import NotFound, RejectedEvent
 from worker.events import rescan_from_json
 from worker.records import CompletionEvent, ModelVersion, TokenScope, VersionQuery
 
-QUESTIONS = frozenset(("rename", "tag", "rescan", "download", "delete"))
+QUESTIONS = frozenset(("rename", "tag", "rescan", "download", "publish", "delete"))
 """What the page can be asked to ask."""
 
 DONE = {
     "renamed": "The model has another name now, and so have all its versions.",
     "tagged": "The tag was added.",
     "untagged": "The tag was removed.",
+    "published": "All teams can read the model now, all its versions, also later ones.",
+    "withdrawn": "No other team can read the model any more.",
     "queued": "Another look at its path is queued. This version stays as it is; what is new becomes another version.",
 }
 """What the page says after it was done."""
@@ -138,6 +141,16 @@ def change_tags(request: Request, visit: Editor, version: Changed, service: Insi
         return _shown(request, version, visit, service, "tag", trouble=str(exc), given=add or "", status=422)
     log.info("changed", version=version.id, **_who(visit), what=["tags"])
     return _back(version, "untagged" if add is None else "tagged")
+
+
+@router.post("/versions/{version_id}/published", include_in_schema=False)
+def publish(visit: Editor, version: Changed, service: Inside, fields: Fields) -> Response:
+    """Let all teams read the model of a version, or with `withdraw` no team but its own."""
+    is_published = "withdraw" not in fields
+    repository.publish(service.registry, version, is_published, service.clock.now(), visit.caller.name)
+    done = "published" if is_published else "withdrawn"
+    log.info(done, version=version.id, **_who(visit))
+    return _back(version, done)
 
 
 def asked_again(version: Changed, service: Inside, fields: Fields) -> CompletionEvent:

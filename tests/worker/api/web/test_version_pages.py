@@ -18,7 +18,7 @@ from tests.worker.api.web.run import dangerous, digits, ingest, onnx_run, small
 from tests.worker.api.web.shelf import put
 from tests.worker.api.web.visitor import Visitor
 from worker.api.app import make_app
-from worker.records import ModelVersion, Trigger, VersionQuery
+from worker.records import AuditQuery, ModelVersion, Trigger, VersionQuery
 
 
 def words(answer: httpx.Response) -> str:
@@ -160,8 +160,8 @@ def test_versions_of_a_model_are_listed_with_a_picture(room: Door, reader: Visit
 
 def test_what_may_be_done_is_offered_to_who_may_do_it(reader: Visitor, editor: Visitor, version: ModelVersion) -> None:
     for said, is_there in ((words(reader.get(f"/versions/{version.id}")), False), (words(editor.get("/models/digits")), True)):
-        assert all((offer in said) is is_there for offer in ("Rename", "Scan again…", "Delete v1…", "Add a tag"))
-    for question in ("rename", "tag", "rescan", "delete"):
+        assert all((offer in said) is is_there for offer in ("Rename", "Scan again…", "Publish…", "Delete v1…", "Add a tag"))
+    for question in ("rename", "tag", "rescan", "publish", "delete"):
         asked = f"/versions/{version.id}?ask={question}"
         assert 'id="ask"' in editor.get(asked).text
         assert 'id="ask"' not in reader.get(asked).text
@@ -191,6 +191,24 @@ def test_tags_are_added_and_removed(room: Door, editor: Visitor, version: ModelV
     assert kept is not None
     assert kept.tags == ()
     assert send(editor, f"/versions/{version.id}/tags", add=" ").status_code == 422
+
+
+def test_a_model_is_published_and_withdrawn_after_a_question(room: Door, editor: Visitor, version: ModelVersion) -> None:
+    here = f"/versions/{version.id}"
+    question = words(editor.get(f"{here}?ask=publish"))
+    assert "Publish digits ? All teams can read it then: all its versions, also later ones, with their files" in question
+    answer = send(editor, f"{here}/published")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{here}?done=published")
+    assert room.registry.readable("another team", version.id) is not None
+    said = words(editor.get(answer.headers["location"]))
+    assert "All teams can read the model now, all its versions, also later ones." in said
+    assert "Published: all teams can read it." in said
+    assert "Withdraw digits ? No other team can read it any more." in words(editor.get(f"{here}?ask=publish"))
+    assert send(editor, f"{here}/published", withdraw="yes").headers["location"] == f"{here}?done=withdrawn"
+    assert room.registry.readable("another team", version.id) is None
+    written = [(line.action.value, line.who) for line in room.registry.audit(AuditQuery("default"))[:2]]
+    assert [action for action, _ in written] == ["model.withdrawn", "model.published"]
+    assert all(who.startswith("the token ") for _, who in written)
 
 
 def test_another_look_at_its_path_is_queued(room: Door, editor: Visitor, version: ModelVersion, tmp_path: Path) -> None:
@@ -223,7 +241,7 @@ def test_one_of_several_versions_is_deleted_after_a_question(room: Door, editor:
     assert [one.id for one in room.registry.versions(VersionQuery())] == [old.id]
 
 
-CHANGES = ("name", "tags", "rescan", "delete", "archive")
+CHANGES = ("name", "tags", "published", "rescan", "delete", "archive")
 
 
 @pytest.mark.parametrize("what", CHANGES)
@@ -264,7 +282,15 @@ def test_what_comes_from_outside_is_text_everywhere(room: Door, editor: Visitor,
     )
     ingest(room, onnx_run(tmp_path / "other", small()), "other")
     room.registry.tag("default", version.id, [HOSTILE], [])
-    for query in ("", "?ask=rename", "?ask=tag", "?ask=rescan", "?ask=delete", f"?ask={HOSTILE[:20]}&done={HOSTILE[:20]}"):
+    for query in (
+        "",
+        "?ask=rename",
+        "?ask=tag",
+        "?ask=rescan",
+        "?ask=publish",
+        "?ask=delete",
+        f"?ask={HOSTILE[:20]}&done={HOSTILE[:20]}",
+    ):
         page = editor.get(f"/versions/{version.id}{query}")
         assert page.status_code == 200
         assert "<script>alert" not in page.text
