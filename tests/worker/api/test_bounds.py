@@ -50,7 +50,7 @@ class Asked:
 
     def filled(self, path: str) -> str:
         names = {"version_id": self.version.id, "model": self.version.id, "ingestion_id": self.ingestion.id}
-        return path.format(**names, path="a", project="default", team="default")
+        return path.format(**names, path="a", digest="0", name="a", project="default", team="default")
 
     def flooded(self, method: str, path: str, announced: bool) -> tuple[int, int]:
         """Return the status that an endless body gets, and how many bytes of it were taken."""
