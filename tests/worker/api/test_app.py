@@ -69,6 +69,7 @@ def test_no_route_is_without_a_policy(app: FastAPI) -> None:
         "GET /versions/{version_id}/files/{path}": reading,
         "POST /versions/{version_id}/name": ["model:write"],
         "POST /versions/{version_id}/tags": ["model:write"],
+        "POST /versions/{version_id}/notes": ["model:write"],
         "POST /versions/{version_id}/rescan": ["model:write"],
         "POST /versions/{version_id}/delete": ["model:write"],
         "GET /compare": reading,
