@@ -304,7 +304,15 @@ def test_what_comes_from_outside_is_text_everywhere(room: Door, editor: Visitor,
     ingest(room, onnx_run(tmp_path / "other", small()), "other")
     room.registry.tag("default", version.id, [HOSTILE], [])
     room.registry.note("default", version.id, HOSTILE, room.clock.now(), "me")
-    for query in ("", "?ask=rename", "?ask=tag", "?ask=notes", "?ask=rescan", "?ask=delete", f"?ask={HOSTILE[:20]}&done={HOSTILE[:20]}"):
+    for query in (
+        "",
+        "?ask=rename",
+        "?ask=tag",
+        "?ask=notes",
+        "?ask=rescan",
+        "?ask=delete",
+        f"?ask={HOSTILE[:20]}&done={HOSTILE[:20]}",
+    ):
         page = editor.get(f"/versions/{version.id}{query}")
         assert page.status_code == 200
         assert "<script>alert" not in page.text
