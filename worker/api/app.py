@@ -34,7 +34,7 @@ from worker.api.desk import Desk
 from worker.api.limits import Bounds, Limits
 from worker.api.problems import MEDIA_TYPE, add_handlers
 from worker.api.service import Service
-from worker.api.web import assets, compare_page, failures, sign_in, version_pages
+from worker.api.web import assets, compare_page, failures, sign_in, upload_page, version_pages
 from worker.api.web import models as models_page
 from worker.api.web.sessions import OnceOnly
 
@@ -58,7 +58,7 @@ PROGRAMS: tuple[ModuleType, ...] = (
 )
 """The faces for programs, each with a router."""
 
-PAGES: tuple[ModuleType, ...] = (assets, sign_in, models_page, version_pages, compare_page)
+PAGES: tuple[ModuleType, ...] = (assets, sign_in, models_page, version_pages, compare_page, upload_page)
 """The face for people."""
 
 

@@ -60,7 +60,7 @@ async def received(request: Request, uploading: Uploading) -> AsyncIterator[Rece
     """
     announced = request.headers.get("content-length", "0")
     if announced.isascii() and announced.isdigit() and int(announced[:20]) > uploading.max_bytes:
-        raise _too_large(uploading)
+        raise too_large(uploading)
     with tempfile.TemporaryFile(prefix="upload-", dir=uploading.folder) as file:
         yield Received(cast("BinaryIO", file), await _filled(cast("BinaryIO", file), request, uploading))
 
@@ -68,20 +68,25 @@ async def received(request: Request, uploading: Uploading) -> AsyncIterator[Rece
 async def _filled(file: BinaryIO, request: Request, uploading: Uploading) -> int:
     """Write the body to *file* and return its size."""
     size, buffer, chunks = 0, bytearray(), aiter(request.stream())
-    while (chunk := await _next(chunks)) is not None:
+    while (chunk := await next_chunk(chunks)) is not None:
         size += len(chunk)
         if size > uploading.max_bytes:
-            raise _too_large(uploading)
+            raise too_large(uploading)
         buffer += chunk
         if len(buffer) >= BUFFER_BYTES:
-            await run_in_threadpool(_append, file, bytes(buffer))
+            await run_in_threadpool(append, file, bytes(buffer))
             buffer.clear()
-    await run_in_threadpool(_append, file, bytes(buffer))
+    await run_in_threadpool(append, file, bytes(buffer))
     return size
 
 
-async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
-    """Return the next piece of a body, None at its end."""
+async def next_chunk(chunks: AsyncIterator[bytes]) -> bytes | None:
+    """Return the next piece of a body, None at its end.
+
+    Raises:
+        Problem: nothing came for too long.
+        ClientDisconnect: the client went away.
+    """
     try:
         async with asyncio.timeout(SILENT_SECONDS):
             return await anext(chunks, None)
@@ -89,7 +94,12 @@ async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
         raise Problem(408, "too-slow", f"nothing came for {SILENT_SECONDS:g} s; send it again", CLOSE) from exc
 
 
-def _append(file: BinaryIO, data: bytes) -> None:
+def append(file: BinaryIO, data: bytes) -> None:
+    """Write *data* at the end of *file*.
+
+    Raises:
+        Problem: there is no room for it.
+    """
     try:
         file.write(data)
         file.flush()
@@ -99,7 +109,8 @@ def _append(file: BinaryIO, data: bytes) -> None:
         raise Problem(507, "insufficient-storage", "the server has no room for this upload just now", CLOSE) from exc
 
 
-def _too_large(uploading: Uploading) -> Problem:
+def too_large(uploading: Uploading) -> Problem:
+    """Return what is said to who sends more than is taken."""
     return Problem(413, "too-long", f"the body is longer than {uploading.max_bytes} bytes", CLOSE)
 
 

@@ -14,7 +14,7 @@ from tests.worker.api.shelf import put
 from worker import tokens
 from worker.api.app import make_app
 from worker.api.auth import Policy, policy_of
-from worker.records import NewUpload, TokenScope
+from worker.records import NewUpload, TokenScope, Trigger
 from worker.registry.memory import MemoryRegistry
 from worker.teams import create_token
 
@@ -77,13 +77,15 @@ def admin(door: Door, policy: Policy) -> str | None:
 def status(door: Door, method: str, path: str, secret: str | None, team: str = "default") -> int:
     """Return what the route answers when it is asked about things of *team*."""
     version = put(door, files={"a": b"1"}, team=team)
-    ingestion = door.registry.submit(event("waiting", team=team), door.clock.now())[0]
+    ingestion = door.registry.submit(event("waiting", team=team, trigger=Trigger.UPLOAD), door.clock.now())[0]
     upload = door.registry.begin_upload(NewUpload(team), door.clock.now())
     filled = path.format(version_id=version.id, model=version.id, path="a", ingestion_id=ingestion.id, project="default")
     client = Client(make_app(door.service), {} if secret is None else {"X-API-Key": secret})
     asked = {"with": version.id, "fileName": "m", "modelHandle": upload.id}
     if path == "/v1/uploads":
         return client.request(method, path, params=asked, content=b"1").status_code
+    if path == "/upload":
+        return client.request(method, path, files={"file": ("m", b"1")} if method == "POST" else None).status_code
     body: dict[str, object] = {}
     if path.startswith("/versions/"):
         body = {"data": {"name": version.model_name, "add": "x"}} if method == "POST" else {}

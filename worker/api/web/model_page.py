@@ -31,6 +31,9 @@ MOST_VERSIONS = 8
 MOST_SPARKS = 30
 """Versions that a small picture goes over, the newest."""
 
+MOST_SUMMARY_ROWS, MOST_SUMMARY_CHARACTERS = 50, 500
+"""Rows of a summary that people gave, and how much of each is shown."""
+
 MOST_SIGNATURES = 50
 MOST_FINDINGS = 200
 
@@ -118,7 +121,24 @@ def context(known: Known, now: datetime) -> dict[str, Any]:
         "trigger": None if known.origin is None else wording.trigger(known.origin),
         "twin": known.twin,
         "stored": STORED[version.store],
+        "notes_text": wording.in_lines(version.notes) if version.notes else None,
+        **said(version.said_summary),
     }
+
+
+def said(summary: Any) -> dict[str, Any]:
+    """Return a summary that people gave as rows of name and value where it is an object, otherwise as text; none for None."""
+    rows = list(summary.items()) if isinstance(summary, Mapping) else []
+    return {
+        "summary_rows": [(wording.clean(name), _compact(value)) for name, value in rows[:MOST_SUMMARY_ROWS]],
+        "summary_more": max(0, len(rows) - MOST_SUMMARY_ROWS),
+        "summary_text": None if rows or summary is None else _compact(summary),
+    }
+
+
+def _compact(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return wording.clean(text[:MOST_SUMMARY_CHARACTERS] + ("…" if len(text) > MOST_SUMMARY_CHARACTERS else ""))
 
 
 def whole(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The page of one version of a model, and what people do with it there: rename, tag, scan again, download, publish,
+"""The page of one version of a model, and what people do with it there: rename, tag, note, scan again, download, publish,
 delete.
 
 Each of these begins with a link that opens its question on the same page (`?ask=`), and ends with a form that is sent; so all
@@ -23,6 +23,7 @@ from worker.api.files import file_at, file_reply, zip_reply
 from worker.api.pages import Project
 from worker.api.problems import reply
 from worker.api.service import Inside, Service
+from worker.api.versions import MAX_NOTES_CHARACTERS
 from worker.api.web.model_page import MOST_SPARKS, Known, context, dangers, whole
 from worker.api.web.render import page
 from worker.api.web.reported import headlines, reported
@@ -31,7 +32,7 @@ from worker.errors import NotFound, RejectedEvent
 from worker.events import rescan_from_json
 from worker.records import CompletionEvent, ModelVersion, TokenScope, VersionQuery
 
-QUESTIONS = frozenset(("rename", "tag", "rescan", "download", "publish", "delete"))
+QUESTIONS = frozenset(("rename", "tag", "notes", "rescan", "download", "publish", "delete"))
 """What the page can be asked to ask."""
 
 DONE = {
@@ -40,6 +41,7 @@ DONE = {
     "untagged": "The tag was removed.",
     "published": "All teams can read the model now, all its versions, also later ones.",
     "withdrawn": "No other team can read the model any more.",
+    "noted": "The notes are kept.",
     "queued": "Another look at its path is queued. This version stays as it is; what is new becomes another version.",
 }
 """What the page says after it was done."""
@@ -153,6 +155,18 @@ def publish(visit: Editor, version: Changed, service: Inside, fields: Fields) ->
     return _back(version, done)
 
 
+@router.post("/versions/{version_id}/notes", include_in_schema=False)
+def change_notes(request: Request, visit: Editor, version: Changed, service: Inside, fields: Fields) -> Response:
+    """Keep other notes on a version; none where they are empty."""
+    notes = fields.get("notes", "").replace("\r\n", "\n").strip()
+    if len(notes) > MAX_NOTES_CHARACTERS:
+        trouble = f"notes: expected at most {MAX_NOTES_CHARACTERS} characters, found {len(notes)}"
+        return _shown(request, version, visit, service, "notes", trouble=trouble, given=notes, status=422)
+    repository.note(service.registry, version, notes, service.clock.now(), visit.caller.name)
+    log.info("changed", version=version.id, **_who(visit), what=["notes"])
+    return _back(version, "noted")
+
+
 def asked_again(version: Changed, service: Inside, fields: Fields) -> CompletionEvent:
     """Return the event that has the path of a version looked at again.
 
@@ -220,7 +234,14 @@ def _shown(
     shown = context(_known(version, service), service.clock.now())
     may_change = tokens.allows(visit.caller.scopes, frozenset({TokenScope.MODEL_WRITE}))
     question = ask if ask in QUESTIONS and (may_change or ask == "download") else ""
-    said = {"may_change": may_change, "ask": question, "done": DONE.get(done), "trouble": trouble, "given": given}
+    said = {
+        "most_notes": MAX_NOTES_CHARACTERS,
+        "may_change": may_change,
+        "ask": question,
+        "done": DONE.get(done),
+        "trouble": trouble,
+        "given": given,
+    }
     return page(request, "model.html", "Models", status, **shown, **said)
 
 

@@ -10,7 +10,8 @@ Source: W3C Fetch Metadata for `Sec-Fetch-Site`; RFC 6454 for `Origin`; RFC 6265
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
 
@@ -62,14 +63,48 @@ def key_of(service: Annotated[Service, Depends(service_of)]) -> bytes:
 Key = Annotated[bytes, Depends(key_of)]
 
 
+async def fields_of(request: Request) -> dict[str, str]:
+    """Return the fields of a form that was sent, the last of each name. It is read once, whoever asks.
+
+    Raises:
+        Problem: it is too long, or is none.
+    """
+    known: dict[str, str] | None = getattr(request.state, "fields", None)
+    if known is None:
+        if media_type(request.headers) != FORM:
+            raise Problem(415, "unsupported-media-type", f"content-type: expected {FORM}")
+        text = (await bounded(request)).decode("utf-8", "replace")
+        try:
+            found = parse_qs(text, keep_blank_values=True, max_num_fields=1000)
+        except ValueError as exc:
+            raise Problem(400, "malformed", "the form has too many fields") from exc
+        known = request.state.fields = {name: values[-1] for name, values in found.items()}
+    return known
+
+
+Fields = Annotated[dict[str, str], Depends(fields_of)]
+
+
+async def brought_by(request: Request) -> str:
+    """Return the token for forms that *request* brings in a header or in a plain form; empty for none.
+
+    Raises:
+        Problem: it brings none in a header, and is no plain form.
+    """
+    header = request.headers.get(FORM_HEADER)
+    return header if header is not None else (await fields_of(request)).get(FORM_FIELD, "")
+
+
 @dataclass(frozen=True, slots=True)
 class PagePolicy(Policy):
     """What a page asks of who looks at it: one of the scopes. Used as a dependency it gives the visit, which the page's
-    template finds too.
+    template finds too. *brought* reads the token of the form that a request brings.
     """
 
+    brought: Callable[[Request], Awaitable[str]] = field(default=brought_by)
+
     async def __call__(self, request: Request, desk: Annotated[Desk, Depends(desk_of)], key: Key) -> Visit:  # type: ignore[override]
-        visit = await visit_of(request, desk, key)
+        visit = await visit_of(request, desk, key, self.brought)
         request.state.visit = visit
         self.counted(request, visit.caller)
         return visit
@@ -82,7 +117,9 @@ Anybody = Annotated[Visit, Depends(PagePolicy(frozenset(TokenScope)))]
 """Who looks at pages, who may change models, who may steer the queue, and whoever signed in."""
 
 
-async def visit_of(request: Request, desk: Desk, key: bytes) -> Visit:
+async def visit_of(
+    request: Request, desk: Desk, key: bytes, brought: Callable[[Request], Awaitable[str]] = brought_by
+) -> Visit:
     """Return who sent *request*.
 
     Raises:
@@ -99,7 +136,7 @@ async def visit_of(request: Request, desk: Desk, key: bytes) -> Visit:
     visit = await _visit_in(session, request, desk, key)
     if request.method not in READS:
         check_origin(request)
-        if not is_form_token(key, session, await _brought_by(request)):
+        if not is_form_token(key, session, await brought(request)):
             raise Problem(403, "not-our-form", "this form is not of your session; reload the page and send it again")
     return visit
 
@@ -139,33 +176,6 @@ def _netloc(origin: str) -> str | None:
         return urlsplit(origin).netloc or None
     except ValueError:
         return None
-
-
-async def fields_of(request: Request) -> dict[str, str]:
-    """Return the fields of a form that was sent, the last of each name. It is read once, whoever asks.
-
-    Raises:
-        Problem: it is too long, or is none.
-    """
-    known: dict[str, str] | None = getattr(request.state, "fields", None)
-    if known is None:
-        if media_type(request.headers) != FORM:
-            raise Problem(415, "unsupported-media-type", f"content-type: expected {FORM}")
-        text = (await bounded(request)).decode("utf-8", "replace")
-        try:
-            found = parse_qs(text, keep_blank_values=True, max_num_fields=1000)
-        except ValueError as exc:
-            raise Problem(400, "malformed", "the form has too many fields") from exc
-        known = request.state.fields = {name: values[-1] for name, values in found.items()}
-    return known
-
-
-Fields = Annotated[dict[str, str], Depends(fields_of)]
-
-
-async def _brought_by(request: Request) -> str:
-    header = request.headers.get(FORM_HEADER)
-    return header if header is not None else (await fields_of(request)).get(FORM_FIELD, "")
 
 
 def sign_in(request: Request, answer: Response, key: bytes, digest: str | None, now: float) -> None:

@@ -329,6 +329,7 @@ CAME_BY = {
     Trigger.RESCAN: "when somebody asked for another look at its path",
     Trigger.WATCH: "when its folder had come to rest",
     Trigger.NOTIFICATION: "when object storage told of it",
+    Trigger.UPLOAD: "when somebody uploaded it",
 }
 TRIGGERS = {
     Trigger.CLI: "Command line",
@@ -336,6 +337,7 @@ TRIGGERS = {
     Trigger.RESCAN: "Scan again, asked by somebody",
     Trigger.WATCH: "Watched folder",
     Trigger.NOTIFICATION: "Message of object storage",
+    Trigger.UPLOAD: "Upload",
 }
 
 

@@ -109,7 +109,7 @@ def test_an_address_without_a_page_says_so(reader: Visitor) -> None:
 
 def test_the_navigation_shows_what_is_there(reader: Visitor) -> None:
     assert re.findall(r'<li><a href="([^"]*)"( aria-current="page")?>', reader.get("/").text) == [
-        *(("/", ' aria-current="page"'), ("/compare", "")),
+        *(("/", ' aria-current="page"'), ("/compare", ""), ("/upload", "")),
     ]
 
 

@@ -18,7 +18,8 @@ from tests.worker.api.web.run import dangerous, digits, ingest, onnx_run, small
 from tests.worker.api.web.shelf import put
 from tests.worker.api.web.visitor import Visitor
 from worker.api.app import make_app
-from worker.records import AuditQuery, ModelVersion, Trigger, VersionQuery
+from worker.api.web.model_page import said as summary_of
+from worker.records import Action, AuditQuery, ModelVersion, Trigger, VersionQuery
 
 
 def words(answer: httpx.Response) -> str:
@@ -81,7 +82,7 @@ def test_signatures_read_as_people_write_them(reader: Visitor, version: ModelVer
 def test_the_blocks_keep_their_order(reader: Visitor, version: ModelVersion) -> None:
     assert headings(reader.get(f"/versions/{version.id}")) == [
         *("Signatures", "Metrics", "Inside the model", "Other models of this version", "Files", "Use it", "Findings"),
-        *("Custom metadata", "Versions", "Where it came from", "Tags"),
+        *("Custom metadata", "Versions", "Where it came from", "Tags", "Notes"),
     ]
 
 
@@ -160,8 +161,9 @@ def test_versions_of_a_model_are_listed_with_a_picture(room: Door, reader: Visit
 
 def test_what_may_be_done_is_offered_to_who_may_do_it(reader: Visitor, editor: Visitor, version: ModelVersion) -> None:
     for said, is_there in ((words(reader.get(f"/versions/{version.id}")), False), (words(editor.get("/models/digits")), True)):
-        assert all((offer in said) is is_there for offer in ("Rename", "Scan again…", "Publish…", "Delete v1…", "Add a tag"))
-    for question in ("rename", "tag", "rescan", "publish", "delete"):
+        offers = ("Rename", "Scan again…", "Publish…", "Delete v1…", "Add a tag", "Write some")
+        assert all((offer in said) is is_there for offer in offers)
+    for question in ("rename", "tag", "notes", "rescan", "publish", "delete"):
         asked = f"/versions/{version.id}?ask={question}"
         assert 'id="ask"' in editor.get(asked).text
         assert 'id="ask"' not in reader.get(asked).text
@@ -241,7 +243,45 @@ def test_one_of_several_versions_is_deleted_after_a_question(room: Door, editor:
     assert [one.id for one in room.registry.versions(VersionQuery())] == [old.id]
 
 
-CHANGES = ("name", "tags", "published", "rescan", "delete", "archive")
+NOTES = "Trained on <b>5 %</b> of the data.\n\n\u202eUse it with care."
+
+
+def test_notes_are_written_kept_with_their_lines_and_taken_away(room: Door, editor: Visitor, version: ModelVersion) -> None:
+    assert "Notes None. Write some" in words(editor.get(f"/versions/{version.id}"))
+    answer = send(editor, f"/versions/{version.id}/notes", notes=NOTES.replace("\n", "\r\n"))
+    assert answer.headers["location"] == f"/versions/{version.id}?done=noted"
+    shown = editor.get(answer.headers["location"]).text
+    assert '<p class="lines">Trained on &lt;b&gt;5 %&lt;/b&gt; of the data.\n\n\\u202eUse it with care.</p>' in shown
+    [line] = room.registry.audit(AuditQuery("default", action=Action.VERSION_NOTED))
+    assert line.who.startswith("the token test")
+    assert "\n&lt;b&gt;" not in editor.get(f"/versions/{version.id}?ask=notes").text
+    assert f"\n{NOTES[:11]}&lt;b&gt;5 %" in editor.get(f"/versions/{version.id}?ask=notes").text
+    send(editor, f"/versions/{version.id}/notes", notes=" \r\n")
+    kept = room.registry.version("default", version.id)
+    assert kept is not None
+    assert kept.notes is None
+
+
+def test_notes_that_are_too_long_are_asked_for_again(room: Door, editor: Visitor, version: ModelVersion) -> None:
+    answer = send(editor, f"/versions/{version.id}/notes", notes="n" * 10_001)
+    assert answer.status_code == 422
+    assert "notes: expected at most 10000 characters, found 10001" in words(answer)
+    assert "n" * 10_001 in answer.text
+    assert room.registry.version("default", version.id) == version
+
+
+def test_a_summary_that_people_gave_is_shown_in_rows() -> None:
+    shown = summary_of({"accuracy": 0.91, "<b>": {"max": [1, 2]}, "set": "test\u202e"})
+    assert shown["summary_rows"] == [("accuracy", "0.91"), ("<b>", '{"max": [1, 2]}'), ("set", "test\\u202e")]
+    assert summary_of(dict.fromkeys(map(str, range(60)), 1))["summary_more"] == 10
+
+
+@pytest.mark.parametrize(("given", "text"), [(None, None), ([1, "a"], '[1, "a"]'), ("good", "good"), ({}, "{}"), (0, "0")])
+def test_a_summary_that_is_no_object_is_shown_as_text(given: object, text: str | None) -> None:
+    assert (summary_of(given)["summary_rows"], summary_of(given)["summary_text"]) == ([], text)
+
+
+CHANGES = ("name", "tags", "notes", "published", "rescan", "delete", "archive")
 
 
 @pytest.mark.parametrize("what", CHANGES)
@@ -282,10 +322,12 @@ def test_what_comes_from_outside_is_text_everywhere(room: Door, editor: Visitor,
     )
     ingest(room, onnx_run(tmp_path / "other", small()), "other")
     room.registry.tag("default", version.id, [HOSTILE], [])
+    room.registry.note("default", version.id, HOSTILE, room.clock.now(), "me")
     for query in (
         "",
         "?ask=rename",
         "?ask=tag",
+        "?ask=notes",
         "?ask=rescan",
         "?ask=publish",
         "?ask=delete",

@@ -204,6 +204,10 @@ def origin(trigger: Trigger) -> Ingestion:
     )
 
 
+def test_there_are_words_for_every_way_in() -> None:
+    assert set(wording.CAME_BY) == set(wording.TRIGGERS) == set(Trigger)
+
+
 def test_the_lineage_says_when_and_why() -> None:
     three_hours = '<time datetime="2026-11-20T09:04:12Z" title="20 Nov 2026, 09:04:12 UTC">3 h ago</time>'
 
