@@ -17,6 +17,7 @@ from worker.api.pages import Experiment, Limit, Project, Text, page_reply
 from worker.api.problems import reply
 from worker.api.schemas import (
     CHANGE_BODY,
+    MAX_NOTES_CHARACTERS,
     MAX_TAGS,
     Difference,
     Manifest,
@@ -39,7 +40,6 @@ from worker.views import file_json, manifest_json, version_json, with_project
 
 FILTERS = ("model", "projectId", "experimentId", "type", "tag", "q")
 CHANGES = {"name", "notes", "tags"}
-MAX_NOTES_CHARACTERS = 10_000
 
 router = APIRouter(prefix="/v1", tags=["versions"])
 log = structlog.get_logger("modelport.api")
