@@ -36,8 +36,9 @@ from tests.worker.api.shelf import put
 from worker.api.app import make_app
 from worker.api.limits import Rates
 from worker.api.problems import READS
+from worker.delivery import DeliveryQuery
 from worker.ports import Registry
-from worker.records import CompletionEvent, End, IngestionState, NewUpload
+from worker.records import AuditQuery, CompletionEvent, End, IngestionState, NewUpload
 from worker.registry.memory import MemoryRegistry
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
@@ -110,9 +111,10 @@ def shelve(world: World, team: str, own: str) -> None:
     failed = claimed(registry, "failed", team=team, experiment=f"{own} experiment")
     registry.finish(failed.id, "me", End(IngestionState.FAILED, "corrupt", f"{own} failed"), now)
     token = create_token(registry, team, own, ("admin",), now, lambda size: own.encode() * (size // len(own)))
+    listed = registry.audit(AuditQuery(team)), registry.outbox.deliveries(DeliveryQuery(team))
     world.known[team] = [
         f"only {own}",
-        *(one.id for one in (only, same, again, gone, upload, waiting, failed, token.token)),
+        *(one.id for one in (only, same, again, gone, upload, waiting, failed, token.token, *(one[1] for one in listed))),
         f"only {own}@1",
         *(f"{own} {what}" for what in ("tag", "project", "project renamed", "experiment")),
         *("same", "shared tag", "shared project", "sha256:same"),
@@ -242,7 +244,7 @@ def check_that_nobody_sees_the_other(build: MakeRegistry, most: int = 100) -> No
     changes = sorted((one for one in asked if one.method not in READS), key=is_end)
     seen: list[list[Answer]] = []
     for world in worlds:
-        secret = create_token(world.door.registry, "blue", "b", ("admin",), world.door.clock.now(), lambda n: b"b" * n).secret
+        secret = create_token(world.door.registry, "blue", "b", ("admin",), world.door.clock.now(), lambda n: b"s" * n).secret
         app = app_of(world)
         first, changed = answers(app, secret, looks, 50), answers(app, secret, changes, 1)
         seen.append([without_dates(one) for one in (*first, *changed, *answers(app, secret, looks, 50))])
