@@ -9,6 +9,7 @@ Law (with a test of the same name):
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -31,16 +32,34 @@ from worker.api import (
 )
 from worker.api.auth import Policy, policy_of
 from worker.api.desk import Desk
-from worker.api.limits import Bounds, Limits
+from worker.api.limits import MAX_HEADERS, MAX_TARGET_BYTES, Bounds, Limits
 from worker.api.problems import MEDIA_TYPE, add_handlers
+from worker.api.schemas import BODIES
 from worker.api.service import Service
 from worker.api.web import assets, compare_page, failures, sign_in, upload_page, version_pages
 from worker.api.web import models as models_page
 from worker.api.web.sessions import OnceOnly
+from worker.events import MAX_ID_CHARACTERS, MAX_PATH_CHARACTERS
 
 VERSION = "1"
 
 SECURITY = {"bearer": {"type": "http", "scheme": "bearer"}, "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+
+ANYWHERE = {
+    400: "What came cannot be read: it is no HTTP request, its head is too long, or its body is not what it is announced as",
+    414: f"The address with its query is longer than {MAX_TARGET_BYTES} bytes",
+    431: f"There are more than {MAX_HEADERS} headers",
+    500: "Something went wrong that nobody foresaw; `reference` names the line of the log that tells more",
+}
+"""What any request may be answered."""
+
+TOO_OFTEN = {429: "Asked too often; `Retry-After` says when to come again"}
+"""What any caller may be answered."""
+
+TOO_SLOW = {408: "The body took too long to come"}
+"""What whoever sends a body may be answered."""
+
+RETRY_AFTER = {"Retry-After": {"description": "Seconds", "required": True, "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
 
 
 PROGRAMS: tuple[ModuleType, ...] = (
@@ -91,10 +110,15 @@ def check_policies(app: FastAPI) -> None:
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI description, made once: errors are problems, and each operation says which scope it needs."""
+    """Return the OpenAPI description, made once: errors are problems, and each operation says which scope it needs. What any
+    of them may answer is described once. An operation is called as its function is: clients are generated from that.
+    """
     if app.openapi_schema is None:
         described = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        described.setdefault("components", {})["securitySchemes"] = SECURITY
+        components = described.setdefault("components", {})
+        components["securitySchemes"] = SECURITY
+        components["schemas"] |= BODIES
+        components["responses"] = _shared(ANYWHERE | TOO_SLOW) | _shared(TOO_OFTEN, headers=RETRY_AFTER)
         for route in app.routes:
             if isinstance(route, APIRoute) and route.include_in_schema:
                 for method in route.methods or ():
@@ -103,13 +127,27 @@ def _described(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
+def _shared(meanings: Mapping[int, str], **more: Any) -> dict[str, Any]:
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {f"Problem{status}": {"description": said, "content": content, **more} for status, said in meanings.items()}
+
+
 def _complete(operation: dict[str, Any], route: APIRoute) -> None:
+    operation["operationId"] = route.name
     for status, answer in operation["responses"].items():
         if int(status) >= 400:
             answer["content"] = {MEDIA_TYPE: answer["content"]["application/json"]}
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path":  # nothing is called by more
+            longest = MAX_PATH_CHARACTERS if parameter["name"] == "path" else MAX_ID_CHARACTERS
+            parameter["schema"].setdefault("maxLength", longest)
     policy = policy_of(route)
     if isinstance(policy, Policy):
-        operation["responses"]["429"] = operation["responses"]["401"] | {"description": "Too Many Requests"}
         operation["security"] = [{name: []} for name in SECURITY]
-        scopes = " or ".join(f"`{scope.value}`" for scope in sorted(policy.scopes))
+        operation["x-scopes"] = sorted(scope.value for scope in policy.scopes)
+        scopes = " or ".join(f"`{scope}`" for scope in operation["x-scopes"])
         operation["description"] = f"{operation.get('description', '')}\n\nNeeds the scope {scopes}.".strip()
+    for status in (
+        ANYWHERE | (TOO_OFTEN if isinstance(policy, Policy) else {}) | (TOO_SLOW if "requestBody" in operation else {})
+    ):
+        operation["responses"][str(status)] = {"$ref": f"#/components/responses/Problem{status}"}

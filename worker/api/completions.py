@@ -21,7 +21,7 @@ from worker.api.auth import Reporter, Writer
 from worker.api.bodies import JSON, Body, expect, json_of, media_type, only_value
 from worker.api.desk import Desk, desk_of
 from worker.api.problems import Problem, reply
-from worker.api.schemas import COMPLETION_BODY, RESCAN_BODY, Accepted, AcceptedHints, answers
+from worker.api.schemas import CLOUDEVENT_HEADERS, COMPLETION_BODY, RESCAN_BODY, Accepted, AcceptedHints, answers
 from worker.api.service import Service
 from worker.errors import ConflictingEvent
 from worker.events import completion_from_cloudevent, completion_from_json, rescan_from_json
@@ -41,7 +41,7 @@ log = structlog.get_logger("modelport.api")
     "/completions",
     status_code=202,
     responses=answers(Accepted | AcceptedHints, 400, 401, 403, 409, 413, 415, 422, 503, status=202),
-    openapi_extra={"requestBody": COMPLETION_BODY},
+    openapi_extra={"requestBody": COMPLETION_BODY, "parameters": CLOUDEVENT_HEADERS},
 )
 async def report_completion(
     request: Request, caller: Reporter, body: Body, desk: Annotated[Desk, Depends(desk_of)]

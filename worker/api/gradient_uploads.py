@@ -21,9 +21,9 @@ from worker.api.links import UPLOAD_PATH, Opened, Signed, link
 from worker.api.pages import Text
 from worker.api.problems import Problem, reply
 from worker.api.receiving import kept, received, unwrapped
+from worker.api.schemas import MAX_NOTES_CHARACTERS
 from worker.api.service import Inside
 from worker.api.slashes import both
-from worker.api.versions import MAX_NOTES_CHARACTERS
 from worker.errors import NotFound, RejectedUpload
 from worker.events import MAX_ID_CHARACTERS, checked_model_name, checked_name
 from worker.fields import Object, json_text_of, object_of, text

@@ -11,7 +11,8 @@ from worker.api.bodies import JSON, Body, expect, json_of, media_type
 from worker.api.pages import Experiment, Limit, Text, page_reply
 from worker.api.problems import reply
 from worker.api.schemas import (
-    FILTER_BODY,
+    DISCARD_BODY,
+    RETRY_BODY,
     IngestionPage,
     IngestionRow,
     IngestionWithHistory,
@@ -65,9 +66,9 @@ def show_ingestion(ingestion_id: str, caller: Asker, service: Inside) -> Respons
 @router.post(
     "/ingestions/retry",
     responses=answers(MovedIngestions, 400, 401, 403, 413, 415, 422, 503),
-    openapi_extra={"requestBody": FILTER_BODY},
+    openapi_extra={"requestBody": RETRY_BODY},
 )
-def retry_many(request: Request, caller: Operator, body: Body, service: Inside) -> Response:
+def retry_ingestions(request: Request, caller: Operator, body: Body, service: Inside) -> Response:
     """Let the failed ingestions that a filter finds be tried again from the beginning."""
     query = _query(request, body, caller)
     moved = operations.retry_all(service.registry, query, caller.name, service.clock.now())
@@ -79,16 +80,16 @@ def retry_many(request: Request, caller: Operator, body: Body, service: Inside) 
 @router.post(
     "/ingestions/discard",
     responses=answers(MovedIngestions, 400, 401, 403, 413, 415, 422, 503),
-    openapi_extra={"requestBody": FILTER_BODY},
+    openapi_extra={"requestBody": DISCARD_BODY},
 )
-def discard_many(request: Request, caller: Operator, body: Body, service: Inside) -> Response:
+def discard_ingestions(request: Request, caller: Operator, body: Body, service: Inside) -> Response:
     """End the ingestions that a filter finds and that have not ended well."""
     query = _query(request, body, caller)
     return _moved(operations.discard_all(service.registry, query, caller.name, service.clock.now()), "discarded", caller)
 
 
 @router.post("/ingestions/{ingestion_id}/retry", responses=answers(IngestionRow, 401, 403, 404, 409, 422, 503))
-def retry(ingestion_id: str, caller: Operator, service: Inside) -> Response:
+def retry_ingestion(ingestion_id: str, caller: Operator, service: Inside) -> Response:
     """Let a failed ingestion be tried again from the beginning."""
     again = operations.retry(service.registry, caller.team, ingestion_id, caller.name, service.clock.now())
     service.ring()
@@ -97,7 +98,7 @@ def retry(ingestion_id: str, caller: Operator, service: Inside) -> Response:
 
 
 @router.post("/ingestions/{ingestion_id}/discard", responses=answers(IngestionRow, 401, 403, 404, 409, 422, 503))
-def discard(ingestion_id: str, caller: Operator, service: Inside) -> Response:
+def discard_ingestion(ingestion_id: str, caller: Operator, service: Inside) -> Response:
     """End an ingestion that has not ended well. Whoever works on it registers nothing any more."""
     gone = operations.discard(service.registry, caller.team, ingestion_id, caller.name, service.clock.now())
     log.info("discarded", ingestion=gone.id, team=caller.team, who=caller.name)

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import asyncio
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from worker.api.problems import HEADERS, Problem, problem_reply
 
 HEAD_SECONDS = 20.0
 """How long the head of a request may take, from when the connection was made or its first byte came."""
 
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 """What is said to who was too slow (RFC 9110, 15.5.9), but not to who said nothing."""
+
+NO_REQUEST = Problem(400, "malformed", "this is no HTTP request, or its head is too long", {"Connection": "close"})
+"""What is said to who sends what h11 does not take."""
 
 
 class PatientProtocol(H11Protocol):
@@ -39,6 +45,14 @@ class PatientProtocol(H11Protocol):
         self._has_begun = True
         super().data_received(data)
         self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request as every other error, and close the connection."""
+        answer = problem_reply(NO_REQUEST)
+        head = h11.Response(status_code=answer.status_code, headers=[*answer.raw_headers, *HEADERS], reason=b"Bad Request")
+        for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _watch(self) -> None:
         """Set the deadline where a head is waited for and none is set; lift it where a request is being answered."""

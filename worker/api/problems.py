@@ -20,6 +20,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.errors import (
@@ -41,7 +42,7 @@ TYPE_PREFIX = "urn:modelport:problem:"
 RETRY_SECONDS = 5
 """When a sender may come again whom the registry did not answer."""
 
-TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 """Names of statuses as RFC 9110 gives them, where Pythons differ."""
 
 HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
@@ -175,7 +176,19 @@ DETAILS = {
 async def _of_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code, detail = DETAILS.get(error.status_code, ("refused", str(error.detail)))
-    return answer_to(request, Problem(error.status_code, code, detail, error.headers))
+    headers = {"Allow": ", ".join(_allowed(request))} if error.status_code == 405 else error.headers
+    return answer_to(request, Problem(error.status_code, code, detail, headers))
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods that the address of *request* takes: of all its routes, where the router tells those of one. Where
+    an address is itself a route, it is not taken for the name of something.
+
+    Source: RFC 9110, 10.2.1 "Allow".
+    """
+    found = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    same = [route for route in found if route.path == request.url.path]
+    return sorted({method for route in same or found for method in route.methods})
 
 
 class BrokenOff(Exception):

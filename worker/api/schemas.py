@@ -10,11 +10,30 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from detectors.facts import ModelType
 from worker.delivery import DeliveryKind, DeliveryState
+from worker.events import (
+    CLUSTERS,
+    EVENT_TYPE,
+    KINDS,
+    MAX_FILES,
+    MAX_GIT_CHARACTERS,
+    MAX_ID_CHARACTERS,
+    MAX_NAME_CHARACTERS,
+    MAX_PATH_CHARACTERS,
+    MAX_RESTARTS,
+    MAX_SIZE_BYTES,
+    MAX_TYPE_CHARACTERS,
+    SPEC_VERSION,
+    STATES,
+)
+from worker.lifecycle import Mover, movable
 from worker.records import Action, Attention, IngestionState, StoreMode, Trigger
-from worker.s3_events import MAX_RECORDS
+from worker.s3_events import MAX_KEY_CHARACTERS, MAX_RECORDS, MAX_WORD_CHARACTERS
 
 MAX_TAGS = 100
 """Tags of a version that one call gives it."""
+
+MAX_NOTES_CHARACTERS = 10_000
+"""Length of what people write about a version."""
 
 
 class Shape(BaseModel):
@@ -357,43 +376,80 @@ def _problems(statuses: Iterable[int]) -> Answers:
     return {status: {"model": Problem} for status in statuses}
 
 
-TEXT = {"type": ["string", "null"]}
-WORD = {"type": ["string", "integer", "null"]}
+PRINTABLE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+"""Text with something to read in it, and nothing that a terminal obeys."""
+
+NAME_TEXT = {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARACTERS, "pattern": PRINTABLE}
+NAME_OR_NULL = NAME_TEXT | {"type": ["string", "null"]}
+ID_TEXT = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARACTERS}
+ID_OR_NULL = {"type": ["string", "null"], "maxLength": MAX_ID_CHARACTERS}
+PATH_TEXT = {"type": "string", "minLength": 1, "maxLength": MAX_PATH_CHARACTERS}
+GIT_TEXT = {"type": ["string", "null"], "maxLength": MAX_GIT_CHARACTERS}
+
+
+def _named(name: str) -> dict[str, Any]:
+    """Return the shape that `BODIES` has under *name*."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _word(words: Iterable[str], said: str) -> dict[str, Any]:
+    """Return the shape of one of *words*, or of its number. Other ways to write it are taken too, and not described."""
+    given = list(words)
+    text = {"type": "string", "enum": [one for one in given if not one.isdigit()]}
+    numbers = [int(one) for one in given if one.isdigit()]
+    number = [{"type": "integer", "enum": numbers}] if numbers else []
+    return {"anyOf": [text, *number, {"type": "null"}], "description": said}
+
+
+WORD_TYPE = {
+    "type": ["string", "integer", "null"],
+    "maxLength": MAX_TYPE_CHARACTERS,
+    "description": "`Tensorflow`, `ONNX`, `Custom`, or 1 to 3; any other is `Custom`",
+}
 FILE = {
     "type": "object",
     "required": ["path", "size"],
-    "properties": {"path": {"type": "string"}, "size": {"type": "integer", "minimum": 0}, "sha256": TEXT},
-}
-COMPLETION = {
-    "type": "object",
     "properties": {
-        **dict.fromkeys(("id", "source", "experimentId", "projectId", "modelPath", "name"), TEXT),
-        "experimentTypeId": {
-            "type": ["integer", "string", "null"],
-            "description": "1 single node, 2 and 3 multi-node, 4 tuning",
-        },
-        "kind": WORD | {"description": "`singlenode`, `multinode`, `hyperparameter`"},
-        "cluster": TEXT | {"description": "`public` or `private`"},
-        "state": WORD | {"description": "`stopped`, `error`, `failed`, `canceled`, or 5 to 8"},
-        "restartCount": {"type": ["integer", "null"], "minimum": 0},
-        "modelType": WORD | {"description": "`Tensorflow`, `ONNX`, `Custom`, or 1 to 3"},
-        "git": {"type": ["object", "null"], "properties": {"ref": TEXT, "sha": TEXT}},
-        "files": {"type": ["array", "null"], "maxItems": 10_000, "items": FILE},
+        "path": PATH_TEXT | {"description": "below the model path; each once"},
+        "size": {"type": "integer", "minimum": 0, "maximum": MAX_SIZE_BYTES},
+        "sha256": {"type": ["string", "null"], "minLength": 64, "maxLength": 64, "pattern": "^[0-9a-fA-F]{64}$"},
     },
 }
+COMPLETION: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("experimentId", "projectId"), NAME_OR_NULL),
+        "name": NAME_OR_NULL | {"description": "of the model; not like an id, and not ending in `@` and a number"},
+        "modelPath": {"type": ["string", "null"], "maxLength": MAX_PATH_CHARACTERS},
+        "experimentTypeId": _word(KINDS, "1 single node, 2 and 3 multi-node, 4 tuning; as `kind` says, where both do"),
+        "kind": _word(KINDS, "`singlenode`, `multinode`, `hyperparameter`"),
+        "cluster": _word(CLUSTERS, "`public` or `private`"),
+        "state": _word(STATES, "`stopped`, `error`, `failed`, `canceled`, or 5 to 8"),
+        "restartCount": {"type": ["integer", "null"], "minimum": 0, "maximum": MAX_RESTARTS},
+        "modelType": WORD_TYPE,
+        "git": {"type": ["object", "null"], "properties": {"ref": GIT_TEXT, "sha": GIT_TEXT}},
+        "files": {"type": ["array", "null"], "maxItems": MAX_FILES, "items": _named("NamedFile")},
+    },
+}
+PLAIN_COMPLETION = COMPLETION | {
+    "description": "What names no experiment names itself, by `id`, and its `modelPath`",
+    "properties": {**dict.fromkeys(("id", "source"), ID_OR_NULL), **COMPLETION["properties"]},
+}
+WORD_TEXT = {"type": "string", "minLength": 1, "maxLength": MAX_WORD_CHARACTERS}
+KEY_TEXT = {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARACTERS}
 S3_RECORD = {
     "type": "object",
     "required": ["eventName"],
     "properties": {
-        "eventName": {"type": "string", "description": "`ObjectCreated:*` is a hint, any other is passed over"},
+        "eventName": WORD_TEXT | {"description": "`ObjectCreated:*` is a hint, any other is passed over"},
         "eventTime": {"type": "string", "format": "date-time"},
-        "eventSource": TEXT,
+        "eventSource": WORD_TEXT | {"type": ["string", "null"], "minLength": 0},
         "s3": {
             "type": "object",
             "required": ["bucket", "object"],
             "properties": {
-                "bucket": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
-                "object": {"type": "object", "required": ["key"], "properties": {"key": {"type": "string"}}},
+                "bucket": {"type": "object", "required": ["name"], "properties": {"name": WORD_TEXT}},
+                "object": {"type": "object", "required": ["key"], "properties": {"key": KEY_TEXT}},
             },
         },
     },
@@ -402,48 +458,60 @@ S3_MESSAGE = {
     "type": "object",
     "required": ["Records"],
     "description": "Event notifications of object storage",
-    "properties": {"Records": {"type": "array", "maxItems": MAX_RECORDS, "items": S3_RECORD}},
+    "properties": {"Records": {"type": "array", "maxItems": MAX_RECORDS, "items": _named("S3Record")}},
 }
 S3_TEST = {"type": "object", "required": ["Event"], "properties": {"Event": {"const": "s3:TestEvent"}}}
-CLOUDEVENT = {
+CLOUDEVENT: dict[str, Any] = {
     "type": "object",
     "required": ["specversion", "type", "source", "id", "data"],
     "properties": {
-        "specversion": {"const": "1.0"},
-        "type": {"const": "experiment.completed"},
-        "source": {"type": "string"},
-        "id": {"type": "string"},
-        "data": COMPLETION,
+        "specversion": {"const": SPEC_VERSION},
+        "type": {"const": EVENT_TYPE},
+        "source": ID_TEXT,
+        "id": ID_TEXT,
+        "data": _named("CompletionData"),
     },
 }
 RESCAN = {
     "type": "object",
     "required": ["path"],
     "properties": {
-        "path": {"type": "string"},
-        **dict.fromkeys(("id", "experimentId", "projectId", "name"), TEXT),
-        "modelType": WORD,
+        "path": PATH_TEXT | {"pattern": r"^(/|[^\x00]*://)[^\x00]*$", "description": "absolute, or a URL"},
+        "id": ID_OR_NULL,
+        **dict.fromkeys(("experimentId", "projectId", "name"), NAME_OR_NULL),
+        "modelType": WORD_TYPE,
         "force": {"type": ["boolean", "null"]},
     },
 }
-FILTER = {
-    "type": "object",
-    "minProperties": 1,
-    "additionalProperties": False,
-    "properties": dict.fromkeys(("state", "experimentId", "reason"), TEXT),
-}
+
+
+def _filter(to: IngestionState) -> dict[str, Any]:
+    """Return the shape of a filter for ingestions that a person may move *to* a state."""
+    return {
+        "type": "object",
+        "description": "At least one that is not null",
+        "minProperties": 1,
+        "additionalProperties": False,
+        "not": {"properties": {key: {"type": "null"} for key in ("state", "experimentId", "reason")}},
+        "properties": {
+            "state": _word(movable(to, Mover.PERSON), "one that an ingestion can be taken from"),
+            **dict.fromkeys(("experimentId", "reason"), ID_OR_NULL),
+        },
+    }
+
+
 NAME = {
     "type": "object",
     "required": ["name"],
     "additionalProperties": False,
-    "properties": {"name": TEXT},
+    "properties": {"name": NAME_TEXT},
 }
 MODEL_CHANGE = {
     "type": "object",
     "minProperties": 1,
     "additionalProperties": False,
     "properties": {
-        "name": TEXT,
+        "name": NAME_OR_NULL,
         "published": {"type": ["boolean", "null"], "description": "whether all teams may read its versions"},
     },
 }
@@ -452,11 +520,49 @@ CHANGE = {
     "minProperties": 1,
     "additionalProperties": False,
     "properties": {
-        "name": TEXT | {"description": "of the model, and so of all its versions"},
-        "tags": {"type": ["array", "null"], "maxItems": MAX_TAGS, "items": {"type": "string"}, "description": "all of them"},
-        "notes": TEXT | {"description": "what people should know of the version; empty for nothing"},
+        "name": NAME_OR_NULL | {"description": "of the model, and so of all its versions"},
+        "tags": {"type": ["array", "null"], "maxItems": MAX_TAGS, "items": NAME_TEXT, "description": "all of them"},
+        "notes": {
+            "type": ["string", "null"],
+            "maxLength": MAX_NOTES_CHARACTERS,
+            "description": "what people should know of the version; empty for nothing",
+        },
     },
 }
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "NamedFile": FILE,
+    "Completion": PLAIN_COMPLETION,
+    "CompletionData": COMPLETION,
+    "CloudEvent": CLOUDEVENT,
+    "S3Record": S3_RECORD,
+    "S3Message": S3_MESSAGE,
+    "S3Test": S3_TEST,
+    "Rescan": RESCAN,
+    "FailedIngestions": _filter(IngestionState.RECEIVED),
+    "UnwantedIngestions": _filter(IngestionState.DISCARDED),
+    "NewName": NAME,
+    "ModelChange": MODEL_CHANGE,
+    "VersionChange": CHANGE,
+}
+"""The shapes of bodies, by the names that clients know them by."""
+
+CLOUDEVENT_HEADERS = [
+    {
+        "name": f"ce-{name}",
+        "in": "header",
+        "schema": {"type": "string", **shape},
+        "description": "as in a CloudEvent; all or none",
+    }
+    for name, shape in (
+        ("specversion", {"enum": [SPEC_VERSION]}),
+        ("type", {"enum": [EVENT_TYPE]}),
+        ("source", ID_TEXT),
+        ("id", ID_TEXT),
+    )
+]
+"""What a CloudEvent in binary mode has beside its data, which is then the body."""
 
 
 def _body(**schemas: dict[str, Any]) -> dict[str, Any]:
@@ -467,10 +573,11 @@ ZIP = "application/zip"
 BYTES = {"type": "string", "format": "binary"}
 UPLOAD_BODY = _body(**{"application/octet-stream": BYTES, ZIP: BYTES | {"description": "a folder, all its files below it"}})
 
-PLAIN: dict[str, Any] = {"anyOf": [COMPLETION, S3_MESSAGE, S3_TEST]}
-COMPLETION_BODY = _body(**{"application/json": PLAIN, "application/cloudevents+json": CLOUDEVENT})
-RESCAN_BODY = _body(**{"application/json": RESCAN})
-FILTER_BODY = _body(**{"application/json": FILTER})
-NAME_BODY = _body(**{"application/json": NAME})
-MODEL_CHANGE_BODY = _body(**{"application/json": MODEL_CHANGE})
-CHANGE_BODY = _body(**{"application/json": CHANGE})
+PLAIN: dict[str, Any] = {"anyOf": [_named("Completion"), _named("S3Message"), _named("S3Test")]}
+COMPLETION_BODY = _body(**{"application/json": PLAIN, "application/cloudevents+json": _named("CloudEvent")})
+RESCAN_BODY = _body(**{"application/json": _named("Rescan")})
+RETRY_BODY = _body(**{"application/json": _named("FailedIngestions")})
+DISCARD_BODY = _body(**{"application/json": _named("UnwantedIngestions")})
+NAME_BODY = _body(**{"application/json": _named("NewName")})
+MODEL_CHANGE_BODY = _body(**{"application/json": _named("ModelChange")})
+CHANGE_BODY = _body(**{"application/json": _named("VersionChange")})

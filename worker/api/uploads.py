@@ -16,13 +16,11 @@ from worker import uploads
 from worker.api.auth import Writer
 from worker.api.bodies import media_type
 from worker.api.files import OCTETS
-from worker.api.pages import Text
 from worker.api.problems import Problem, reply
 from worker.api.receiving import kept, received
-from worker.api.schemas import MAX_TAGS, UPLOAD_BODY, ZIP, UploadAccepted, answers
+from worker.api.schemas import MAX_NOTES_CHARACTERS, MAX_TAGS, UPLOAD_BODY, ZIP, UploadAccepted, answers
 from worker.api.service import Inside
-from worker.api.versions import MAX_NOTES_CHARACTERS
-from worker.events import MAX_ID_CHARACTERS, checked_model_name, checked_name
+from worker.events import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS, checked_model_name, checked_name
 from worker.fields import json_text_of
 from worker.model_types import model_type
 from worker.records import DEFAULT_PROJECT, NewUpload
@@ -31,6 +29,8 @@ from worker.views import ingestion_json
 router = APIRouter(prefix="/v1", tags=["uploads"])
 log = structlog.get_logger("modelport.api")
 
+Name = Annotated[str | None, Query(max_length=MAX_NAME_CHARACTERS)]
+Tag = Annotated[str, Query(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 Long = Annotated[str | None, Query(max_length=MAX_NOTES_CHARACTERS)]
 
 
@@ -45,12 +45,12 @@ async def upload_model(
     caller: Writer,
     service: Inside,
     file_name: Annotated[str, Query(alias="fileName", min_length=1, max_length=MAX_ID_CHARACTERS)],
-    name: Text = None,
+    name: Name = None,
     declared: Annotated[str | None, Query(alias="type", max_length=64)] = None,
-    project: Text = None,
+    project: Name = None,
     summary: Long = None,
     notes: Long = None,
-    tag: Annotated[list[str] | None, Query(max_length=MAX_TAGS)] = None,
+    tag: Annotated[list[Tag] | None, Query(max_length=MAX_TAGS)] = None,
 ) -> Response:
     """Upload a file, or a folder as a zip (`Content-Type: application/zip`), which is unpacked."""
     announced = media_type(request.headers)

@@ -17,6 +17,7 @@ from worker.api.pages import Experiment, Limit, Project, Published, Sort, State,
 from worker.api.problems import reply
 from worker.api.schemas import (
     CHANGE_BODY,
+    MAX_NOTES_CHARACTERS,
     MAX_TAGS,
     Difference,
     Manifest,
@@ -41,7 +42,6 @@ from worker.views import file_json, manifest_json, version_json, with_project
 
 FILTERS = ("model", "projectId", "experimentId", "type", "tag", "q", "state", "published", "sort")
 CHANGES = {"name", "notes", "tags"}
-MAX_NOTES_CHARACTERS = 10_000
 
 router = APIRouter(prefix="/v1", tags=["versions"])
 log = structlog.get_logger("modelport.api")

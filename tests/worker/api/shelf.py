@@ -17,6 +17,7 @@ from tests.contracts.registry import claimed, new_version
 from tests.servers.process import until
 from tests.worker.api.conftest import Door
 from worker.api.app import make_app
+from worker.api.patience import PatientProtocol
 from worker.records import FileDigest, ModelVersion, StoreKey
 
 FILES = {"model/model.onnx": b"weights" * 300_000, "empty": b"", "a b/é.txt": b"0123456789"}
@@ -58,7 +59,7 @@ def spoil(door: Door, version: ModelVersion, files: Mapping[str, bytes]) -> None
 @contextmanager
 def serving(door: Door) -> Iterator[httpx.Client]:
     """Serve *door* on a socket while the block runs: only there is an end seen that comes too early."""
-    server = uvicorn.Server(uvicorn.Config(make_app(door.service), port=0, log_level="critical"))
+    server = uvicorn.Server(uvicorn.Config(make_app(door.service), port=0, log_level="critical", http=PatientProtocol))
     thread = Thread(target=server.run)
     thread.start()
     try:

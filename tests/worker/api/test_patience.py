@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -149,3 +150,13 @@ def test_a_head_without_an_end_is_refused(port: int) -> None:
     with connected(port) as connection:
         heard = told(connection, [HEAD[:-2] + b"X-Long: ", *[b"x" * 8192] * 30], pause=0.05)
     assert heard.startswith(b"HTTP/1.1 400 Bad Request")
+
+
+def test_what_is_no_request_is_told_so_as_of_every_other_error(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        heard = told(connection, [b"\x00 what is this\r\n\r\n"])
+    head, _, body = heard.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"content-type: application/problem+json" in head.lower()
+    assert b"cache-control: no-store" in head.lower()
+    assert json.loads(body)["type"] == "urn:modelport:problem:malformed"

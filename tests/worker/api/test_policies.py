@@ -130,13 +130,28 @@ def test_who_may_is_served(method: str, path: str, policy: Policy, kind: Kind) -
     assert status(door, method, path, kind(door, policy)) in (200, 201, 202, 204, 303, 409)
 
 
-NEW = ("/mlModels/createModelV2", "/mlModels/createModelV2/")
-NAMING = [
-    (method, path)
-    for method, path, _ in ROUTES
-    if "{" in path or "Presigned" in path or (path.startswith("/mlModels") and method == "POST" and path not in NEW)
-]
+BY_QUERY_OR_BODY = """
+/mlModels/getPresignedModelUrl /mlModels/deleteModel /mlModels/updateModel /mlModels/listFiles /entityTags/updateTags
+""".split()
+"""Routes that name one thing that must be there, and not in their path."""
+
+NAMING = [(method, path) for method, path, _ in ROUTES if "{" in path or path.rstrip("/") in BY_QUERY_OR_BODY]
 """Routes that name one thing that must be there, in the address or in the body."""
+
+LISTS = """
+/ /compare /upload /v1/audit /v1/deliveries /v1/ingestions /v1/models /v1/projects /v1/queue /v1/totals /v1/versions
+/mlModels/getModelList /mlModels/getModelList/ /entityTags/getTags /entityTags/getTags/
+""".split()
+MAKES = """
+/sign-out /upload /v1/completions /v1/projects /v1/rescans /v1/uploads /mlModels/createModelV2 /mlModels/createModelV2/
+/v1/ingestions/retry /v1/ingestions/discard
+""".split()
+"""Routes that name nothing that must be there: they find what there is, or make it. `test_two_teams.py` compares them all."""
+
+
+def test_every_route_is_known_by_whether_it_names_something() -> None:
+    others = {(method, path) for method, path, _ in ROUTES} - set(NAMING)
+    assert others == {("GET", path) for path in LISTS} | {("POST", path) for path in MAKES}
 
 
 @pytest.mark.parametrize(("method", "path"), NAMING, ids=[" ".join(one) for one in NAMING])
@@ -144,3 +159,12 @@ def test_what_another_team_has_is_not_there(method: str, path: str) -> None:
     door = Door(MemoryRegistry())
     door.registry.create_team("red", door.clock.now())
     assert status(door, method, path, door.token("admin"), team="red") == 404
+
+
+def test_what_another_team_has_is_not_there_to_compare_with() -> None:
+    door = Door(MemoryRegistry())
+    door.registry.create_team("red", door.clock.now())
+    mine, theirs = put(door).id, put(door, team="red").id
+    asked = [(mine, theirs), (theirs, mine)]
+    answers = [door.admin().get(f"/v1/versions/{one}/diff", params={"with": other}) for one, other in asked]
+    assert [answer.status_code for answer in answers] == [404, 404]
