@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from alembic import command
 from sqlalchemy import event as hooks
 from sqlalchemy import text
 
@@ -12,7 +14,8 @@ from tests.contracts.projects import LATER, NOON, rename
 from tests.contracts.registry import event
 from worker.records import Project
 from worker.registry import projects
-from worker.registry.migrate import migrate
+from worker.registry.engine import open_engine
+from worker.registry.migrate import configuration, migrate
 from worker.registry.sql import SqlRegistry
 
 
@@ -31,21 +34,23 @@ def test_an_event_asks_once_for_the_projects_of_its_team(registry: SqlRegistry) 
     assert about == ["SELECT project_names.name, project_names.project", "INSERT INTO projects", "INSERT INTO project_names"]
 
 
-def test_a_project_from_before_is_found_by_its_id(database: str) -> None:
+def test_a_project_from_before_is_found_by_its_id(tmp_path: Path) -> None:
+    """A database of the revision before projects had names, with one project."""
+    database, config = f"sqlite:///{tmp_path / 'old.db'}", configuration()
+    engine = open_engine(database)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0006")
+        created = "2026-11-20T12:00:00.123456Z"
+        connection.execute(
+            text("INSERT INTO projects (team, name, created) VALUES ('default', 'digits', :at)"), {"at": created}
+        )
+    engine.dispose()
+    assert migrate(database)[0] == "0007"
     registry = SqlRegistry(database)
-    registry.submit(event(project="digits"), NOON)
-    with registry.engine.begin() as connection:
-        for statement in (
-            "DROP TABLE project_names",
-            "DROP TABLE audit_log",
-            "ALTER TABLE projects DROP COLUMN shown",
-            "UPDATE alembic_version SET version_num = '0005'",
-        ):
-            connection.execute(text(statement))
-    assert migrate(database) == ("0007",)
     assert registry.create_project("default", "digits", LATER) is None
     assert rename(registry, "digits", "handwriting") == Project("default", "digits", "handwriting", NOON)
-    assert registry.submit(event(project="digits"), LATER)[1]
+    assert registry.submit(event(project="handwriting"), LATER)[0].event.project == "digits"
     registry.close()
 
 
