@@ -100,6 +100,7 @@ def measure(versions: int = VERSIONS, is_sqlite: bool = False) -> tuple[Found, F
         scratch = tempfile.TemporaryDirectory(prefix="modelport-bench-lists-", dir=os.environ.get("TMPDIR", "/tmp"))
         folder = Path(stack.enter_context(scratch))
         os.chmod(folder, 0o755)
+        (folder / "server").mkdir()
         server = None if is_sqlite else stack.enter_context(postgres_server(folder / "server", settings=SETTINGS))
         many, few = (_measure(folder, server, count) for count in (versions, versions // FRACTION))
         return many, few
