@@ -49,7 +49,11 @@ def test_every_change_by_the_api_names_who_asked_for_it(method: str, path: str) 
     assert answer.status_code in (200, 201, 202, 204, 303)
     line = door.registry.audit(AuditQuery("default"))[0]
     assert (line.who, line.at) == (f"the token test ({token.id})", door.clock.now())
-    assert line.object_id in (version.id, ingestion.id, "default", "other") or line.object_id in answer.text + answer.headers.get("location", "") or path == "/upload"
+    assert (
+        line.object_id in (version.id, ingestion.id, "default", "other")
+        or line.object_id in answer.text + answer.headers.get("location", "")
+        or path == "/upload"
+    )
 
 
 def test_a_line_says_when_who_did_what_to_what(door: Door, admin: Client) -> None:

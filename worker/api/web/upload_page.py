@@ -18,9 +18,8 @@ from starlette.concurrency import run_in_threadpool
 from detectors.facts import ModelType
 from worker import tokens, uploads
 from worker.api.receiving import Received, kept
-from worker.api.schemas import MAX_TAGS
+from worker.api.schemas import MAX_NOTES_CHARACTERS, MAX_TAGS
 from worker.api.service import Inside, Service
-from worker.api.schemas import MAX_NOTES_CHARACTERS
 from worker.api.web.became import Became, became, sentence
 from worker.api.web.render import is_part, page
 from worker.api.web.sent_form import SentForm, brought_by_form, form_of, scratch

@@ -22,8 +22,8 @@ from worker.api.desk import Desk, desk_of
 from worker.api.files import file_at, file_reply, zip_reply
 from worker.api.pages import Project
 from worker.api.problems import reply
-from worker.api.service import Inside, Service
 from worker.api.schemas import MAX_NOTES_CHARACTERS
+from worker.api.service import Inside, Service
 from worker.api.web.model_page import MOST_SPARKS, Known, context, dangers, whole
 from worker.api.web.render import page
 from worker.api.web.reported import headlines, reported

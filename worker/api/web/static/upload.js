@@ -273,7 +273,7 @@
       say(trouble.message);
     }
 
-    function choose(what) {
+    function choose(what, isKnown = false) {
       chosen = what;
       const line = part("chosen");
       line.hidden = !what;
@@ -285,7 +285,7 @@
       more.className = "quiet";
       more.textContent = what.isFolder ? ` folder, ${counted(what.files.length, "file")}, ${size(bytesOf(what))}` : ` ${size(bytesOf(what))}`;
       line.replaceChildren(name, more);
-      say(`Chosen: ${line.textContent}`);
+      if (!isKnown) say(`Chosen: ${line.textContent}`);
     }
 
     async function chose(how) {
@@ -306,6 +306,9 @@
     function lock(isLocked) {
       for (const one of form.elements) if (one.id !== "cancel") one.disabled = isLocked;
       part("sending").hidden = !isLocked;
+      part("go").hidden = isLocked;
+      if (isLocked) { part("chosen").hidden = true; part("unpack-line").hidden = true; }
+      else choose(chosen, true);
       part("drop").classList.toggle("off", isLocked);
     }
 
@@ -337,9 +340,11 @@
       body.delete("file");
       lock(true);
       part("cancel").hidden = false;
+      part("cancel").focus();
       part("sending-name").textContent = visible(what.name);
       const told = meter();
       let isSent = false;
+      let wasCancelled = false;
       try {
         let file = what.files[0].file;
         let name = what.name;
@@ -368,22 +373,18 @@
         input.value = "";
         choose(null);
       } catch (trouble) {
-        if (trouble instanceof Cancelled) say("Cancelled. Nothing was stored.");
+        if (trouble instanceof Cancelled) wasCancelled = true;
         else if (trouble instanceof Trouble) tell(trouble);
         else { tell(new Trouble("Something went wrong in this browser; nothing was registered.")); console.error(trouble); }
-        if (trouble instanceof Cancelled) tellCancelled(what);
       } finally {
         running = null;
         lock(false);
       }
-    }
-
-    function tellCancelled(what) {
-      const line = part("chosen");
-      line.hidden = false;
-      const name = document.createElement("strong");
-      name.textContent = visible(what.name);
-      line.replaceChildren("Cancelled, nothing was stored. Still chosen: ", name);
+      if (wasCancelled) {
+        say("Cancelled. Nothing was stored.");
+        part("chosen").append(" Cancelled, nothing was stored.");
+      }
+      if (chosen) part("go").focus(); // nothing came of it, and it may be sent again
     }
 
     // What the server made, as htmx puts it in: scripts in it are not run, and all text in it was escaped.
@@ -411,8 +412,10 @@
     input.required = false;
     const strong = document.createElement("strong");
     strong.textContent = "Drop a file or folder here";
-    part("drop-words").replaceChildren(strong, ", or choose one");
-    part("folder-line").hidden = false;
+    part("drop-words").replaceChildren(strong);
+    input.classList.add("sr");
+    part("picks").hidden = false;
+    part("choose-folder").hidden = !("webkitdirectory" in folder);
     part("no-script").hidden = true;
     part("unpack-line").hidden = true;
 
@@ -425,6 +428,7 @@
     });
 
     const drop = part("drop");
+    drop.addEventListener("click", (event) => { if (!event.target.closest("label, input, button") && !running) input.click(); });
     let depth = 0;
     for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault()); // a miss opens no file
     drop.addEventListener("dragenter", () => { depth += 1; drop.classList.add("over"); });
