@@ -18,7 +18,7 @@ from worker.api.web import pictures, wording
 from worker.api.web.format import software
 from worker.api.web.reported import Reported, curves, headlines, reported
 from worker.api.web.snippets import snippets
-from worker.records import FileDigest, Ingestion, ModelVersion, StoreMode
+from worker.records import FileDigest, Ingestion, ModelVersion, StoreMode, Trigger
 
 MOST_CHARTS = 6
 MOST_METRICS = 100
@@ -118,6 +118,7 @@ def context(known: Known, now: datetime) -> dict[str, Any]:
         "spark": spark(known, leading),
         "spark_name": leading[0].name if leading else "",
         "origin": known.origin,
+        "has_path": known.origin is None or known.origin.event.trigger is not Trigger.UPLOAD,
         "trigger": None if known.origin is None else wording.trigger(known.origin),
         "twin": known.twin,
         "stored": STORED[version.store],

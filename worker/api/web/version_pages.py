@@ -28,9 +28,9 @@ from worker.api.web.model_page import MOST_SPARKS, Known, context, dangers, whol
 from worker.api.web.render import page
 from worker.api.web.reported import headlines, reported
 from worker.api.web.visitors import Editor, Fields, Visit, Visitor
-from worker.errors import NotFound, RejectedEvent
+from worker.errors import NotFound, RejectedEvent, WrongState
 from worker.events import rescan_from_json
-from worker.records import CompletionEvent, ModelVersion, TokenScope, VersionQuery
+from worker.records import CompletionEvent, ModelVersion, TokenScope, Trigger, VersionQuery
 
 QUESTIONS = frozenset(("rename", "tag", "notes", "rescan", "download", "publish", "delete"))
 """What the page can be asked to ask."""
@@ -172,8 +172,11 @@ def asked_again(version: Changed, service: Inside, fields: Fields) -> Completion
 
     Raises:
         RejectedEvent: nobody knows where it came from.
+        WrongState: it was uploaded, and came from no path.
     """
     origin = service.registry.origin(version.id)
+    if origin is not None and origin.event.trigger is Trigger.UPLOAD:
+        raise WrongState("it was uploaded, and came from no path; upload it again to have it looked at again")
     declared = None if origin is None else origin.event.declared_type
     said = {
         "path": (origin.event.model_path if origin is not None else "") or version.location,

@@ -350,3 +350,12 @@ LITTLE = ({}, {"models": [{"primary": True}], "metrics": {"values": []}}, {"cove
 def test_a_report_that_says_little_is_shown_as_far_as_it_goes(room: Door, reader: Visitor, said: dict[str, object]) -> None:
     version = put(room, "net", report=json.dumps(said))
     assert "net v1" in words(reader.get(f"/versions/{version.id}"))
+
+
+def test_what_was_uploaded_is_not_scanned_again(room: Door, editor: Visitor, tmp_path: Path) -> None:
+    """It came from no path that could be looked at."""
+    uploaded = ingest(room, digits(tmp_path / "run"), "sent", trigger=Trigger.UPLOAD)
+    for question in ("", "?ask=rescan"):
+        assert "Scan again" not in words(editor.get(f"/versions/{uploaded.id}{question}"))
+    answer = send(editor, f"/versions/{uploaded.id}/rescan")
+    assert (answer.status_code, "it was uploaded, and came from no path" in words(answer)) == (409, True)
