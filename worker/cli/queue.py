@@ -68,8 +68,9 @@ def worker(concurrency: int, log_level: str, check: bool) -> int:
 
     if check:
         return _check_workers()
+    settings = check_start(os.environ, Path.cwd())
     os.nice(GIVES_WAY)
-    if check_start(os.environ, Path.cwd()).broker_url:
+    if settings.broker_url:
         from worker import logs
         from worker.celery_app import app
 
