@@ -6,8 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
 
 pytest_plugins = ("tests.servers.fixtures",)
+
+settings.register_profile("patient", settings(), deadline=None)
+settings.load_profile("patient")
+"""No single example has a time limit, as Hypothesis has it in CI: a busy machine is no counter-example."""
 
 
 @pytest.fixture(autouse=True)
