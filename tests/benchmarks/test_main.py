@@ -79,7 +79,11 @@ def test_too_little_room_is_told_before_anything_is_made(
 
 @pytest.mark.slow
 @pytest.mark.oracle
-def test_every_comparison_runs_on_small_inputs(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_comparison_runs_on_small_inputs(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But for lists, which compare with themselves and have a test of their own, above."""
+    monkeypatch.setattr(bench, "list_rows", lambda versions: iter(()))
     assert bench.main(["--quick"]) == 0
     printed = capsys.readouterr().out
     problems = [line for line in printed.splitlines() if "not measured" in line]
