@@ -51,7 +51,8 @@ def test_the_rows_of_lists_are_those_of_many_versions_beside_few(
 
 
 @pytest.mark.slow
-def test_lists_are_measured_over_http(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lists_are_measured_over_http(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(bench_lists, "REQUESTS", 20)
     assert bench_lists.main(["2000"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found.keys() == {*bench_lists.ASKED, "list without an end"}
