@@ -14,10 +14,13 @@ from worker.records import Attention
 
 MAX_PAGE = 1000
 
+ORDER_PATTERN = "^-?(created|name|size|metric:.+)$"
+"""What `worker.ordering` takes, for those who read the description; it says itself what is wrong."""
+
 Text = Annotated[str | None, Query(max_length=MAX_ID_CHARACTERS)]
 Project = Annotated[str | None, Query(alias="projectId", max_length=MAX_ID_CHARACTERS)]
 Experiment = Annotated[str | None, Query(alias="experimentId", max_length=MAX_ID_CHARACTERS)]
-Sort = Annotated[str | None, Query(max_length=MAX_ID_CHARACTERS)]
+Sort = Annotated[str | None, Query(max_length=MAX_ID_CHARACTERS, json_schema_extra={"pattern": ORDER_PATTERN})]
 State = Annotated[Attention | None, Query(alias="state")]
 Published = Annotated[bool, Query()]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
