@@ -69,6 +69,7 @@ DESCRIPTOR = Struct("<4s3I")
 WIDE_DESCRIPTOR = Struct("<4sI2Q")
 EXTRA = Struct("<2H")
 WIDE_NUMBER = Struct("<Q")
+WIDE_SIZES = Struct("<2Q")
 LOCAL_MAGIC, ENTRY_MAGIC, END_MAGIC = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 WIDE_END_MAGIC, LOCATOR_MAGIC, DESCRIPTOR_MAGIC = b"PK\x06\x06", b"PK\x06\x07", b"PK\x07\x08"
 ANY_MAGIC = re.compile(rb"PK(?:\x01\x02|\x03\x04|\x07\x08)")
@@ -391,7 +392,8 @@ def _own_span(file: BinaryIO, entry: Entry, directory: int) -> tuple[int, int]:
     wide = _wide_field(entry.name, file.read(extra_bytes))
     if (size == TOO_LARGE) != (packed == TOO_LARGE):  # 4.5.3: here, both are wide or none is.
         raise _refused(entry.name, "its own header gives one wide size, expected both or none")
-    size, packed = _widened(entry.name, (size, packed), wide)
+    if wide != WIDE_SIZES.pack(size, packed):  # Python before 3.11.4 says both there, too, though they are not too large.
+        size, packed = _widened(entry.name, (size, packed), wide)
     told, known = (crc, packed, size), (entry.crc, entry.packed, entry.size)
     agree = (
         all(here in (0, there) for here, there in zip(told, known, strict=True)) if flags & DESCRIBED_BEHIND else told == known

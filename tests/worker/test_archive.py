@@ -195,6 +195,15 @@ class TestRoundTrip:
         )
         assert files_in(zipped_wide(one, other)) == {"a": b"abc", "b": b"abc"}
 
+    def test_sizes_may_be_said_twice_in_the_own_header(self) -> None:
+        """As Python before 3.11.4 (gh-103861) writes them of a file that could become large, into a file and into a pipe."""
+        known = stored(b"a", own={"extra": extra(1, pack("<2Q", 3, 3))})
+        behind = pack("<4sI2Q", b"PK\x07\x08", known.crc, 3, 3)
+        told_later = streamed(
+            known, own={"crc": 0, "packed": 0, "size": 0, "extra": extra(1, pack("<2Q", 0, 0))}, behind=behind
+        )
+        assert files_in(zipped(known)) == files_in(zipped(told_later)) == {"a": b"abc"}
+
     def test_names_that_differ_by_case_or_unicode_form_are_two_files(self) -> None:
         """As in a folder on Linux, and in the store: what is one there is for whoever downloads it to a Mac to see."""
         files = {"A": b"1", "a": b"2", "\u00e9": b"3", "e\u0301": b"4"}
@@ -364,6 +373,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a wide size that differs in its own header": (
         lambda: zipped(stored(b"a", own={"size": 0xFFFFFFFF, "packed": 0xFFFFFFFF, "extra": extra(1, pack("<2Q", 2, 3))})),
         "another size",
+    ),
+    "wide sizes that contradict the narrow ones": (
+        lambda: zipped(stored(b"a", own={"extra": extra(1, pack("<2Q", 2, 3))})),
+        "expected 0 wide numbers",
     ),
     "wide sizes that are missing": (
         lambda: zipped(stored(b"a", own={"size": 0xFFFFFFFF, "packed": 0xFFFFFFFF})),
