@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from worker.figures import short, size
 from worker.layout import ITEMS, NOTHING, WORDS, Line, print_rows, table
 
 FORMAT_WORDS = {
@@ -390,31 +391,9 @@ def moment(timestamp: str) -> str:
     return timestamp[:19].replace("T", " ")
 
 
-def size(count: int) -> str:
-    """Return a count of bytes in decimal units, with three digits: `13.2 MB`."""
-    return f"{count} B" if count < THOUSAND else _in_units(count, ("kB", "MB", "GB", "TB", "PB"))
-
-
 def number(count: int | None) -> str:
-    """Return a count as people say it: `3.27 M`; a dash where it is unknown."""
-    if count is None:
-        return NOTHING
-    return str(count) if count < THOUSAND else _in_units(count, ("k", "M", "G", "T"))
-
-
-THOUSAND = 1000
-"""From here on a count is told in units of thousands."""
-
-
-def _in_units(count: int, units: Sequence[str]) -> str:
-    """Return *count*, a thousand at least, in the largest of *units* that leaves at least one, and with three digits."""
-    value, unit = count / THOUSAND, units[0]
-    for larger in units[1:]:
-        if value < THOUSAND - 0.5:
-            break
-        value, unit = value / THOUSAND, larger
-    decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
-    return f"{value:.{decimals}f} {unit}"
+    """Return a count as people say it; a dash where it is unknown."""
+    return NOTHING if count is None else short(count)
 
 
 def duration(seconds: float) -> str:

@@ -13,20 +13,23 @@ Laws (each has a test of the same name):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from detectors.tree import FileEntry, FileTree
 from worker.archive import ZipTree
 from worker.errors import LeaseLost, NotFound, RejectedUpload, WrongState
+from worker.events import checked_model_name, checked_name
+from worker.fields import json_text_of
 from worker.heartbeat import BeatingTree, Heartbeat
 from worker.lifecycle import LEASE_SECONDS
 from worker.manifest import read_once
+from worker.model_types import model_type
 from worker.ports import Clock, Registry, Store
-from worker.records import CompletionEvent, Ingestion, StoreKey, Trigger, Upload
+from worker.records import DEFAULT_PROJECT, CompletionEvent, Ingestion, NewUpload, StoreKey, Trigger, Upload
 
 SOURCE = "upload"
 """The source of the event of every upload; its id is the one that was promised."""
@@ -35,6 +38,9 @@ FOLDER = "model.zip"
 """The name under which a client sends a folder: all its files, with their paths below it."""
 
 MAX_FILE_NAME_BYTES = 255
+
+GIVEN = ("project", "name", "type", "summary", "notes")
+"""What a sender may say of a model before its files come, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,26 @@ def file_name(given: str) -> str:
     if len(name.encode("utf-8", "surrogatepass")) > MAX_FILE_NAME_BYTES:
         raise RejectedUpload(f"the name of the file: expected at most {MAX_FILE_NAME_BYTES} bytes, found more")
     return name
+
+
+def said_of(team: str, given: Mapping[str, Any], tags: Sequence[str] = (), tag_field: str = "tag") -> NewUpload:
+    """Return what is *given* of a model of *team*, by `GIVEN`, and its *tags*; nothing and no text say nothing.
+
+    A summary that is text is read as JSON.
+
+    Raises:
+        RejectedEvent: one of them says what cannot be; its message begins with the name of the field.
+    """
+    project, name, declared, summary, notes = (given.get(field) or None for field in GIVEN)
+    return NewUpload(
+        team,
+        checked_name("project", project) or DEFAULT_PROJECT,
+        checked_model_name(name),
+        model_type(declared),
+        json_text_of("summary", summary) if isinstance(summary, str) else summary,
+        notes,
+        tuple(checked_name(tag_field, tag) or "" for tag in tags),
+    )
 
 
 class OneFile:

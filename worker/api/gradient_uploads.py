@@ -25,10 +25,9 @@ from worker.api.schemas import MAX_NOTES_CHARACTERS
 from worker.api.service import Inside
 from worker.api.slashes import both
 from worker.errors import NotFound, RejectedUpload
-from worker.events import MAX_ID_CHARACTERS, checked_model_name, checked_name
-from worker.fields import Object, json_text_of, object_of, text
-from worker.model_types import model_type
-from worker.records import DEFAULT_PROJECT, IngestionState, NewUpload
+from worker.events import MAX_ID_CHARACTERS
+from worker.fields import object_of, text
+from worker.records import IngestionState
 from worker.views import draft_json
 
 UNKNOWN = "Unable to find model"
@@ -36,7 +35,10 @@ UNKNOWN = "Unable to find model"
 BAD_ENDS = frozenset({IngestionState.FAILED, IngestionState.NOTHING_FOUND, IngestionState.DISCARDED})
 """Ends after which there is no model of the id that was given out."""
 
-FIELDS = ("name", "modelType", "summary", "notes", "projectId", "datasetRef")
+TEXTS = (("name", "name"), ("type", "modelType"), ("notes", "notes"), ("project", "projectId"))
+"""What a client says of a model as text: our name of it, and its own."""
+
+FIELDS = (*(theirs for _, theirs in TEXTS), "summary", "datasetRef")
 
 router = APIRouter()
 log = structlog.get_logger("modelport.api")
@@ -45,27 +47,17 @@ log = structlog.get_logger("modelport.api")
 @both(router, "POST", "/mlModels/createModelV2")
 def create_model(request: Request, caller: Writer, body: Body, service: Inside) -> Response:
     """Give out the id of a model whose files are to come. What is said of it stands in the address or in a JSON body."""
-    given: dict[str, Any] = dict(object_of("the body", json_of(body))) if body else {}
-    fields = given | {name: request.query_params[name] for name in FIELDS if name in request.query_params}
+    sent: dict[str, Any] = dict(object_of("the body", json_of(body))) if body else {}
+    fields = sent | {name: request.query_params[name] for name in FIELDS if name in request.query_params}
     if text(fields, "datasetRef", MAX_ID_CHARACTERS):
         raise RejectedUpload("datasetRef: no datasets are kept here; upload the files of the model")
-    said = NewUpload(
-        caller.team,
-        checked_name("project", text(fields, "projectId", MAX_ID_CHARACTERS) or None) or DEFAULT_PROJECT,
-        checked_model_name(text(fields, "name", MAX_ID_CHARACTERS) or None),
-        model_type(text(fields, "modelType", MAX_ID_CHARACTERS) or None),
-        _summary(fields),
-        text(fields, "notes", MAX_NOTES_CHARACTERS) or None,
-    )
+    given = {
+        ours: text(fields, theirs, MAX_NOTES_CHARACTERS if ours == "notes" else MAX_ID_CHARACTERS) for ours, theirs in TEXTS
+    }
+    said = uploads.said_of(caller.team, given | {"summary": fields.get("summary")})
     upload = service.registry.begin_upload(said, service.clock.now(), caller.name)
     log.info("promised", version=upload.id, team=caller.team, who=caller.name)
     return reply(draft_json(upload))
-
-
-def _summary(fields: Object) -> Any:
-    """Return what the sender says of the model's metrics: JSON as text, or as it is in a body."""
-    value = fields.get("summary")
-    return json_text_of("summary", value) if isinstance(value, str) and value else value or None
 
 
 @both(router, "GET", "/mlModels/getPresignedModelUrl")

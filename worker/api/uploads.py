@@ -20,10 +20,7 @@ from worker.api.problems import Problem, reply
 from worker.api.receiving import kept, received
 from worker.api.schemas import MAX_NOTES_CHARACTERS, MAX_TAGS, UPLOAD_BODY, ZIP, UploadAccepted, answers
 from worker.api.service import Inside
-from worker.events import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS, checked_model_name, checked_name
-from worker.fields import json_text_of
-from worker.model_types import model_type
-from worker.records import DEFAULT_PROJECT, NewUpload
+from worker.events import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS
 from worker.views import ingestion_json
 
 router = APIRouter(prefix="/v1", tags=["uploads"])
@@ -57,15 +54,8 @@ async def upload_model(
     if announced not in ("", OCTETS, ZIP):
         raise Problem(415, "unsupported-media-type", f"content-type: expected {OCTETS} or {ZIP}, found {announced[:80]!a}")
     kept_name = uploads.file_name(file_name)
-    said = NewUpload(
-        caller.team,
-        checked_name("project", project or None) or DEFAULT_PROJECT,
-        checked_model_name(name or None),
-        model_type(declared),
-        None if summary is None else json_text_of("summary", summary),
-        notes,
-        tuple(checked_name("tag", one) or "" for one in tag or ()),
-    )
+    given = {"project": project, "name": name, "type": declared, "summary": summary, "notes": notes}
+    said = uploads.said_of(caller.team, given, tag or ())
     async with received(request, service.uploading) as body:
         upload = await run_in_threadpool(service.registry.begin_upload, said, service.clock.now(), caller.name)
         ingestion = await kept(upload, body, kept_name, announced == ZIP, service)

@@ -58,49 +58,24 @@ def models_upload(
     """
     from detectors.open import open_path
     from worker.settings import load
-    from worker.uploads import file_name
+    from worker.uploads import file_name, said_of
 
     settings, called = load(os.environ, Path.cwd()), file_name(Path(path).resolve().name)
     with open_path(path) as tree:
         entries = tuple(tree.files())
+        given = {"project": project, "name": name, "type": declared, "summary": summary, "notes": notes}
         if settings.api_url is None:
             with acting(team) as service:
-                said = _said(service.team, project, name, declared, summary, notes, tags)
+                said = said_of(service.team, given, tags)
                 ingestion = _kept(tree, called, said, service)
                 return see_through(ingestion, service, True, format, output)
         refuse_team(team)
-        told = {"fileName": called, "name": name, "type": declared, "project": project, "summary": summary, "notes": notes}
+        told = {"fileName": called, **given}
         asked = [(key, value) for key, value in told.items() if value is not None] + [("tag", tag) for tag in tags]
         with progress_bar() as (_, expect, progress), _body(tree, entries) as (file, media_type):
             size = file.seek(0, os.SEEK_END)
             expect(size)
             return remote.upload(asked, _chunks(file, progress), size, media_type, settings, format, output)
-
-
-def _said(
-    team: str,
-    project: str | None,
-    name: str | None,
-    declared: str | None,
-    summary: str | None,
-    notes: str | None,
-    tags: Sequence[str],
-) -> NewUpload:
-    """Return what is said of the model, checked."""
-    from worker.events import checked_model_name, checked_name
-    from worker.fields import json_text_of
-    from worker.model_types import model_type
-    from worker.records import DEFAULT_PROJECT, NewUpload
-
-    return NewUpload(
-        team,
-        checked_name("project", project) or DEFAULT_PROJECT,
-        checked_model_name(name),
-        model_type(declared),
-        None if summary is None else json_text_of("summary", summary),
-        notes,
-        tuple(checked_name("tag", tag) or "" for tag in tags),
-    )
 
 
 def _kept(tree: FileTree, called: str, said: NewUpload, service: Embedded) -> Ingestion:

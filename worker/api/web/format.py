@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
 from datetime import UTC, datetime
+
+from worker import figures
 
 NBSP = "\N{NO-BREAK SPACE}"
 
 NOTHING = "–"
-
-THOUSAND = 1000
-"""From here on a count is told in units of thousands."""
 
 STEERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that turn the direction of the text around them. Source: Unicode TR 9, "explicit directional formatting"."""
@@ -44,22 +42,12 @@ def exact(number: int) -> str:
 
 def short(number: int) -> str:
     """Return a number with three digits and a unit: `3.27 M`."""
-    return str(number) if abs(number) < THOUSAND else _in_units(number, ("k", "M", "G", "T"))
+    return figures.short(number).replace(" ", NBSP)
 
 
 def size(count: int) -> str:
     """Return a count of bytes in decimal units, with three digits: `13.2 MB`."""
-    return f"{count}{NBSP}B" if count < THOUSAND else _in_units(count, ("kB", "MB", "GB", "TB", "PB"))
-
-
-def _in_units(count: int, units: Sequence[str]) -> str:
-    value, unit = count / THOUSAND, units[0]
-    for larger in units[1:]:
-        if value < THOUSAND - 0.5:
-            break
-        value, unit = value / THOUSAND, larger
-    decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
-    return f"{value:.{decimals}f}{NBSP}{unit}"
+    return figures.size(count).replace(" ", NBSP)
 
 
 def metric(value: float | int | str) -> str:

@@ -25,10 +25,7 @@ from worker.api.web.render import is_part, page
 from worker.api.web.sent_form import SentForm, brought_by_form, form_of, scratch
 from worker.api.web.visitors import PagePolicy, Visit, Visitor
 from worker.errors import NotFound, RejectedEvent, RejectedUpload
-from worker.events import checked_model_name, checked_name
-from worker.fields import json_text_of
-from worker.model_types import model_type
-from worker.records import DEFAULT_PROJECT, Ingestion, IngestionQuery, NewUpload, TokenScope, Trigger
+from worker.records import Ingestion, IngestionQuery, NewUpload, TokenScope, Trigger
 
 FIELDS = ("name", "type", "project", "tags", "summary", "notes")
 """What a person may say of a model, by the names of the fields of the form."""
@@ -105,22 +102,13 @@ def said_of(fields: Mapping[str, str], team: str) -> NewUpload:
         RejectedEvent: one of them says what cannot be; its message begins with the name of the field.
     """
     given = {name: fields.get(name, "").strip() or None for name in FIELDS}
-    notes = given["notes"]
     for name in ("notes", "summary"):
         if len(given[name] or "") > MAX_NOTES_CHARACTERS:
             raise RejectedEvent(f"{name}: expected at most {MAX_NOTES_CHARACTERS} characters, found {len(given[name] or '')}")
     tags = [word for word in (given["tags"] or "").split(",") if word.strip()]
     if len(tags) > MAX_TAGS:
         raise RejectedEvent(f"tags: expected at most {MAX_TAGS}, found {len(tags)}")
-    return NewUpload(
-        team,
-        checked_name("project", given["project"]) or DEFAULT_PROJECT,
-        checked_model_name(given["name"]),
-        model_type(given["type"]),
-        None if given["summary"] is None else json_text_of("summary", given["summary"]),
-        notes,
-        tuple(checked_name("tags", word) or "" for word in tags),
-    )
+    return uploads.said_of(team, given, tags, "tags")
 
 
 def _shown(

@@ -20,7 +20,8 @@ from typing import Any
 from markupsafe import Markup
 
 from worker.api.web import format
-from worker.api.web.format import NBSP, NOTHING, THOUSAND, exact
+from worker.api.web.format import NBSP, NOTHING, exact
+from worker.figures import THOUSAND
 from worker.records import Ingestion, Trigger
 
 MINUS = "\N{MINUS SIGN}"
