@@ -42,7 +42,6 @@ def test_workers_whose_clocks_disagree_lose_nothing_and_do_nothing_twice(server_
 
 
 @pytest.mark.slow
-@pytest.mark.skip(reason="not seen to end on PostgreSQL since the lists came; `make chaos` takes the steps")
 def test_any_steps_are_answered_alike_and_counted(tmp_path: Path) -> None:
     row = take_any_steps(tmp_path, 1, first_seed=1)
     assert row.is_safe, row

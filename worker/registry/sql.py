@@ -605,8 +605,9 @@ class SqlRegistry:
             project = projects.find(connection, team, name, is_locked=True)
             if project is None or project.name == new_name:
                 return project
+            renamed = projects.rename(connection, project, new_name)
             self._note(connection, team, who, Action.PROJECT_RENAMED, now, project.id, new_name, before=project.name)
-            return projects.rename(connection, project, new_name)
+            return renamed
 
         return self._write(work)
 
