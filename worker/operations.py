@@ -291,7 +291,8 @@ def examine(borders: Borders, open_version: OpenVersion, repair: bool, with_dige
     yield check_promise(borders)
     yield check_leftovers(borders, repair)
     teams = [team.name for team in borders.registry.teams()]
-    versions = [one for team in teams for one in borders.registry.versions(VersionQuery(team=team, limit=1_000_000))]
+    queries = [VersionQuery(team, limit=1_000_000, is_brief=True) for team in teams]
+    versions = [one for query in queries for one in borders.registry.versions(query)]
     for mode in StoreMode:
         yield check_files(borders, open_version, versions, mode)
     if with_digests:

@@ -67,7 +67,7 @@ def _query(wanted: Object, team: str) -> tuple[VersionQuery, str | None]:
     tags = wanted.get("tagFilter") or []
     if not is_words(tags, MAX_TAGS):
         raise RejectedEvent(f"tagFilter: expected a list of at most {MAX_TAGS} words, found {shown(tags)}")
-    return VersionQuery(team, project, experiment, tags=tuple(tags)), only
+    return VersionQuery(team, project, experiment, tags=tuple(tags), is_brief=True), only
 
 
 def _conditions(wanted: Object) -> Object:

@@ -63,6 +63,7 @@ def list_models(
         order=parse_order(sort),
         attention=state,
         is_published=published,
+        is_brief=True,
     )
     found = service.registry.versions(query)
     names = renamed_of(service.registry, found)
@@ -80,7 +81,7 @@ def show_totals(caller: Reader, service: Inside) -> Response:
 def show_model(model: str, caller: Reader, service: Inside, project: Project = None) -> Response:
     """Show one model and its versions, newest first."""
     found = repository.find(service.registry, caller.team, model, project)
-    query = VersionQuery(caller.team, found.project, name=found.model_name, limit=MAX_PAGE)
+    query = VersionQuery(caller.team, found.project, name=found.model_name, limit=MAX_PAGE, is_brief=True)
     versions = service.registry.versions(query) or [found]
     latest = max(versions, key=lambda version: version.number)
     row = with_project(_row(latest), service.registry.renamed_projects(caller.team))

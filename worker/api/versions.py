@@ -81,6 +81,7 @@ def list_versions(
         order=parse_order(sort),
         attention=state,
         is_published=published,
+        is_brief=True,
     )
     found = service.registry.versions(query)
     names = renamed_of(service.registry, found)

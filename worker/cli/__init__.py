@@ -246,7 +246,7 @@ def models_list(
 
     kind, order = model_type(declared), parse_order(sort)
     with acting(team) as service:
-        everything = VersionQuery(team=service.team, limit=limit, order=order, is_published=published)
+        everything = VersionQuery(team=service.team, limit=limit, order=order, is_published=published, is_brief=True)
         wanted = replace(everything, project=project, experiment=experiment, model_type=kind, tag=tag, text=query)
         wanted = replace(wanted, attention=None if state is None else Attention(state))
         found = service.registry.versions(wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,6 +12,7 @@ from tests.contracts.lists import SERIOUS, keep, measured
 from tests.worker.api.client import Client
 from tests.worker.api.conftest import Door
 from worker.api.schemas import ModelPage, ModelRow, Totals, VersionPage
+from worker.records import ModelVersion, VersionQuery
 
 INCOMPLETE = {"completeness": "incomplete", "verdict": "findings", "findings": ()}
 
@@ -128,3 +130,31 @@ def test_what_a_published_version_equals_is_its_teams_secret(door: Door, admin: 
 def test_nothing_else_of_a_model_is_changed(admin: Client, ids: list[str], body: dict[str, Any], found: str) -> None:
     answer = admin.request("PATCH", "/v1/models/b", json=body)
     assert (answer.status_code, answer.json()["detail"]) == (422, f"the body: expected name or published, found {found}")
+
+
+@pytest.mark.parametrize(
+    ("path", "row"),
+    [
+        ("/v1/versions", ("versions", 0)),
+        ("/v1/models", ("models", 0, "latest")),
+        ("/v1/models/b", ("versions", 0)),
+        ("/mlModels/getModelList", ("modelList", 0)),
+    ],
+)
+def test_a_list_reads_no_report(
+    door: Door, admin: Client, ids: list[str], monkeypatch: pytest.MonkeyPatch, path: str, row: tuple[str | int, ...]
+) -> None:
+    """One may be megabytes long, a page a thousand rows, and no row shows anything of it."""
+    asked: list[VersionQuery] = []
+    found = door.registry.versions
+
+    def versions(query: VersionQuery) -> Sequence[ModelVersion]:
+        asked.append(query)
+        return found(query)
+
+    monkeypatch.setattr(door.registry, "versions", versions)
+    said: Any = admin.get(path).json()
+    for step in row:
+        said = said[step]
+    assert said["id"] in ids
+    assert [query.is_brief for query in asked] == [True]
