@@ -21,6 +21,8 @@ from worker.errors import ConflictingEvent, RegistryUnavailable, RejectedEvent
 from worker.lifecycle import LEASE_SECONDS
 from worker.ports import Registry
 from worker.records import (
+    Action,
+    AuditQuery,
     Cluster,
     CompletionEvent,
     Counted,
@@ -1514,6 +1516,12 @@ class RegistryContract:
         assert registry.seal_upload(upload.id, "w", upload_event(upload), NOON) is None
         assert not registry.take_upload("default", upload.id, "w", LATER)
         assert registry.end_upload("default", upload.id, NOON) is None
+
+    def test_one_of_many_threads_gives_an_upload_up(self, registry: Registry) -> None:
+        upload = registry.begin_upload(NewUpload("default"), NOON)
+        ended = in_threads(8, lambda number: registry.end_upload("default", upload.id, NOON))
+        assert [one for one in ended if one is not None] == [upload]
+        assert len(registry.audit(AuditQuery("default", action=Action.UPLOAD_ENDED))) == 1
 
     @pytest.mark.parametrize("said", [NewUpload("t", "a\ud800"), NewUpload("t", name=""), NewUpload("t", tags=("",))])
     def test_an_upload_with_a_name_that_cannot_be_kept_is_refused(self, registry: Registry, said: NewUpload) -> None:

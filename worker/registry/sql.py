@@ -543,19 +543,21 @@ class SqlRegistry:
             check_name("tag", tag)
 
         def work(connection: Connection) -> Upload | None:
-            tagged = uploads.tag(connection, team, upload_id, wanted)
-            if tagged is not None:
-                self._note(
-                    connection, team, who, Action.UPLOAD_TAGGED, now, upload_id, tagged.said.name or upload_id, tags=wanted
-                )
-            return tagged
+            found = uploads.locked(connection, team, upload_id)
+            if found is None:
+                return None
+            uploads.tag(connection, upload_id, wanted)
+            name = found.said.name or upload_id
+            self._note(connection, team, who, Action.UPLOAD_TAGGED, now, upload_id, name, tags=wanted)
+            return uploads.living(connection, team, upload_id)
 
         return self._write(work)
 
     def end_upload(self, team: str, upload_id: str, now: datetime, who: str = UNSAID) -> Upload | None:
         def work(connection: Connection) -> Upload | None:
-            ended = uploads.end(connection, team, upload_id, now)
+            ended = uploads.locked(connection, team, upload_id)
             if ended is not None:
+                uploads.end(connection, upload_id, now)
                 self._note(connection, team, who, Action.UPLOAD_ENDED, now, upload_id, ended.said.name or upload_id)
             return ended
 

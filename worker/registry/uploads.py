@@ -73,21 +73,20 @@ def seal(connection: Connection, upload_id: str, writer: str, now: datetime) -> 
     return connection.execute(held, {"sealed": now, "writer": None}).rowcount == 1
 
 
-def tag(connection: Connection, team: str, upload_id: str, tags: list[str]) -> Upload | None:
-    """Write the tags of an upload that is not registered yet."""
-    connection.execute(select(uploads.c.id).where(uploads.c.id == upload_id).with_for_update())
-    if living(connection, team, upload_id) is None:
-        return None
-    connection.execute(update(uploads).where(uploads.c.id == upload_id), {"tags": tags})
+def locked(connection: Connection, team: str, upload_id: str) -> Upload | None:
+    """Return what `living` returns, and keep others from changing it until the transaction ends."""
+    connection.execute(select(uploads.c.id).where(uploads.c.id == upload_id, uploads.c.team == team).with_for_update())
     return living(connection, team, upload_id)
 
 
-def end(connection: Connection, team: str, upload_id: str, now: datetime) -> Upload | None:
-    """Write that an upload is given up."""
-    found = living(connection, team, upload_id)
-    if found is not None:
-        connection.execute(update(uploads).where(uploads.c.id == upload_id), {"ended": now})
-    return found
+def tag(connection: Connection, upload_id: str, tags: list[str]) -> None:
+    """Write the tags of an upload, whose row is locked."""
+    connection.execute(update(uploads).where(uploads.c.id == upload_id), {"tags": tags})
+
+
+def end(connection: Connection, upload_id: str, now: datetime) -> None:
+    """Write that an upload, whose row is locked, is given up."""
+    connection.execute(update(uploads).where(uploads.c.id == upload_id), {"ended": now})
 
 
 def fulfil(connection: Connection, version_id: str) -> None:
