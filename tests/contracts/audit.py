@@ -144,6 +144,9 @@ class AuditContract:
         registry.tag("default", version, ["a"], ["never there"], NOON)
         registry.rename("default", version, "digits", NOON)
         registry.publish("default", version, True, NOON)
+        registry.note("default", version, "mine", NOON)
+        upload = registry.begin_upload(NewUpload("default"), NOON)
+        registry.tag_upload("default", upload.id, ["a", "b"], NOON)
         registry.revoke_token("default", token, NOON)
         registry.create_team("red", NOON)
         registry.create_project("default", "p", NOON)
@@ -152,6 +155,8 @@ class AuditContract:
         registry.tag("default", version, ["a"], ["never there"], LATER)
         registry.rename("default", version, "digits", LATER)
         registry.publish("default", version, True, LATER)
+        assert registry.note("default", version, "mine", LATER) == registry.version("default", version)
+        assert registry.tag_upload("default", upload.id, ["b", "a"], LATER) == registry.upload("default", upload.id)
         registry.revoke_token("default", token, LATER)
         assert registry.create_team("Red", LATER) is None
         assert registry.create_project("default", "p", LATER) is registry.create_project("default", "q", LATER) is None

@@ -519,6 +519,8 @@ class MemoryRegistry:
             kept = self._living(team, version_id)
             if kept is None:
                 return None
+            if kept.notes == notes:
+                return kept.record()
             kept.notes = notes
             self._note(team, who, Action.VERSION_NOTED, now, version_id, called(kept.record()))
             return kept.record()
@@ -599,6 +601,8 @@ class MemoryRegistry:
             promised = self._promised(team, upload_id)
             if promised is None:
                 return None
+            if promised.upload.said.tags == wanted:
+                return promised.upload
             promised.upload = replace(promised.upload, said=replace(promised.upload.said, tags=wanted))
             name = promised.upload.said.name or upload_id
             self._note(team, who, Action.UPLOAD_TAGGED, now, upload_id, name, tags=list(wanted))

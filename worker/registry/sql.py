@@ -460,12 +460,13 @@ class SqlRegistry:
 
     def note(self, team: str, version_id: str, notes: str | None, now: datetime, who: str = UNSAID) -> ModelVersion | None:
         def work(connection: Connection) -> ModelVersion | None:
-            theirs = (LIVES, model_versions.c.team == team, model_versions.c.id == version_id)
-            connection.execute(update(model_versions).where(*theirs), {"notes": notes})
             version = versions.living(connection, team, version_id)
-            if version is not None:
+            if version is None or version.notes == notes:
+                return version
+            theirs = (LIVES, model_versions.c.team == team, model_versions.c.id == version_id)
+            if connection.execute(update(model_versions).where(*theirs), {"notes": notes}).rowcount:
                 self._note(connection, team, who, Action.VERSION_NOTED, now, version_id, called(version))
-            return version
+            return versions.living(connection, team, version_id)
 
         return self._write(work)
 
@@ -544,8 +545,8 @@ class SqlRegistry:
 
         def work(connection: Connection) -> Upload | None:
             found = uploads.locked(connection, team, upload_id)
-            if found is None:
-                return None
+            if found is None or list(found.said.tags) == wanted:
+                return found
             uploads.tag(connection, upload_id, wanted)
             name = found.said.name or upload_id
             self._note(connection, team, who, Action.UPLOAD_TAGGED, now, upload_id, name, tags=wanted)

@@ -42,7 +42,7 @@ def test_every_change_by_the_api_names_who_asked_for_it(method: str, path: str) 
     elif path == "/upload":
         body = {"files": {"file": ("m.onnx", b"1")}}
     elif path.startswith("/versions/"):
-        body = {"data": {"name": version.model_name if path.endswith("/delete") else "other", "add": "x"}}
+        body = {"data": {"name": version.model_name if path.endswith("/delete") else "other", "add": "x", "notes": "x"}}
     else:
         body = {"json": body_for(path, version.id)} if method in IN_BODY else {}
     answer = client.request(method, filled, **body)
