@@ -163,7 +163,8 @@ def _write(upload: Upload, tree: FileTree, writer: str, borders: Borders) -> Non
 
 
 def give_up(upload: Upload, borders: Borders, who: str) -> None:
-    """Give *upload* up: its files are removed, and its ingestion ends, where it has not.
+    """Give *upload* up: its files are removed, and its ingestion ends, where it has not; what a worker made of it at the same
+    moment is deleted.
 
     Raises:
         NotFound: it is given up, or registered, by now.
@@ -175,6 +176,7 @@ def give_up(upload: Upload, borders: Borders, who: str) -> None:
         raise NotFound(f"there is no upload {upload.id}")
     if given_up.ingestion_id is not None:
         borders.registry.discard(upload.said.team, given_up.ingestion_id, who, now)
+        borders.registry.delete(upload.said.team, upload.id, now, who)  # no worker registers it from here on
     borders.store.remove(borders.store.url(key_of(upload)))
 
 

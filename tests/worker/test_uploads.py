@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import NoReturn
@@ -148,6 +149,26 @@ def test_what_is_given_up_leaves_nothing(service: Embedded) -> None:
     assert [one.state for one in service.registry.ingestions(IngestionQuery())] == ["discarded"]
     with pytest.raises(NotFound):
         uploads.give_up(upload, borders_of(service), "a person")
+
+
+def test_what_is_registered_while_it_is_given_up_is_deleted_with_its_files(
+    service: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker registers it between the two steps of giving it up: no version is left whose files are gone."""
+    upload = begun(service)
+    uploads.bring(upload, MemoryTree(MODEL), "m", borders_of(service))
+    end_upload = service.registry.end_upload
+
+    def end_upload_late(team: str, upload_id: str, now: datetime, who: str) -> Upload | None:
+        ended = end_upload(team, upload_id, now, who)
+        assert Runner(service.borders(), service.owner).work_next()
+        assert service.registry.version("default", upload.id) is not None
+        return ended
+
+    monkeypatch.setattr(service.registry, "end_upload", end_upload_late)
+    uploads.give_up(upload, borders_of(service), "a person")
+    assert service.registry.version("default", upload.id) is None
+    assert held(service) == []
 
 
 def test_what_holds_no_model_leaves_nothing_after_a_look_through_the_store(service: Embedded, client: Client) -> None:
