@@ -492,6 +492,7 @@ class IngestionQuery:
     reason: str | None = None
     after: str | None = None
     limit: int = 100
+    trigger: Trigger | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -824,6 +824,17 @@ class RegistryContract:
         ]
         assert [[one.id for one in page] for page in found] == [[ended.id]] * 3
 
+    def test_ingestions_are_found_by_what_triggered_them(self, registry: Registry) -> None:
+        registry.submit(event("before", trigger=Trigger.CLI), NOON)
+        mine = [sealed(registry, registry.begin_upload(NewUpload("default"), NOON)).id for _ in range(3)]
+        sealed(registry, registry.begin_upload(NewUpload("red"), NOON))
+        rerun = registry.submit(event("after", trigger=Trigger.RESCAN), NOON)[0].id
+        found = registry.ingestions(IngestionQuery(trigger=Trigger.UPLOAD, limit=2))
+        assert [one.id for one in found] == [mine[2], mine[1]]
+        older = registry.ingestions(IngestionQuery(trigger=Trigger.UPLOAD, after=found[-1].id))
+        assert [one.id for one in older] == [mine[0]]
+        assert [one.id for one in registry.ingestions(IngestionQuery(trigger=Trigger.RESCAN))] == [rerun]
+
     def test_workers_are_known_for_as_long_as_they_are_seen(self, registry: Registry) -> None:
         old, young = Worker("b", "host", 1, NOON, NOON), Worker("a", "host \udcff", 2, NOON, NOON)
         for worker in (old, young, replace(young, seen=LATER)):

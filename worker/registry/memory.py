@@ -926,6 +926,7 @@ def _answers_query(ingestion: Ingestion, query: IngestionQuery) -> bool:
         and query.state in (None, ingestion.state)
         and query.experiment in (None, ingestion.event.experiment)
         and query.reason in (None, ingestion.reason)
+        and query.trigger in (None, ingestion.event.trigger)
     )
 
 

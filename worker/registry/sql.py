@@ -839,6 +839,11 @@ def _ingestion_conditions(query: IngestionQuery) -> Iterable[ColumnElement[bool]
         yield ingestions.c.experiment == query.experiment
     if query.reason is not None:
         yield ingestions.c.reason == query.reason
+    if query.trigger is not None:
+        yield ingestions.c.trigger == query.trigger.value
+    if query.trigger is Trigger.UPLOAD:  # few among many, and no index knows the trigger
+        promised = tables.uploads.c
+        yield ingestions.c.version_id.in_(select(promised.id).where(promised.team == query.team))
     if query.after is not None:
         yield ingestions.c.sequence < select(ingestions.c.sequence).where(ingestions.c.id == query.after).scalar_subquery()
 

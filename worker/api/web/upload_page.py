@@ -32,8 +32,8 @@ FIELDS = ("name", "type", "project", "tags", "summary", "notes")
 
 ZIP_ENDING = ".zip"
 
-LOOKED_THROUGH, MOST_SHOWN = 200, 8
-"""How many ingestions are looked through for uploads, the newest, and how many of these are shown."""
+MOST_SHOWN = 8
+"""How many of the latest uploads are shown."""
 
 UPLOADERS = frozenset({TokenScope.MODEL_WRITE})
 
@@ -56,7 +56,7 @@ def show_became(request: Request, ingestion_id: str, visit: Visitor, service: In
     if ingestion is None or ingestion.event.trigger is not Trigger.UPLOAD:
         raise NotFound(f"there is no upload {ingestion_id[:80]!a}")
     template = "upload_item.html" if is_part(request) else "upload_became.html"
-    return page(request, template, "Upload", one=_became(ingestion, service), now=service.clock.now())
+    return page(request, template, "Upload", one=_became(ingestion, service, _has_workers(service)), now=service.clock.now())
 
 
 @router.post("/upload", include_in_schema=False)
@@ -134,12 +134,16 @@ def _shown(
 
 def latest(service: Service, team: str) -> list[Became]:
     """Return what became of the latest uploads of *team*, the newest first."""
-    found = service.registry.ingestions(IngestionQuery(team, limit=LOOKED_THROUGH))
-    sent = [one for one in found if one.event.trigger is Trigger.UPLOAD]
-    return [_became(one, service) for one in sent[:MOST_SHOWN]]
+    found = service.registry.ingestions(IngestionQuery(team, limit=MOST_SHOWN, trigger=Trigger.UPLOAD))
+    has_workers = _has_workers(service)
+    return [_became(one, service, has_workers) for one in found]
 
 
-def _became(ingestion: Ingestion, service: Service) -> Became:
+def _has_workers(service: Service) -> bool:
+    return service.living_workers() > 0
+
+
+def _became(ingestion: Ingestion, service: Service, has_workers: bool) -> Became:
     answered = ingestion.answered_version
     version = None if answered is None else service.registry.version(ingestion.event.team, answered)
-    return became(ingestion, version, bool(service.living_workers()))
+    return became(ingestion, version, has_workers)

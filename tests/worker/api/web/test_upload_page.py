@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.builders import onnx
+from tests.contracts.registry import event
 from tests.worker.api.client import Client
 from tests.worker.api.conftest import Door
 from tests.worker.api.test_uploads import accepted, stored, zipped
@@ -23,6 +24,7 @@ from worker.api import receiving
 from worker.api.app import make_app
 from worker.api.server import service_of_embedded
 from worker.api.service import Uploading
+from worker.api.web.upload_page import MOST_SHOWN
 from worker.bootstrap import Embedded, embedded
 from worker.records import Action, AuditQuery, End, IngestionState, VersionQuery
 from worker.runner import Runner
@@ -215,6 +217,15 @@ def test_who_may_only_read_sees_what_became_of_others_and_sends_nothing(room: Do
     assert reader.get(where).status_code == 200
     assert reader.upload().status_code == 403
     assert len(accepted(room)) == 1
+
+
+def test_the_latest_uploads_are_shown_whatever_came_after_them(room: Door, editor: Uploader) -> None:
+    for number in range(MOST_SHOWN + 1):
+        editor.upload(f"model-{number}.onnx")
+    for number in range(300):
+        room.registry.submit(event(f"run-{number}", experiment="runs"), room.clock.now())
+    shown = words(editor.get("/upload"))
+    assert [f"model-{number}.onnx" in shown for number in range(MOST_SHOWN + 1)] == [False] + [True] * MOST_SHOWN
 
 
 class Asked:
