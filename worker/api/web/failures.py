@@ -37,13 +37,19 @@ SAID = {
     403: Words("This is not allowed", "Nothing was changed.", "Sign out, and sign in with a token that may do it."),
     404: NOT_FOUND,
     405: Words("This address does not take that", "Nothing was changed.", "Go to the list of models."),
+    408: Words("This took too long to come", "Nothing was changed.", "Send it again."),
     409: Words("This is not possible now", "Nothing was changed.", "Reload the page that you came from: it may have changed."),
     413: Words("This is too much at once", "Nothing was changed.", "Send less."),
+    414: Words("This address is too long", "Nothing was changed.", "Go to the list of models."),
     415: Words("This kind of body is not taken", "Nothing was changed.", "Go back and try again."),
+    416: Words("The file has no such part", "Nothing was changed.", "Download all of it."),
     422: Words("This cannot be understood", "Nothing was changed.", "Go back and correct it."),
+    429: Words("Too many requests came at once", "Nothing was changed.", "Wait for as long as it says, and reload the page."),
+    431: Words("This request has too many headers", "Nothing was changed.", "Go to the list of models."),
     503: Words("A part of the service does not answer", "What was registered is safe.", "Try again in a few seconds."),
+    507: Words("There is no room for this", "Nothing was kept.", "Tell who runs the service, and send it again later."),
 }
-"""What is said by status."""
+"""What is said by status; a test holds it to what the API answers."""
 
 UNFORESEEN = Words(
     "Something went wrong that nobody foresaw",
