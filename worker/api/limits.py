@@ -51,7 +51,8 @@ class Kind(StrEnum):
     WRITES = "writes"
     """All others."""
     SIGN_INS = "failed sign-ins"
-    """Requests that nobody lets in: without a token where one is needed, or with one that opens nothing."""
+    """Requests that nobody lets in: without a token where one is needed, or with one that opens nothing. A browser that comes
+    to a page before it signed in is none of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,15 @@ def test_wrong_tokens_are_counted_by_address_and_keep_no_good_one_out(few: Door)
     assert client.get(LISTED).status_code == 200
 
 
+def test_wrong_tokens_are_counted_at_pages_too_and_browsers_that_did_not_sign_in_are_not(few: Door) -> None:
+    client = few.client()
+    wrong = Client(client.app).with_token("mp_" + "0" * 49)
+    assert [client.get("/").status_code for _ in range(5)] == [401] * 5
+    assert [wrong.get("/").status_code for _ in range(3)] == [401, 401, 429]
+    assert wrong.get(LISTED).status_code == 429
+    assert client.get("/").status_code == 401
+
+
 def test_without_a_token_requests_are_counted_by_address(few: Door) -> None:
     few.is_loopback = True
     client = few.client()
@@ -214,6 +223,8 @@ def test_whoever_opens_links_is_counted_by_address(few: Door) -> None:
     link = listed["url"].partition("8000")[2]
     assert [Client(client.app).get(link).status_code for _ in range(3)] == [200, 200, 429]
     assert "message" in Client(client.app).get(link).json()
+    puts = [Client(client.app).request("PUT", "/mlModels/uploads/default/mo1/a", content=b"1").status_code for _ in range(3)]
+    assert puts == [403, 403, 429]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/openapi.json"])

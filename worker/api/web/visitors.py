@@ -20,6 +20,7 @@ from fastapi import Depends, Request, Response
 from worker.api.auth import ANYBODY_HERE, Caller, Policy, caller_by, is_sent_here, known_token, secret_in, unauthorized
 from worker.api.bodies import bounded, media_type
 from worker.api.desk import Desk, desk_of
+from worker.api.limits import count_failure
 from worker.api.problems import READS, Problem
 from worker.api.service import Service, service_of
 from worker.api.web.sessions import (
@@ -104,7 +105,12 @@ class PagePolicy(Policy):
     brought: Callable[[Request], Awaitable[str]] = field(default=brought_by)
 
     async def __call__(self, request: Request, desk: Annotated[Desk, Depends(desk_of)], key: Key) -> Visit:  # type: ignore[override]
-        visit = await visit_of(request, desk, key, self.brought)
+        try:
+            visit = await visit_of(request, desk, key, self.brought)
+        except Problem:
+            if secret_in(request.headers) is not None:
+                count_failure(request)
+            raise
         request.state.visit = visit
         self.counted(request, visit.caller)
         return visit
