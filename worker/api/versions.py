@@ -33,7 +33,7 @@ from worker.api.schemas import (
 from worker.api.service import Inside, Service
 from worker.compare import compared
 from worker.errors import NotFound, RejectedEvent
-from worker.events import MAX_ID_CHARACTERS
+from worker.events import MAX_ID_CHARACTERS, checked_name
 from worker.fields import is_words, object_of, text
 from worker.ordering import parse_order
 from worker.projects import renamed_of
@@ -208,13 +208,13 @@ def _there(found: ModelVersion | None, version_id: str) -> ModelVersion:
 
 
 def _tags(value: object) -> list[str] | None:
-    """Return the tags in a body.
+    """Return the tags in a body as they are kept, None where it has none.
 
     Raises:
-        RejectedEvent: they are no list of words.
+        RejectedEvent: they are no list of words, or one of them cannot be a tag.
     """
     if value is None:
         return None
     if not is_words(value, MAX_TAGS):
         raise RejectedEvent(f"tags: expected a list of at most {MAX_TAGS} words")
-    return value
+    return [checked_name("tags", tag) or "" for tag in value]

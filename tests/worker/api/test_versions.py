@@ -85,6 +85,20 @@ def test_a_model_is_renamed_and_its_version_tagged(admin: Client, door: Door) ->
     assert VersionRow.model_validate(admin.request("PATCH", f"/v1/versions/{version.id}", json={"tags": []}).json()).tags == []
 
 
+def test_a_tag_with_space_around_it_is_the_same_tag(admin: Client, door: Door) -> None:
+    version = put(door)
+    door.registry.tag("default", version.id, ["gold"], [])
+    answer = admin.request("PATCH", f"/v1/versions/{version.id}", json={"tags": [" gold ", "new"]})
+    assert VersionRow.model_validate(answer.json()).tags == ["gold", "new"]
+
+
+def test_a_tag_that_cannot_be_kept_leaves_the_name_as_it_was(admin: Client, door: Door) -> None:
+    version = put(door)
+    answer = admin.request("PATCH", f"/v1/versions/{version.id}", json={"name": "digits", "tags": ["x" * 256]})
+    assert (answer.status_code, answer.json()["detail"]) == (422, "tags: expected 1 to 255 characters, found 256")
+    assert door.registry.version("default", version.id) == version
+
+
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
