@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from worker.api.web import pictures, wording
 from worker.api.web.format import NBSP, format_name, size
-from worker.api.web.model_page import Picture, framework, primary_of
+from worker.api.web.model_page import Picture, first_of, framework, primary_of
 from worker.api.web.pictures import Curve
 from worker.api.web.reported import Reported, Value, curves, direction, is_evaluation, number_of, reported
 from worker.compare import compared
@@ -88,7 +88,7 @@ def context(sides: Sequence[Side]) -> dict[str, Any]:
     """Return what the template shows of two versions or more; the first is what the others are compared with."""
     old, new = sides[0], sides[-1]
     differences = [compared(old.report, side.report, old.files, side.files) for side in sides[1:]]
-    rows = metric_rows(sides)
+    rows, operators = metric_rows(sides), operator_rows(sides)
     is_pair = len(sides) == 2
     changes = list(signature_changes(old, new, differences[0])) if is_pair else []
     return {
@@ -100,15 +100,12 @@ def context(sides: Sequence[Side]) -> dict[str, Any]:
         "verdict": sentence(old, new, differences[0], rows) if is_pair else None,
         "signatures": [difference["signature"] for difference in differences],
         "breaking": sum(change.is_breaking for change in changes),
-        "changes": changes[:MOST_ROWS],
-        "changes_more": max(0, len(changes) - MOST_ROWS),
+        **first_of("changes", changes, MOST_ROWS),
         "same": list(unchanged(old, new, differences[0])) if is_pair else [],
         "charts": charts(sides),
-        "rows": rows[:MOST_ROWS],
-        "rows_more": max(0, len(rows) - MOST_ROWS),
+        **first_of("rows", rows, MOST_ROWS),
         "facts": list(fact_rows(sides)),
-        "operators": (operators := operator_rows(sides))[:MOST_ROWS],
-        "operators_more": max(0, len(operators) - MOST_ROWS),
+        **first_of("operators", operators, MOST_ROWS),
         "operators_same": len(_operator_names(sides)) - len(operators),
         **(file_rows(differences[0]) if is_pair else {"files": [], "files_more": 0, "files_same": 0}),
     }
@@ -357,7 +354,7 @@ def file_rows(difference: Mapping[str, Any]) -> dict[str, Any]:
         *found["changed"],
     ]
     rows = sorted((_file_row(old, new) for old, new in pairs), key=lambda row: row.name)
-    return {"files": rows[:MOST_ROWS], "files_more": max(0, len(rows) - MOST_ROWS), "files_same": found["same"]}
+    return {**first_of("files", rows, MOST_ROWS), "files_same": found["same"]}
 
 
 def _file_row(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> Row:

@@ -36,6 +36,7 @@ MOST_SUMMARY_ROWS, MOST_SUMMARY_CHARACTERS = 50, 500
 
 MOST_SIGNATURES = 50
 MOST_FINDINGS = 200
+"""Findings that a page shows; and, together, what is missing and what could not be read."""
 
 STORED = {StoreMode.COPY: "copied into the store", StoreMode.REFERENCE: "referenced where it lies"}
 
@@ -70,60 +71,92 @@ def context(known: Known, now: datetime) -> dict[str, Any]:
     report, version = known.report, known.version
     primary = primary_of(report)
     facts: Mapping[str, Any] = (primary or {}).get("facts") or {}
-    rows = reported(report.get("metrics") or {})
-    leading = headlines(rows)
-    others = [model for model in report["models"] if model is not primary]
-    is_dangerous = dangers(report)
     return {
         "version": version,
-        "is_latest": bool(known.versions) and version.number >= max(one.number for one in known.versions),
-        "place": place(known),
-        "previous": next((one for one in known.versions if one.number < version.number), None),
-        "states": wording.states(report),
-        "use": wording.use(report),
-        "lineage": wording.lineage(version.created, version.experiment, known.origin, now),
-        "is_trouble": wording.is_trouble(report),
-        "dangers": is_dangerous,
-        "headlines": leading,
-        "parameters": facts.get("parameters") or {},
         "primary": primary,
-        "others": others[:MOST_OTHERS],
-        "others_more": max(0, len(others) - MOST_OTHERS),
+        "here": f"/versions/{version.id}",
+        "now": now,
+        "wording": wording,
+        "use": wording.use(report),
+        "parameters": facts.get("parameters") or {},
         "framework": framework(facts),
-        "signatures": [wording.signature(one) for one in facts.get("signatures") or ()][:MOST_SIGNATURES],
-        "signatures_more": max(0, len(facts.get("signatures") or ()) - MOST_SIGNATURES),
-        "charts": charts(report),
-        "chart_keys": chart_keys(report),
-        "rows": rows[:MOST_METRICS],
-        "rows_more": max(0, len(rows) - MOST_METRICS),
+        "snippets": [] if dangers(report) else snippets(version, primary),
+        "notes_text": wording.in_lines(version.notes) if version.notes else None,
+        **first_of("signatures", [wording.signature(one) for one in facts.get("signatures") or ()], MOST_SIGNATURES),
+        **first_of("others", [model for model in report["models"] if model is not primary], MOST_OTHERS),
         **operators(facts),
         **dtypes(facts),
-        "files": [(readable(file.path), file.size, file.sha256) for file in known.files[:MOST_FILES]],
-        "file_count": len(known.files),
-        "files_more": max(0, len(known.files) - MOST_FILES),
-        "snippets": [] if is_dangerous else snippets(version, primary),
-        "findings": report["findings"][:MOST_FINDINGS],
-        "findings_more": max(0, len(report["findings"]) - MOST_FINDINGS),
-        "problems": [(model, one) for model in report["models"] for one in model["completeness"]["problems"]][:MOST_FINDINGS],
+        **said(version.said_summary),
+        **_numbers(known),
+        **_scanned(report),
+        **_files(known),
+        **_history(known, now),
+    }
+
+
+def first_of(name: str, found: Sequence[Any], most: int) -> dict[str, Any]:
+    """Return the first of *found* under *name*, and how many others there are under the same name with `_more`."""
+    return {name: found[:most], f"{name}_more": max(0, len(found) - most)}
+
+
+def _numbers(known: Known) -> dict[str, Any]:
+    """Return what the run reported, and what became of the first of it across the versions of the model."""
+    rows = reported(known.report.get("metrics") or {})
+    leading = headlines(rows)
+    return {
+        "headlines": leading,
+        "charts": charts(known.report),
+        "chart_keys": chart_keys(known.report),
+        "spark": spark(known, leading),
+        "spark_name": leading[0].name if leading else "",
+        **first_of("rows", rows, MOST_METRICS),
+    }
+
+
+def _scanned(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the scan found, and how much it looked at; what is missing stands before what could not be read."""
+    problems = [(model, one) for model in report["models"] for one in model["completeness"]["problems"]]
+    unread = report["coverage"]["inconclusive"]
+    left = max(0, MOST_FINDINGS - len(problems))
+    return {
+        "states": wording.states(report),
+        "is_trouble": wording.is_trouble(report),
+        "dangers": dangers(report),
+        "problems": problems[:MOST_FINDINGS],
+        "unread": unread[:left],
+        "incomplete_more": max(0, len(problems) + len(unread) - MOST_FINDINGS),
         "coverage": report["coverage"],
         "read": report["read"],
         "metadata": report["metadata"],
         "metadata_text": metadata_text(report["metadata"]["value"]),
-        "here": f"/versions/{version.id}",
-        "now": now,
-        "wording": wording,
+        **first_of("findings", report["findings"], MOST_FINDINGS),
+    }
+
+
+def _files(known: Known) -> dict[str, Any]:
+    """Return the files by path, and how they are kept."""
+    return {
+        "file_count": len(known.files),
+        "stored": STORED[known.version.store],
+        **first_of("files", [(readable(file.path), file.size, file.sha256) for file in known.files], MOST_FILES),
+    }
+
+
+def _history(known: Known, now: datetime) -> dict[str, Any]:
+    """Return where the version came from, and how it stands among those of its model."""
+    version, origin = known.version, known.origin
+    return {
+        "is_latest": bool(known.versions) and version.number >= max(one.number for one in known.versions),
+        "place": place(known),
+        "previous": next((one for one in known.versions if one.number < version.number), None),
         "versions": _with_metric(known),
         "version_count": known.version_count,
         "versions_more": max(0, known.version_count - MOST_VERSIONS),
-        "spark": spark(known, leading),
-        "spark_name": leading[0].name if leading else "",
-        "origin": known.origin,
-        "has_path": known.origin is None or known.origin.event.trigger is not Trigger.UPLOAD,
-        "trigger": None if known.origin is None else wording.trigger(known.origin),
+        "lineage": wording.lineage(version.created, version.experiment, origin, now),
+        "origin": origin,
+        "has_path": origin is None or origin.event.trigger is not Trigger.UPLOAD,
+        "trigger": None if origin is None else wording.trigger(origin),
         "twin": known.twin,
-        "stored": STORED[version.store],
-        "notes_text": wording.in_lines(version.notes) if version.notes else None,
-        **said(version.said_summary),
     }
 
 

@@ -15,9 +15,10 @@ import pytest
 from tests.builders import onnx
 from tests.worker.api.conftest import Door
 from tests.worker.api.web.run import dangerous, digits, ingest, onnx_run, small
-from tests.worker.api.web.shelf import put
+from tests.worker.api.web.shelf import put, report
 from tests.worker.api.web.visitor import Visitor
 from worker.api.app import make_app
+from worker.api.web.model_page import MOST_FINDINGS
 from worker.api.web.model_page import said as summary_of
 from worker.records import Action, AuditQuery, ModelVersion, Trigger, VersionQuery
 
@@ -350,6 +351,19 @@ LITTLE = ({}, {"models": [{"primary": True}], "metrics": {"values": []}}, {"cove
 def test_a_report_that_says_little_is_shown_as_far_as_it_goes(room: Door, reader: Visitor, said: dict[str, object]) -> None:
     version = put(room, "net", report=json.dumps(said))
     assert "net v1" in words(reader.get(f"/versions/{version.id}"))
+
+
+def test_a_page_shows_the_first_of_what_is_wrong_and_tells_how_much_more_there_is(room: Door, reader: Visitor) -> None:
+    """A folder may hold a hundred thousand files that could not be read."""
+    problems = [{"path": f"part-{number}", "problem": "is missing"} for number in range(150)]
+    unread = [{"path": f"file-{number}", "reason": "may not be read"} for number in range(5000)]
+    version = put(room, "net", completeness="incomplete", report=report(problems=problems, unread=unread))
+    page = reader.get(f"/versions/{version.id}")
+    said = words(page)
+    assert "part-149" in said
+    assert said.count("may not be read") == MOST_FINDINGS - 150
+    assert "and 4,950 more in the scan report" in said
+    assert "5,000 not read" in said
 
 
 def test_what_was_uploaded_is_not_scanned_again(room: Door, editor: Visitor, tmp_path: Path) -> None:
