@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from detectors.facts import ModelType
 from worker.api.pages import Project, Text
@@ -75,11 +75,16 @@ class Filters:
         return f"/?{urlencode(query)}" if query else "/"
 
 
-@router.get("/", include_in_schema=False)
-def show_models(
-    request: Request,
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person asked for: the filters as the form has them, and the query of a page that they make."""
+
+    filters: Filters
+    query: VersionQuery
+
+
+def asked_for(
     visit: Visitor,
-    service: Inside,
     q: Text = None,
     project: Project = None,
     declared: Annotated[str, Query(alias="type", max_length=40)] = "",
@@ -87,15 +92,14 @@ def show_models(
     tag: Text = None,
     sort: Annotated[str, Query(max_length=200)] = NEWEST,
     after: Text = None,
-) -> Response:
-    """Show models by what is asked for; a word that is no choice of the form asks for everything, newest first."""
-    team = visit.caller.team
+) -> Asked:
+    """Return what is asked for; a word that is no choice of the form asks for everything, newest first."""
     kind = next((kind for kind in ModelType if kind == declared), None)
     attention = next((reason for reason in Attention if reason == state), None)
     order = _order(sort)
     filters = Filters((q or "").strip(), project or "", kind or "", attention or "", tag or "", _word(order))
     query = VersionQuery(
-        team,
+        visit.caller.team,
         filters.project or None,
         model_type=kind,
         tag=filters.tag or None,
@@ -106,26 +110,39 @@ def show_models(
         order=order,
         attention=attention,
     )
-    found = service.registry.versions(query)
-    rows = _rows(service, found[:PAGE], order)
-    context: dict[str, Any] = {
-        "rows": rows,
-        "filters": filters,
-        "headers": _headers(filters, order, rows),
-        "order_said": _said(order),
-        "older": filters.address(after=found[PAGE - 1].id) if len(found) > PAGE else None,
-        "is_first": after is None,
-        "matching": service.registry.count(query),
-        "now": service.clock.now(),
-    }
+    return Asked(filters, query)
+
+
+@router.get("/", include_in_schema=False)
+def show_models(request: Request, visit: Visitor, service: Inside, asked: Annotated[Asked, Depends(asked_for)]) -> Response:
+    """Show a page of models; as a part, the list alone."""
     if is_part(request):
-        part = page(request, "models_list.html", **context)
-        part.headers["HX-Replace-Url"] = filters.address()
+        part = page(request, "models_list.html", **_listed(service, asked))
+        part.headers["HX-Replace-Url"] = asked.filters.address()
         return part
+    team, order = visit.caller.team, asked.query.order
     overview = service.registry.overview(team)
     if not overview.models:
         return page(request, "empty.html", "Models", workers=service.living_workers())
-    return page(request, "models.html", "Models", **context, **_choices(service, team, order), **_lede(overview))
+    shown = _listed(service, asked) | _choices(service, team, order) | _lede(overview)
+    return page(request, "models.html", "Models", **shown)
+
+
+def _listed(service: Service, asked: Asked) -> dict[str, Any]:
+    """Return what the list shows."""
+    filters, query = asked.filters, asked.query
+    found = service.registry.versions(query)
+    rows = _rows(service, found[:PAGE], query.order)
+    return {
+        "rows": rows,
+        "filters": filters,
+        "headers": _headers(filters, query.order, rows),
+        "order_said": _said(query.order),
+        "older": filters.address(after=found[PAGE - 1].id) if len(found) > PAGE else None,
+        "is_first": query.after is None,
+        "matching": service.registry.count(query),
+        "now": service.clock.now(),
+    }
 
 
 def _order(sort: str) -> Order:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from jinja2 import UndefinedError
@@ -71,7 +72,10 @@ class Away(MemoryRegistry):
 
     error: Exception = RegistryUnavailable("10.0.0.7 hung up")
 
-    def versions(self, query: VersionQuery) -> list[object]:  # type: ignore[override]
+    def versions(self, query: VersionQuery) -> NoReturn:
+        raise self.error
+
+    def overview(self, team: str) -> NoReturn:
         raise self.error
 
 
