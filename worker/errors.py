@@ -3,6 +3,7 @@
     WorkerError
     ├── RejectedEvent          reject: the event itself is wrong
     │   ├── ConflictingEvent   tell the sender: the same source and id said something else before
+    │   ├── NameTaken          tell the user: what they want to call so is another's name
     │   └── RejectedUpload     tell the sender: what they sent is not taken
     ├── RejectedLocation       reject: the model path is outside what is allowed, or is nothing we can read
     │   └── NothingThere       look a second time, then reject
@@ -38,6 +39,10 @@ class RejectedEvent(WorkerError):
 
 class ConflictingEvent(RejectedEvent):
     """An event with this source and id was accepted before and said something else."""
+
+
+class NameTaken(RejectedEvent):
+    """A model or a project is to be called as another one of its kind is, or as a project was."""
 
 
 class RejectedUpload(RejectedEvent):

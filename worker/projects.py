@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from worker.errors import NotFound, RejectedEvent
+from worker.errors import NameTaken, NotFound, RejectedEvent
 from worker.events import checked_name
 from worker.ports import Registry
 from worker.records import DEFAULT_PROJECT, UNSAID, ModelVersion, Project
@@ -23,11 +23,12 @@ def create_project(registry: Registry, team: str, name: str, now: datetime, who:
     """Make a project for *who*, and return it.
 
     Raises:
-        RejectedEvent: the name cannot be one, or a project of the team has or had it.
+        RejectedEvent: the name cannot be one.
+        NameTaken: a project of the team has or had it.
     """
     made = registry.create_project(team, checked_name("name", name) or "", now, who)
     if made is None:
-        raise RejectedEvent(f"name: a project has or had the name {name}")
+        raise NameTaken(f"name: a project has or had the name {name}")
     return made
 
 
@@ -36,7 +37,8 @@ def rename_project(registry: Registry, team: str, name: str, new_name: str, now:
 
     Raises:
         NotFound: the team has no such project.
-        RejectedEvent: the new name cannot be one, or is or was that of another project.
+        RejectedEvent: the new name cannot be one.
+        NameTaken: it is or was that of another project.
     """
     called = checked_name("name", new_name) or ""
     project = registry.project(team, name)

@@ -88,7 +88,8 @@ def rename(registry: Registry, version: ModelVersion, name: str, now: datetime, 
     """Give the model of *version* another name, for *who*.
 
     Raises:
-        RejectedEvent: the name cannot be used, or another model of the project has it.
+        RejectedEvent: the name cannot be used.
+        NameTaken: another model of the project has it.
         NotFound: the version was deleted meanwhile.
     """
     return _still(version, registry.rename(version.team, version.id, checked_model_name(name) or "", now, who))

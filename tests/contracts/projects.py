@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.contracts.registry import claimed, event, in_threads, new_version, register
-from worker.errors import ConflictingEvent, RejectedEvent
+from worker.errors import ConflictingEvent, NameTaken, RejectedEvent
 from worker.ports import Registry
 from worker.records import Project, VersionQuery
 
@@ -104,7 +104,7 @@ class ProjectsContract:
         rename(registry, "a", "c")
         rename(registry, "a", "d")
         for name in ("a", "c", "d"):
-            with pytest.raises(RejectedEvent, match=f"another project has or had the name {name}; its id is a"):
+            with pytest.raises(NameTaken, match=f"another project has or had the name {name}; its id is a"):
                 registry.rename_project("default", "b", name, LATER)
             assert registry.create_project("default", name, LATER) is None
         assert [(one.id, one.name) for one in registry.projects("default")] == [("b", "b"), ("a", "d")]

@@ -17,7 +17,7 @@ import pytest
 
 from detectors.facts import Finding, Metric, Metrics, ModelType, Severity
 from detectors.tree import NO_BYTE
-from worker.errors import ConflictingEvent, RegistryUnavailable, RejectedEvent
+from worker.errors import ConflictingEvent, NameTaken, RegistryUnavailable, RejectedEvent
 from worker.lifecycle import LEASE_SECONDS
 from worker.ports import Registry
 from worker.records import (
@@ -1350,7 +1350,7 @@ class RegistryContract:
     def test_a_name_of_another_model_is_refused(self, registry: Registry) -> None:
         register(registry, "1", experiment="a")
         version = register(registry, "2", experiment="b").version
-        with pytest.raises(RejectedEvent, match="another model of the project default has the name a"):
+        with pytest.raises(NameTaken, match="another model of the project default has the name a"):
             registry.rename("default", version.id, "a", LATER)
         assert registry.version("default", version.id) == version
 

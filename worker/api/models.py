@@ -90,7 +90,7 @@ def show_model(model: str, caller: Reader, service: Inside, project: Project = N
 
 @router.patch(
     "/models/{model:path}",
-    responses=answers(ModelRow, 400, 401, 403, 404, 413, 415, 422, 503),
+    responses=answers(ModelRow, 400, 401, 403, 404, 409, 413, 415, 422, 503),
     openapi_extra={"requestBody": MODEL_CHANGE_BODY},
 )
 def change_model(

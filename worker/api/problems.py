@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.errors import (
     ConflictingEvent,
+    NameTaken,
     NotFound,
     RegistryUnavailable,
     RejectedEvent,
@@ -61,6 +62,7 @@ class Problem(Exception):
 
 MEANINGS: tuple[tuple[type[WorkerError], int, str], ...] = (
     (ConflictingEvent, 409, "conflicting-event"),
+    (NameTaken, 409, "name-taken"),
     (RejectedUpload, 422, "rejected-upload"),
     (RejectedEvent, 422, "rejected"),
     (RejectedLocation, 422, "rejected-location"),

@@ -32,7 +32,7 @@ def list_projects(request: Request, caller: Reader, service: Inside, after: Text
 @router.post(
     "/projects",
     status_code=201,
-    responses=answers(ProjectRow, 400, 401, 403, 413, 415, 422, 503, status=201),
+    responses=answers(ProjectRow, 400, 401, 403, 409, 413, 415, 422, 503, status=201),
     openapi_extra={"requestBody": NAME_BODY},
 )
 def create_project(request: Request, caller: Writer, body: Body, service: Inside) -> Response:
@@ -44,7 +44,7 @@ def create_project(request: Request, caller: Writer, body: Body, service: Inside
 
 @router.patch(
     "/projects/{project:path}",
-    responses=answers(ProjectRow, 400, 401, 403, 404, 413, 415, 422, 503),
+    responses=answers(ProjectRow, 400, 401, 403, 404, 409, 413, 415, 422, 503),
     openapi_extra={"requestBody": NAME_BODY},
 )
 def rename_project(request: Request, project: str, caller: Writer, body: Body, service: Inside) -> Response:

@@ -159,7 +159,7 @@ def download_file(request: Request, version_id: str, path: str, caller: Reader, 
 
 @router.patch(
     "/versions/{version_id}",
-    responses=answers(VersionRow, 400, 401, 403, 404, 413, 415, 422, 503),
+    responses=answers(VersionRow, 400, 401, 403, 404, 409, 413, 415, 422, 503),
     openapi_extra={"requestBody": CHANGE_BODY},
 )
 def change_version(request: Request, version_id: str, caller: Writer, body: Body, service: Inside) -> Response:

@@ -20,7 +20,7 @@ from typing import Any
 from detectors.facts import Finding, Metrics
 from worker import lifecycle
 from worker.delivery import DeliveryKind
-from worker.errors import RegistryUnavailable, RejectedEvent
+from worker.errors import NameTaken, RegistryUnavailable, RejectedEvent
 from worker.records import (
     DEFAULT_TEAM,
     UNSAID,
@@ -865,7 +865,7 @@ class MemoryRegistry:
 
     def _rename_model(self, model: _Model, name: str) -> None:
         if self._models.get((model.team, model.project, name), model) is not model:
-            raise RejectedEvent(f"another model of the project {model.project} has the name {name}")
+            raise NameTaken(f"another model of the project {model.project} has the name {name}")
         del self._models[model.team, model.project, model.name]
         model.name, model.is_generated = name, False
         self._models[model.team, model.project, name] = model

@@ -65,7 +65,7 @@ def rename(connection: Connection, project: Project, name: str) -> Project:
     """Write that *project* is called *name* from now on, and return it.
 
     Raises:
-        RejectedEvent: *name* is or was that of another project of the team.
+        NameTaken: *name* is or was that of another project of the team.
     """
     meant = ids_of(connection, [(project.team, name)]).get((project.team, name))
     if meant is None:

@@ -26,7 +26,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from detectors.facts import Finding, Metrics
 from worker import lifecycle
 from worker.delivery import DeliveryKind
-from worker.errors import ConflictingEvent, RegistryUnavailable, RejectedEvent
+from worker.errors import ConflictingEvent, NameTaken, RegistryUnavailable, RejectedEvent
 from worker.records import (
     UNSAID,
     Action,
@@ -900,13 +900,13 @@ def _rename_model(connection: Connection, version: ModelVersion, name: str, now:
     """Give the model of *version* the name, which somebody chose.
 
     Raises:
-        RejectedEvent: another model of the project has that name.
+        NameTaken: another model of the project has that name.
     """
     models = registered_models
     of_project = (models.c.team == version.team, models.c.project == version.project)
     other = select(models.c.sequence).where(*of_project, models.c.name == name)
     if name != version.model_name and connection.execute(other).one_or_none() is not None:
-        raise RejectedEvent(f"another model of the project {version.project} has the name {name}")
+        raise NameTaken(f"another model of the project {version.project} has the name {name}")
     changed = {"name": name, "name_folded": folded(name), "is_generated": False, "updated": now}
     renamed = update(models).where(*of_project, models.c.name == version.model_name).returning(models.c.sequence)
     for model in connection.execute(renamed, changed).scalars():

@@ -12,7 +12,7 @@ import string
 from collections.abc import Callable, Collection
 from dataclasses import fields
 
-from worker.errors import ConflictingEvent, RejectedEvent
+from worker.errors import ConflictingEvent, NameTaken, RejectedEvent
 from worker.records import CompletionEvent, ModelVersion, NewUpload, NewVersion, Scope
 from worker.registry.stored import is_storable
 
@@ -89,9 +89,9 @@ def is_by(who: str, wanted: str | None) -> bool:
     return wanted in (None, who) or who.endswith(f" ({wanted})")
 
 
-def taken(name: str, project_id: str) -> RejectedEvent:
+def taken(name: str, project_id: str) -> NameTaken:
     """Return the error for a *name* that is to be given to a project and means another one."""
-    return RejectedEvent(f"another project has or had the name {name}; its id is {project_id}")
+    return NameTaken(f"another project has or had the name {name}; its id is {project_id}")
 
 
 def event_words(event: CompletionEvent) -> str:

@@ -75,7 +75,7 @@ def test_a_model_is_renamed_with_all_its_versions(admin: Client, ids: list[str])
     assert (row.name, row.latest.id) == ("faces", ids[1])
     assert admin.get("/v1/models/digits").json()["projectId"] == "P"
     taken = admin.request("PATCH", "/v1/models/faces", json={"name": "a/b"})
-    assert (taken.status_code, taken.json()["detail"]) == (422, "another model of the project default has the name a/b")
+    assert (taken.status_code, taken.json()["detail"]) == (409, "another model of the project default has the name a/b")
 
 
 def test_what_another_team_has_is_not_there(admin: Client, ids: list[str]) -> None:

@@ -108,7 +108,7 @@ def test_a_tag_that_cannot_be_kept_leaves_the_name_as_it_was(admin: Client, door
         ({"tags": "gold"}, "tags: expected a list of at most 100 words"),
         ({"tags": [1]}, "tags: expected a list of at most 100 words"),
         ({"name": 7}, "name: expected text, found 7"),
-        ({"name": "run-2"}, "another model of the project default has the name run-2"),
+        ({"name": " "}, "name: expected 1 to 255 characters, found 0"),
     ],
 )
 def test_a_change_that_cannot_be_made_is_refused_in_words(admin: Client, door: Door, body: Any, detail: str) -> None:
