@@ -24,7 +24,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.million import METRICS, PROJECTS, WORDS, fill
+from benchmarks.million import METRICS, PROJECTS, WORDS, digest_of, fill, name_of
 from tests.servers.postgresql import PostgresServer, postgres_server
 from tests.servers.process import free_port, until
 
@@ -63,10 +63,10 @@ ASKED: Mapping[str, Ask] = {
         f"/v1/versions?projectId=project-{number % PROJECTS}&sort=-metric:{METRICS[number % 5]}&limit=50"
     ),
     "search, often found": lambda number: f"/v1/models?q={_word(number)}&limit=50",
-    "search, found once": lambda number: f"/v1/versions?q=-{_word(number)}-{number * 7 + 1:x}&limit=50",
+    "search, found once": lambda number: f"/v1/models?q={name_of(number * 10 + 1)}&limit=50",
     "search, not found": lambda number: f"/v1/versions?q={_word(number)}zq{number}&limit=50",
     "search for two letters": lambda number: f"/v1/versions?q={chr(97 + number % 26)}{chr(97 + number // 26 % 26)}&limit=50",
-    "search for a digest": lambda number: f"/v1/versions?q={number * 2654435761 % 2**32:08x}&limit=50",
+    "search for a digest": lambda number: f"/v1/versions?q={digest_of(number + 1)[len('sha256:') :][:12]}&limit=50",
     "totals": lambda number: "/v1/totals",
 }
 

@@ -1,8 +1,9 @@
 """Fills an empty registry with as many versions as wanted, as years of many teams would: a few models, projects and words are
 everywhere, most are rare.
 
-Rows are written in bulk (COPY, or executemany on SQLite), without the checks of foreign keys and before the indexes are made,
-which the statements of the database itself make again. Numbers decide what a row holds, so each run makes the same ones.
+Rows are written in bulk (COPY, or executemany on SQLite), with the checks of foreign keys left out on PostgreSQL and at the
+end on SQLite, and before the indexes are made, which the statements of the database itself make again. Numbers decide what a
+row holds, so each run makes the same ones.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ LOOKS = {0: ("complete", "clean"), 1: ("incomplete", "findings"), 2: ("complete"
 CHUNK = 20_000
 """Versions that are in memory at once."""
 
-Rows = dict[Table, list[tuple[Any, ...]]]
+Row = tuple[Any, ...]
+Rows = dict[Table, list[Row]]
 
 
 def fill(url: str, versions: int) -> None:
@@ -102,8 +104,8 @@ def fill(url: str, versions: int) -> None:
 
 def generated(versions: int) -> Iterator[Rows]:
     """Yield the rows of so many *versions*, chunk by chunk; those of the models come first, the tallies last."""
-    models = _models(versions)
-    yield {registered_models: [model[0] for model in models]}
+    models = [_model(number) for number in range(1, max(1, versions // VERSIONS_A_MODEL) + 1)]
+    yield {registered_models: models}
     last: dict[int, int] = {}
     for sequence in range(1, versions + 1):
         last[_model_of(sequence, len(models))] = sequence
@@ -115,18 +117,25 @@ def generated(versions: int) -> Iterator[Rows]:
         for sequence in range(begin, min(begin + CHUNK, versions + 1)):
             place = _model_of(sequence, len(models))
             numbers[place] += 1
-            look = _add_version(rows, sequence, models[place][0], numbers[place], sequence in latest)
-            tallies[models[place][0][1], look, sequence in latest] += 1
+            look = _add_version(rows, sequence, models[place], numbers[place], sequence in latest)
+            tallies[models[place][1], look, sequence in latest] += 1
         yield rows
     yield {version_tallies: [(*key, 0, amount) for key, amount in tallies.items()]}
 
 
-def _models(versions: int) -> list[tuple[tuple[Any, ...]]]:
-    """Return the row of each model; a tenth of them has a name that somebody gave."""
-    return [(_model(number),) for number in range(1, max(1, versions // VERSIONS_A_MODEL) + 1)]
+def name_of(number: int) -> str:
+    """Return the name of a model, which no other has; the models are numbered from 1."""
+    name: str = _model(number)[3]
+    return name
 
 
-def _model(number: int) -> tuple[Any, ...]:
+def digest_of(sequence: int) -> str:
+    """Return the digest of a version; the versions are numbered from 1."""
+    return "sha256:" + sha256(b"content %d" % sequence).hexdigest()
+
+
+def _model(number: int) -> Row:
+    """Return the row of a model; every tenth, but for the first, is another team's."""
     draw = random.Random(number)
     team = TEAM if number == 1 or number % 10 else f"team-{number // 10 % OTHERS}"
     project = f"project-{_skewed(draw, PROJECTS)}"
@@ -146,11 +155,11 @@ def _skewed(draw: random.Random, count: int) -> int:
     return int(count * draw.random() ** 3)
 
 
-def _add_version(rows: Rows, sequence: int, model: tuple[Any, ...], number: int, is_latest: bool) -> int:
+def _add_version(rows: Rows, sequence: int, model: Row, number: int, is_latest: bool) -> int:
     """Add the rows of one version, and return why it needs a look."""
     draw = random.Random(-sequence)
     key, team, project, name, name_folded = model[:5]
-    id, digest = f"mo{sequence:012x}", "sha256:" + sha256(b"content %d" % sequence).hexdigest()
+    id, digest = f"mo{sequence:012x}", digest_of(sequence)
     experiment = f"{WORDS[_skewed(draw, len(WORDS))]}/run-{draw.getrandbits(40):x}"
     model_type = draw.choices(("Tensorflow", "ONNX", "Custom"), (6, 3, 1))[0]
     look = draw.choices((0, 1, 2, 4), (960, 20, 15, 5))[0]
@@ -201,7 +210,7 @@ def _without_indexes(connection: Connection) -> list[str]:
     return [statement for _, statement in made]
 
 
-def _copy(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+def _copy(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
     driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), names)
@@ -210,7 +219,7 @@ def _copy(connection: Connection, table: str, columns: Sequence[str], rows: Iter
             copy.write_row(row)
 
 
-def _insert(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+def _insert(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
     given = list(rows)
     if given:
         places = ", ".join("?" * len(columns))
