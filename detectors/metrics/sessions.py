@@ -56,11 +56,16 @@ def session_names(folders: Iterable[str]) -> dict[str, str]:
 
 
 def headline(folders: Iterable[str]) -> str | None:
-    """Return the folder that speaks for the run; None for no folders.
+    """Return the folder that speaks for the run; None for no folders."""
+    return min(folders, key=telling, default=None)
 
-    The first of the evaluations, `train`, the root; else any other. Of equals the one nearest to the root, then by path.
+
+def telling(folder: str) -> tuple[int, int, str]:
+    """Return what sorts folders, or the names of sessions, the one that speaks for the run first.
+
+    The evaluations, `train`, the root, then any other. Of equals the one nearest to the root, then by path.
     """
-    return min(folders, key=lambda folder: (_rank(folder), folder.count("/"), folder), default=None)
+    return _rank(folder), folder.count("/"), folder
 
 
 def is_evaluation(folder: str) -> bool:

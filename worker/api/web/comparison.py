@@ -17,11 +17,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from detectors.metrics.sessions import is_evaluation
 from worker.api.web import pictures, wording
 from worker.api.web.format import NBSP, format_name, size
 from worker.api.web.model_page import Picture, first_of, framework, primary_of
 from worker.api.web.pictures import Curve
-from worker.api.web.reported import Reported, Value, curves, direction, is_evaluation, number_of, reported
+from worker.api.web.reported import Reported, Value, curves, direction, number_of, reported
 from worker.compare import compared
 from worker.records import FileDigest, ModelVersion
 

@@ -12,13 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from detectors.metrics.sessions import telling
 from worker.api.web.pictures import Curve
 
 Value = float | int | str
 """A number; text where JSON has none: NaN, the infinities, integers beyond 64 bits."""
-
-EVALUATIONS = ("eval", "validation", "val", "test")
-"""Sessions that speak for a run, the most telling first; `eval_*` are like the first."""
 
 LOWER = frozenset("loss error err mse mae rmse mape perplexity entropy wer cer fid nll kl divergence distance regret".split())
 HIGHER = frozenset(
@@ -26,8 +24,8 @@ HIGHER = frozenset(
 )
 """Words in names of metrics that say which way is better; where neither is in a name, nobody is told better from worse."""
 
-LEADING = ("accuracy", "acc", "auc", "f1", "loss")
-"""Names that stand first in a strip of two."""
+LEADING = ("accuracy", "acc", "f1", "auc", "iou", "map", "recall", "precision", "r2", "loss", "mse", "mae")
+"""Words in the name of the number that stands for a model, the best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +61,9 @@ def direction(name: str) -> int:
     return 0 if is_lower == is_higher else -1 if is_lower else 1
 
 
-def is_evaluation(session: str) -> bool:
-    """Tell whether a session measured a model that was trained, and did not train it."""
-    return _rank(session) < len(EVALUATIONS)
+def place(session: str, name: str) -> tuple[object, ...]:
+    """Return what sorts numbers, the one that stands for a model first: by how much a session speaks for the run."""
+    return *telling(session), _place(name), name
 
 
 def reported(metrics: Mapping[str, Any]) -> list[Reported]:
@@ -78,13 +76,13 @@ def reported(metrics: Mapping[str, Any]) -> list[Reported]:
         if key not in rows:
             last = Reported(*key, value["value"], value["step"], value["source"])
             rows[key] = _with_steps(last, told[key], spread[key]) if told.get(key) else last
-    return sorted(rows.values(), key=lambda row: (_rank(row.session), row.session, _place(row.name), row.name))
+    return sorted(rows.values(), key=lambda row: place(*row.key))
 
 
 def curves(metrics: Mapping[str, Any]) -> dict[str, list[Curve]]:
     """Return for each name of a metric its curve in each session, those that speak for the run first."""
     found: dict[str, list[Curve]] = {}
-    for session, name, scalar in sorted(_scalars(metrics), key=lambda one: (_rank(one[0]), one[0])):
+    for session, name, scalar in sorted(_scalars(metrics), key=lambda one: telling(one[0])):
         points = tuple((step, number_of(value)) for step, value in _means(scalar))
         if points:
             found.setdefault(name, []).append(Curve(session, points))
@@ -127,14 +125,6 @@ def _with_steps(last: Reported, means: list[tuple[int, Value]], spread: tuple[Va
     way, finite = direction(last.name), [one for one in means if math.isfinite(number_of(one[1]))]
     best = max(finite, key=lambda one: way * number_of(one[1])) if way and finite else None
     return replace(last, mean=mean, least=spread[0], greatest=spread[1], best=best and best[1], best_step=best and best[0])
-
-
-def _rank(session: str) -> int:
-    """Return how early a session comes: evaluations, then what trained."""
-    name = session.rpartition("/")[2]
-    if name.startswith("eval_"):
-        return 0
-    return EVALUATIONS.index(name) if name in EVALUATIONS else len(EVALUATIONS)
 
 
 def _place(name: str) -> int:

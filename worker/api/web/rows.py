@@ -20,17 +20,12 @@ from markupsafe import Markup
 from detectors.facts import Severity
 from detectors.metrics import sessions
 from worker.api.web.format import counted, software
+from worker.api.web.reported import place
 from worker.records import ModelVersion
 
 Report = Mapping[str, Any]
 
 SERIOUS = (Severity.CRITICAL, Severity.HIGH)
-
-SESSIONS = ("eval", "validation", "val", "test", "train", "")
-"""Sessions whose numbers speak for a run, the best first; `eval_x` counts as `eval`."""
-
-METRICS = ("accuracy", "f1", "auc", "iou", "map", "recall", "precision", "r2", "loss", "mse", "mae")
-"""Which number stands for a model, by a word in its name, the best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +163,9 @@ def parameters(model: Report) -> int | None:
 
 
 def headline(report: Report) -> Headline | None:
-    """Return the number that stands for a version; None where its run reported none."""
+    """Return the number that stands for a version, the first on its page as well; None where its run reported none."""
     values: Sequence[Report] = (report.get("metrics") or {}).get("values") or ()
-    best = min(values, key=_preference, default=None)
+    best = min(values, key=lambda value: place(value.get("session") or "", value["name"]), default=None)
     if best is None or best.get("value") is None:
         return None
     return Headline(best["name"], best["value"], best.get("session") or "", best.get("step"))
@@ -188,12 +183,3 @@ def value_of(report: Report, name: str) -> Headline | None:
     if session is None:
         return None
     return Headline(name, numbers[session]["value"], session, numbers[session].get("step"))
-
-
-def _preference(value: Report) -> tuple[int, int, str, str]:
-    """Return what sorts the values of a report, the one that stands for it first."""
-    session, name = value.get("session") or "", value["name"]
-    kind = "eval" if session.startswith("eval") else session
-    of_session = SESSIONS.index(kind) if kind in SESSIONS else len(SESSIONS)
-    of_name = next((place for place, word in enumerate(METRICS) if word in name.lower()), len(METRICS))
-    return of_session, of_name, session, name

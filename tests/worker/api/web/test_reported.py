@@ -46,8 +46,8 @@ def test_every_number_is_told_those_that_speak_for_the_run_first() -> None:
         Reported("eval", "accuracy", "NaN", 3, "eval/f", best=0.5, best_step=2),
         Reported("eval", "speed", 1.0, 3, "eval/f"),
         Reported("val", "loss", 1.0, 3, "val/f", 0.75, 0.5, 1.0, 0.25, 2),
-        Reported("", "epochs", 7, None, "/f"),
         Reported("train", "loss", 0.125, 3, "train/f"),
+        Reported("", "epochs", 7, None, "/f"),
     ]
 
 

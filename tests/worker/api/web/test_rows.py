@@ -12,6 +12,7 @@ import pytest
 
 from tests.worker.api.conftest import Door
 from tests.worker.api.web.shelf import finding, put, report
+from worker.api.web.reported import headlines, reported
 from worker.api.web.rows import Headline, State, headline, made_by, parameters, row_of, state_of
 from worker.registry.memory import MemoryRegistry
 
@@ -96,7 +97,7 @@ def test_parameters_are_counted_once(known: dict[str, Any], found: int | None) -
 
 
 def value(name: str, session: str = "eval", number: float = 0.5) -> dict[str, Any]:
-    return {"name": name, "value": number, "step": 7, "session": session}
+    return {"name": name, "value": number, "step": 7, "session": session, "source": "f"}
 
 
 @pytest.mark.parametrize(
@@ -107,11 +108,14 @@ def value(name: str, session: str = "eval", number: float = 0.5) -> dict[str, An
         ([value("accuracy", "train"), value("accuracy", "eval_holdout")], "accuracy", "eval_holdout"),
         ([value("zeta"), value("beta")], "beta", "eval"),
         ([value("accuracy", "somewhere"), value("loss", "")], "loss", ""),
+        ([value("epochs", ""), value("loss", "train")], "loss", "train"),
+        ([value("auc"), value("f1_score"), value("mape"), value("recall")], "f1_score", "eval"),
     ],
 )
 def test_one_number_stands_for_a_version(values: list[dict[str, Any]], name: str, session: str) -> None:
     for order in (values, values[::-1]):
         assert headline({"metrics": {"values": order}}) == Headline(name, 0.5, session, 7)
+        assert headlines(reported({"values": order}))[0].key == (session, name), "the page of the version shows the same first"
 
 
 @pytest.mark.parametrize(
