@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from worker.bootstrap import Embedded
     from worker.records import Ingestion, NewUpload
 
-Entries = "Sequence[FileEntry]"
 Progress = Callable[[int], None]
 
 
