@@ -237,8 +237,8 @@ def _destinations(settings: Settings, environment: Mapping[str, str]) -> Mapping
 
 
 def _page(api_url: str | None, version: ModelVersion) -> str | None:
-    """Return where a person finds *version*; None where nobody said where the API is."""
-    return None if api_url is None else f"{api_url.rstrip('/')}/v1/versions/{version.id}"
+    """Return where a person with a browser finds *version*; None where nobody said where the API and its pages are."""
+    return None if api_url is None else f"{api_url.rstrip('/')}/versions/{version.id}"
 
 
 def _store(settings: Settings, connection: S3Connection) -> Store:

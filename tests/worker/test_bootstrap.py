@@ -23,6 +23,7 @@ from tests.builders import onnx
 from tests.contracts.registry import event
 from tests.servers.postgresql import PostgresServer
 from tests.servers.process import free_port
+from tests.worker.test_mlflow_words import VERSION
 from worker import filesystems, reach
 from worker.bootstrap import check_start, embedded, examine, migrate_database
 from worker.cli import run
@@ -31,6 +32,7 @@ from worker.ingest import ingest
 from worker.inspector.in_process import InProcessInspector
 from worker.lifecycle import LEASE_SECONDS
 from worker.locations import Mount, Places, resolve
+from worker.mlflow_sink import Mlflow
 from worker.reach import open_location
 from worker.records import IngestionState, Location, StoreMode, VersionQuery
 from worker.registry.engine import open_engine
@@ -127,6 +129,15 @@ def test_with_sqlite_an_owner_without_its_lock_is_dead_at_once(tmp_path: Path) -
         ingestion, _ = service.registry.submit(event(), service.clock.now(), "cli-gone")
         freed = service.registry.free(service.clock.now(), service.borders().is_dead)
         assert [one.id for one in freed] == [ingestion.id]
+
+
+@pytest.mark.parametrize(("api_url", "page"), [("http://here:8000/", "http://here:8000/versions/mo1"), ("", None)])
+def test_mlflow_is_told_the_page_that_a_browser_opens(tmp_path: Path, api_url: str, page: str | None) -> None:
+    environment = {"MODELPORT_HOME": str(tmp_path / "home"), "MODELPORT_MLFLOW_TRACKING_URI": "http://mlflow.example"}
+    with embedded(environment | ({"MODELPORT_API_URL": api_url} if api_url else {}), tmp_path) as service:
+        mlflow = service.rounds.deliverer.destinations["mlflow"]
+    assert isinstance(mlflow, Mlflow)
+    assert mlflow.page(replace(VERSION, id="mo1")) == page
 
 
 @pytest.mark.parametrize("kind", sorted(filesystems.NETWORK)[:1])

@@ -88,7 +88,7 @@ def test_mlflow_is_told_only_of_addresses_that_it_takes(url: str, expected: str)
 
 
 def test_tags_say_what_the_version_is() -> None:
-    said = tags(replace(VERSION, tags=("gold", "new"), duplicate_of="mo0"), "http://here/v1/versions/mo1")
+    said = tags(replace(VERSION, tags=("gold", "new"), duplicate_of="mo0"), "http://here/versions/mo1")
     assert said == {
         "modelport.version": VERSION.id,
         "modelport.name": "mnist",
@@ -107,7 +107,7 @@ def test_tags_say_what_the_version_is() -> None:
         "modelport.location": "file:///runs/mnist",
         "modelport.duplicate_of": "mo0",
         "modelport.tags": "gold, new",
-        "modelport.page": "http://here/v1/versions/mo1",
+        "modelport.page": "http://here/versions/mo1",
     }
 
 
