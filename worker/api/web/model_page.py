@@ -43,12 +43,14 @@ STORED = {StoreMode.COPY: "copied into the store", StoreMode.REFERENCE: "referen
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All that is known of a *version*: its report, its files, the *versions* of its model, newest first, itself among them;
-    how many there are; what became of its leading metric in them, the oldest first; the ingestion that registered it, None
-    where there is none any more; and the one that it is equal to, None where there is none, or it is gone.
+    """All that is known of a *version*: how its *project* is called, its report, its files, the *versions* of its model,
+    newest first, itself among them; how many there are; what became of its leading metric in them, the oldest first; the
+    ingestion that registered it, None where there is none any more; and the one that it is equal to, None where there is none,
+    or it is gone.
     """
 
     version: ModelVersion
+    project: str
     report: Mapping[str, Any]
     files: Sequence[FileDigest]
     versions: Sequence[ModelVersion]
@@ -73,6 +75,7 @@ def context(known: Known, now: datetime) -> dict[str, Any]:
     facts: Mapping[str, Any] = (primary or {}).get("facts") or {}
     return {
         "version": version,
+        "project": known.project,
         "primary": primary,
         "here": f"/versions/{version.id}",
         "now": now,

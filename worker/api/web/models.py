@@ -20,6 +20,7 @@ from worker.api.web.rows import Row, row_of
 from worker.api.web.visitors import Visitor
 from worker.errors import RejectedEvent
 from worker.ordering import METRIC, parse_order
+from worker.projects import project_id
 from worker.records import NEWEST_FIRST, Attention, ModelVersion, Order, Overview, SortKey, VersionQuery
 
 PAGE = 50
@@ -47,7 +48,7 @@ router = APIRouter(tags=["page"])
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What was asked for, as the form on the page has it; empty for everything."""
+    """What was asked for, as the form on the page has it; empty for everything. A project is asked for by its id."""
 
     q: str
     project: str
@@ -85,6 +86,7 @@ class Asked:
 
 def asked_for(
     visit: Visitor,
+    service: Inside,
     q: Text = None,
     project: Project = None,
     declared: Annotated[str, Query(alias="type", max_length=40)] = "",
@@ -97,7 +99,8 @@ def asked_for(
     kind = next((kind for kind in ModelType if kind == declared), None)
     attention = next((reason for reason in Attention if reason == state), None)
     order = _order(sort)
-    filters = Filters((q or "").strip(), project or "", kind or "", attention or "", tag or "", _word(order))
+    known = project_id(service.registry, visit.caller.team, project or None)
+    filters = Filters((q or "").strip(), known or "", kind or "", attention or "", tag or "", _word(order))
     query = VersionQuery(
         visit.caller.team,
         filters.project or None,
@@ -136,6 +139,7 @@ def _listed(service: Service, asked: Asked) -> dict[str, Any]:
     return {
         "rows": rows,
         "filters": filters,
+        "renamed": service.registry.renamed_projects(query.team),
         "headers": _headers(filters, query.order, rows),
         "order_said": _said(query.order),
         "older": filters.address(after=found[PAGE - 1].id) if len(found) > PAGE else None,
@@ -201,10 +205,10 @@ def _said(order: Order) -> str:
 
 def _choices(service: Service, team: str, order: Order) -> dict[str, Any]:
     """Return what the form offers, each a list of what stands in the address and what people read."""
-    projects = [project.name for project in service.registry.projects(team)]
+    projects = [(project.id, project.name) for project in service.registry.projects(team)]
     tags = service.registry.tags(team)
     return {
-        "projects": _offered("All projects", [(name, name) for name in projects]),
+        "projects": _offered("All projects", projects),
         "types": _offered("All types", [(kind.value, kind.value) for kind in ModelType]),
         "states": _offered("Any state", STATES),
         "tags": _offered("Any tag", [(name, name) for name in tags]),

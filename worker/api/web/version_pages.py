@@ -256,6 +256,7 @@ def _known(version: ModelVersion, service: Service) -> Known:
     courses = registry.courses(wanted, MOST_SPARKS) if wanted else {}
     return Known(
         version=version,
+        project=registry.renamed_projects(version.team).get(version.project, version.project),
         report=report,
         files=registry.files(version.id),
         versions=versions,

@@ -94,6 +94,18 @@ def test_what_is_filtered_stays_in_the_form(shelf: Door, reader: Visitor) -> Non
     assert "No model matches." in words(page)
 
 
+def test_a_project_is_shown_as_it_is_called_and_found_by_all_its_names(shelf: Door, reader: Visitor) -> None:
+    shelf.registry.rename_project("default", "nlp", "language", NOON)
+    for name in ("nlp", "language"):
+        page = reader.get(f"/?projectId={name}")
+        assert names(page.text) == ["bert"]
+        assert '<option value="nlp" selected>language</option>' in page.text
+    assert "language · es0x94tq2m7a" in words(page.text)
+    version = reader.get("/models/bert")
+    assert '<a href="/?projectId=nlp"><bdi>language</bdi></a>' in version.text
+    assert "<bdi>nlp</bdi>" not in version.text
+
+
 def test_a_part_is_the_list_alone_and_leaves_a_short_address(shelf: Door, reader: Visitor) -> None:
     part = reader.part("/?q=m&projectId=&type=&state=&tag=&sort=-created")
     assert part.text.lstrip().startswith('<form action="/compare" id="models">')
