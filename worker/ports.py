@@ -316,7 +316,8 @@ class Registry(Protocol):
         None where there is no such living version.
 
         Raises:
-            RejectedEvent: another model of the project has that name, or the name cannot be kept.
+            NameTaken: another model of the project has that name.
+            RejectedEvent: the name cannot be kept.
         """
         ...
 
@@ -339,11 +340,7 @@ class Registry(Protocol):
         ...
 
     def note(self, team: str, version_id: str, notes: str | None, now: datetime, who: str = UNSAID) -> ModelVersion | None:
-        """Keep what a person wrote about the version, None for nothing, and return it; None where it does not live.
-
-        Raises:
-            RejectedEvent: the text cannot be kept.
-        """
+        """Keep what a person wrote about the version, None for nothing, and return it; None where it does not live."""
         ...
 
     def delete(self, team: str, version_id: str, now: datetime, who: str = UNSAID) -> ModelVersion | None:
@@ -451,7 +448,8 @@ class Registry(Protocol):
         """Call the project that *name* means *new_name*, and return it; None where it means none. Its id stays.
 
         Raises:
-            RejectedEvent: the new name is or was that of another project, or cannot be kept.
+            NameTaken: the new name is or was that of another project.
+            RejectedEvent: it cannot be kept.
         """
         ...
 

@@ -79,7 +79,7 @@ def show_totals(caller: Reader, service: Inside) -> Response:
 
 @router.get("/models/{model:path}", responses=answers(ModelWithVersions, 401, 403, 404, 422, 503))
 def show_model(model: str, caller: Reader, service: Inside, project: Project = None) -> Response:
-    """Show one model and its versions, newest first."""
+    """Show one model and its versions, newest first, the last 1000 of them; `/v1/versions` lists all."""
     found = repository.find(service.registry, caller.team, model, project)
     query = VersionQuery(caller.team, found.project, name=found.model_name, limit=MAX_PAGE, is_brief=True)
     versions = service.registry.versions(query) or [found]
