@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
+import structlog
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
@@ -22,8 +23,9 @@ from worker import uploads
 from worker.api.problems import Problem
 from worker.api.service import Service, Uploading
 from worker.envelope import content_span
+from worker.errors import RejectedUpload
 from worker.lifecycle import is_end
-from worker.records import Ingestion, Upload
+from worker.records import Ingestion, NewUpload, Upload
 from worker.slices import Slice
 
 SILENT_SECONDS = 60.0
@@ -40,6 +42,8 @@ CLOSE = {"Connection": "close"}
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
 """How soon it is looked whether the ingestion has ended, and how much later at most each time."""
+
+log = structlog.get_logger("modelport.api")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,23 @@ def unwrapped(body: Received) -> Received:
     """Return the content of *body*, which a client of the original system may have put into an envelope."""
     start, stop = content_span(body.file, body.size)
     return Received(cast("BinaryIO", Slice(body.file, start, stop)), stop - start)
+
+
+async def taken(said: NewUpload, body: Received, name: str, is_folder: bool, service: Service, who: str) -> Ingestion:
+    """Return the ingestion that was accepted for what *who* sent and said of it, as `kept`; its version id is the one that was
+    promised. What is refused leaves no promise either: nobody was told its id.
+
+    Raises:
+        RejectedUpload, WrongState, NotFound: as `uploads.bring`.
+    """
+    upload = await run_in_threadpool(service.registry.begin_upload, said, service.clock.now(), who)
+    try:
+        ingestion = await kept(upload, body, name, is_folder, service)
+    except RejectedUpload:
+        await run_in_threadpool(uploads.give_up, upload, borders_of(service), who)
+        raise
+    log.info("uploaded", version=upload.id, ingestion=ingestion.id, team=said.team, who=who, bytes=body.size)
+    return ingestion
 
 
 async def kept(upload: Upload, body: Received, name: str, is_folder: bool, service: Service) -> Ingestion:

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import structlog
 from fastapi import APIRouter, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from worker import uploads
 from worker.api.auth import Writer
 from worker.api.bodies import media_type
 from worker.api.files import OCTETS
 from worker.api.problems import Problem, reply
-from worker.api.receiving import kept, received
+from worker.api.receiving import received, taken
 from worker.api.schemas import MAX_NOTES_CHARACTERS, MAX_TAGS, UPLOAD_BODY, ZIP, UploadAccepted, answers
 from worker.api.service import Inside
 from worker.events import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS
 from worker.views import ingestion_json
 
 router = APIRouter(prefix="/v1", tags=["uploads"])
-log = structlog.get_logger("modelport.api")
 
 Name = Annotated[str | None, Query(max_length=MAX_NAME_CHARACTERS)]
 Tag = Annotated[str, Query(min_length=1, max_length=MAX_NAME_CHARACTERS)]
@@ -57,8 +54,6 @@ async def upload_model(
     given = {"project": project, "name": name, "type": declared, "summary": summary, "notes": notes}
     said = uploads.said_of(caller.team, given, tag or ())
     async with received(request, service.uploading) as body:
-        upload = await run_in_threadpool(service.registry.begin_upload, said, service.clock.now(), caller.name)
-        ingestion = await kept(upload, body, kept_name, announced == ZIP, service)
-    log.info("uploaded", version=upload.id, ingestion=ingestion.id, team=caller.team, who=caller.name, bytes=body.size)
+        ingestion = await taken(said, body, kept_name, announced == ZIP, service, caller.name)
     where = {"Location": f"/v1/ingestions/{ingestion.id}"}
-    return reply({"id": upload.id, "ingestion": ingestion_json(ingestion)}, 202, where)
+    return reply({"id": ingestion.version_id, "ingestion": ingestion_json(ingestion)}, 202, where)

@@ -16,7 +16,7 @@ from tests.worker.api.conftest import Door
 from worker.api import receiving
 from worker.api.links import LINK_SECONDS
 from worker.api.service import Uploading
-from worker.records import End, Ingestion, IngestionQuery, IngestionState, StoreKey, Trigger
+from worker.records import Action, AuditQuery, End, Ingestion, IngestionQuery, IngestionState, StoreKey, Trigger
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 ZIP = {"Content-Type": "application/zip"}
@@ -114,6 +114,10 @@ def test_what_cannot_be_taken_is_refused_in_words_and_leaves_nothing(
     answer = admin.post(f"/v1/uploads?{query}", content=body, headers=headers)
     assert (answer.status_code, accepted(door), list(door.store.prefixes())) == (status, [], [])
     assert said in answer.json()["detail"]
+    log = door.registry.audit(AuditQuery("default"))
+    promised = {line.object_id for line in log if line.action is Action.UPLOAD_BEGUN}
+    assert promised == {line.object_id for line in log if line.action is Action.UPLOAD_ENDED}
+    assert [door.registry.upload("default", one) for one in promised] == [None] * len(promised)
 
 
 def test_a_body_that_is_too_large_is_refused_before_and_while_it_comes(door: Door) -> None:

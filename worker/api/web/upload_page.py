@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from detectors.facts import ModelType
 from worker import tokens, uploads
-from worker.api.receiving import Received, kept
+from worker.api.receiving import Received, taken
 from worker.api.schemas import MAX_NOTES_CHARACTERS, MAX_TAGS
 from worker.api.service import Inside, Service
 from worker.api.web.became import Became, became, sentence
@@ -40,7 +39,6 @@ UPLOADERS = frozenset({TokenScope.MODEL_WRITE})
 Uploader = Annotated[Visit, Depends(PagePolicy(UPLOADERS, brought=brought_by_form))]
 
 router = APIRouter(tags=["page"])
-log = structlog.get_logger("modelport.api")
 
 
 @router.get("/upload", include_in_schema=False)
@@ -89,10 +87,7 @@ async def _taken(form: SentForm, body: Received, visit: Visit, service: Service)
     if not body.size:
         raise RejectedUpload(f"the file {name[:80]!r} is empty; nothing is in it to register")
     is_folder = "unpack" in form.fields and name.lower().endswith(ZIP_ENDING)
-    upload = await run_in_threadpool(service.registry.begin_upload, said, service.clock.now(), caller.name)
-    ingestion = await kept(upload, body, name, is_folder, service)
-    log.info("uploaded", version=upload.id, ingestion=ingestion.id, team=caller.team, who=caller.name, bytes=body.size)
-    return ingestion
+    return await taken(said, body, name, is_folder, service, caller.name)
 
 
 def said_of(fields: Mapping[str, str], team: str) -> NewUpload:
