@@ -7,7 +7,7 @@ what was expected, and what was found, in characters that no terminal obeys.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeGuard, TypeVar
 
 from detectors.errors import ModelError
@@ -26,6 +26,16 @@ def object_of(where: str, value: Any) -> Object:
     if not isinstance(value, dict):
         raise RejectedEvent(f"{where}: expected a JSON object, found {shown(value)}")
     return value
+
+
+def object_with(where: str, value: Any, names: Collection[str]) -> Object:
+    """Return *value*, which must be a JSON object with one of the fields *names* at least, and no others."""
+    fields = object_of(where, value)
+    others = sorted(fields.keys() - names)
+    if others or not fields:
+        found = ", ".join(others)[:MAX_SHOWN_CHARACTERS]
+        raise RejectedEvent(f"{where}: expected {' or '.join(sorted(names))}, found {found or 'nothing'}")
+    return fields
 
 
 def text(fields: Object, key: str, most: int, where: str | None = None) -> str | None:

@@ -17,9 +17,8 @@ from worker.api.pages import MAX_PAGE, Limit, Project, Published, Sort, State, T
 from worker.api.problems import reply
 from worker.api.schemas import MODEL_CHANGE_BODY, ModelPage, ModelRow, ModelWithVersions, Totals, answers
 from worker.api.service import Inside
-from worker.errors import RejectedEvent
 from worker.events import MAX_ID_CHARACTERS
-from worker.fields import flag, object_of, text
+from worker.fields import flag, object_with, text
 from worker.ordering import parse_order
 from worker.projects import renamed_of
 from worker.records import ModelVersion, VersionQuery
@@ -98,10 +97,7 @@ def change_model(
 ) -> Response:
     """Give a model another name; or let all teams read its versions, or no team but its own. All its versions follow."""
     expect(media_type(request.headers), JSON)
-    fields = object_of("the body", json_of(body))
-    if not fields or fields.keys() - CHANGES:
-        found = ", ".join(sorted(fields.keys() - CHANGES))[:80]
-        raise RejectedEvent(f"the body: expected {' or '.join(sorted(CHANGES))}, found {found or 'nothing'}")
+    fields = object_with("the body", json_of(body), CHANGES)
     name = text(fields, "name", MAX_ID_CHARACTERS)
     published = None if fields.get("published") is None else flag(fields, "published")
     version = repository.find(service.registry, caller.team, model, project)

@@ -13,7 +13,7 @@ from worker.api.problems import reply
 from worker.api.schemas import NAME_BODY, ProjectPage, ProjectRow, answers
 from worker.api.service import Inside
 from worker.events import MAX_ID_CHARACTERS
-from worker.fields import object_of, required_text
+from worker.fields import object_with, required_text
 from worker.views import project_json
 
 router = APIRouter(prefix="/v1", tags=["projects"])
@@ -57,4 +57,4 @@ def rename_project(request: Request, project: str, caller: Writer, body: Body, s
 
 def _name(request: Request, body: bytes) -> str:
     expect(media_type(request.headers), JSON)
-    return required_text(object_of("the body", json_of(body)), "name", MAX_ID_CHARACTERS)
+    return required_text(object_with("the body", json_of(body), ("name",)), "name", MAX_ID_CHARACTERS)

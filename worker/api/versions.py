@@ -34,7 +34,7 @@ from worker.api.service import Inside, Service
 from worker.compare import compared
 from worker.errors import NotFound, RejectedEvent
 from worker.events import MAX_ID_CHARACTERS, checked_name
-from worker.fields import is_words, object_of, text
+from worker.fields import is_words, object_with, text
 from worker.ordering import parse_order
 from worker.projects import renamed_of
 from worker.records import ModelVersion, VersionQuery
@@ -167,10 +167,7 @@ def change_version(request: Request, version_id: str, caller: Writer, body: Body
     at once.
     """
     expect(media_type(request.headers), JSON)
-    fields = object_of("the body", json_of(body))
-    if not fields or fields.keys() - CHANGES:
-        found = ", ".join(sorted(fields.keys() - CHANGES))[:80]
-        raise RejectedEvent(f"the body: expected {' or '.join(sorted(CHANGES))}, found {found or 'nothing'}")
+    fields = object_with("the body", json_of(body), CHANGES)
     version, tags = _living(version_id, caller.team, service), _tags(fields.get("tags"))
     name, notes = text(fields, "name", MAX_ID_CHARACTERS), text(fields, "notes", MAX_NOTES_CHARACTERS)
     now = service.clock.now()

@@ -90,6 +90,7 @@ def test_a_body_says_a_name_and_nothing_is_not_there(admin: Client) -> None:
     assert admin.request("PATCH", f"{PROJECTS}/nobody", json={"name": "x"}).status_code == 404
     for method, address in (("POST", PROJECTS), ("PATCH", f"{PROJECTS}/nobody")):
         assert admin.request(method, address, json={"title": "x"}).status_code == 422
+        assert admin.request(method, address, json={"name": "x", "title": "x"}).status_code == 422
         assert admin.request(method, address, json=["x"]).status_code == 422
         assert admin.request(method, address, content=b"name=x").status_code == 415
 
