@@ -47,11 +47,14 @@ class PatientProtocol(H11Protocol):
         self._watch()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no request as every other error, and close the connection."""
-        answer = problem_reply(NO_REQUEST)
-        head = h11.Response(status_code=answer.status_code, headers=[*answer.raw_headers, *HEADERS], reason=b"Bad Request")
-        for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event) or b"")
+        """Answer what is no request as every other error, and close the connection. Whose answer has begun by now, because it
+        was not let in before its body came, gets no second one.
+        """
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            answer = problem_reply(NO_REQUEST)
+            head = h11.Response(status_code=answer.status_code, headers=[*answer.raw_headers, *HEADERS], reason=b"Bad Request")
+            for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
     def _watch(self) -> None:

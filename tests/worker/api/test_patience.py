@@ -146,6 +146,15 @@ def test_a_body_that_nobody_reads_keeps_no_connection(port: int) -> None:
     assert heard.startswith(b"HTTP/1.1 404 Not Found")
 
 
+def test_a_damaged_body_that_comes_after_its_answer_ends_the_connection(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    refused = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with connected(port) as connection:
+        heard = told(connection, [refused, b"", b"no length of a chunk\r\n"])
+    assert heard.startswith(b"HTTP/1.1 404 Not Found")
+    assert heard.count(b"HTTP/1.1") == 1
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_a_head_without_an_end_is_refused(port: int) -> None:
     with connected(port) as connection:
         heard = told(connection, [HEAD[:-2] + b"X-Long: ", *[b"x" * 8192] * 30], pause=0.05)
