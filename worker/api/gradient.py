@@ -24,6 +24,7 @@ from worker.api.bodies import Body, json_of
 from worker.api.files import file_at, file_reply
 from worker.api.limits import counted_by_address
 from worker.api.links import PATH, Opened, Signed, link
+from worker.api.paths import FILE
 from worker.api.problems import BrokenOff, reply
 from worker.api.receiving import borders_of
 from worker.api.schemas import MAX_TAGS
@@ -177,7 +178,7 @@ def _is_safe(name: str) -> bool:
 
 
 @router.api_route(
-    PATH + "/{team}/{version_id}/{path:path}",
+    PATH + "/{team}/{version_id}/" + FILE,
     methods=["GET", "HEAD"],
     include_in_schema=False,
     dependencies=[Depends(counted_by_address)],

@@ -20,6 +20,7 @@ from worker.api.bodies import Body, json_of
 from worker.api.limits import counted_by_address
 from worker.api.links import UPLOAD_PATH, Opened, Signed, link
 from worker.api.pages import Text
+from worker.api.paths import FILE
 from worker.api.problems import Problem, reply
 from worker.api.receiving import kept, received, unwrapped
 from worker.api.schemas import MAX_NOTES_CHARACTERS
@@ -81,9 +82,7 @@ def get_upload_link(
     return reply(str(request.base_url).rstrip("/") + link(key, opened, now))
 
 
-@router.put(
-    UPLOAD_PATH + "/{team}/{version_id}/{path:path}", include_in_schema=False, dependencies=[Depends(counted_by_address)]
-)
+@router.put(UPLOAD_PATH + "/{team}/{version_id}/" + FILE, include_in_schema=False, dependencies=[Depends(counted_by_address)])
 async def put_file(request: Request, opened: Annotated[Opened, Depends(Signed(is_upload=True))], service: Inside) -> Response:
     """Take the file that a link was given for, and say what became of it."""
     upload = await run_in_threadpool(service.registry.upload, opened.team, opened.version_id)

@@ -14,6 +14,7 @@ from worker.api.auth import Reader, Writer
 from worker.api.bodies import JSON, Body, expect, json_of, media_type
 from worker.api.files import OCTETS, file_at, file_reply, zip_reply
 from worker.api.pages import Experiment, Limit, Project, Published, Sort, State, Text, page_reply
+from worker.api.paths import FILE
 from worker.api.problems import reply
 from worker.api.schemas import (
     CHANGE_BODY,
@@ -144,7 +145,7 @@ def download_all(version_id: str, caller: Reader, service: Inside) -> Response:
 
 
 @router.get(
-    "/versions/{version_id}/files/{path:path}",
+    "/versions/{version_id}/files/" + FILE,
     response_class=Response,
     responses=bytes_answers(OCTETS, 401, 403, 404, 416, 422, 503),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -40,6 +41,15 @@ def test_a_file_that_nobody_registered_is_not_given(admin: Client, door: Door) -
     version = put(door)
     for path in ("none", "model", "../model/model.onnx", "%2e%2e/x", "/etc/passwd"):
         assert admin.get(f"/v1/versions/{version.id}/files/{path}").status_code == 404
+
+
+def test_a_file_is_given_whatever_its_name_holds(admin: Client, door: Door) -> None:
+    files = {"a": b"1", "a\n": b"22", "a\nb": b"333", "\n": b"4444", "a\r\nSet-Cookie: x": b"55555", ".. /%2e?#": b"666666"}
+    version = put(door, files=files)
+    for name, data in files.items():
+        answer = admin.get(f"/v1/versions/{version.id}/files/{quote(name, safe='')}")
+        assert (answer.status_code, answer.content) == (200, data)
+        assert "set-cookie" not in answer.headers
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def test_every_address_is_there_with_and_without_a_slash_and_asks_who_calls(door
         "GET /entityTags/getTags": reading,
         "PUT /entityTags/updateTags": writing,
     }
-    links = {f"{method} /mlModels/files/{{team}}/{{version_id}}/{{path:path}}": [Signed.__name__] for method in ("GET", "HEAD")}
-    links["PUT /mlModels/uploads/{team}/{version_id}/{path:path}"] = [Signed.__name__]
+    links = {f"{method} /mlModels/files/{{team}}/{{version_id}}/{{path:file}}": [Signed.__name__] for method in ("GET", "HEAD")}
+    links["PUT /mlModels/uploads/{team}/{version_id}/{path:file}"] = [Signed.__name__]
     assert declared == expected | {f"{one}/": scopes for one, scopes in expected.items()} | links
 
 
@@ -168,6 +168,12 @@ def test_a_link_opens_nothing_else_and_not_for_ever(door: Door, admin: Client) -
     door.clock.sleep(LINK_SECONDS)
     answer = fetched(door, url)
     assert (answer.status_code, answer.json()["status"]) == (403, 403)
+
+
+def test_a_link_opens_a_file_whose_name_ends_a_line(door: Door, admin: Client) -> None:
+    version = put(door, files={"a": b"1", "a\n": b"2"})
+    files = admin.request("GET", "/mlModels/listFiles", json={"id": version.id}).json()
+    assert {file["file"]: fetched(door, file["url"]).content for file in files} == {"a": b"1", "a\n": b"2"}
 
 
 def test_a_link_to_what_was_deleted_says_so(door: Door, admin: Client) -> None:

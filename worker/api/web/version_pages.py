@@ -21,6 +21,7 @@ from worker.api.completions import accepted, check_place
 from worker.api.desk import Desk, desk_of
 from worker.api.files import file_at, file_reply, zip_reply
 from worker.api.pages import Project
+from worker.api.paths import FILE
 from worker.api.problems import reply
 from worker.api.schemas import MAX_NOTES_CHARACTERS
 from worker.api.service import Inside, Service
@@ -103,7 +104,7 @@ def download_all(visit: Visitor, version: LookedAt, service: Inside) -> Response
     return _asked_first(version) or zip_reply(version, service.registry.files(version.id), service.open_version)
 
 
-@router.get("/versions/{version_id}/files/{path:path}", include_in_schema=False)
+@router.get("/versions/{version_id}/files/" + FILE, include_in_schema=False)
 def download_file(request: Request, path: str, visit: Visitor, version: LookedAt, service: Inside) -> Response:
     """Give one file, or a range of it; ask first where a finding says that the version is dangerous."""
     file = file_at(service.registry.files(version.id), path)
