@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -23,8 +23,10 @@ from urllib.parse import quote
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import structlog
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from detectors.errors import TreeError
 from detectors.tree import FileTree, readable
@@ -79,16 +81,19 @@ def file_at(files: Sequence[FileDigest], path: str) -> FileDigest | None:
     return next((file for file in files if readable(file.path) == path), None)
 
 
-def file_reply(headers: Mapping[str, str], version: ModelVersion, file: FileDigest, opened: OpenVersion) -> Response:
-    """Return the answer to a request for *file* of *version* with these *headers*.
+def file_reply(request: Request, version: ModelVersion, file: FileDigest, opened: OpenVersion) -> Response:
+    """Return the answer to a *request* for *file* of *version*. Where only its head is asked for, nothing is read.
 
     Raises:
         Problem: the range lies behind the end, or the file is not there any more as it was registered.
     """
+    headers = request.headers
     etag = f'"{file.sha256}"'
     about = {"ETag": etag, "Accept-Ranges": "bytes", "Content-Disposition": _attachment(file.path)}
     if etag in (one.strip() for one in headers.get("if-none-match", "").split(",")):
         return Response(None, 304, about)
+    if request.method == "HEAD":
+        return Response(None, 200, {**about, "Content-Length": str(file.size)}, OCTETS)
     span = span_of(headers.get("range"), file.size) if headers.get("if-range", etag) == etag else None
     chunks = _begun(_chunks(version, file, span, opened), file)
     if span is None:
@@ -100,11 +105,27 @@ def file_reply(headers: Mapping[str, str], version: ModelVersion, file: FileDige
 def zip_reply(version: ModelVersion, files: Sequence[FileDigest], opened: OpenVersion) -> Response:
     """Return *files* of *version* as a zip that is made while it goes out, stored and not compressed."""
     about = {"Content-Disposition": _attachment(f"{version.model_name}-{version.number}.zip")}
-    return StreamingResponse(_told(_zipped(version, files, opened), version.id), 200, about, "application/zip")
+    return _Outgoing(_told(_zipped(version, files, opened), version.id), 200, about, "application/zip")
 
 
-def _stream(chunks: Iterator[bytes], status: int, about: Mapping[str, str], length: int) -> Response:
-    return StreamingResponse(chunks, status, {**about, "Content-Length": str(length)}, OCTETS)
+class _Outgoing(StreamingResponse):
+    """Gives *chunks*, and lets go of what they come from when that ends, also where the client went away before: left to the
+    garbage collector, the files of many such clients are open at once.
+    """
+
+    def __init__(self, chunks: Generator[bytes], status: int, about: Mapping[str, str], media_type: str) -> None:
+        super().__init__(chunks, status, about, media_type)
+        self._chunks = chunks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await run_in_threadpool(self._chunks.close)
+
+
+def _stream(chunks: Generator[bytes], status: int, about: Mapping[str, str], length: int) -> Response:
+    return _Outgoing(chunks, status, {**about, "Content-Length": str(length)}, OCTETS)
 
 
 def _attachment(path: str) -> str:
@@ -113,7 +134,7 @@ def _attachment(path: str) -> str:
     return f"attachment; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def _begun(chunks: Iterator[bytes], file: FileDigest) -> Iterator[bytes]:
+def _begun(chunks: Iterator[bytes], file: FileDigest) -> Generator[bytes]:
     """Return the same chunks, of which the first one is there: what is wrong by then is told in words.
 
     Raises:
@@ -126,7 +147,7 @@ def _begun(chunks: Iterator[bytes], file: FileDigest) -> Iterator[bytes]:
     return _told(chain([first], chunks), file.path)
 
 
-def _told(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
+def _told(chunks: Iterator[bytes], what: str) -> Generator[bytes]:
     """Yield *chunks*; where they end in an error, log it.
 
     Raises:

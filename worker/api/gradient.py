@@ -190,7 +190,7 @@ def open_link(request: Request, opened: Annotated[Opened, Depends(Signed())], se
     file = file_at(files, opened.path)
     if version is None or file is None:
         raise NotFound("the file was deleted since the link was made")
-    return file_reply(request.headers, version, file, service.open_version)
+    return file_reply(request, version, file, service.open_version)
 
 
 @both(router, "GET", "/entityTags/getTags")

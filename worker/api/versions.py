@@ -155,7 +155,7 @@ def download_file(request: Request, version_id: str, path: str, caller: Reader, 
     file = file_at(service.registry.files(version.id), path)
     if file is None:
         raise NotFound(f"there is no file {path[:200]!a} in {version.id}")
-    return file_reply(request.headers, version, file, service.open_version)
+    return file_reply(request, version, file, service.open_version)
 
 
 @router.patch(

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from urllib.parse import quote
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Message
 
-from tests.worker.api.client import Client
+from detectors.tree import FileTree
+from tests.worker.api.client import HERE, Client
 from tests.worker.api.conftest import Door
 from tests.worker.api.shelf import FILES, put, serving, spoil
+from worker.api.app import make_app
 from worker.api.files import CHUNK_BYTES, Span, span_of
 from worker.api.problems import Problem
+from worker.records import ModelVersion
+from worker.registry.memory import MemoryRegistry
 
 WEIGHTS = "model/model.onnx"
 
@@ -41,6 +51,58 @@ def test_a_file_that_nobody_registered_is_not_given(admin: Client, door: Door) -
     version = put(door)
     for path in ("none", "model", "../model/model.onnx", "%2e%2e/x", "/etc/passwd"):
         assert admin.get(f"/v1/versions/{version.id}/files/{path}").status_code == 404
+
+
+@pytest.mark.parametrize("address", ["archive", f"files/{WEIGHTS}"])
+def test_who_goes_away_leaves_no_file_open(address: str) -> None:
+    door = Door(MemoryRegistry(), is_loopback=True)
+    version, held = put(door), []
+
+    @contextmanager
+    def noted(version: ModelVersion) -> Iterator[FileTree]:
+        held.append("opened")
+        try:
+            with door.store.opened(version.url) as tree:
+                yield tree
+        finally:
+            held.append("closed")
+
+    async def left_alone() -> None:
+        """Ask, and go away as the first bytes come; what is sent then waits for a reader for ever."""
+        has_gone = asyncio.Event()
+
+        async def receive() -> Message:
+            await has_gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            if message.get("body"):
+                has_gone.set()
+                await asyncio.sleep(60)
+
+        path = f"/v1/versions/{version.id}/{address}"
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [(b"host", b"localhost")]}
+        await make_app(replace(door.service, open_version=noted))(scope, receive, send)
+        assert held == ["opened", "closed"]
+
+    gc.disable()
+    try:
+        asyncio.run(left_alone())
+    finally:
+        gc.enable()
+
+
+def test_head_reads_no_file(door: Door, admin: Client) -> None:
+    version = put(door)
+    files = admin.request("GET", "/mlModels/listFiles", json={"id": version.id}).json()
+    [url] = [file["url"].removeprefix(HERE) for file in files if file["file"] == WEIGHTS]
+    given = door.client().get(url)
+    assert given.content == FILES[WEIGHTS]
+    spoil(door, version, {"other": b""})
+    told = door.client().request("HEAD", url)
+    assert (told.status_code, told.content) == (200, b"")
+    assert told.headers == given.headers
+    assert door.client().get(url).status_code == 503
 
 
 def test_a_file_is_given_whatever_its_name_holds(admin: Client, door: Door) -> None:

@@ -110,7 +110,7 @@ def download_file(request: Request, path: str, visit: Visitor, version: LookedAt
     file = file_at(service.registry.files(version.id), path)
     if file is None:
         raise NotFound(f"there is no file {path[:200]!a} in {version.id}")
-    return _asked_first(version) or file_reply(request.headers, version, file, service.open_version)
+    return _asked_first(version) or file_reply(request, version, file, service.open_version)
 
 
 @router.post("/versions/{version_id}/archive", include_in_schema=False)
