@@ -13,10 +13,11 @@ import uvicorn
 
 from tests.servers.process import until
 from tests.worker.api.conftest import Door
+from tests.worker.api.shelf import put
 from worker.api import bodies
 from worker.api.patience import PatientProtocol
 from worker.api.server import configuration
-from worker.records import IngestionQuery
+from worker.records import IngestionQuery, ModelVersion
 from worker.registry.memory import MemoryRegistry
 
 HEAD = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -41,6 +42,7 @@ def door() -> Door:
 def port(door: Door, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """The port of a server as it runs, but for its patience."""
     monkeypatch.setattr(PatientProtocol, "head_seconds", PATIENCE)
+    monkeypatch.setattr(PatientProtocol, "taken_seconds", 2 * PATIENCE)
     monkeypatch.setattr(bodies, "BODY_SECONDS", 4 * PATIENCE)
     server = uvicorn.Server(configuration(door.service, "127.0.0.1", 0))
     thread = Thread(target=server.run)
@@ -153,6 +155,33 @@ def test_a_damaged_body_that_comes_after_its_answer_ends_the_connection(port: in
     assert heard.startswith(b"HTTP/1.1 404 Not Found")
     assert heard.count(b"HTTP/1.1") == 1
     assert not [record for record in caplog.records if record.exc_info]
+
+
+LARGE = {"weights": bytes(range(256)) * 65_536}
+
+
+def taken(version: ModelVersion, port: int, before: float, between: float) -> int:
+    """Return how much comes of a large file when it is read after *before* seconds, with pauses of *between* seconds."""
+    heard = 0
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", port))
+        asked = b"GET /v1/versions/%s/files/weights HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        connection.sendall(asked % version.id.encode())
+        time.sleep(before)
+        while some := connection.recv(1 << 16):
+            heard += len(some)
+            time.sleep(between)
+    return heard
+
+
+def test_who_takes_nothing_of_an_answer_is_let_go(port: int, door: Door) -> None:
+    assert taken(put(door, files=LARGE), port, 3 * PATIENCE, 0.0) < len(LARGE["weights"])
+
+
+def test_who_takes_an_answer_slowly_gets_all_of_it(port: int, door: Door) -> None:
+    assert taken(put(door, files=LARGE), port, PATIENCE, 0.005) > len(LARGE["weights"])
 
 
 def test_a_head_without_an_end_is_refused(port: int) -> None:
