@@ -11,7 +11,7 @@ import errno
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -23,7 +23,7 @@ from worker import uploads
 from worker.api.problems import Problem
 from worker.api.service import Service, Uploading
 from worker.envelope import content_span
-from worker.errors import RejectedUpload
+from worker.errors import RejectedUpload, StorageUnavailable, WorkerError
 from worker.lifecycle import is_end
 from worker.records import Ingestion, NewUpload, Upload
 from worker.slices import Slice
@@ -126,19 +126,14 @@ def unwrapped(body: Received) -> Received:
 
 async def taken(said: NewUpload, body: Received, name: str, is_folder: bool, service: Service, who: str) -> Ingestion:
     """Return the ingestion that was accepted for what *who* sent and said of it, as `kept`; its version id is the one that was
-    promised. What is refused leaves no promise either: nobody was told its id.
+    promised. What cannot be taken leaves no promise either: nobody was told its id.
 
     Raises:
-        RejectedUpload, WrongState, NotFound: as `uploads.bring`.
+        RejectedUpload, StorageUnavailable: as `uploads.bring`.
     """
-    upload = await run_in_threadpool(service.registry.begin_upload, said, service.clock.now(), who)
-    try:
-        ingestion = await kept(upload, body, name, is_folder, service)
-    except RejectedUpload:
-        await run_in_threadpool(uploads.give_up, upload, borders_of(service), who)
-        raise
-    log.info("uploaded", version=upload.id, ingestion=ingestion.id, team=said.team, who=who, bytes=body.size)
-    return ingestion
+    ingestion = await run_in_threadpool(_taken, said, body, name, is_folder, service, who)
+    log.info("uploaded", version=ingestion.version_id, ingestion=ingestion.id, team=said.team, who=who, bytes=body.size)
+    return await _waited_for(ingestion, service)
 
 
 async def kept(upload: Upload, body: Received, name: str, is_folder: bool, service: Service) -> Ingestion:
@@ -149,6 +144,17 @@ async def kept(upload: Upload, body: Received, name: str, is_folder: bool, servi
     """
     ingestion = await run_in_threadpool(_brought, upload, body, name, is_folder, service)
     return await _waited_for(ingestion, service)
+
+
+def _taken(said: NewUpload, body: Received, name: str, is_folder: bool, service: Service, who: str) -> Ingestion:
+    with uploads.sent_tree(body.file, name, body.size, is_folder) as tree:
+        upload = service.registry.begin_upload(said, service.clock.now(), who)
+        try:
+            return uploads.bring(upload, tree, name, borders_of(service))
+        except (RejectedUpload, StorageUnavailable):
+            with suppress(WorkerError):
+                uploads.give_up(upload, borders_of(service), who)
+            raise
 
 
 def _brought(upload: Upload, body: Received, name: str, is_folder: bool, service: Service) -> Ingestion:

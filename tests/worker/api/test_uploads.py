@@ -16,7 +16,7 @@ from tests.worker.api.conftest import Door
 from worker.api import receiving
 from worker.api.links import LINK_SECONDS
 from worker.api.service import Uploading
-from worker.records import Action, AuditQuery, End, Ingestion, IngestionQuery, IngestionState, StoreKey, Trigger
+from worker.records import End, Ingestion, IngestionQuery, IngestionState, StoreKey, Trigger
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 ZIP = {"Content-Type": "application/zip"}
@@ -111,13 +111,20 @@ def test_a_zip_is_a_folder_only_where_it_is_announced_as_one(door: Door, admin: 
 def test_what_cannot_be_taken_is_refused_in_words_and_leaves_nothing(
     door: Door, admin: Client, query: str, body: bytes, headers: dict[str, str], status: int, said: str
 ) -> None:
-    answer = admin.post(f"/v1/uploads?{query}", content=body, headers=headers)
+    answer = admin.post(f"/v1/uploads?{query}&project=new", content=body, headers=headers)
     assert (answer.status_code, accepted(door), list(door.store.prefixes())) == (status, [], [])
     assert said in answer.json()["detail"]
-    log = door.registry.audit(AuditQuery("default"))
-    promised = {line.object_id for line in log if line.action is Action.UPLOAD_BEGUN}
-    assert promised == {line.object_id for line in log if line.action is Action.UPLOAD_ENDED}
-    assert [door.registry.upload("default", one) for one in promised] == [None] * len(promised)
+    assert admin.get("/v1/projects").json()["projects"] == []
+    assert [one["action"] for one in admin.get("/v1/audit").json()["audit"]] == ["token.created"]
+
+
+def test_what_turns_out_to_be_damaged_on_the_way_is_given_up(door: Door, admin: Client) -> None:
+    damaged = zipped({"a": b"1", "m": b"weights"}).replace(b"weights", b"weightz")
+    answer = admin.post("/v1/uploads?fileName=m", content=damaged, headers=ZIP)
+    assert (answer.status_code, accepted(door), list(door.store.prefixes())) == (422, [], [])
+    assert "expected bytes with CRC" in answer.json()["detail"]
+    actions = [one["action"] for one in admin.get("/v1/audit").json()["audit"]]
+    assert actions == ["upload.ended", "upload.begun", "token.created"]
 
 
 def test_a_body_that_is_too_large_is_refused_before_and_while_it_comes(door: Door) -> None:
