@@ -132,7 +132,8 @@ class SentForm:
         announced = request.headers.get("content-length", "0")
         if media_type(request.headers) != MULTIPART:
             raise Problem(415, "unsupported-media-type", f"content-type: expected {MULTIPART}")
-        if announced.isascii() and announced.isdigit() and int(announced[:20]) > uploading.max_bytes + MAX_BODY_BYTES:
+        self._most, self._size = uploading.max_bytes + MAX_BODY_BYTES, 0
+        if announced.isascii() and announced.isdigit() and int(announced[:20]) > self._most:
             raise too_large(uploading)
         _, options = parse_options_header(only_value(request.headers, "content-type"))
         boundary = options.get(b"boundary", b"")
@@ -178,7 +179,7 @@ class SentForm:
         """Tell whether anything is left; it is in `found` then.
 
         Raises:
-            Problem: the body ended before its form did.
+            Problem: the body ended before its form did, or goes on for longer than one may.
         """
         while not self._parts.found:
             chunk = await next_chunk(self._chunks)
@@ -186,6 +187,9 @@ class SentForm:
                 if not self._parts.is_whole:
                     raise malformed("it ends too early")
                 return False
+            self._size += len(chunk)
+            if self._size > self._most:  # what stands before its parts and behind them counts, too
+                raise too_large(self._uploading)
             self._parts.feed(chunk)
         return True
 

@@ -254,6 +254,24 @@ def test_a_file_that_is_too_long_is_not_read_to_its_end(room: Door, announced: b
     assert accepted(room) == []
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_what_is_no_part_of_a_form_has_an_end(room: Door, before: bool) -> None:
+    room.uploading = Uploading(max_bytes=1 << 20, wait_seconds=0)
+    client = room.client().with_token(room.token("model:write"))
+    sent: list[bytes] = []
+
+    async def body() -> Any:
+        yield b"" if before else form(part("file", b"1", b"m"))
+        while len(sent) < 1000:
+            sent.append(b"\r\n" * (1 << 15))
+            yield sent[-1]
+
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    assert client.request("POST", "/upload", content=body(), headers=headers).status_code == 413
+    assert len(sent) < 50
+    assert accepted(room) == []
+
+
 def test_the_file_lies_where_uploads_are_kept_and_is_gone_afterwards(
     room: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
