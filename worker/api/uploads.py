@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from worker import uploads
-from worker.api.auth import Writer
+from worker.api.auth import Writer, caller_of
 from worker.api.bodies import media_type
+from worker.api.desk import Desk, desk_of
 from worker.api.files import OCTETS
 from worker.api.problems import Problem, reply
 from worker.api.receiving import received, taken
@@ -38,6 +39,7 @@ async def upload_model(
     request: Request,
     caller: Writer,
     service: Inside,
+    desk: Annotated[Desk, Depends(desk_of)],
     file_name: Annotated[str, Query(alias="fileName", min_length=1, max_length=MAX_ID_CHARACTERS)],
     name: Name = None,
     declared: Annotated[str | None, Query(alias="type", max_length=64)] = None,
@@ -54,6 +56,7 @@ async def upload_model(
     given = {"project": project, "name": name, "type": declared, "summary": summary, "notes": notes}
     said = uploads.said_of(caller.team, given, tag or ())
     async with received(request, service.uploading) as body:
+        await caller_of(request.headers, desk)  # it may have come for hours
         ingestion = await taken(said, body, kept_name, announced == ZIP, service, caller.name)
     where = {"Location": f"/v1/ingestions/{ingestion.id}"}
     return reply({"id": ingestion.version_id, "ingestion": ingestion_json(ingestion)}, 202, where)

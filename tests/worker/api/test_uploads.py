@@ -153,6 +153,17 @@ def test_a_client_that_sends_nothing_is_not_waited_for(door: Door, admin: Client
     assert accepted(door) == []
 
 
+def test_a_token_that_is_revoked_while_a_file_comes_uploads_nothing(door: Door, admin: Client) -> None:
+    async def slow():  # type: ignore[no-untyped-def]
+        yield b"wei"
+        door.registry.revoke_token("default", door.registry.tokens("default")[0].id, door.clock.now())
+        yield b"ghts"
+
+    answer = admin.post("/v1/uploads?fileName=m&project=new", content=slow(), headers=OCTETS)
+    assert (answer.status_code, answer.json()["detail"]) == (401, "this token was revoked")
+    assert (accepted(door), list(door.store.prefixes())) == ([], [])
+
+
 def test_the_original_client_creates_then_puts(door: Door, admin: Client) -> None:
     model_id = created(admin, "name=digits&modelType=Tensorflow&notes=mine&summary=%7B%22a%22:1%7D&projectId=p")
     answer = door.client().request("PUT", link_for(admin, model_id), content=enveloped(b"weights"))

@@ -16,13 +16,14 @@ from starlette.concurrency import run_in_threadpool
 
 from detectors.facts import ModelType
 from worker import tokens, uploads
+from worker.api.desk import Desk, desk_of
 from worker.api.receiving import Received, taken
 from worker.api.schemas import MAX_NOTES_CHARACTERS, MAX_TAGS
 from worker.api.service import Inside, Service
 from worker.api.web.became import Became, became, sentence
 from worker.api.web.render import is_part, page
 from worker.api.web.sent_form import SentForm, brought_by_form, form_of, scratch
-from worker.api.web.visitors import PagePolicy, Visit, Visitor
+from worker.api.web.visitors import Key, PagePolicy, Visit, Visitor, visit_of
 from worker.errors import NotFound, RejectedEvent, RejectedUpload
 from worker.records import Ingestion, IngestionQuery, NewUpload, TokenScope, Trigger
 
@@ -59,11 +60,17 @@ def show_became(request: Request, ingestion_id: str, visit: Visitor, service: In
 
 @router.post("/upload", include_in_schema=False)
 async def take_upload(
-    request: Request, visit: Uploader, service: Inside, form: Annotated[SentForm, Depends(form_of)]
+    request: Request,
+    visit: Uploader,
+    service: Inside,
+    desk: Annotated[Desk, Depends(desk_of)],
+    key: Key,
+    form: Annotated[SentForm, Depends(form_of)],
 ) -> Response:
     """Take a file, and lead to what became of it."""
     with scratch(service.uploading) as file:
         body = await form.file_into(file)
+        await visit_of(request, desk, key, brought_by_form)  # it may have come for hours
         try:
             ingestion = await _taken(form, body, visit, service)
         except (RejectedEvent, RejectedUpload) as exc:

@@ -272,6 +272,19 @@ def test_what_is_no_part_of_a_form_has_an_end(room: Door, before: bool) -> None:
     assert accepted(room) == []
 
 
+def test_a_session_that_ends_while_the_file_comes_uploads_nothing(room: Door, editor: Uploader) -> None:
+    whole = form(part("csrf", editor.csrf().encode()), part("file", b"weights", b"m"))
+
+    async def slow() -> Any:
+        yield whole[:-60]
+        room.registry.revoke_token("default", room.registry.tokens("default")[0].id, room.clock.now())
+        yield whole[-60:]
+
+    answer = editor.send(slow())  # type: ignore[arg-type]
+    assert (answer.status_code, accepted(room)) == (401, [])
+    assert "this token was revoked" in words(answer).casefold()
+
+
 def test_the_file_lies_where_uploads_are_kept_and_is_gone_afterwards(
     room: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
