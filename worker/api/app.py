@@ -46,7 +46,8 @@ VERSION = "1"
 SECURITY = {"bearer": {"type": "http", "scheme": "bearer"}, "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
 
 ANYWHERE = {
-    400: "What came cannot be read: it is no HTTP request, its head is too long, or its body is not what it is announced as",
+    400: "What came cannot be read: it is no HTTP request, its head is too long, its address is not in UTF-8, or its body is "
+    "not what it is announced as",
     414: f"The address with its query is longer than {MAX_TARGET_BYTES} bytes",
     431: f"There are more than {MAX_HEADERS} headers",
     500: "Something went wrong that nobody foresaw; `reference` names the line of the log that tells more",

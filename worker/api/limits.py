@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address, ip_address
+from urllib.parse import unquote_to_bytes
 
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -164,13 +165,15 @@ def address_of(request: Request) -> str:
 
 
 class Bounds:
-    """Turns away requests with too many headers or too long an address, before anything reads them."""
+    """Turns away requests with too many headers, too long an address, or one that writes what is not UTF-8, before anything
+    reads them.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        problem = _too_much(scope) if scope["type"] == "http" else None
+        problem = (_too_much(scope) or _unreadable(scope)) if scope["type"] == "http" else None
         await (self._app if problem is None else answer_to(Request(scope), problem))(scope, receive, send)
 
 
@@ -182,4 +185,19 @@ def _too_much(scope: Scope) -> Problem | None:
     if length > MAX_TARGET_BYTES:
         detail = f"expected an address of at most {MAX_TARGET_BYTES} bytes, found {length}"
         return Problem(414, "address-too-long", detail, {"Connection": "close"})
+    return None
+
+
+def _unreadable(scope: Scope) -> Problem | None:
+    """Return what is wrong with an address whose bytes are not UTF-8, where something is to be written: they would be replaced,
+    and two names become one. Who only reads finds nothing.
+    """
+    if scope["method"] in READS:
+        return None
+    for part in (scope.get("raw_path") or b"", scope["query_string"]):
+        try:
+            unquote_to_bytes(part).decode()
+        except UnicodeDecodeError as exc:
+            found = exc.object[exc.start : exc.start + 10]
+            return Problem(400, "malformed", f"expected an address in UTF-8, found {found!a} in it")
     return None

@@ -148,3 +148,13 @@ def test_a_body_that_is_slow_in_coming_is_given_up(monkeypatch: pytest.MonkeyPat
     answer = asked.client().request("POST", "/v1/completions", content=body())
     assert (answer.status_code, answer.headers["Connection"]) == (408, "close")
     assert answer.json()["type"] == "urn:modelport:problem:too-slow"
+
+
+@pytest.mark.parametrize("said", ["%FF", "caf%E9", "%ED%A0%80", "a%C3"])
+def test_a_name_that_is_not_utf8_is_refused_and_not_guessed(said: str) -> None:
+    client = Asked().client()
+    for method, address in (("POST", "/v1/uploads?fileName=m&project={}"), ("PATCH", "/v1/projects/{}")):
+        answer = client.request(method, address.format(said), content=b"1")
+        assert (answer.status_code, answer.json()["type"]) == (400, "urn:modelport:problem:malformed")
+        assert "expected an address in UTF-8, found b'" in answer.json()["detail"]
+    assert client.get(f"/v1/models?q={said}").json()["models"] == []
