@@ -33,6 +33,7 @@ from worker.records import (
     Overview,
     Pause,
     Project,
+    Pulse,
     Queue,
     Registration,
     Scope,
@@ -203,6 +204,13 @@ class Registry(Protocol):
         """Return all that was counted so far, by name and labels; what never happened is left out.
 
         Each is counted in the transaction in which it happens, and so survives what the registry survives.
+        """
+        ...
+
+    def pulse(self, now: datetime, since: datetime) -> Pulse:
+        """Return how the work of all teams stands at one moment, with the workers that were seen at *since* or later.
+
+        Reads what is in flight, and no row of what has ended.
         """
         ...
 

@@ -6,7 +6,7 @@ They hold plain values, are valid once they exist, and travel between the pure s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -554,6 +554,19 @@ class Worker:
     seen: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What a registry says about the work of everybody, all of one moment: what was counted so far; ingestions that have not
+    ended by state; how many may be claimed now, and since when the first of them may be, None where none is; the workers that
+    gave a sign of life lately."""
+
+    counts: Sequence[Count]
+    in_flight: Mapping[IngestionState, int]
+    due: int
+    due_since: datetime | None
+    workers: Sequence[Worker]
+
+
 UNSAID = "somebody who gave no name"
 """Who did what a caller of the registry asked for without saying for whom."""
 
@@ -627,7 +640,7 @@ class AuditQuery:
 
 
 class TokenScope(StrEnum):
-    """What the holder of a token may do within its team."""
+    """What the holder of a token may do, within its team but for `operate:all`."""
 
     COMPLETION_WRITE = "completion:write"
     """Report that an experiment finished, and look at what became of it."""
@@ -637,8 +650,10 @@ class TokenScope(StrEnum):
     """Add, rename, tag and delete models; ask for another look at a path."""
     OPERATE = "operate"
     """Steer the queue: retry, discard."""
+    OPERATE_ALL = "operate:all"
+    """Watch the work of all teams, in figures that name none."""
     ADMIN = "admin"
-    """Everything."""
+    """Everything that the team may do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,9 +86,12 @@ def is_worth_noting(kept: Token, now: datetime) -> bool:
 
 
 def allows(held: Iterable[TokenScope], wanted: Iterable[TokenScope]) -> bool:
-    """Tell whether who holds the scopes *held* may do what any one of *wanted* suffices for; `admin` is every scope."""
+    """Tell whether who holds the scopes *held* may do what any one of *wanted* suffices for; `admin` is every scope
+    of a team, and so not `operate:all`."""
     scopes = frozenset(held)
-    return TokenScope.ADMIN in scopes or not scopes.isdisjoint(wanted)
+    if TokenScope.ADMIN in scopes:
+        scopes |= ALL_SCOPES - {TokenScope.OPERATE_ALL}
+    return not scopes.isdisjoint(wanted)
 
 
 def scopes_of(words: Iterable[str]) -> frozenset[TokenScope]:

@@ -40,6 +40,7 @@ from worker.records import (
     NewVersion,
     Pause,
     Project,
+    Pulse,
     Queue,
     Registration,
     Rest,
@@ -658,6 +659,22 @@ class RegistryContract:
         claimed_next(registry)
         assert not registry.is_due(LATER)
         assert registry.is_due(NOON + timedelta(seconds=5))
+
+    def test_the_pulse_tells_how_all_work_stands(self, registry: Registry) -> None:
+        assert registry.pulse(NOON, NOON) == Pulse([], {}, 0, None, [])
+        waiting = claimed(registry, "1")
+        registry.wait(waiting.id, "me", PAUSE, NOON)
+        registry.finish(claimed(registry, "2").id, "me", failed(), NOON)
+        claimed(registry, "3")
+        registry.submit(event("4", team="red"), LATER)
+        seen = [Worker(name, "host", 1, NOON, at) for name, at in (("a", NOON), ("b", LATER))]
+        for worker in seen:
+            registry.see(worker)
+        pulse = registry.pulse(LATER, LATER)
+        in_flight = {IngestionState.WAITING: 1, IngestionState.RUNNING: 1, IngestionState.RECEIVED: 1}
+        assert pulse == Pulse(registry.counters(), in_flight, 1, LATER, seen[1:])
+        after = registry.pulse(NOON + timedelta(seconds=5), NOON)
+        assert (after.due, after.due_since, after.workers) == (2, LATER, seen)
 
     def test_a_lease_that_nobody_frees_is_a_contradiction(self, registry: Registry) -> None:
         register(registry, "1")

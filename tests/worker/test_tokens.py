@@ -92,7 +92,8 @@ def test_one_of_the_wanted_scopes_suffices_and_admin_is_every_scope() -> None:
     assert not allows({read}, {write})
     assert not allows(set(), {read})
     assert not allows({read}, set())
-    assert all(allows({TokenScope.ADMIN}, {scope}) for scope in TokenScope)
+    assert all(allows({TokenScope.ADMIN}, {scope}) for scope in TokenScope if scope is not TokenScope.OPERATE_ALL)
+    assert not allows({TokenScope.ADMIN}, {TokenScope.OPERATE_ALL})
     assert not any(allows({scope}, {TokenScope.ADMIN}) for scope in TokenScope if scope is not TokenScope.ADMIN)
 
 
@@ -102,6 +103,6 @@ def test_scopes_are_read_from_words() -> None:
 
 @pytest.mark.parametrize(("words", "found"), [([], "nothing"), (["model:read", "root"], "root"), ([""], "")])
 def test_a_word_that_is_no_scope_is_refused_with_those_that_are(words: list[str], found: str) -> None:
-    expected = "completion:write, model:read, model:write, operate, admin"
+    expected = "completion:write, model:read, model:write, operate, operate:all, admin"
     with pytest.raises(RejectedEvent, match=f"^scope: expected one or more of {expected}, found {found}$"):
         scopes_of(words)

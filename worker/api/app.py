@@ -27,6 +27,7 @@ from worker.api import (
     ingestions,
     models,
     projects,
+    scrapes,
     uploads,
     versions,
 )
@@ -75,6 +76,7 @@ PROGRAMS: tuple[ModuleType, ...] = (
     gradient,
     gradient_uploads,
     health,
+    scrapes,
 )
 """The faces for programs, each with a router."""
 

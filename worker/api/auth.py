@@ -101,9 +101,11 @@ Reporter = Annotated[Caller, Depends(Policy(frozenset({TokenScope.COMPLETION_WRI
 Writer = Annotated[Caller, Depends(Policy(frozenset({TokenScope.MODEL_WRITE})))]
 Operator = Annotated[Caller, Depends(Policy(frozenset({TokenScope.OPERATE})))]
 Reader = Annotated[Caller, Depends(Policy(frozenset({TokenScope.MODEL_READ, TokenScope.OPERATE})))]
+Watcher = Annotated[Caller, Depends(Policy(frozenset({TokenScope.OPERATE_ALL}), is_limited=False))]
 Asker = Annotated[Caller, Depends(Policy(frozenset({TokenScope.MODEL_READ, TokenScope.OPERATE, TokenScope.COMPLETION_WRITE})))]
 """Callers, by what they must be allowed to do. An asker may also be who reported a completion and wants to know its end. A
-reporter is never told to come later: what ends does so when it ends, ten thousand at once if it must be.
+reporter is never told to come later: what ends does so when it ends, ten thousand at once if it must be. Nor is a watcher,
+which is a machine and may be several.
 """
 
 

@@ -13,7 +13,7 @@ from worker.cli.common import FORMAT, OUTPUT, TEAM, acting, answer, free_port, p
 if TYPE_CHECKING:
     from worker.records import Team, Token
 
-SCOPES = click.Choice(["completion:write", "model:read", "model:write", "operate", "admin"])
+SCOPES = click.Choice(["completion:write", "model:read", "model:write", "operate", "operate:all", "admin"])
 
 
 @click.command(epilog="Example: modelport api --host 0.0.0.0 --port 8000")

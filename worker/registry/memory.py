@@ -42,6 +42,7 @@ from worker.records import (
     Overview,
     Pause,
     Project,
+    Pulse,
     Queue,
     Registration,
     Scope,
@@ -365,6 +366,13 @@ class MemoryRegistry:
     def counters(self) -> Sequence[Count]:
         with self._lock:
             return counts(self._counted)
+
+    def pulse(self, now: datetime, since: datetime) -> Pulse:
+        with self._lock:
+            due = self._due(now)
+            in_flight = Counter(one.state for one in self._ingestions.values() if not lifecycle.is_end(one.state))
+            due_since = min((one.run_after or one.updated for one in due), default=None)
+            return Pulse(self.counters(), in_flight, len(due), due_since, self.workers(since))
 
     def is_due(self, now: datetime) -> bool:
         with self._lock:

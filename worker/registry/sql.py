@@ -46,6 +46,7 @@ from worker.records import (
     Overview,
     Pause,
     Project,
+    Pulse,
     Queue,
     Registration,
     Scope,
@@ -314,6 +315,16 @@ class SqlRegistry:
     def counters(self) -> Sequence[Count]:
         return self._read_one(shards.read)
 
+    def pulse(self, now: datetime, since: datetime) -> Pulse:
+        due = select(func.count(), func.min(func.coalesce(ingestions.c.run_after, ingestions.c.updated))).where(*_is_due(now))
+
+        def work(connection: Connection) -> Pulse:
+            in_flight = {IngestionState(state): count for state, count in connection.execute(IN_FLIGHT)}
+            count, due_since = connection.execute(due).one()
+            return Pulse(shards.read(connection), in_flight, count, due_since, _workers(connection, since))
+
+        return self._read(work)
+
     def is_due(self, now: datetime) -> bool:
         return self._read_one(lambda connection: bool(connection.execute(IS_ANY_DUE, {"now": now}).scalar_one()))
 
@@ -331,8 +342,7 @@ class SqlRegistry:
         self._write(lambda connection: connection.execute(delete(workers).where(workers.c.name == name)))
 
     def workers(self, since: datetime) -> Sequence[Worker]:
-        statement = select(workers).where(workers.c.seen >= since).order_by(workers.c.name)
-        return self._read(lambda connection: [Worker(**row._mapping) for row in connection.execute(statement)])
+        return self._read(lambda connection: _workers(connection, since))
 
     def ingestions(self, query: IngestionQuery) -> Sequence[Ingestion]:
         statement = select(ingestions).where(*_ingestion_conditions(query)).order_by(ingestions.c.sequence.desc())
@@ -801,6 +811,8 @@ def _is_due(now: Any) -> tuple[ColumnElement[bool], ...]:
 
 STATES = select(ingestions.c.state, func.count()).group_by(ingestions.c.state)
 
+IN_FLIGHT = STATES.where(ingestions.c.state.in_([state.value for state in IngestionState if not lifecycle.is_end(state)]))
+
 IS_OWNED = or_(
     ingestions.c.state == IngestionState.RUNNING.value,
     and_(ingestions.c.state == IngestionState.WAITING.value, ingestions.c.owner.is_not(None)),
@@ -865,6 +877,11 @@ def _ingestion(connection: Connection, statement: Select[Any], given: Mapping[st
 
 ORIGIN = select(ingestions).join(model_versions).where(model_versions.c.id == bindparam("id"))
 THEIRS = select(ingestions).where(ingestions.c.team == bindparam("team"), ingestions.c.id == bindparam("id"))
+
+
+def _workers(connection: Connection, since: datetime) -> list[Worker]:
+    statement = select(workers).where(workers.c.seen >= since).order_by(workers.c.name)
+    return [Worker(**row._mapping) for row in connection.execute(statement)]
 
 
 def _locked(connection: Connection, ingestion_id: str) -> Ingestion | None:

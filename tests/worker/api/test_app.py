@@ -85,6 +85,7 @@ def test_no_route_is_without_a_policy(app: FastAPI) -> None:
         "POST /sign-out": sorted(TokenScope),
         "GET /livez": True,
         "GET /readyz": True,
+        "GET /metrics": ["operate:all"],
         "GET /openapi.json": True,
     }
 
@@ -136,6 +137,7 @@ def test_the_description_names_every_route_its_scopes_and_its_problems(app: Fast
         "/v1/versions/{version_id}/archive",
         "/livez",
         "/readyz",
+        "/metrics",
     }
     report = described["paths"]["/v1/completions"]["post"]
     assert " ".join(sorted(report["responses"])) == "202 400 401 403 408 409 413 414 415 422 429 431 500 503"

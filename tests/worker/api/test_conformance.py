@@ -40,7 +40,7 @@ list_models show_model change_model show_totals
 list_versions show_version change_version delete_version show_report show_manifest show_difference
 list_files download_file download_all upload_model
 list_projects create_project rename_project
-livez readyz
+livez readyz show_metrics
 """.split()
 """What clients call the operations: who changes one breaks them."""
 

@@ -1,0 +1,24 @@
+"""Figures about the work of all teams, for machines that watch them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from fastapi import APIRouter, Request, Response
+
+from worker.api.auth import Watcher
+from worker.api.schemas import bytes_answers
+from worker.api.service import Inside
+from worker.bootstrap import LIVING_SECONDS
+from worker.telemetry import exposition
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/metrics", response_class=Response, responses=bytes_answers("text/plain", 401, 403, 503))
+def show_metrics(request: Request, caller: Watcher, service: Inside) -> Response:
+    """Tell how the work of all teams stands, as Prometheus reads it. No team is named."""
+    now = service.clock.now()
+    pulse = service.registry.pulse(now, now - timedelta(seconds=LIVING_SECONDS))
+    told, media_type = exposition(pulse, now, request.headers.get("accept", ""))
+    return Response(told, headers={"Content-Type": media_type})

@@ -1,0 +1,124 @@
+"""What the registry says about the work of everybody, in the text format that Prometheus reads.
+
+Everything is derived from one `Pulse`, so all figures are of one moment, survive restarts, and need no files that processes
+share. Labels are words of closed sets: how many series there are does not depend on what senders say.
+
+Laws (each has a test of the same name):
+    what was accepted or retried has ended or is in flight;
+    no odd name makes a series.
+
+Source: Prometheus, "Metric and label naming" and "Exposition formats"; prometheus-client, "Custom Collectors".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from worker.lifecycle import is_end
+from worker.records import Counted, IngestionState, Pulse
+from worker.registry.counters import BOUNDS_SECONDS, NO_BOUND
+
+COUNTERS: tuple[tuple[Counted, str, str, tuple[str, ...]], ...] = (
+    (
+        Counted.ENDED,
+        "modelport_ingestions",
+        "Ingestions that ended, each time that they did.",
+        ("outcome", "reason", "trigger", "format"),
+    ),
+    (Counted.ACCEPTED, "modelport_accepted", "Events that became an ingestion.", ("trigger",)),
+    (Counted.RETRIED, "modelport_retried", "Failed ingestions that a person had tried again.", ("trigger",)),
+    (Counted.CLAIMED, "modelport_attempts", "Attempts that began.", ("trigger",)),
+    (Counted.FREED, "modelport_freed", "Ingestions that were taken from a worker who was lost.", ("trigger",)),
+    (Counted.PUT_AWAY, "modelport_discarded", "Failed ingestions that a person discarded.", ("trigger",)),
+    (Counted.BYTES, "modelport_bytes_read", "Bytes of files that were read whole to be registered.", ("outcome",)),
+)
+"""What is counted, the name of its counter without `_total`, its help, and its labels."""
+
+
+def exposition(pulse: Pulse, now: datetime, accepted: str = "") -> tuple[bytes, str]:
+    """Return *pulse*, taken at *now*, as it is scraped, and the type of what is returned: OpenMetrics where the header `Accept`
+    prefers it, otherwise the text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Told(pulse, now))
+    encode, media_type = choose_encoder(accepted)
+    return encode(registry), media_type
+
+
+def families(pulse: Pulse, now: datetime) -> Iterator[Metric]:
+    """Yield the metrics that *pulse*, taken at *now*, is told in."""
+    for counted, name, help, labels in COUNTERS:
+        family = CounterMetricFamily(name, help, labels=labels)
+        for one in pulse.counts:
+            if one.name is counted:
+                words = dict(one.labels)
+                family.add_metric([words[label] for label in labels], one.value)
+        yield family
+    depth = GaugeMetricFamily("modelport_queue_depth", "Ingestions that have not ended.", labels=["state"])
+    for state in IngestionState:
+        if not is_end(state):
+            depth.add_metric([state.value], pulse.in_flight.get(state, 0))
+    yield depth
+    yield GaugeMetricFamily("modelport_queue_due", "Ingestions that a worker may claim now.", value=pulse.due)
+    yield GaugeMetricFamily(
+        "modelport_oldest_waiting_seconds",
+        "How long the first ingestion that a worker may claim now has been waiting for one; 0 where none may be claimed.",
+        value=0 if pulse.due_since is None else _seconds(pulse.due_since, now),
+    )
+    yield GaugeMetricFamily(
+        "modelport_unaccounted_ingestions",
+        "Accepted and retried less ended less in flight; anything but 0 is a lost or doubled ingestion.",
+        value=unaccounted(pulse),
+    )
+    yield _waits(pulse)
+    yield from _workers(pulse, now)
+
+
+def unaccounted(pulse: Pulse) -> int:
+    """Return how many ingestions were accepted or retried and have neither ended nor are in flight; 0, where all is well."""
+    amounts: Counter[Counted] = Counter()
+    for one in pulse.counts:
+        amounts[one.name] += one.value
+    begun = amounts[Counted.ACCEPTED] + amounts[Counted.RETRIED]
+    return begun - amounts[Counted.ENDED] - sum(pulse.in_flight.values())
+
+
+def _waits(pulse: Pulse) -> Metric:
+    found = {dict(one.labels)["le"]: one.value for one in pulse.counts if one.name is Counted.WAITED}
+    microseconds = sum(one.value for one in pulse.counts if one.name is Counted.WAITED_MICROSECONDS)
+    buckets, total = [], 0
+    for bound in (*(f"{bound:g}" for bound in BOUNDS_SECONDS), NO_BOUND):
+        total += found.get(bound, 0)
+        buckets.append((bound if bound == NO_BOUND else str(float(bound)), float(total)))
+    told = "From accepted or retried to the first claim."
+    return HistogramMetricFamily("modelport_wait_seconds", told, buckets=buckets, sum_value=microseconds / 1_000_000)
+
+
+def _workers(pulse: Pulse, now: datetime) -> Iterator[Metric]:
+    """Yield how many workers there are, and how old the signs of life of the first and of the last of them are."""
+    ages = sorted(_seconds(worker.seen, now) for worker in pulse.workers)
+    yield GaugeMetricFamily("modelport_workers", "Workers that gave a sign of life lately.", value=len(ages))
+    told = "Age of the sign of life of the worker that was seen last, and of the one that was not seen for longest."
+    family = GaugeMetricFamily("modelport_worker_heartbeat_age_seconds", told, labels=["worker"])
+    for word, age in zip(("newest", "oldest"), (ages[0], ages[-1]) if ages else (), strict=False):
+        family.add_metric([word], age)
+    yield family
+
+
+def _seconds(since: datetime, now: datetime) -> float:
+    """Return the seconds since a moment; none where another's clock is ahead."""
+    return max((now - since).total_seconds(), 0.0)
+
+
+class _Told(Collector):
+    def __init__(self, pulse: Pulse, now: datetime) -> None:
+        self._pulse, self._now = pulse, now
+
+    def collect(self) -> Iterator[Metric]:
+        return families(self._pulse, self._now)
