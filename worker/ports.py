@@ -43,6 +43,7 @@ from worker.records import (
     Team,
     Token,
     TokenScope,
+    Took,
     Upload,
     VersionQuery,
     Worker,
@@ -205,6 +206,10 @@ class Registry(Protocol):
 
         Each is counted in the transaction in which it happens, and so survives what the registry survives.
         """
+        ...
+
+    def took(self, steps: Sequence[Took]) -> None:
+        """Count how long *steps* of attempts took."""
         ...
 
     def pulse(self, now: datetime, since: datetime) -> Pulse:

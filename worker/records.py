@@ -526,6 +526,10 @@ class Counted(StrEnum):
     in the lowest bucket that holds it, and in no other."""
     WAITED_MICROSECONDS = "waited_microseconds"
     """The sum of those times."""
+    STEPPED = "stepped"
+    """Steps of attempts by how long they took: step, and le as in `WAITED`. Counted beside the work, and so not exact."""
+    STEPPED_MICROSECONDS = "stepped_microseconds"
+    """The sums of those times: step."""
     BYTES = "bytes"
     """Bytes of files that were read whole to be registered: outcome, which is `unchanged` where their content was known."""
 
@@ -541,6 +545,19 @@ class Count:
     name: Counted
     labels: Labels
     value: int
+
+
+STEPS = ("resolve", "settle", "detect", "store", "register")
+"""The steps of an attempt whose times are counted, in their order: finding the place, seeing that the files have settled,
+looking at them, reading and keeping every byte, registering."""
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """How long a step of an attempt took; *step* is one of `STEPS`."""
+
+    step: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

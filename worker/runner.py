@@ -21,6 +21,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -31,6 +32,7 @@ from worker.errands import Errands
 from worker.errors import WorkerError
 from worker.ingest import Borders, forget_lost, give_up, recover, work
 from worker.records import Ingestion
+from worker.stopwatch import Stopwatch
 from worker.tidying import Tidying
 
 LOOK_SECONDS = 1.0
@@ -50,6 +52,9 @@ SWEEPS_PER_LEASE = 6
 STORE_SECONDS = 5.0
 """How long a sweep waits for the store to remove what was left there."""
 
+COUNT_SECONDS = 5.0
+"""How often a worker that always has work has the times of its steps counted."""
+
 MOST_ABANDONED = 3
 """Attempts that may hang in a process, each with a thread, its memory and its open files, before another process goes on."""
 
@@ -67,6 +72,7 @@ class Runner:
     errands: Errands = field(default_factory=Errands)
     tidying: Tidying = field(default_factory=Tidying)
     deliver: Callable[[], None] = lambda: None
+    stopwatch: Stopwatch = field(default_factory=lambda: Stopwatch(time.monotonic))
 
     def work_next(self, is_first: bool = False) -> bool:
         """Make one attempt at the ingestion whose turn it is; False where nothing may be claimed now.
@@ -80,10 +86,13 @@ class Runner:
         mine = replace(self.borders, owner=f"{self.name}.{next(_claims)}")
         ingestion = mine.registry.claim_next(mine.owner, mine.clock.now())
         if ingestion is None:
+            self.stopwatch.count(mine.registry.took)
             return False
         if is_first and mine.registry.is_due(mine.clock.now()):
             self.more_waits()
-        _attempt_watched(ingestion, mine)
+        _attempt_watched(ingestion, mine, self.stopwatch)
+        if self.stopwatch.is_due(COUNT_SECONDS):
+            self.stopwatch.count(mine.registry.took)
         return True
 
     def work_off(self, most: int, seconds: float = math.inf) -> int:
@@ -164,12 +173,13 @@ class Runner:
 _claims = itertools.count(1)
 
 
-def _attempt_watched(ingestion: Ingestion, borders: Borders) -> None:
+def _attempt_watched(ingestion: Ingestion, borders: Borders, stopwatch: Stopwatch) -> None:
     """Make the attempt in a thread of its own, and leave it behind where it hangs or loses its lease."""
-    done, steps = threading.Event(), ["claim"]
+    done, steps, timed = threading.Event(), ["claim"], stopwatch.attempt()
 
     def step(name: str) -> None:
         steps.append(name)
+        timed.step(name)
         borders.step(name)
 
     def attempt() -> None:
@@ -178,6 +188,7 @@ def _attempt_watched(ingestion: Ingestion, borders: Borders) -> None:
         except Exception:
             log.exception("unforeseen", ingestion=ingestion.id)
         finally:
+            timed.end()
             done.set()
 
     threading.Thread(target=attempt, name=f"attempt {ingestion.id}", daemon=True).start()

@@ -22,7 +22,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from worker.lifecycle import is_end
-from worker.records import Counted, IngestionState, Pulse
+from worker.records import STEPS, Counted, IngestionState, Labels, Pulse
 from worker.registry.counters import BOUNDS_SECONDS, NO_BOUND
 
 COUNTERS: tuple[tuple[Counted, str, str, tuple[str, ...]], ...] = (
@@ -77,6 +77,7 @@ def families(pulse: Pulse, now: datetime) -> Iterator[Metric]:
         value=unaccounted(pulse),
     )
     yield _waits(pulse)
+    yield _steps(pulse)
     yield from _workers(pulse, now)
 
 
@@ -90,14 +91,29 @@ def unaccounted(pulse: Pulse) -> int:
 
 
 def _waits(pulse: Pulse) -> Metric:
-    found = {dict(one.labels)["le"]: one.value for one in pulse.counts if one.name is Counted.WAITED}
-    microseconds = sum(one.value for one in pulse.counts if one.name is Counted.WAITED_MICROSECONDS)
-    buckets, total = [], 0
-    for bound in (*(f"{bound:g}" for bound in BOUNDS_SECONDS), NO_BOUND):
-        total += found.get(bound, 0)
-        buckets.append((bound if bound == NO_BOUND else str(float(bound)), float(total)))
+    buckets, sum_seconds = _histogram(pulse, Counted.WAITED, Counted.WAITED_MICROSECONDS, ())
     told = "From accepted or retried to the first claim."
-    return HistogramMetricFamily("modelport_wait_seconds", told, buckets=buckets, sum_value=microseconds / 1_000_000)
+    return HistogramMetricFamily("modelport_wait_seconds", told, buckets=buckets, sum_value=sum_seconds)
+
+
+def _steps(pulse: Pulse) -> Metric:
+    told = "How long a step of an attempt took; counted beside the work, so that a killed worker's last seconds are missing."
+    family = HistogramMetricFamily("modelport_step_seconds", told, labels=["step"])
+    for step in STEPS:
+        family.add_metric([step], *_histogram(pulse, Counted.STEPPED, Counted.STEPPED_MICROSECONDS, (("step", step),)))
+    return family
+
+
+def _histogram(pulse: Pulse, bucket: Counted, total: Counted, labels: Labels) -> tuple[list[tuple[str, float]], float]:
+    """Return the cumulated buckets of the times with *labels*, by their bounds, and the sum of the times in seconds."""
+    told = set(labels)
+    found = {dict(one.labels)["le"]: one.value for one in pulse.counts if one.name is bucket and told <= set(one.labels)}
+    microseconds = sum(one.value for one in pulse.counts if one.name is total and told <= set(one.labels))
+    buckets, amount = [], 0
+    for bound in (*(f"{bound:g}" for bound in BOUNDS_SECONDS), NO_BOUND):
+        amount += found.get(bound, 0)
+        buckets.append((bound if bound == NO_BOUND else str(float(bound)), float(amount)))
+    return buckets, microseconds / 1_000_000
 
 
 def _workers(pulse: Pulse, now: datetime) -> Iterator[Metric]:

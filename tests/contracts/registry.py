@@ -49,6 +49,7 @@ from worker.records import (
     StoreMode,
     Summary,
     TokenScope,
+    Took,
     Trigger,
     Upload,
     VersionQuery,
@@ -783,6 +784,19 @@ class RegistryContract:
         assert (summed[Counted.ACCEPTED], summed[Counted.RETRIED], summed[Counted.PUT_AWAY]) == (4, 1, 1)
         assert summed[Counted.ENDED] == 4
         assert registry.queue(LATER).states[IngestionState.RECEIVED] == 1
+
+    def test_times_of_steps_are_counted(self, registry: Registry) -> None:
+        registry.took([Took("settle", 0.2), Took("settle", 7), Took("store", 4000)])
+        registry.took([Took("settle", 0.25)])
+        registry.took([])
+        found = told(registry)
+        assert found == {
+            "stepped le=0.5 step=settle": 2,
+            "stepped le=10 step=settle": 1,
+            "stepped le=+Inf step=store": 1,
+            "stepped_microseconds step=settle": 7_450_000,
+            "stepped_microseconds step=store": 4_000_000_000,
+        }
 
     def test_the_counters_say_how_many_ingestions_stand_in_each_state(self, registry: Registry) -> None:
         assert list(registry.contradictions(NOON)) == []

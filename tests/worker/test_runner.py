@@ -22,7 +22,7 @@ from worker.ingest import Borders
 from worker.lifecycle import LEASE_SECONDS
 from worker.locations import Places, resolve
 from worker.reach import open_location
-from worker.records import CompletionEvent, Ingestion, IngestionState, Location, StoreKey, StoreMode, Trigger
+from worker.records import CompletionEvent, Counted, Ingestion, IngestionState, Location, StoreKey, StoreMode, Trigger
 from worker.registry.memory import MemoryRegistry
 from worker.runner import MOST_ABANDONED, Runner, abandoned
 from worker.storage.memory import MemoryStore
@@ -76,6 +76,15 @@ def test_who_takes_the_last_one_tells_nobody(borders: Borders, runs: Path) -> No
     rung: list[int] = []
     assert Runner(borders, "w", lambda: rung.append(1)).work_off(10) == 1
     assert rung == []
+
+
+def test_the_times_of_steps_are_counted_when_nothing_waits(borders: Borders, runs: Path) -> None:
+    submit(borders, runs / "a")
+    submit(borders, runs / "nowhere")
+    runner = Runner(borders, "w")
+    assert runner.work_off(10) == 2
+    counted = {dict(one.labels)["step"]: one.value for one in borders.registry.counters() if one.name is Counted.STEPPED}
+    assert counted == {"resolve": 2, "settle": 1, "detect": 1, "store": 1, "register": 1}
 
 
 def test_no_two_claims_have_the_same_owner(borders: Borders, runs: Path) -> None:

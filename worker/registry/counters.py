@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from worker.lifecycle import Move, is_end
-from worker.records import Count, Counted, Ingestion, IngestionState, Labels, NewVersion
+from worker.records import Count, Counted, Ingestion, IngestionState, Labels, NewVersion, Took
 
 Key = tuple[Counted, Labels]
 
@@ -46,7 +46,7 @@ WORKER_LOST = "worker-lost"
 """The reason of the steps that `lifecycle.free` takes, and of no others."""
 
 BOUNDS_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
-"""The most seconds of each bucket of waiting; longer ones are in a bucket without a bound."""
+"""The most seconds of each bucket of times; longer ones are in a bucket without a bound."""
 
 NO_BOUND = "+Inf"
 
@@ -63,6 +63,15 @@ def of_content(version: NewVersion, is_new: bool) -> Amounts:
     """Return what reading the files of *version* adds; *is_new* tells whether it was registered."""
     outcome = IngestionState.REGISTERED if is_new else IngestionState.UNCHANGED
     return _summed([((Counted.BYTES, (("outcome", outcome.value),)), version.size_bytes)])
+
+
+def of_steps(steps: Iterable[Took]) -> Amounts:
+    """Return what *steps* of attempts add."""
+    return _summed(
+        amount
+        for one in steps
+        for amount in _timed(Counted.STEPPED, Counted.STEPPED_MICROSECONDS, one.seconds, (("step", one.step),))
+    )
 
 
 def counts(amounts: Mapping[Key, int]) -> list[Count]:
@@ -142,12 +151,16 @@ def _labels_of_end(ended: Ingestion, format: str | None) -> Labels:
 
 
 def _waited(since: datetime, until: datetime) -> Iterator[tuple[Key, int]]:
-    """Yield the bucket of a wait, and its length; clocks that disagree make none shorter than nothing."""
-    seconds = max((until - since).total_seconds(), 0.0)
+    return _timed(Counted.WAITED, Counted.WAITED_MICROSECONDS, (until - since).total_seconds())
+
+
+def _timed(bucket: Counted, total: Counted, seconds: float, labels: Labels = ()) -> Iterator[tuple[Key, int]]:
+    """Yield the bucket of a time, and its length; clocks that disagree make none shorter than nothing."""
+    seconds = max(seconds, 0.0)
     place = bisect_left(BOUNDS_SECONDS, seconds)
     bound = f"{BOUNDS_SECONDS[place]:g}" if place < len(BOUNDS_SECONDS) else NO_BOUND
-    yield (Counted.WAITED, (("le", bound),)), 1
-    yield (Counted.WAITED_MICROSECONDS, ()), round(seconds * 1_000_000)
+    yield (bucket, (("le", bound), *labels)), 1
+    yield (total, labels), round(seconds * 1_000_000)
 
 
 def _word(word: str | None, known: frozenset[str]) -> str:

@@ -52,11 +52,12 @@ from worker.records import (
     Team,
     Token,
     TokenScope,
+    Took,
     Upload,
     VersionQuery,
     Worker,
 )
-from worker.registry.counters import Amounts, counts, disagreements, of_content, of_step
+from worker.registry.counters import Amounts, counts, disagreements, of_content, of_step, of_steps
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.listing import as_seen_by, has_reason, headlines, look_of, overview, wanted
 from worker.registry.memory_outbox import MemoryOutbox
@@ -366,6 +367,10 @@ class MemoryRegistry:
     def counters(self) -> Sequence[Count]:
         with self._lock:
             return counts(self._counted)
+
+    def took(self, steps: Sequence[Took]) -> None:
+        with self._lock:
+            self._counted += of_steps(steps)
 
     def pulse(self, now: datetime, since: datetime) -> Pulse:
         with self._lock:

@@ -55,6 +55,7 @@ from worker.records import (
     Team,
     Token,
     TokenScope,
+    Took,
     Trigger,
     Upload,
     VersionQuery,
@@ -77,7 +78,7 @@ from worker.registry import (
 )
 from worker.registry.acceptance import Accepted, Submission, accept
 from worker.registry.alone import alone
-from worker.registry.counters import disagreements, of_content, of_step
+from worker.registry.counters import disagreements, of_content, of_step, of_steps
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, reading_one, translated
 from worker.registry.line import ARE_PAUSES_OVER, IN_LINE, let_in, next_turn
@@ -314,6 +315,9 @@ class SqlRegistry:
 
     def counters(self) -> Sequence[Count]:
         return self._read_one(shards.read)
+
+    def took(self, steps: Sequence[Took]) -> None:
+        self._write(lambda connection: shards.add(connection, of_steps(steps)))
 
     def pulse(self, now: datetime, since: datetime) -> Pulse:
         due = select(func.count(), func.min(func.coalesce(ingestions.c.run_after, ingestions.c.updated))).where(*_is_due(now))
