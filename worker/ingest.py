@@ -235,7 +235,7 @@ def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
     event, registry = ingestion.event, borders.registry
     borders.step("resolve")
     location = borders.resolve(event)
-    scope = Scope(event.team, event.project, event.experiment, None if event.experiment else location.url)
+    scope = scope_at(event, location)
     quiet_seconds = borders.quiet_seconds(location)
     alive = Heartbeat(partial(registry.beat, ingestion.id, borders.owner), borders.clock.now, borders.lease_seconds)
     with _opened(location, ingestion, quiet_seconds, borders) as opened:
@@ -243,15 +243,15 @@ def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
         borders.step("settle")
         look = _settled(tree, ingestion, quiet_seconds, borders)
         key = listing_key(location, look, event)
-        same = None if event.is_forced else registry.same_listing(scope, key)
-        if same is not None and _still_answers(same, event, location, borders):
+        same = known_answer(event, location, key, borders)
+        if same is not None:
             _finish(ingestion, borders, _same_listing(same, event))
             return None
         borders.step("detect")
         found = borders.inspect(tree, event.declared_type, look.entries, event.team)
-        _check_whole(event, found, look, quiet_seconds, borders.patience_seconds)
+        check_whole(event, found, look, quiet_seconds, borders.patience_seconds)
         if not found.models:
-            _finish(ingestion, borders, _nothing(location, found, look))
+            _finish(ingestion, borders, nothing_in(location, found, look))
             return found
         borders.step("store")
         manifest, found, url = _keep(ingestion, location, tree, look, found, alive, borders)
@@ -287,7 +287,7 @@ def _settled(tree: FileTree, ingestion: Ingestion, quiet_seconds: float, borders
         Unreadable: a folder may not be listed, so nobody knows what would be kept.
     """
     at = borders.clock.now().timestamp()
-    look = _look(tree, at, at if borders.file_time is None else min(at, borders.file_time()))
+    look = look_at(tree, at, at if borders.file_time is None else min(at, borders.file_time()))
     if ingestion.event.trigger is Trigger.NOTIFICATION and ingestion.rest is None:
         raise NotSettled(quiet_seconds, "an object came, and others of the run may follow", rest_of(look))
     decision = settle(ingestion.rest, look, quiet_seconds, ingestion.event.files)
@@ -299,12 +299,13 @@ def _settled(tree: FileTree, ingestion: Ingestion, quiet_seconds: float, borders
     return look
 
 
-def _look(tree: FileTree, at: float, files_at: float) -> Look:
+def look_at(tree: FileTree, at: float, files_at: float) -> Look:
+    """List *tree*; *at* is now by the clock of the registry, *files_at* by the one that stamps files."""
     entries = tuple(tree.files())
     return Look(at, entries, tree.passed_over if isinstance(tree, RemarksOnListing) else (), files_at)
 
 
-def _check_whole(event: CompletionEvent, found: Scan, look: Look, quiet_seconds: float, patience_seconds: float) -> None:
+def check_whole(event: CompletionEvent, found: Scan, look: Look, quiet_seconds: float, patience_seconds: float) -> None:
     """Raise NotSettled where what a model lacks may still come. Who names what is there waits for nothing more.
 
     Half a file looks broken, or like no model: that is believed when the files have rested for longer.
@@ -365,7 +366,7 @@ def _keep(
 
 def _look_again(tree: FileTree, look: Look) -> None:
     """Raise TreeChanged where the listing is not what it was: what was kept would be a mixture."""
-    if _look(tree, look.at, look.file_time) != look:
+    if look_at(tree, look.at, look.file_time) != look:
         raise TreeChanged("", "files were added, removed or changed while they were read")
 
 
@@ -393,6 +394,17 @@ def _register(ingestion: Ingestion, version: NewVersion, alive: Heartbeat, borde
     elif same.store is StoreMode.REFERENCE and same.location != version.location:
         _kept_at(ingestion, same, StoreMode.REFERENCE, version.url, version.location, borders)
     _finish(ingestion, borders, _same_content(same, ingestion.event))
+
+
+def scope_at(event: CompletionEvent, location: Location) -> Scope:
+    """Return in which scope the files of *event* at *location* are compared with others."""
+    return Scope(event.team, event.project, event.experiment, None if event.experiment else location.url)
+
+
+def known_answer(event: CompletionEvent, location: Location, key: str, borders: Borders) -> ModelVersion | None:
+    """Return the version that answers *event* without another look: its listing had the key *key*, and it is still kept."""
+    same = None if event.is_forced else borders.registry.same_listing(scope_at(event, location), key)
+    return same if same is not None and _still_answers(same, event, location, borders) else None
 
 
 def _still_answers(same: ModelVersion, event: CompletionEvent, location: Location, borders: Borders) -> bool:
@@ -596,7 +608,7 @@ def _name_not_given(same: ModelVersion, event: CompletionEvent) -> str:
     return f"; it keeps its name, {event.name} was not given to it" if event.name not in (None, same.model_name) else ""
 
 
-def _nothing(location: Location, found: Scan, look: Look) -> End:
+def nothing_in(location: Location, found: Scan, look: Look) -> End:
     """Return the end of what holds no model; a failure where a part could not be looked at, and so may hold one."""
     counts = {0: "no files lie", 1: "no model in the one file"}
     count = counts.get(len(look.entries), f"no model among {len(look.entries)} files")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 from detectors.errors import TreeError, TreeUnavailable, Unreadable
@@ -19,10 +20,14 @@ from detectors.scan import Scan, scan
 from detectors.tree import FileTree, readable
 from worker import filesystems
 from worker.errors import NothingThere, RejectedLocation, WorkerError
+from worker.explain import Neighbours
 from worker.records import Location
 from worker.s3_url import is_s3, parse_s3
 from worker.storage.s3.client import S3Connection
 from worker.storage.s3.open import open_s3
+
+MAX_NEIGHBOURS = 10_000
+"""Names that are looked at to tell what may have been meant."""
 
 MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 """What the system says of a path that leads to nothing."""
@@ -54,6 +59,23 @@ def open_location(
         raise _nothing_at(location)
     with opened as tree:
         yield tree
+
+
+def neighbours(location: Location) -> Neighbours | None:
+    """Return the nearest folder above *location* that is there, and at most `MAX_NEIGHBOURS` names in it. None where there is
+    none that may be looked into, and for object storage. Nothing outside of the root is listed.
+    """
+    if is_s3(location.path):
+        return None
+    top = Path(location.root or "/")
+    for folder in Path(location.path).parents:
+        if folder != top and top not in folder.parents:
+            return None
+        with suppress(OSError):
+            real = str(folder) if location.root is None else follow(location.root, os.path.relpath(folder, location.root))
+            with os.scandir(real) as entries:
+                return Neighbours(str(folder), [entry.name for entry in islice(entries, MAX_NEIGHBOURS)])
+    return None
 
 
 def _real_path(location: Location, root: str) -> str:

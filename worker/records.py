@@ -493,6 +493,7 @@ class IngestionQuery:
     after: str | None = None
     limit: int = 100
     trigger: Trigger | None = None
+    model_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -376,6 +376,29 @@ def show_checks(console: Console, checks: Sequence[Mapping[str, Any]]) -> None:
         console.print(Line(Text.assemble((sign, style), f" {clean(check['name'])}: {clean(check['says'])}")))
 
 
+def show_explanation(console: Console, path: str, said: Mapping[str, Any]) -> None:
+    """Print the steps that `explain` took, what an attempt would come to, and what nearly was a model."""
+    signs = {"ok": ("✓", "green"), "note": ("·", "dim"), "waits": ("◔", "yellow"), "stops": ("⬣", "red")}
+    for line in said["lines"]:
+        sign, style = signs[line["state"]]
+        console.print(Line(Text.assemble((sign, style), f" {clean(line['about'])}: {clean(line['says'])}")))
+    for sentence in said["near"]:
+        console.print(Line(Text.assemble(("→", "cyan"), f" {clean(sentence)}")))
+    outcome = said["outcome"]
+    word = Text(COMES_TO[outcome], STATE_STYLES.get(outcome, "bold"))
+    console.print(Line(Text.assemble((clean(path), "bold"), " ", word, f" ({said['reason']})")))
+
+
+COMES_TO = {
+    "registered": "would be registered",
+    "unchanged": "is registered already",
+    "waiting": "would be waited for",
+    "nothing_found": "holds no model",
+    "failed": "would fail",
+}
+"""What `explain` says of a path, by what an attempt would come to."""
+
+
 def clean(text: str) -> str:
     """Return *text* without what could move the cursor or colour the terminal: control characters are shown escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

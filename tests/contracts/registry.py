@@ -646,6 +646,12 @@ class RegistryContract:
         assert registry.submit(said, NOON)[0].event == said
         assert registry.submit(said, NOON)[0].event == said
 
+    def test_ingestions_of_a_path_are_found(self, registry: Registry) -> None:
+        for id, path in (("1", "/a"), ("2", "/b"), ("3", "/a")):
+            registry.submit(event(id, model_path=path), NOON)
+        assert [one.event.id for one in registry.ingestions(IngestionQuery(model_path="/a"))] == ["3", "1"]
+        assert registry.ingestions(IngestionQuery(model_path="/c")) == []
+
     def test_the_queue_is_counted(self, registry: Registry) -> None:
         assert registry.queue(NOON) == Queue({}, 0, None)
         waiting = claimed(registry, "1")

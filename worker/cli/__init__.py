@@ -26,6 +26,7 @@ from worker.cli import (
     auditing,
     comparing,
     deliveries,
+    explaining,
     linking,
     projects,
     publishing,
@@ -421,7 +422,7 @@ def doctor(repair: bool, digests: bool, format: str, output: Path | None) -> int
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
 
 
-for part in (queue, deliveries, reports, projects, access, auditing, wrapping, up, watch, signing_in):
+for part in (queue, deliveries, explaining, reports, projects, access, auditing, wrapping, up, watch, signing_in):
     for command in part.COMMANDS:
         app.add_command(command)
 

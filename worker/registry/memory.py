@@ -940,6 +940,7 @@ def _answers_query(ingestion: Ingestion, query: IngestionQuery) -> bool:
         and query.experiment in (None, ingestion.event.experiment)
         and query.reason in (None, ingestion.reason)
         and query.trigger in (None, ingestion.event.trigger)
+        and query.model_path in (None, ingestion.event.model_path)
     )
 
 

@@ -855,6 +855,8 @@ def _ingestion_conditions(query: IngestionQuery) -> Iterable[ColumnElement[bool]
         yield ingestions.c.experiment == query.experiment
     if query.reason is not None:
         yield ingestions.c.reason == query.reason
+    if query.model_path is not None:
+        yield ingestions.c.model_path == query.model_path
     if query.trigger is not None:
         yield ingestions.c.trigger == query.trigger.value
     if query.trigger is Trigger.UPLOAD:  # few among many, and no index knows the trigger
