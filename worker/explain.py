@@ -125,9 +125,7 @@ def _seen(
         end = nothing_in(location, found, look)
         near = (*near_misses(look.entries), *_above(location, neighbours(location)))
         return Explanation(end.state, end.reason, (*lines, Line("models", "stops", end.message)), near)
-    lines.append(
-        Line("registered", "ok", f"a version of {size(sum(entry.size for entry in look.entries))} would be registered")
-    )
+    lines.append(Line("registered", "ok", "a version would be registered"))
     return Explanation(IngestionState.REGISTERED, "new-content", tuple(lines))
 
 
@@ -168,12 +166,8 @@ def _before(look: Look, last: Ingestion | None, quiet_seconds: float) -> Rest | 
 
 
 def _listed(look: Look) -> Iterator[Line]:
-    count = len(look.entries)
-    yield Line(
-        "files",
-        "ok" if count else "note",
-        f"{count} {'file' if count == 1 else 'files'}, {size(sum(entry.size for entry in look.entries))}",
-    )
+    count, size_bytes = len(look.entries), sum(entry.size for entry in look.entries)
+    yield Line("files", "ok" if count else "note", f"{count} {'file' if count == 1 else 'files'}, {size(size_bytes)}")
     for passed in look.passed_over[:MOST_LINES]:
         yield Line("files", "note", f"{readable(passed.path)}: passed over: {passed.reason}")
     if len(look.passed_over) > MOST_LINES:

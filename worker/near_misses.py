@@ -55,18 +55,7 @@ GRAPHS = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 def near_misses(entries: Iterable[FileEntry]) -> list[str]:
     """Return what nearly is a model among *entries*, in none of which one was found, the nearest first."""
     known = sorted(entries)
-    rules = (
-        _unfinished,
-        _graph_missing,
-        _misspelled,
-        _shards,
-        _deeper_metadata,
-        _pointers,
-        _foreign,
-        _archives,
-        _others,
-    )
-    return list(islice((sentence for rule in rules for sentence in rule(known)), MOST))
+    return list(islice((sentence for rule in RULES for sentence in rule(known)), MOST))
 
 
 def closest(name: str, names: Iterable[str]) -> list[str]:
