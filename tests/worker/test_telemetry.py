@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -10,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.contracts.registry import NOON, claimed, event, failed, register
 from worker.records import IngestionState, Pulse, Took, Worker
 from worker.registry.memory import MemoryRegistry
-from worker.telemetry import exposition, unaccounted
+from worker.telemetry import exposition, families, unaccounted
 
 
 def told(pulse: Pulse, seconds: float = 0) -> dict[str, float]:
@@ -100,3 +102,16 @@ def test_who_asks_for_openmetrics_is_given_it(registry: MemoryRegistry) -> None:
     text, media_type = exposition(registry.pulse(NOON, NOON), NOON, "application/openmetrics-text; version=1.0.0")
     assert media_type.startswith("application/openmetrics-text")
     assert text.endswith(b"# EOF\n")
+
+
+def test_the_page_of_the_documentation_names_every_metric_and_its_labels() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    told_by_page = {
+        name: (re.findall(r"`(\w+)`", labels), words)
+        for name, labels, words in re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
+    }
+    known = {}
+    for family in families(Pulse([], {}, 0, None, []), NOON):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        known[name] = (list(getattr(family, "_labelnames", ())), family.documentation)
+    assert told_by_page == known
