@@ -158,8 +158,8 @@ def made_by(model: Report) -> str:
 def parameters(model: Report) -> int | None:
     """Return how many numbers a model was trained to have, None where that is not known."""
     known = (model.get("facts") or {}).get("parameters") or {}
-    found = known.get("distinct", known.get("stored"))
-    return found if isinstance(found, int) else None
+    counts = (known.get(name) for name in ("distinct", "stored"))
+    return next((count for count in counts if isinstance(count, int)), None)
 
 
 def headline(report: Report) -> Headline | None:

@@ -90,7 +90,14 @@ def test_what_wrote_a_model_is_said_as_it_writes_itself(facts: dict[str, Any], s
 
 
 @pytest.mark.parametrize(
-    ("known", "found"), [({"distinct": 5, "stored": 9}, 5), ({"stored": 9}, 9), ({"distinct": None}, None), ({}, None)]
+    ("known", "found"),
+    [
+        ({"distinct": 5, "stored": 9}, 5),
+        ({"distinct": None, "stored": 9}, 9),
+        ({"stored": 9}, 9),
+        ({"distinct": None}, None),
+        ({}, None),
+    ],
 )
 def test_parameters_are_counted_once(known: dict[str, Any], found: int | None) -> None:
     assert parameters({"facts": {"parameters": known}}) == found
