@@ -330,8 +330,19 @@ def show_records(console: Console, records: Sequence[Mapping[str, Any]], otherwi
     if not records:
         console.print(otherwise)
         return
-    rows = [{name: Text(clean(NOTHING if value is None else str(value))) for name, value in one.items()} for one in records]
-    print_rows(console, rows, head=tuple(records[0])[:1])
+    rows = [{_heading(name): Text(clean(_cell(name, value))) for name, value in one.items()} for one in records]
+    print_rows(console, rows, head=tuple(rows[0])[:1])
+
+
+def _heading(name: str) -> str:
+    """Return the name of a field as the head of a column: `dtLastUsed` is `LAST USED`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removeprefix("dt")).upper()
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return NOTHING
+    return moment(value) if name == "at" or name.startswith("dt") else str(value)
 
 
 UNDER_WAY = ("received", "waiting", "running")

@@ -65,7 +65,7 @@ def test_the_list_is_one_line_for_each_and_can_be_filtered(home: Path, model: Pa
     json_of(capsys, "models", "tag", version, "--add", "a", "--add", "b")
     assert run(["audit", "--who", person()]) == 0
     first, tagged, renamed = capsys.readouterr().out.splitlines()
-    assert first.split() == ["at", "who", "action", "object", "details"]
+    assert first.split() == ["AT", "WHO", "ACTION", "OBJECT", "DETAILS"]
     assert "version.tagged" in tagged
     assert f"({version})" in tagged
     assert tagged.endswith("added: a b")

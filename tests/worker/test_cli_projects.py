@@ -36,7 +36,7 @@ def test_projects_are_made_and_listed_for_a_team(home: Path, capsys: pytest.Capt
     assert capsys.readouterr().out.splitlines()[1:] == ["digits: made", "digits: is called handwriting"]
     assert run(["projects", "list", "--team", "vision"]) == 0
     heading, row = capsys.readouterr().out.splitlines()
-    assert heading.split() == ["id", "name", "dtCreated"]
+    assert heading.split() == ["ID", "NAME", "CREATED"]
     assert row.split()[:2] == ["digits", "handwriting"]
     assert json_of(capsys, "projects", "list")["projects"] == []
 

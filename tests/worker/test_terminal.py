@@ -333,3 +333,12 @@ def test_the_answer_of_a_server_names_the_path_that_it_will_look_at() -> None:
     assert answered("received", "/artifacts") == ["in4f8dzaduglhlx3cm1pp5: received; /artifacts will be looked at"]
     assert answered("ignored", "/artifacts") == ["in4f8dzaduglhlx3cm1pp5: ignored"]
     assert answered("received", "") == ["in4f8dzaduglhlx3cm1pp5: received"]
+
+
+def test_records_are_listed_like_everything_else() -> None:
+    """Heads and moments of teams, tokens, projects and the log look as in all other lists."""
+    record = {"id": "tk4x8d3k2m9p1q", "dtLastUsed": "2026-01-01T10:05:00.000Z", "dtRevoked": None}
+    assert lines(80, lambda console: terminal.show_records(console, [record], "no tokens")) == [
+        "ID              LAST USED            REVOKED",
+        "tk4x8d3k2m9p1q  2026-01-01 10:05:00  –",
+    ]
