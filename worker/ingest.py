@@ -612,7 +612,8 @@ def nothing_in(location: Location, found: Scan, look: Look) -> End:
     """Return the end of what holds no model; a failure where a part could not be looked at, and so may hold one."""
     counts = {0: "no files lie", 1: "no model in the one file"}
     count = counts.get(len(look.entries), f"no model among {len(look.entries)} files")
-    message = f"{count} below {location.path}"
+    is_file = [entry.path for entry in look.entries] == [PurePosixPath(location.path).name]
+    message = f"no model in {location.path}" if is_file else f"{count} below {location.path}"
     unread = found.coverage.inconclusive
     if unread:
         first = f"{readable(unread[0].path)}: {unread[0].reason}"

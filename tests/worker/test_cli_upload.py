@@ -32,7 +32,7 @@ def test_what_is_uploaded_again_is_the_next_version(home: Path, model: Path, cap
 def test_what_holds_no_model_is_told(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.txt").write_text("none")
     assert run(["models", "upload", "notes.txt"]) == 3
-    assert "no model in the one file" in capsys.readouterr().out
+    assert "no model in notes.txt" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
