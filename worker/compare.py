@@ -3,7 +3,8 @@ and files. In go two scan reports and their files, out comes plain JSON. Pure.
 
 A change of a signature is breaking where a call, or a reader of its answer, that was right before may be wrong now: an input
 is there that was not, or is gone, or takes less than it took; an output is gone, or promises less than it did. Everything else
-is compatible. An unknown size or rank takes everything, and promises nothing. Only the primary models are compared.
+is compatible. An unknown size or rank takes everything, and promises nothing. Only the primary models are compared. The name
+of a graph of ONNX is nothing to its callers, who name inputs and outputs alone, so it may change.
 
 Laws (each has a test of the same name):
     nothing differs from itself;
@@ -33,7 +34,7 @@ def compared(
     Files are compared where both sides have their digests, which None says they have not.
     """
     before, after = _facts(old), _facts(new)
-    changes = list(_signatures(before, after))
+    changes = list(_changes(*signatures(old, new)))
     return {
         "signature": "breaking" if any(one["breaking"] for one in changes) else "compatible" if changes else "same",
         "signatureChanges": changes[:MAX_LISTED],
@@ -67,9 +68,17 @@ def _counts(old: Mapping[str, int], new: Mapping[str, int]) -> dict[str, list[in
     return {name: [old.get(name, 0), new.get(name, 0)] for name in names[:MAX_LISTED]}
 
 
-def _signatures(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+def signatures(old: Report, new: Report) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the signatures of both by the names that go together; graphs of ONNX do, and have the name of the new one."""
+    before, after = ({one["name"]: one for one in _facts(side).get("signatures") or ()} for side in (old, new))
+    are_graphs = all(_primary(side).get("format") == "onnx" for side in (old, new))
+    if are_graphs and len(before) == len(after) == 1:
+        before = dict(zip(after, before.values(), strict=True))
+    return before, after
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     """Yield each change of a signature."""
-    old, new = ({one["name"]: one for one in facts.get("signatures", ())} for facts in (before, after))
     for name in sorted(old.keys() | new.keys()):
         if name not in new:
             yield _change(name, None, None, "removed", is_breaking=True)

@@ -37,6 +37,16 @@ def told(old: Any, new: Any) -> tuple[str, list[tuple[Any, ...]]]:
 X, Y = tensor("x", [None, 4]), tensor("y", [None, 2])
 
 
+def test_the_name_of_a_graph_of_onnx_is_nothing_to_its_callers() -> None:
+    old, new = (signature([X], [Y], name) for name in ("torch-jit-export", "main_graph"))
+    assert told(report(old), report(new)) == ("same", [])
+    assert told(report(old), report(signature([], [Y], "main_graph"))) == ("breaking", [("input", "x", "removed", True)])
+    saved = [report(one) for one in (old, new)]
+    for one in saved:
+        one["models"][1]["format"] = "tensorflow_savedmodel"
+    assert told(*saved)[0] == "breaking"
+
+
 @pytest.mark.parametrize(
     ("inputs", "outputs", "verdict", "changes"),
     [

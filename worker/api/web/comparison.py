@@ -23,7 +23,7 @@ from worker.api.web.format import NBSP, format_name, size
 from worker.api.web.model_page import Picture, first_of, framework, primary_of
 from worker.api.web.pictures import Curve
 from worker.api.web.reported import Reported, Value, curves, direction, number_of, reported
-from worker.compare import compared
+from worker.compare import compared, signatures
 from worker.records import FileDigest, ModelVersion
 
 MOST_ROWS = 100
@@ -159,7 +159,7 @@ SAYS = {
 
 def signature_changes(old: Side, new: Side, difference: Mapping[str, Any]) -> Iterator[Change]:
     """Yield each change of a signature in words, breaking ones first."""
-    before, after = (_signatures(side) for side in (old, new))
+    before, after = _signatures(old, new)
     for change in sorted(difference["signatureChanges"], key=lambda one: not one["breaking"]):
         name, side, tensor = change["signature"], change["side"], change["tensor"]
         words, ends = _said(change, old, new), (before.get(name), after.get(name))
@@ -218,15 +218,17 @@ def _consequence(side: str, is_breaking: bool) -> str:
 def unchanged(old: Side, new: Side, difference: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the signatures that are the same, each with how much goes in and out."""
     changed = {change["signature"] for change in difference["signatureChanges"]}
-    after = _signatures(new)
-    for name, signature in _signatures(old).items():
+    before, after = _signatures(old, new)
+    for name, signature in before.items():
         if name in after and name not in changed:
             ends = (wording.plural(len(signature.inputs), "input"), wording.plural(len(signature.outputs), "output"))
             yield wording.clean(name), ", ".join(ends)
 
 
-def _signatures(side: Side) -> dict[str, wording.Signature]:
-    return {one["name"]: wording.signature(one) for one in side.facts.get("signatures") or ()}
+def _signatures(old: Side, new: Side) -> Iterator[dict[str, wording.Signature]]:
+    """Yield the signatures of both by the names that go together."""
+    for found in signatures(old.report, new.report):
+        yield {name: wording.signature(one) for name, one in found.items()}
 
 
 def _tensor_of(signature: wording.Signature, side: str, name: str) -> str | None:
