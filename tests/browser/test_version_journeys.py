@@ -155,19 +155,19 @@ def test_two_versions_are_compared_and_swapped(reader: Seat, pair: list[ModelVer
     page = reader.page
     reader.go("/models/net")
     page.get_by_role("link", name="Compare with v1").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("net: v1 against v2")
+    expect(page.get_by_role("heading", level=1)).to_have_text("net: v2 against v1")
     expect(page.locator(".lede")).to_contain_text("Better on the only eval metric")
     expect(page.locator(".lede strong")).to_have_text("not a drop-in replacement")
     expect(page.get_by_text("input image wants rank 3 where v1 took rank 2.")).to_be_visible()
     expect(page.get_by_role("img", name="eval accuracy by step, v2 against v1")).to_be_visible()
     reader.keep("compare")
     page.get_by_role("link", name="Swap").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("net: v2 against v1")
+    expect(page.get_by_role("heading", level=1)).to_have_text("net: v1 against v2")
     expect(page.locator(".lede")).to_contain_text("Worse on the only eval metric")
     page.get_by_label("Old").select_option("net v1")
     page.get_by_label("New").select_option("net v2")
     page.get_by_role("button", name="Compare").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("net: v1 against v2")
+    expect(page.get_by_role("heading", level=1)).to_have_text("net: v2 against v1")
 
 
 def test_models_that_were_selected_in_the_list_are_compared(
@@ -177,7 +177,7 @@ def test_models_that_were_selected_in_the_list_are_compared(
     for name in ("digits", "net"):
         reader.page.get_by_label(f"Select {name} for comparison").check()
     reader.page.get_by_role("button", name="Compare selected").click()
-    expect(reader.page.get_by_role("heading", level=1)).to_have_text("digits v1 against net v2")
+    expect(reader.page.get_by_role("heading", level=1)).to_have_text("net v2 against digits v1")
 
 
 def test_everything_works_without_a_script(

@@ -43,11 +43,16 @@ def show_comparison(
     if len(versions) > MOST_COMPARED:
         more_trouble.append(f"{MOST_COMPARED} versions are compared at most; these are the first of {len(versions)}")
         versions = versions[:MOST_COMPARED]
+    if len(named) == 2 and len(versions) == 1:
+        trouble.append("both are the same version, and nothing differs from itself; choose another one")
+    offered = _offered(versions, team, service)
+    old, new = _preselected([one.id for one in versions], [one for one, _ in offered])
     said: dict[str, Any] = {
-        "offered": _offered(versions, team, service),
+        "offered": offered,
         "trouble": trouble + more_trouble,
-        "a": versions[0].id if versions else "",
-        "b": versions[-1].id if versions else "",
+        "a": old,
+        "b": new,
+        "most": MOST_COMPARED,
     }
     if len(versions) < 2:
         return page(request, "compare.html", "Compare", **said, sides=[])
@@ -71,6 +76,13 @@ def _found(names: Sequence[str], team: str, service: Service) -> tuple[list[Mode
         except (NotFound, RejectedEvent) as exc:
             trouble.append(str(exc))
     return found, trouble
+
+
+def _preselected(chosen: Sequence[str], offered: Sequence[str]) -> tuple[str, str]:
+    """Return the ids that the form begins with, the old one and the new one: never one twice where there are two."""
+    new = chosen[-1] if chosen else next(iter(offered), "")
+    old = chosen[0] if len(chosen) > 1 else next((one for one in offered if one != new), new)
+    return old, new
 
 
 def _offered(chosen: Sequence[ModelVersion], team: str, service: Service) -> list[tuple[str, str]]:

@@ -130,7 +130,7 @@ def _goodness(rows: Sequence[Row]) -> str:
     judged = [row for row in rows if row.sub and is_evaluation(row.sub.split(",")[0]) and len(row.values) == 2]
     told = [row for row in judged or rows if None not in row.values and direction(row.name)]
     if not told:
-        return "No metric that both reported says which is better"
+        return "Not known to be better or worse"
     of = "eval metric" if judged else "metric"
     better, worse = (sum(row.good == way for row in told) for way in (1, -1))
     if not better and not worse:

@@ -42,7 +42,7 @@ def test_a_better_model_that_breaks_its_callers_is_told_in_one_sentence(room: Do
     image = onnx.value("x", dims=("batch", 28, 28))
     new = put(room, tmp_path / "new", [image], [Y, onnx.value("p")], accuracy=[0.5, 0.9911], loss=[0.1, 0.0283])
     said = compared(reader, old, new)
-    assert "net : v1 against v2 Better on both eval metrics, " in said
+    assert "net : v2 against v1 Better on both eval metrics, " in said
     assert "and not a drop-in replacement : 1 breaking change of its signatures." in said
     assert "Breaking g : input x wants rank 3 where v1 took rank 2. A caller of v1 may get an error from v2." in said
     assert "x: float32[batch, 784] x: float32[batch, 28, 28]" in said
@@ -94,7 +94,7 @@ def test_files_operators_and_sizes_stand_side_by_side(room: Door, reader: Visito
     assert "25 types have the same count." in said
     assert "Parameters 2,411 2,411 same" in said
     other = compared(reader, old, ingest(room, onnx_run(tmp_path / "net", small()), "net"))
-    assert "digits v1 against net v1" in other
+    assert "net v1 against digits v1" in other
     assert "Const 24 0 −24 gone" in other
     assert "Relu 1 1" not in other
 
@@ -124,6 +124,20 @@ def test_what_is_no_version_is_told_and_the_form_is_shown(room: Door, reader: Vi
     assert "nothing: no such model" in said
     assert compared(reader, version, version).count("Compare two versions") == 1
     assert reader.get("/compare?" + "id=a&" * 101).status_code == 422
+
+
+def selected(page: str) -> list[str]:
+    return re.findall(r'<option value="([^"]*)" selected', page)
+
+
+def test_the_form_begins_with_two_versions(room: Door, reader: Visitor, tmp_path: Path) -> None:
+    old, new = (put(room, tmp_path / name, [X], [Y], loss=[0.5]) for name in "ab")
+    other = ingest(room, digits(tmp_path / "run"), "digits")
+    assert selected(reader.get("/compare").text) == [new.id, other.id]
+    assert selected(reader.get(f"/compare?id={new.id}").text) == [old.id, new.id]
+    same = reader.get(f"/compare?a={old.id}&b={old.id}")
+    assert "both are the same version, and nothing differs from itself; choose another one" in words(same)
+    assert selected(same.text) == [new.id, old.id]
 
 
 def test_more_versions_than_fit_a_screen_are_told(room: Door, reader: Visitor, tmp_path: Path) -> None:
