@@ -29,6 +29,9 @@ PAGE = 50
 COURSE_VERSIONS = 30
 """How many versions back the metric of a model is followed."""
 
+DONE = {"deleted": "The last version was deleted, and so is its model."}
+"""What the page says after it was done."""
+
 NEWEST = f"-{SortKey.CREATED.value}"
 
 SORTS = ((NEWEST, "Newest"), (SortKey.NAME.value, "Name"), (f"-{SortKey.SIZE.value}", "Size"))
@@ -117,8 +120,14 @@ def asked_for(
 
 
 @router.get("/", include_in_schema=False)
-def show_models(request: Request, visit: Visitor, service: Inside, asked: Annotated[Asked, Depends(asked_for)]) -> Response:
-    """Show a page of models; as a part, the list alone."""
+def show_models(
+    request: Request,
+    visit: Visitor,
+    service: Inside,
+    asked: Annotated[Asked, Depends(asked_for)],
+    done: Annotated[str, Query(max_length=40)] = "",
+) -> Response:
+    """Show a page of models; as a part, the list alone. *done* is what was done before, if anything was."""
     if is_part(request):
         part = page(request, "models_list.html", **_listed(service, asked))
         part.headers["HX-Replace-Url"] = asked.filters.address()
@@ -126,8 +135,8 @@ def show_models(request: Request, visit: Visitor, service: Inside, asked: Annota
     team, order = visit.caller.team, asked.query.order
     overview = service.registry.overview(team)
     if not overview.models:
-        return page(request, "empty.html", "Models", workers=service.living_workers())
-    shown = _listed(service, asked) | _choices(service, team, order) | _lede(overview)
+        return page(request, "empty.html", "Models", workers=service.living_workers(), done=DONE.get(done))
+    shown = _listed(service, asked) | _choices(service, team, order) | _lede(overview) | {"done": DONE.get(done)}
     return page(request, "models.html", "Models", **shown)
 
 

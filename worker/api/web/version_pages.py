@@ -43,6 +43,7 @@ DONE = {
     "published": "All teams can read the model now, all its versions, also later ones.",
     "withdrawn": "No other team can read the model any more.",
     "noted": "The notes are kept.",
+    "deleted": "The version was deleted; this one is the newest that is left.",
     "queued": "Another look at its path is queued. This version stays as it is; what is new becomes another version.",
 }
 """What the page says after it was done."""
@@ -211,7 +212,7 @@ def delete(request: Request, visit: Editor, version: Changed, service: Inside, f
         return _shown(request, version, visit, service, "delete", trouble=wanted, given=fields.get("name", ""), status=422)
     repository.delete(service.registry, service.store, version, service.clock.now(), visit.caller.name)
     log.info("deleted", version=version.id, **_who(visit))
-    return RedirectResponse(f"/versions/{others[0].id}" if others else "/", 303)
+    return _back(others[0], "deleted") if others else RedirectResponse("/?done=deleted", 303)
 
 
 def _living(version_id: str, visit: Visit, service: Service) -> ModelVersion:

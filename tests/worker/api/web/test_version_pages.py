@@ -231,7 +231,8 @@ def test_the_last_version_is_deleted_by_who_types_its_name(room: Door, editor: V
     refused = send(editor, f"/versions/{version.id}/delete", name="digit")
     assert refused.status_code == 422
     assert "type the name of the model: no version of it will be left" in words(refused)
-    assert send(editor, f"/versions/{version.id}/delete", name="digits").headers["location"] == "/"
+    assert send(editor, f"/versions/{version.id}/delete", name="digits").headers["location"] == "/?done=deleted"
+    assert "The last version was deleted, and so is its model." in words(editor.get("/?done=deleted"))
     assert list(room.registry.versions(VersionQuery())) == []
     assert editor.get(f"/versions/{version.id}").status_code == 404
 
@@ -239,8 +240,9 @@ def test_the_last_version_is_deleted_by_who_types_its_name(room: Door, editor: V
 def test_one_of_several_versions_is_deleted_after_a_question(room: Door, editor: Visitor, tmp_path: Path) -> None:
     old, new = (ingest(room, onnx_run(tmp_path / name, small(op=name)), "net") for name in ("Relu", "Tanh"))
     question = words(editor.get(f"/versions/{new.id}?ask=delete"))
-    assert "Delete v2? Its copy of 1 file, 78 B, goes for good. The other 1 version of the model stay." in question
-    assert send(editor, f"/versions/{new.id}/delete").headers["location"] == f"/versions/{old.id}"
+    assert "Delete v2? Its copy of 1 file, 78 B, goes for good. The other version of the model stays." in question
+    assert send(editor, f"/versions/{new.id}/delete").headers["location"] == f"/versions/{old.id}?done=deleted"
+    assert "this one is the newest that is left" in words(editor.get(f"/versions/{old.id}?done=deleted"))
     assert [one.id for one in room.registry.versions(VersionQuery())] == [old.id]
 
 
