@@ -105,5 +105,6 @@ def _downloads(version: ModelVersion, name: str) -> Iterator[Snippet]:
         f"  {address}",
         f"unzip -d {name} {name}.zip",
     )
-    yield Snippet("Download with curl", "\n".join(curl))
-    yield Snippet("Download with gradient", f"gradient models download \\\n  --id {version.id} --destinationDir {name}")
+    yield Snippet("Download with curl, where the variables hold this address and a token", "\n".join(curl))
+    gradient = f"gradient models download \\\n  --id {version.id} --destinationDir {name}"
+    yield Snippet("Download with gradient, where it knows this server", gradient)
