@@ -267,6 +267,10 @@ def _wholeness(models: Sequence[Mapping[str, Any]]) -> Iterator[State]:
         yield COMPLETENESS["complete"]
 
 
+CUSTOM = "custom"
+"""The format of what somebody declared to be a model, or left metadata beside, and that is of no format we know."""
+
+
 def completeness(model: Mapping[str, Any]) -> State:
     """Return how whole one model is."""
     if is_told_by_name(model):
@@ -275,9 +279,9 @@ def completeness(model: Mapping[str, Any]) -> State:
 
 
 def is_told_by_name(model: Mapping[str, Any]) -> bool:
-    """Tell whether nothing proves that the model is whole: its format is known by name only."""
+    """Tell whether nothing proves that the model is whole: its format is known by name only, or not at all."""
     details = (model.get("facts") or {}).get("details") or {}
-    return details.get("completeness_checked") is False
+    return model.get("format") == CUSTOM or details.get("completeness_checked") is False
 
 
 def _findings(findings: Sequence[Mapping[str, Any]]) -> State:
@@ -307,6 +311,8 @@ def use(report: Mapping[str, Any]) -> str:
         return "Do not use it as it is: parts that it names are missing."
     if primary is None:
         return "There is no model in it that is known."
+    if primary.get("format") == CUSTOM:
+        return "It is called a model by who left it: its format is not known, and nothing in it was checked."
     if is_told_by_name(primary):
         return "It is known by its name only: nothing says that it is whole, or safe to load."
     if report["coverage"]["inconclusive"]:

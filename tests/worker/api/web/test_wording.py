@@ -183,6 +183,12 @@ def report(
             False,
         ),
         (
+            report() | {"models": [report()["models"][0] | {"format": "custom"}]},
+            ["is-none Not checked for missing parts", "ok No findings"],
+            "It is called a model by who left it: its format is not known, and nothing in it was checked.",
+            False,
+        ),
+        (
             report() | {"models": []},
             ["is-warn No model recognised", "ok No findings"],
             "There is no model in it that is known.",
