@@ -575,11 +575,12 @@ class Worker:
 @dataclass(frozen=True, slots=True)
 class Pulse:
     """What a registry says about the work of everybody, all of one moment: what was counted so far; ingestions that have not
-    ended by state; how many may be claimed now, and since when the first of them may be, None where none is; the workers that
-    gave a sign of life lately."""
+    ended by state, and those of them that pause by why they do; how many may be claimed now, and since when the first of them
+    may be, None where none is; the workers that gave a sign of life lately."""
 
     counts: Sequence[Count]
     in_flight: Mapping[IngestionState, int]
+    pausing: Mapping[str, int]
     due: int
     due_since: datetime | None
     workers: Sequence[Worker]

@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 
 from worker.lifecycle import is_end
 from worker.records import STEPS, Counted, IngestionState, Labels, Pulse
-from worker.registry.counters import BOUNDS_SECONDS, NO_BOUND
+from worker.registry.counters import BOUNDS_SECONDS, NO_BOUND, OTHER, REASONS
 
 COUNTERS: tuple[tuple[Counted, str, str, tuple[str, ...]], ...] = (
     (
@@ -65,6 +65,12 @@ def families(pulse: Pulse, now: datetime) -> Iterator[Metric]:
         if not is_end(state):
             depth.add_metric([state.value], pulse.in_flight.get(state, 0))
     yield depth
+    pausing = GaugeMetricFamily(
+        "modelport_queue_pausing", "Ingestions that pause before the next attempt, by why.", labels=["reason"]
+    )
+    for reason, amount in sorted(_known(pulse).items()):
+        pausing.add_metric([reason], amount)
+    yield pausing
     yield GaugeMetricFamily("modelport_queue_due", "Ingestions that a worker may claim now.", value=pulse.due)
     yield GaugeMetricFamily(
         "modelport_oldest_waiting_seconds",
@@ -88,6 +94,14 @@ def unaccounted(pulse: Pulse) -> int:
         amounts[one.name] += one.value
     begun = amounts[Counted.ACCEPTED] + amounts[Counted.RETRIED]
     return begun - amounts[Counted.ENDED] - sum(pulse.in_flight.values())
+
+
+def _known(pulse: Pulse) -> Counter[str]:
+    """Return how many pause by why, in words of a closed set."""
+    known: Counter[str] = Counter()
+    for reason, amount in pulse.pausing.items():
+        known[reason if reason in REASONS else OTHER] += amount
+    return known
 
 
 def _waits(pulse: Pulse) -> Metric:

@@ -668,7 +668,7 @@ class RegistryContract:
         assert registry.is_due(NOON + timedelta(seconds=5))
 
     def test_the_pulse_tells_how_all_work_stands(self, registry: Registry) -> None:
-        assert registry.pulse(NOON, NOON) == Pulse([], {}, 0, None, [])
+        assert registry.pulse(NOON, NOON) == Pulse([], {}, {}, 0, None, [])
         waiting = claimed(registry, "1")
         registry.wait(waiting.id, "me", PAUSE, NOON)
         registry.finish(claimed(registry, "2").id, "me", failed(), NOON)
@@ -679,7 +679,7 @@ class RegistryContract:
             registry.see(worker)
         pulse = registry.pulse(LATER, LATER)
         in_flight = {IngestionState.WAITING: 1, IngestionState.RUNNING: 1, IngestionState.RECEIVED: 1}
-        assert pulse == Pulse(registry.counters(), in_flight, 1, LATER, seen[1:])
+        assert pulse == Pulse(registry.counters(), in_flight, {"not-settled": 1}, 1, LATER, seen[1:])
         after = registry.pulse(NOON + timedelta(seconds=5), NOON)
         assert (after.due, after.due_since, after.workers) == (2, LATER, seen)
 

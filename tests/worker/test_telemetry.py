@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.contracts.registry import NOON, claimed, event, failed, register
-from worker.records import IngestionState, Pulse, Took, Worker
+from worker.records import IngestionState, Pause, Pulse, SoFar, Took, Worker
 from worker.registry.memory import MemoryRegistry
 from worker.telemetry import exposition, families, unaccounted
 
@@ -55,6 +55,18 @@ def test_steps_are_told(registry: MemoryRegistry) -> None:
     assert [found[f"modelport_worker_heartbeat_age_seconds{{worker={which}}}"] for which in ("newest", "oldest")] == [1, 4]
 
 
+def test_what_pauses_is_told_by_why_in_known_words(registry: MemoryRegistry) -> None:
+    for id, reason in (("1", "store-unavailable"), ("2", "not-settled"), ("3", "not-settled"), ("4", "odd\nword")):
+        pause = Pause(5.0, False, reason, "why", SoFar())
+        registry.wait(claimed(registry, id).id, "me", pause, NOON)
+    found = {name: value for name, value in told(registry.pulse(NOON, NOON)).items() if "pausing" in name}
+    assert found == {
+        "modelport_queue_pausing{reason=store-unavailable}": 1,
+        "modelport_queue_pausing{reason=not-settled}": 2,
+        "modelport_queue_pausing{reason=other}": 1,
+    }
+
+
 def test_waits_are_a_histogram(registry: MemoryRegistry) -> None:
     for number, seconds in enumerate((0.05, 0.5, 7, 3000)):
         registry.submit(event(f"{number}"), NOON)
@@ -81,7 +93,7 @@ def test_what_was_accepted_or_retried_has_ended_or_is_in_flight(registry: Memory
     registry.submit(event("2"), NOON)
     pulse = registry.pulse(NOON, NOON)
     assert unaccounted(pulse) == 0
-    assert unaccounted(Pulse(pulse.counts, {IngestionState.RECEIVED: 1}, 1, NOON, ())) == 1
+    assert unaccounted(Pulse(pulse.counts, {IngestionState.RECEIVED: 1}, {}, 1, NOON, ())) == 1
 
 
 def test_no_odd_name_makes_a_series(registry: MemoryRegistry) -> None:
@@ -111,7 +123,7 @@ def test_the_page_of_the_documentation_names_every_metric_and_its_labels() -> No
         for name, labels, words in re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
     }
     known = {}
-    for family in families(Pulse([], {}, 0, None, []), NOON):
+    for family in families(Pulse([], {}, {}, 0, None, []), NOON):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         known[name] = (list(getattr(family, "_labelnames", ())), family.documentation)
     assert told_by_page == known

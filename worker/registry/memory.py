@@ -375,9 +375,11 @@ class MemoryRegistry:
     def pulse(self, now: datetime, since: datetime) -> Pulse:
         with self._lock:
             due = self._due(now)
-            in_flight = Counter(one.state for one in self._ingestions.values() if not lifecycle.is_end(one.state))
+            going = [one for one in self._ingestions.values() if not lifecycle.is_end(one.state)]
+            in_flight = Counter(one.state for one in going)
+            pausing = Counter(one.reason or "" for one in going if one.state is IngestionState.WAITING)
             due_since = min((one.run_after or one.updated for one in due), default=None)
-            return Pulse(self.counters(), in_flight, len(due), due_since, self.workers(since))
+            return Pulse(self.counters(), in_flight, pausing, len(due), due_since, self.workers(since))
 
     def is_due(self, now: datetime) -> bool:
         with self._lock:

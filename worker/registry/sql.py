@@ -12,6 +12,7 @@ Laws (each has a test of the same name):
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
@@ -323,9 +324,13 @@ class SqlRegistry:
         due = select(func.count(), func.min(func.coalesce(ingestions.c.run_after, ingestions.c.updated))).where(*_is_due(now))
 
         def work(connection: Connection) -> Pulse:
-            in_flight = {IngestionState(state): count for state, count in connection.execute(IN_FLIGHT)}
+            in_flight, pausing = Counter[IngestionState](), Counter[str]()
+            for state, reason, count in connection.execute(IN_FLIGHT):
+                in_flight[IngestionState(state)] += count
+                if state == IngestionState.WAITING.value:
+                    pausing[reason or ""] += count
             count, due_since = connection.execute(due).one()
-            return Pulse(shards.read(connection), in_flight, count, due_since, _workers(connection, since))
+            return Pulse(shards.read(connection), in_flight, pausing, count, due_since, _workers(connection, since))
 
         return self._read(work)
 
@@ -815,7 +820,11 @@ def _is_due(now: Any) -> tuple[ColumnElement[bool], ...]:
 
 STATES = select(ingestions.c.state, func.count()).group_by(ingestions.c.state)
 
-IN_FLIGHT = STATES.where(ingestions.c.state.in_([state.value for state in IngestionState if not lifecycle.is_end(state)]))
+IN_FLIGHT = (
+    select(ingestions.c.state, ingestions.c.reason, func.count())
+    .where(ingestions.c.state.in_([state.value for state in IngestionState if not lifecycle.is_end(state)]))
+    .group_by(ingestions.c.state, ingestions.c.reason)
+)
 
 IS_OWNED = or_(
     ingestions.c.state == IngestionState.RUNNING.value,
