@@ -55,6 +55,7 @@ from worker.cli.common import (
     USAGE,
     acting,
     answer,
+    can_ask,
     complain,
     complain_of,
     emit,
@@ -379,7 +380,7 @@ def models_delete(model: str, yes: bool, team: str | None, project: str | None, 
     from worker.repository import delete, find
     from worker.views import version_json
 
-    if not yes and not _can_ask():
+    if not yes and not can_ask():
         raise click.UsageError("expected --yes: there is no terminal to ask at whether to delete", click.get_current_context())
 
     with acting(team) as service:
@@ -390,10 +391,6 @@ def models_delete(model: str, yes: bool, team: str | None, project: str | None, 
         delete(service.registry, service.store, version, service.clock.now(), person())
         deliveries.deliver_here(service)
     return answer({"deleted": version_json(version)}, format, f"{what} deleted")
-
-
-def _can_ask() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
 
 
 @app.command(short_help="Bring the database up to date.", epilog="Example: modelport migrate")

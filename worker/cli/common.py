@@ -296,6 +296,17 @@ def say(sentence: str) -> None:
     emit(printable(sentence) + "\n")
 
 
+def can_ask() -> bool:
+    """Tell whether somebody can be asked: stdin is a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def say_progress(sentence: str) -> None:
+    """Write *sentence* to stderr where that is a terminal."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        tell(f"{printable(sentence)}\n")
+
+
 def complain(sentence: str) -> None:
     """Write *sentence* to stderr."""
     tell(f"modelport: {printable(sentence)}\n")

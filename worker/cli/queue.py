@@ -19,12 +19,12 @@ from worker.cli.common import (
     acting,
     answer,
     complain,
-    person,
     row_for_people,
     say,
     terminal,
     write,
 )
+from worker.cli.moving import ingestions_discard, ingestions_retry
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -191,34 +191,7 @@ def ingestions_show(ingestion: str, team: str | None, format: str, output: Path 
     write(ingestion_row(found) | {"history": history}, format, output, show)
 
 
-@ingestions.command("retry", epilog="Example: modelport ingestions retry in4x8d3k2m9p1q5r7t0vwz")
-@INGESTION
-@TEAM
-@FORMAT
-def ingestions_retry(ingestion: str, team: str | None, format: str) -> None:
-    """Let a failed ingestion be tried again from the beginning."""
-    from worker.loop import doorbell
-    from worker.operations import retry
-    from worker.views import ingestion_row
-
-    with acting(team) as service:
-        again = retry(service.registry, service.team, ingestion, person(), service.clock.now())
-        doorbell(service).ring()
-    answer(ingestion_row(again), format, f"{ingestion}: received again")
-
-
-@ingestions.command("discard", epilog="Example: modelport ingestions discard in4x8d3k2m9p1q5r7t0vwz")
-@INGESTION
-@TEAM
-@FORMAT
-def ingestions_discard(ingestion: str, team: str | None, format: str) -> None:
-    """End an ingestion that has not ended well. Whoever works on it registers nothing any more."""
-    from worker.operations import discard
-    from worker.views import ingestion_row
-
-    with acting(team) as service:
-        gone = discard(service.registry, service.team, ingestion, person(), service.clock.now())
-    answer(ingestion_row(gone), format, f"{ingestion}: discarded")
-
+ingestions.add_command(ingestions_retry)
+ingestions.add_command(ingestions_discard)
 
 COMMANDS: tuple[click.Command, ...] = (worker, sweep, ingestions)
