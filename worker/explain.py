@@ -150,7 +150,7 @@ def _place(event: CompletionEvent, location: Location) -> Line:
     where = readable(location.path)
     mapped = f"{readable(event.model_path)} is {where} here" if event.model_path != location.path else where
     kept = "its files would stay there" if location.mode is StoreMode.REFERENCE else "its files would be copied"
-    return Line("place", "ok", f"{mapped}; {kept}")
+    return Line("place", "note", f"{mapped}; {kept}")
 
 
 def _look(tree: FileTree, borders: Borders) -> Look:

@@ -609,4 +609,6 @@ def _version_pairs(version: Mapping[str, Any], twin: str) -> Iterator[tuple[str,
     yield "kept", f"{version['store']} at {clean(version['url'])}"
     yield "equal to", _called(version["duplicateOf"], twin) if version["duplicateOf"] else ""
     yield "tags", clean(", ".join(version["tags"]))
+    yield "notes", clean(version["notes"] or "")
+    yield "published", "for all teams" if version["published"] else ""
     yield "registered", f"{moment(version['dtCreated'])} UTC"

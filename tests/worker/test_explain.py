@@ -150,7 +150,7 @@ CASES: dict[str, tuple[Make, IngestionState, str, str]] = {
     "a name in another case": (wrong_case, FAILED, "nothing-there", "it has MNIST"),
     "a place of which nothing is there": (far_away, FAILED, "nothing-there", "none of them like a"),
     "texts alone": (with_files("a.txt", "b.py", "c.py"), NOTHING, "nothing-found", "2 × .py, 1 × .txt"),
-    "one text": (one_text, NOTHING, "nothing-found", "no model in the one file"),
+    "one text": (one_text, NOTHING, "nothing-found", "no model in"),
     "unknown files": (with_files("a.bin", "b.bin"), NOTHING, "nothing-found", "of no known format: 2 × .bin"),
     "a file without a suffix": (with_files("weights"), NOTHING, "nothing-found", "1 × no suffix"),
     "an unfinished download": (

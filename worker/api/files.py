@@ -129,9 +129,14 @@ def _stream(chunks: Generator[bytes], status: int, about: Mapping[str, str], len
 
 
 def _attachment(path: str) -> str:
-    """Return the header that has a browser keep the file *path* under its own name, and not show it."""
+    """Return the header that has a browser keep the file *path* under its own name, and not show it.
+
+    Programs that read no encoded name, such as curl, are given one in which all but plain letters is a line.
+    Source: RFC 6266, appendix D.
+    """
     name = readable(path.rsplit("/", 1)[-1])
-    return f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def _begun(chunks: Iterator[bytes], file: FileDigest) -> Generator[bytes]:

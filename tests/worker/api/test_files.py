@@ -43,7 +43,7 @@ def test_every_file_comes_as_it_was_registered(admin: Client, door: Door) -> Non
 def test_a_file_is_kept_under_its_name_and_never_shown(admin: Client, door: Door) -> None:
     version = put(door)
     answer = admin.get(f"/v1/versions/{version.id}/files/a b/é.txt")
-    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''%C3%A9.txt"
+    assert answer.headers["content-disposition"] == "attachment; filename=\"_.txt\"; filename*=UTF-8''%C3%A9.txt"
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
@@ -198,7 +198,7 @@ def test_all_files_come_as_a_zip_that_is_the_same_each_time(admin: Client, door:
     version = put(door)
     first, second = (admin.get(f"/v1/versions/{version.id}/archive") for _ in range(2))
     assert first.content == second.content
-    assert first.headers["content-disposition"] == "attachment; filename*=UTF-8''run-1-1.zip"
+    assert first.headers["content-disposition"] == "attachment; filename=\"run-1-1.zip\"; filename*=UTF-8''run-1-1.zip"
     with zipfile.ZipFile(io.BytesIO(first.content)) as archive:
         assert archive.testzip() is None
         assert {name: archive.read(name) for name in archive.namelist()} == FILES
