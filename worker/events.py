@@ -40,6 +40,9 @@ from worker.records import (
 MAX_NAME_CHARACTERS = 255
 """Length of a name of a project, an experiment or a model."""
 
+MAX_NAME_BYTES = 512
+"""UTF-8 bytes of a name. Three of them stand in one unique index, and PostgreSQL's index rows end at 2,704 bytes."""
+
 MAX_ID_CHARACTERS = 1024
 """Length of a source and of an event's id."""
 
@@ -288,4 +291,6 @@ def checked_name(what: str, name: str | None) -> str | None:
         raise RejectedEvent(f"{what}: expected 1 to {MAX_NAME_CHARACTERS} characters, found {len(name)}")
     if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", name):
         raise RejectedEvent(f"{what}: expected printable text, found {name!r}")
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise RejectedEvent(f"{what}: expected at most {MAX_NAME_BYTES} bytes of UTF-8, found {len(name.encode())}")
     return name

@@ -56,9 +56,6 @@ MAX_WORD_CHARACTERS = 1024
 MAX_KEY_CHARACTERS = 3 * MAX_KEY_BYTES
 """Length of a key in a record: encoded, each byte of it may take three characters."""
 
-MAX_NAME_BYTES = 512
-"""UTF-8 bytes of a name of a project or an experiment that the registry keeps."""
-
 SHORTEST_SECONDS = 1.0
 """A shorter period is none: then each time stands for itself."""
 
@@ -182,7 +179,7 @@ def _is_named_well(run: Run) -> bool:
     """Tell whether project and experiment are names that can be kept; what can never be accepted is not to come again."""
     names = [name for name in (run.project, run.experiment) if name is not None]
     try:
-        return all(checked_name("a name", name) == name and len(name.encode()) <= MAX_NAME_BYTES for name in names)
+        return all(checked_name("a name", name) == name for name in names)
     except RejectedEvent:
         return False
 

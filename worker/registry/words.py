@@ -13,11 +13,9 @@ from collections.abc import Callable, Collection
 from dataclasses import fields
 
 from worker.errors import ConflictingEvent, NameTaken, RejectedEvent
+from worker.events import MAX_NAME_BYTES
 from worker.records import CompletionEvent, ModelVersion, NewUpload, NewVersion, Scope
 from worker.registry.stored import is_storable
-
-MAX_NAME_BYTES = 512
-"""UTF-8 bytes of a name. Three of them stand in one unique index, and PostgreSQL's index rows end at 2,704 bytes."""
 
 MAX_TEXT_CHARS = 3 * MAX_NAME_BYTES
 """Folded characters that a search text may have and still match: folding makes a name up to three times as long."""

@@ -92,10 +92,17 @@ def test_a_tag_with_space_around_it_is_the_same_tag(admin: Client, door: Door) -
     assert VersionRow.model_validate(answer.json()).tags == ["gold", "new"]
 
 
-def test_a_tag_that_cannot_be_kept_leaves_the_name_as_it_was(admin: Client, door: Door) -> None:
+@pytest.mark.parametrize(
+    ("tag", "detail"),
+    [
+        ("x" * 256, "tags: expected 1 to 255 characters, found 256"),
+        ("模" * 171, "tags: expected at most 512 bytes of UTF-8, found 513"),
+    ],
+)
+def test_a_tag_that_cannot_be_kept_leaves_the_name_as_it_was(admin: Client, door: Door, tag: str, detail: str) -> None:
     version = put(door)
-    answer = admin.request("PATCH", f"/v1/versions/{version.id}", json={"name": "digits", "tags": ["x" * 256]})
-    assert (answer.status_code, answer.json()["detail"]) == (422, "tags: expected 1 to 255 characters, found 256")
+    answer = admin.request("PATCH", f"/v1/versions/{version.id}", json={"name": "digits", "tags": [tag]})
+    assert (answer.status_code, answer.json()["detail"]) == (422, detail)
     assert door.registry.version("default", version.id) == version
 
 
