@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
@@ -251,7 +251,10 @@ def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
         found = borders.inspect(tree, event.declared_type, look.entries, event.team)
         check_whole(event, found, look, quiet_seconds, borders.patience_seconds)
         if not found.models:
-            _finish(ingestion, borders, nothing_in(location, found, look))
+            end = nothing_in(location, found, look)
+            _finish(ingestion, borders, end)
+            if location.is_in_store and end.state is IngestionState.NOTHING_FOUND:
+                _forget_upload(location, borders)
             return found
         borders.step("store")
         manifest, found, url = _keep(ingestion, location, tree, look, found, alive, borders)
@@ -619,6 +622,12 @@ def nothing_in(location: Location, found: Scan, look: Look) -> End:
         first = f"{readable(unread[0].path)}: {unread[0].reason}"
         return End(IngestionState.FAILED, "unreadable", f"{message}, and {len(unread)} could not be looked at: {first}")
     return End(IngestionState.NOTHING_FOUND, "nothing-found", message)
+
+
+def _forget_upload(location: Location, borders: Borders) -> None:
+    """Remove an upload that held no model: nobody can have it tried again. Where that fails now, `tidying` does it later."""
+    with suppress(StorageUnavailable):
+        borders.store.remove(location.url)
 
 
 def _store_key(ingestion: Ingestion) -> StoreKey:

@@ -171,10 +171,25 @@ def test_what_is_registered_while_it_is_given_up_is_deleted_with_its_files(
     assert held(service) == []
 
 
-def test_what_holds_no_model_leaves_nothing_after_a_look_through_the_store(service: Embedded, client: Client) -> None:
+def test_what_holds_no_model_leaves_nothing(service: Embedded, client: Client) -> None:
+    told = client.post("/v1/uploads?fileName=notes.txt", content=b"no model", headers=OCTETS).json()
+    assert held(service) == [told["id"]]
+    assert Runner(service.borders(), service.owner).work_next()
+    assert [one.state for one in service.registry.ingestions(IngestionQuery())] == ["nothing_found"]
+    assert held(service) == []
+    assert check_leftovers(service.borders(), repair=False).state == "ok"
+
+
+def test_what_holds_no_model_and_cannot_be_removed_goes_by_a_look_through_the_store(
+    service: Embedded, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(url: str) -> NoReturn:
+        raise StorageUnavailable("gone")
+
     client.post("/v1/uploads?fileName=notes.txt", content=b"no model", headers=OCTETS)
-    runner = Runner(service.borders(), service.owner)
-    assert runner.work_next()
+    with monkeypatch.context() as broken:
+        broken.setattr(service.store, "remove", away)
+        assert Runner(service.borders(), service.owner).work_next()
     assert [one.state for one in service.registry.ingestions(IngestionQuery())] == ["nothing_found"]
     assert check_leftovers(service.borders(), repair=True).state == "repaired"
     assert held(service) == []
