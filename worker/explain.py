@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from detectors.errors import DetectorError, Unreadable
+from detectors.errors import DetectorError
 from detectors.facts import State
 from detectors.scan import Scan
-from detectors.tree import FileEntry, FileTree, Passed, readable
+from detectors.tree import FileEntry, FileTree, readable
 from worker.errors import NothingThere, NotSettled, WorkerError
 from worker.figures import size
-from worker.ingest import Borders, check_whole, known_answer, listing_key, look_at, nothing_in
+from worker.ingest import Borders, check_listed, check_whole, known_answer, listing_key, look_now, nothing_in
 from worker.near_misses import GRAPHS, closest, near_misses
 from worker.records import CompletionEvent, Ingestion, IngestionState, Location, Look, Rest, SoFar, StoreMode
 from worker.settle import Wait, rest_of, settle
@@ -75,9 +75,6 @@ def explain(
     """Return what an attempt at *event* would come to now.
 
     *last* is the latest ingestion of the same path, None where there is none. *neighbours* looks at what lies beside a place.
-
-    Raises:
-        RegistryUnavailable: the database did not answer.
     """
     lines = list(_history(last))
     try:
@@ -102,7 +99,7 @@ def _seen(
     lines: list[Line],
     neighbours: Callable[[Location], Neighbours | None],
 ) -> Explanation:
-    look, quiet_seconds = _look(tree, borders), borders.quiet_seconds(location)
+    look, quiet_seconds = look_now(tree, borders), borders.quiet_seconds(location)
     lines += _listed(look)
     waiting = settle(_before(look, last, quiet_seconds), look, quiet_seconds, event.files)
     if isinstance(waiting, Wait):
@@ -110,9 +107,7 @@ def _seen(
         why = [f"{waiting.reason}; it would be looked at again after {waiting.seconds:.1f} s"]
         lines += [Line("settled", "waits", says) for says in moving or why]
         return Explanation(IngestionState.WAITING, "not-settled", tuple(lines))
-    closed = next((one for one in look.passed_over if one.why is Passed.UNREADABLE), None)
-    if closed is not None:
-        raise Unreadable(closed.path, closed.reason)
+    check_listed(look)
     lines.append(Line("settled", "ok", f"nothing has changed for {quiet_seconds:g} s, or the writer said that it is done"))
     same = known_answer(event, location, listing_key(location, look, event), borders)
     if same is not None:
@@ -153,11 +148,6 @@ def _place(event: CompletionEvent, location: Location) -> Line:
     return Line("place", "note", f"{mapped}; {kept}")
 
 
-def _look(tree: FileTree, borders: Borders) -> Look:
-    at = borders.clock.now().timestamp()
-    return look_at(tree, at, at if borders.file_time is None else min(at, borders.file_time()))
-
-
 def _before(look: Look, last: Ingestion | None, quiet_seconds: float) -> Rest | None:
     """Return the look that this one is compared with: that of an ingestion that waits. What is empty is taken for settled."""
     if last is not None and last.rest is not None:
@@ -177,7 +167,7 @@ def _listed(look: Look) -> Iterator[Line]:
 def _moving(before: Look, tree: FileTree, borders: Borders) -> Iterator[str]:
     """Yield what changed in a moment, one sentence for each file, the first few."""
     borders.clock.sleep(SECOND_LOOK_SECONDS)
-    old, new = _by_path(before.entries), _by_path(look_at(tree, 0, 0).entries)
+    old, new = _by_path(before.entries), _by_path(tuple(tree.files()))
     changes = [_change(path, old.get(path), new.get(path)) for path in sorted(old.keys() | new.keys())]
     told = [change for change in changes if change is not None]
     yield from told[:MOST_LINES]

@@ -235,7 +235,6 @@ def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
     event, registry = ingestion.event, borders.registry
     borders.step("resolve")
     location = borders.resolve(event)
-    scope = scope_at(event, location)
     quiet_seconds = borders.quiet_seconds(location)
     alive = Heartbeat(partial(registry.beat, ingestion.id, borders.owner), borders.clock.now, borders.lease_seconds)
     with _opened(location, ingestion, quiet_seconds, borders) as opened:
@@ -260,7 +259,7 @@ def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
         manifest, found, url = _keep(ingestion, location, tree, look, found, alive, borders)
         _check_named(ingestion, manifest, look, quiet_seconds)
     borders.step("register")
-    version = _version(ingestion, location, scope, key, manifest, found, url)
+    version = _version(ingestion, location, key, manifest, found, url)
     _register(ingestion, version, alive, borders)
     return found
 
@@ -289,21 +288,30 @@ def _settled(tree: FileTree, ingestion: Ingestion, quiet_seconds: float, borders
         NotSettled: it has not rested for the quiet period yet.
         Unreadable: a folder may not be listed, so nobody knows what would be kept.
     """
-    at = borders.clock.now().timestamp()
-    look = look_at(tree, at, at if borders.file_time is None else min(at, borders.file_time()))
+    look = look_now(tree, borders)
     if ingestion.event.trigger is Trigger.NOTIFICATION and ingestion.rest is None:
         raise NotSettled(quiet_seconds, "an object came, and others of the run may follow", rest_of(look))
     decision = settle(ingestion.rest, look, quiet_seconds, ingestion.event.files)
     if isinstance(decision, Wait):
         raise NotSettled(decision.seconds, decision.reason, decision.since)
-    closed = next((one for one in look.passed_over if one.why is Passed.UNREADABLE), None)
-    if closed is not None:
-        raise Unreadable(closed.path, closed.reason)
+    check_listed(look)
     return look
 
 
-def look_at(tree: FileTree, at: float, files_at: float) -> Look:
-    """List *tree*; *at* is now by the clock of the registry, *files_at* by the one that stamps files."""
+def look_now(tree: FileTree, borders: Borders) -> Look:
+    """List *tree*, with the time of the registry and that of the files."""
+    at = borders.clock.now().timestamp()
+    return _look(tree, at, at if borders.file_time is None else min(at, borders.file_time()))
+
+
+def check_listed(look: Look) -> None:
+    """Raise Unreadable where a folder may not be listed, so that nobody knows what would be kept."""
+    closed = next((one for one in look.passed_over if one.why is Passed.UNREADABLE), None)
+    if closed is not None:
+        raise Unreadable(closed.path, closed.reason)
+
+
+def _look(tree: FileTree, at: float, files_at: float) -> Look:
     entries = tuple(tree.files())
     return Look(at, entries, tree.passed_over if isinstance(tree, RemarksOnListing) else (), files_at)
 
@@ -369,7 +377,7 @@ def _keep(
 
 def _look_again(tree: FileTree, look: Look) -> None:
     """Raise TreeChanged where the listing is not what it was: what was kept would be a mixture."""
-    if look_at(tree, look.at, look.file_time) != look:
+    if _look(tree, look.at, look.file_time) != look:
         raise TreeChanged("", "files were added, removed or changed while they were read")
 
 
@@ -399,14 +407,14 @@ def _register(ingestion: Ingestion, version: NewVersion, alive: Heartbeat, borde
     _finish(ingestion, borders, _same_content(same, ingestion.event))
 
 
-def scope_at(event: CompletionEvent, location: Location) -> Scope:
+def _scope(event: CompletionEvent, location: Location) -> Scope:
     """Return in which scope the files of *event* at *location* are compared with others."""
     return Scope(event.team, event.project, event.experiment, None if event.experiment else location.url)
 
 
 def known_answer(event: CompletionEvent, location: Location, key: str, borders: Borders) -> ModelVersion | None:
     """Return the version that answers *event* without another look: its listing had the key *key*, and it is still kept."""
-    same = None if event.is_forced else borders.registry.same_listing(scope_at(event, location), key)
+    same = None if event.is_forced else borders.registry.same_listing(_scope(event, location), key)
     return same if same is not None and _still_answers(same, event, location, borders) else None
 
 
@@ -524,13 +532,11 @@ def _insist_on_forgetting(ingestion: Ingestion, borders: Borders) -> None:
     forget_leftover(ingestion, borders)
 
 
-def _version(
-    ingestion: Ingestion, location: Location, scope: Scope, key: str, manifest: Manifest, found: Scan, url: str
-) -> NewVersion:
+def _version(ingestion: Ingestion, location: Location, key: str, manifest: Manifest, found: Scan, url: str) -> NewVersion:
     event, primary = ingestion.event, next(model for model in found.models if model.primary)
     return NewVersion(
         id=ingestion.version_id,
-        scope=scope,
+        scope=_scope(event, location),
         model_name=event.name or event.experiment or _name_of_place(location),
         is_generated_name=event.name is None,
         model_type=primary.detection.model_type,
