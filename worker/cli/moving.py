@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +13,7 @@ from worker.cli.common import EXPERIMENT, FORMAT, TEAM, acting, answer, can_ask,
 if TYPE_CHECKING:
     from worker.bootstrap import Embedded
     from worker.operations import Moved
-    from worker.records import IngestionQuery
+    from worker.records import Ingestion, IngestionQuery
 
 Command = Callable[..., Any]
 
@@ -34,85 +34,82 @@ def _options(command: Command) -> Command:
     return command
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """How one ingestion is moved, and how all that a query finds; how a person is asked, and told that it is done."""
+
+    one: Callable[..., Ingestion]
+    several: Callable[..., Moved]
+    verb: str
+    done: str
+
+
 @click.command("retry", epilog="Example: modelport ingestions retry --all --reason store-unavailable")
 @_options
-def ingestions_retry(ingestion: str | None, team: str | None, format: str, **chosen: Any) -> None:
+def ingestions_retry(team: str | None, format: str, **chosen: Any) -> None:
     """Let a failed INGESTION be tried again from the beginning, or all that failed."""
     from worker.loop import doorbell
     from worker.operations import retry, retry_all
 
     with acting(team) as service:
-        if _is_one(ingestion, **chosen):
-            _move_one(ingestion, retry, "received again", format, service)
-        else:
-            _move_all(retry_all, "Try again", "received again", format, service, **chosen)
+        value, sentence = _moved(Move(retry, retry_all, "Try again", "received again"), service, **chosen)
         doorbell(service).ring()
+    answer(value, format, sentence)
 
 
 @click.command("discard", epilog="Example: modelport ingestions discard in4x8d3k2m9p1q5r7t0vwz")
 @_options
-def ingestions_discard(ingestion: str | None, team: str | None, format: str, **chosen: Any) -> None:
+def ingestions_discard(team: str | None, format: str, **chosen: Any) -> None:
     """End an INGESTION that has not ended well, or all that failed. Whoever works on it registers nothing any more."""
     from worker.operations import discard, discard_all
-    from worker.records import IngestionState
 
     with acting(team) as service:
-        if _is_one(ingestion, **chosen):
-            _move_one(ingestion, discard, "discarded", format, service)
-        else:
-            _move_all(discard_all, "Discard", "discarded", format, service, state=IngestionState.FAILED, **chosen)
+        value, sentence = _moved(Move(discard, discard_all, "Discard", "discarded"), service, **chosen)
+    answer(value, format, sentence)
 
 
-def _is_one(ingestion: str | None, is_all: bool, **chosen: Any) -> bool:
-    """Tell whether one ingestion is meant.
+def _moved(
+    move: Move, service: Embedded, ingestion: str | None, is_all: bool, experiment: str | None, reason: str | None, yes: bool
+) -> tuple[dict[str, Any], str]:
+    """Move *ingestion*, or all that failed and have the *experiment* and the *reason*; return what is answered.
 
     Raises:
-        UsageError: neither one is named nor all are, or both, or one and a filter.
+        UsageError: neither one is named nor all are, or both, or one and a filter; or there is nobody to ask.
+        Abort: a person was asked, and says no.
     """
-    has_filter = any(chosen[name] is not None for name in ("experiment", "reason"))
-    if (ingestion is None) != is_all or (ingestion is not None and has_filter):
+    from worker.records import IngestionQuery, IngestionState
+    from worker.views import ingestion_row
+
+    if (ingestion is None) != is_all or (ingestion is not None and (experiment, reason) != (None, None)):
         raise click.UsageError(
             "expected either the id of an ingestion, or --all and perhaps --experiment and --reason",
             click.get_current_context(),
         )
-    return ingestion is not None
-
-
-def _move_one(ingestion: str | None, move: Callable[..., Any], done: str, format: str, service: Embedded) -> None:
-    from worker.views import ingestion_row
-
-    moved = move(service.registry, service.team, ingestion, person(), service.clock.now())
-    answer(ingestion_row(moved), format, f"{ingestion}: {done}")
-
-
-def _move_all(
-    move: Callable[..., Moved],
-    verb: str,
-    done: str,
-    format: str,
-    service: Embedded,
-    is_all: bool,
-    yes: bool,
-    **wanted: Any,
-) -> None:
-    """Move all that failed and are *wanted*, the newest first, each once; ask first, unless *yes*."""
-    from worker.errors import RegistryUnavailable
-    from worker.records import IngestionQuery
-
-    query = IngestionQuery(service.team, **wanted)
+    if ingestion is not None:
+        row = ingestion_row(move.one(service.registry, service.team, ingestion, person(), service.clock.now()))
+        return row, f"{ingestion}: {move.done}"
+    query = IngestionQuery(service.team, IngestionState.FAILED, experiment, reason)
     if not yes:
-        _ask(f"{verb} all failed ingestions of {_said(query)}?")
+        _ask(f"{move.verb} all failed ingestions of {_said(query)}?")
+    count = _move_all(move, query, service)
+    return {"count": count}, f"{count} {move.done}"
+
+
+def _move_all(move: Move, query: IngestionQuery, service: Embedded) -> int:
+    """Move all that *query* finds, the newest first, each once; return how many."""
+    from worker.errors import RegistryUnavailable
+
     count, more_are_left = 0, True
     while more_are_left:
-        moved = move(service.registry, query, person(), service.clock.now())
+        moved = move.several(service.registry, query, person(), service.clock.now())
         count += len(moved.ids)
         if moved.trouble is not None:
-            raise RegistryUnavailable(f"{moved.trouble}; {count} {done} before; call it again for the rest")
+            raise RegistryUnavailable(f"{moved.trouble}; {count} {move.done} before; call it again for the rest")
         more_are_left = moved.more_are_left and bool(moved.ids)
         if more_are_left:  # what fails again meanwhile is newer than what is left
             query = replace(query, after=moved.ids[-1])
-            say_progress(f"{count} {done}")
-    answer({"count": count}, format, f"{count} {done}")
+            say_progress(f"{count} {move.done}")
+    return count
 
 
 def _ask(question: str) -> None:
