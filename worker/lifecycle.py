@@ -57,6 +57,14 @@ ENDS = frozenset(
 CLAIMABLE = (IngestionState.RECEIVED, IngestionState.WAITING)
 """The states that a worker may claim from."""
 
+FINISHED = (
+    IngestionState.REGISTERED,
+    IngestionState.UNCHANGED,
+    IngestionState.NOTHING_FOUND,
+    IngestionState.FAILED,
+)
+"""The ends that work comes to; to the others it is put by a person, or by its nature."""
+
 MAX_ATTEMPTS = 5
 """Attempts after which an ingestion whose worker dies each time ends as failed: it may be what kills them."""
 

@@ -37,6 +37,7 @@ from worker.records import (
     Queue,
     Registration,
     Scope,
+    Standing,
     StoreKey,
     StoreMode,
     Summary,
@@ -192,6 +193,13 @@ class Registry(Protocol):
         """Return how many ingestions stand in each state, and what waits: the team's, or everybody's for None."""
         ...
 
+    def standing(self, team: str, now: datetime, since: datetime) -> Standing:
+        """Return how the work of a team stands at one moment, with what finished at *since* or later.
+
+        Reads no row of what has ended but the newest failure of each reason: all else is counted in indexes.
+        """
+        ...
+
     def contradictions(self, now: datetime) -> Sequence[str]:
         """Return what in the registry contradicts itself, one sentence for each, naming an id; empty where all is well.
 
@@ -237,6 +245,10 @@ class Registry(Protocol):
 
     def ingestions(self, query: IngestionQuery) -> Sequence[Ingestion]:
         """Return matching ingestions of a team, newest first."""
+        ...
+
+    def count_ingestions(self, query: IngestionQuery) -> int:
+        """Return how many ingestions match, wherever a list of them begins and however long it is."""
         ...
 
     def ingestion(self, team: str, ingestion_id: str) -> Ingestion | None:

@@ -506,6 +506,40 @@ class Queue:
     oldest: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """The failed ingestions of a team that have one reason: how many there are, and the one of them that was accepted last."""
+
+    reason: str
+    count: int
+    newest: Ingestion
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the work of one team stands, all of one moment.
+
+    in_flight are ingestions that have not ended, by state. due is how many may be claimed now; due_since is since when the
+    next in line may be, or the first whose pause is over, whichever is longer, and None where none is due. finished are those
+    that workers brought to an end lately, by state, of the last `MOST_FINISHED`; last_finish is when the last one came to
+    it, None for never. failures are the reasons of what has failed, the most frequent ones first, at most `MOST_REASONS`.
+    """
+
+    in_flight: Mapping[IngestionState, int]
+    due: int
+    due_since: datetime | None
+    finished: Mapping[IngestionState, int]
+    last_finish: datetime | None
+    failures: Sequence[FailureGroup]
+
+
+MOST_FINISHED = 10_000
+"""How many of those that finished lately are counted; what is more is not looked at."""
+
+MOST_REASONS = 100
+"""Reasons that a standing tells of; this code has fewer."""
+
+
 class Counted(StrEnum):
     """What a registry counts from its first ingestion on; after each, the labels that it is told apart by."""
 

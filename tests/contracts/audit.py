@@ -89,7 +89,7 @@ ONLY_READ = {
     *("history", "versions", "count", "summaries", "named", "version", "files", "metrics", "findings", "metadata", "teams"),
     *("projects", "project", "renamed_projects", "token_by_digest", "tokens", "has_tokens", "audit", "attempts_among"),
     *("store_keys", "upload", "kept_uploads", "overview", "tags", "metric_names", "courses", "readable", "origin"),
-    *("uploads_among", "pulse"),
+    *("uploads_among", "pulse", "standing", "count_ingestions"),
 }
 
 

@@ -46,6 +46,7 @@ from worker.records import (
     Rest,
     Scope,
     SoFar,
+    Standing,
     StoreMode,
     Summary,
     TokenScope,
@@ -682,6 +683,63 @@ class RegistryContract:
         assert pulse == Pulse(registry.counters(), in_flight, {"not-settled": 1}, 1, LATER, seen[1:])
         after = registry.pulse(NOON + timedelta(seconds=5), NOON)
         assert (after.due, after.due_since, after.workers) == (2, LATER, seen)
+
+    def test_how_the_work_of_a_team_stands_is_told(self, registry: Registry) -> None:
+        assert registry.standing("default", NOON, NOON) == Standing({}, 0, None, {}, None, [])
+        registry.wait(claimed(registry, "1").id, "me", PAUSE, NOON)
+        claimed(registry, "2")
+        registry.submit(event("3"), LATER)
+        registry.submit(event("4", team="red"), NOON)
+        told = registry.standing("default", LATER, NOON)
+        in_flight = {IngestionState.WAITING: 1, IngestionState.RUNNING: 1, IngestionState.RECEIVED: 1}
+        assert told == Standing(in_flight, 1, LATER, {}, None, [])
+        over = registry.standing("default", NOON + timedelta(seconds=5), NOON)
+        assert (over.due, over.due_since) == (2, LATER)
+        later = registry.standing("red", LATER, NOON)
+        assert (later.in_flight, later.due, later.due_since) == ({IngestionState.RECEIVED: 1}, 1, NOON)
+
+    def test_a_pause_that_is_over_for_longer_than_the_line_waits_is_what_is_told(self, registry: Registry) -> None:
+        registry.wait(claimed(registry, "1").id, "me", PAUSE, NOON)
+        over = NOON + timedelta(seconds=PAUSE.seconds)
+        registry.submit(event("2"), over + timedelta(seconds=1))
+        assert registry.standing("default", over + timedelta(minutes=1), NOON).due_since == over
+
+    def test_what_finished_lately_is_counted_and_what_a_person_put_away_is_not(self, registry: Registry) -> None:
+        for id, at in (("1", NOON), ("2", LATER), ("3", LATER)):
+            registry.finish(claimed(registry, id).id, "me", failed(), at)
+        register(registry, "4")
+        registry.discard("default", claimed(registry, "5").id, "kim", NOON + timedelta(hours=1))
+        registry.finish(claimed(registry, "6", team="red").id, "me", failed(), NOON + timedelta(hours=1))
+        told = registry.standing("default", LATER, LATER)
+        assert told.finished == {IngestionState.FAILED: 2, IngestionState.REGISTERED: 1}
+        assert told.last_finish == LATER
+        told = registry.standing("default", LATER, NOON)
+        assert told.finished == {IngestionState.FAILED: 3, IngestionState.REGISTERED: 1}
+
+    def test_failures_are_told_by_reason_the_most_frequent_first(self, registry: Registry) -> None:
+        for id, reason in enumerate(("unreadable", "broken", "changed", "unreadable", "broken")):
+            registry.finish(claimed(registry, str(id)).id, "me", failed(reason), NOON)
+        registry.finish(claimed(registry, "theirs", team="red").id, "me", failed("broken"), NOON)
+        found = registry.standing("default", NOON, NOON).failures
+        assert [(one.reason, one.count, one.newest.event.id) for one in found] == [
+            ("broken", 2, "4"),
+            ("unreadable", 2, "3"),
+            ("changed", 1, "2"),
+        ]
+        assert found[0].newest == registry.ingestion("default", found[0].newest.id)
+        registry.retry("default", found[0].newest.id, "kim", NOON)
+        assert [one.count for one in registry.standing("default", NOON, NOON).failures] == [2, 1, 1]
+
+    def test_ingestions_are_counted_wherever_their_list_begins(self, registry: Registry) -> None:
+        for id in ("1", "2", "3"):
+            ended = claimed(registry, id, experiment=f"e{int(id) % 2}")
+            registry.finish(ended.id, "me", failed("broken" if id == "1" else "changed"), NOON)
+        registry.submit(event("4"), NOON)
+        registry.submit(event("5", team="red"), NOON)
+        query = IngestionQuery(state=IngestionState.FAILED, after=ended.id, limit=1)
+        counted = registry.count_ingestions
+        assert (counted(IngestionQuery()), counted(query), counted(replace(query, reason="changed"))) == (4, 3, 2)
+        assert (counted(IngestionQuery(experiment="e1")), counted(IngestionQuery("blue"))) == (2, 0)
 
     def test_a_lease_that_nobody_frees_is_a_contradiction(self, registry: Registry) -> None:
         register(registry, "1")

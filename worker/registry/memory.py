@@ -23,6 +23,7 @@ from worker.delivery import DeliveryKind
 from worker.errors import NameTaken, RegistryUnavailable, RejectedEvent
 from worker.records import (
     DEFAULT_TEAM,
+    MOST_REASONS,
     UNSAID,
     Action,
     AuditEntry,
@@ -30,6 +31,7 @@ from worker.records import (
     CompletionEvent,
     Count,
     End,
+    FailureGroup,
     FileDigest,
     HistoryEntry,
     Ingestion,
@@ -47,6 +49,7 @@ from worker.records import (
     Registration,
     Scope,
     SortKey,
+    Standing,
     StoreMode,
     Summary,
     Team,
@@ -353,6 +356,21 @@ class MemoryRegistry:
             states = Counter(one.state for one in all_of_them)
             return Queue(states, len(due), min(unfinished, default=None))
 
+    def standing(self, team: str, now: datetime, since: datetime) -> Standing:
+        with self._lock:
+            theirs = [one for one in self._ingestions.values() if one.event.team == team]
+            due = sorted((one for one in self._due(now) if one.event.team == team), key=lambda one: one.turn)
+            first = [*due[:1], *[one for one in due if one.turn >= lifecycle.PAUSED][:1]]
+            finished = [one for one in theirs if one.state in lifecycle.FINISHED]
+            return Standing(
+                Counter(one.state for one in theirs if not lifecycle.is_end(one.state)),
+                len(due),
+                min((one.run_after or one.updated for one in first), default=None),
+                Counter(one.state for one in finished if one.updated >= _utc(since)),
+                max((one.updated for one in finished), default=None),
+                _failures(theirs),
+            )
+
     def contradictions(self, now: datetime) -> Sequence[str]:
         with self._lock:
             registered = set(self._versions)
@@ -403,6 +421,10 @@ class MemoryRegistry:
         if query.after is not None:
             known = known[: next((at for at, one in enumerate(known) if one.id == query.after), 0)]
         return [one for one in reversed(known) if _answers_query(one, query)][: rows_wanted(query.limit)]
+
+    def count_ingestions(self, query: IngestionQuery) -> int:
+        with self._lock:
+            return sum(_answers_query(one, query) for one in self._ingestions.values())
 
     def ingestion(self, team: str, ingestion_id: str) -> Ingestion | None:
         with self._lock:
@@ -933,6 +955,15 @@ def _is_held(promised: _Promised, now: datetime) -> bool:
 
 def _is_fresh(promised: _Promised, since: datetime) -> bool:
     return promised.upload.created >= since or (promised.writer_until is not None and promised.writer_until >= since)
+
+
+def _failures(ingestions: Iterable[Ingestion]) -> list[FailureGroup]:
+    by_reason: dict[str, list[Ingestion]] = {}
+    for one in ingestions:
+        if one.state is IngestionState.FAILED:
+            by_reason.setdefault(one.reason or "", []).append(one)
+    groups = (FailureGroup(reason, len(found), found[-1]) for reason, found in by_reason.items())
+    return sorted(groups, key=lambda group: (-group.count, group.reason))[:MOST_REASONS]
 
 
 def _answers_query(ingestion: Ingestion, query: IngestionQuery) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -51,6 +51,7 @@ from worker.records import (
     Queue,
     Registration,
     Scope,
+    Standing,
     StoreMode,
     Summary,
     Team,
@@ -71,6 +72,7 @@ from worker.registry import (
     projects,
     rows,
     shards,
+    standing,
     steps,
     tables,
     tallies,
@@ -91,6 +93,7 @@ from worker.registry.tables import (
     ingestions,
     model_versions,
     registered_models,
+    stands,
     version_files,
     version_findings,
     version_metrics,
@@ -298,6 +301,9 @@ class SqlRegistry:
 
         return self._read(work)
 
+    def standing(self, team: str, now: datetime, since: datetime) -> Standing:
+        return self._read(lambda connection: standing.standing(connection, team, now, since))
+
     def contradictions(self, now: datetime) -> Sequence[str]:
         has_version = select(model_versions.c.id).where(model_versions.c.ingestion_id == ingestions.c.id).exists()
         runs = ingestions.c.state == IngestionState.RUNNING.value
@@ -357,6 +363,10 @@ class SqlRegistry:
         statement = select(ingestions).where(*_ingestion_conditions(query)).order_by(ingestions.c.sequence.desc())
         limited = statement.limit(rows_wanted(query.limit))
         return self._read(lambda connection: [rows.ingestion_of(row) for row in connection.execute(limited)])
+
+    def count_ingestions(self, query: IngestionQuery) -> int:
+        counted = select(func.count()).select_from(ingestions).where(*_ingestion_conditions(replace(query, after=None)))
+        return self._read_one(lambda connection: int(connection.execute(counted).scalar_one()))
 
     def ingestion(self, team: str, ingestion_id: str) -> Ingestion | None:
         given = {"team": team, "id": ingestion_id}
@@ -859,7 +869,7 @@ BEAT = update(ingestions).where(
 def _ingestion_conditions(query: IngestionQuery) -> Iterable[ColumnElement[bool]]:
     yield ingestions.c.team == query.team
     if query.state is not None:
-        yield ingestions.c.state == query.state.value
+        yield stands(query.state.value)
     if query.experiment is not None:
         yield ingestions.c.experiment == query.experiment
     if query.reason is not None:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     false,
+    literal,
     true,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -104,8 +105,14 @@ ingestions = Table(
     # Null, or not to be claimed before. By the clock of the registry, like lease_until, which is set while it runs.
     Column("run_after", Moment),
     Column("lease_until", Moment),
-    Index("ix_ingestions_state", "state", "team"),
+    # The sequence makes a list of one state come in its order.
+    Index("ix_ingestions_state", "state", "team", "sequence"),
+    Index("ix_ingestions_team", "team", "sequence"),
 )
+
+FAILED = lifecycle.State.FAILED.value
+
+FINISHED = tuple(state.value for state in lifecycle.FINISHED)
 
 CLAIMABLE = tuple(state.value for state in lifecycle.CLAIMABLE)
 
@@ -116,6 +123,16 @@ def claimable() -> ColumnElement[bool]:
     The states stand in the statement itself: an index on a part of the table serves only who provably asks for that part.
     """
     return Likely(ingestions.c.state.in_(bindparam("claimable", CLAIMABLE, expanding=True, literal_execute=True)))
+
+
+def is_finished() -> ColumnElement[bool]:
+    """Return the condition that a worker brought it to an end, as its index knows it."""
+    return ingestions.c.state.in_(bindparam("finished", FINISHED, expanding=True, literal_execute=True))
+
+
+def stands(state: str) -> ColumnElement[bool]:
+    """Return the condition that it is in this state, as the index of what has failed knows it."""
+    return ingestions.c.state == literal(state, literal_execute=True)
 
 
 class Likely(FunctionElement[bool]):
@@ -151,6 +168,31 @@ Index(
     ingestions.c.turn,
     sqlite_where=ingestions.c.state.in_(CLAIMABLE),
     postgresql_where=ingestions.c.state.in_(CLAIMABLE),
+)
+
+Index(
+    "ix_ingestions_failed",
+    ingestions.c.team,
+    ingestions.c.reason,
+    ingestions.c.sequence,
+    sqlite_where=ingestions.c.state == FAILED,
+    postgresql_where=ingestions.c.state == FAILED,
+)
+Index(
+    "ix_ingestions_finished",
+    ingestions.c.team,
+    ingestions.c.updated,
+    ingestions.c.state,
+    sqlite_where=ingestions.c.state.in_(FINISHED),
+    postgresql_where=ingestions.c.state.in_(FINISHED),
+)
+Index(
+    "ix_ingestions_experiment",
+    ingestions.c.team,
+    ingestions.c.experiment,
+    ingestions.c.sequence,
+    sqlite_where=ingestions.c.experiment.is_not(None),
+    postgresql_where=ingestions.c.experiment.is_not(None),
 )
 
 ingestion_history = Table(
