@@ -37,7 +37,7 @@ from worker.api.limits import MAX_HEADERS, MAX_TARGET_BYTES, Bounds, Limits
 from worker.api.problems import MEDIA_TYPE, add_handlers
 from worker.api.schemas import BODIES
 from worker.api.service import Service
-from worker.api.web import assets, compare_page, failures, sign_in, upload_page, version_pages
+from worker.api.web import assets, compare_page, failures, operations_page, sign_in, upload_page, version_pages
 from worker.api.web import models as models_page
 from worker.api.web.sessions import OnceOnly
 from worker.events import MAX_ID_CHARACTERS, MAX_PATH_CHARACTERS
@@ -80,7 +80,7 @@ PROGRAMS: tuple[ModuleType, ...] = (
 )
 """The faces for programs, each with a router."""
 
-PAGES: tuple[ModuleType, ...] = (assets, sign_in, models_page, version_pages, compare_page, upload_page)
+PAGES: tuple[ModuleType, ...] = (assets, sign_in, models_page, version_pages, compare_page, upload_page, operations_page)
 """The face for people."""
 
 

@@ -41,8 +41,9 @@ def test_every_change_by_the_api_names_who_asked_for_it(method: str, path: str) 
         body: dict[str, Any] = {"params": {"fileName": "m"}, "content": b"1"}
     elif path == "/upload":
         body = {"files": {"file": ("m.onnx", b"1")}}
-    elif path.startswith("/versions/"):
-        body = {"data": {"name": version.model_name if path.endswith("/delete") else "other", "add": "x", "notes": "x"}}
+    elif path.startswith(("/versions/", "/operations/")):
+        name = version.model_name if path.endswith("/delete") else "other"
+        body = {"data": {"name": name, "add": "x", "notes": "x", "state": "failed"}}
     else:
         body = {"json": body_for(path, version.id)} if method in IN_BODY else {}
     answer = client.request(method, filled, **body)

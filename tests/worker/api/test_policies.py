@@ -88,8 +88,8 @@ def status(door: Door, method: str, path: str, secret: str | None, team: str = "
     if path == "/upload":
         return client.request(method, path, files={"file": ("m", b"1")} if method == "POST" else None).status_code
     body: dict[str, object] = {}
-    if path.startswith("/versions/"):
-        body = {"data": {"name": version.model_name, "add": "x"}} if method == "POST" else {}
+    if path.startswith(("/versions/", "/operations/")):
+        body = {"data": {"name": version.model_name, "add": "x", "state": "failed"}} if method == "POST" else {}
     elif method in IN_BODY or path.startswith("/mlModels/listFiles"):
         body = {"json": body_for(path, version.id)}
     return client.request(method, filled, params=asked, **body).status_code
@@ -140,12 +140,13 @@ NAMING = [(method, path) for method, path, _ in ROUTES if "{" in path or path.rs
 """Routes that name one thing that must be there, in the address or in the body."""
 
 LISTS = """
-/ /compare /upload /v1/audit /v1/deliveries /v1/ingestions /v1/models /v1/projects /v1/queue /v1/totals /v1/versions
+/ /compare /upload /operations /operations/ingestions /v1/audit /v1/deliveries /v1/ingestions /v1/models /v1/projects /v1/queue
+/v1/totals /v1/versions
 /mlModels/getModelList /mlModels/getModelList/ /entityTags/getTags /entityTags/getTags/
 """.split()
 MAKES = """
 /sign-out /upload /v1/completions /v1/projects /v1/rescans /v1/uploads /mlModels/createModelV2 /mlModels/createModelV2/
-/v1/ingestions/retry /v1/ingestions/discard
+/v1/ingestions/retry /v1/ingestions/discard /operations/retry /operations/discard
 """.split()
 """Routes that name nothing that must be there: they find what there is, or make it. `test_two_teams.py` compares them all."""
 

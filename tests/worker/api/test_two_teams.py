@@ -173,6 +173,8 @@ def bodies_for(path: str, word: str) -> list[dict[str, Any]]:
         return [{"json": said | {"name": "uploaded", "projectId": word}}]
     if path in ("/v1/ingestions/retry", "/v1/ingestions/discard"):
         return [{"json": {"experimentId": word}}]
+    if path in ("/operations/retry", "/operations/discard"):
+        return [{"data": {"state": "failed", "experimentId": word}}]
     if path == "/v1/completions":
         return [{"json": {"id": one, "source": "test", "experimentId": word, "projectId": word}} for one in ("waiting", word)]
     if path == "/v1/rescans":

@@ -85,6 +85,11 @@ def utc(moment: datetime) -> str:
     return f"{moment.day} {MONTHS[moment.month - 1]} {moment:%Y, %H:%M:%S} UTC"
 
 
+def time_of_day(moment: datetime) -> str:
+    """Return the time of a moment in UTC: `11:04:12`."""
+    return f"{moment.astimezone(UTC):%H:%M:%S}"
+
+
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -135,6 +140,7 @@ FILTERS = {
     "short": short,
     "size": size,
     "software": software,
+    "time_of_day": time_of_day,
     "utc": utc,
     "visible": visible,
 }

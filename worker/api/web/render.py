@@ -17,9 +17,11 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from worker import tokens
 from worker.api.web import format
 from worker.api.web.assets import static
 from worker.api.web.sessions import COOKIE
+from worker.records import TokenScope
 
 SECURITY_POLICY = "; ".join(
     (
@@ -49,6 +51,9 @@ HEADERS = {
 
 NAVIGATION = (("Models", "/"), ("Compare", "/compare"), ("Upload", "/upload"), ("Operations", "/operations"))
 """The sections of the pages; one that the app has no route for is not shown."""
+
+STEERED, STEERERS = frozenset({"/operations"}), frozenset({TokenScope.OPERATE})
+"""The sections that only some may see, and what they must be allowed to do."""
 
 
 def _release() -> str:
@@ -95,11 +100,17 @@ def page(request: Request, template: str, section: str | None = None, status: in
         "visit": getattr(request.state, "visit", None),
         "is_known": COOKIE in request.cookies,
         "section": section,
-        "navigation": [(title, path) for title, path in NAVIGATION if path in paths],
+        "navigation": [(title, path) for title, path in NAVIGATION if path in paths and _may_go(request, path)],
         "has": paths.__contains__,
     }
     text = ENVIRONMENT.get_template(template).render(known | context)
     return HTMLResponse(text, status, HEADERS)
+
+
+def _may_go(request: Request, path: str) -> bool:
+    """Tell whether to show the way to *path*; where nobody was asked who they are, all ways are shown."""
+    visit = getattr(request.state, "visit", None)
+    return visit is None or path not in STEERED or tokens.allows(visit.caller.scopes, STEERERS)
 
 
 def is_part(request: Request) -> bool:

@@ -165,6 +165,11 @@ def duration(seconds: float) -> str:
     raise AssertionError("a minute is the smallest of the units above")
 
 
+def whole_seconds(seconds: float) -> str:
+    """Return a time of which less than a second does not matter: `under 1 s`, `4 s`, `2 min 10 s`."""
+    return duration(int(seconds)) if seconds >= 1 else f"under 1{NBSP}s"
+
+
 def digest(text: str) -> Markup:
     """Return the beginning of a digest, the whole in its title: `sha256:9f2c41d7…`."""
     algorithm, colon, digits = clean(text).rpartition(":")

@@ -27,6 +27,7 @@ function tellTrouble(sentence) {
     trouble.textContent = sentence;
     trouble.hidden = sentence === "";
   }
+  for (const live of document.querySelectorAll(".live")) live.classList.toggle("stale", sentence !== "");
 }
 
 document.addEventListener("htmx:sendError", () => tellTrouble("The server does not answer. What you see is as it was before."));

@@ -1,0 +1,158 @@
+"""How the work of a team is, in the words in which an operator reads it: one sentence first, then who works, then what fails.
+
+In go the records of the registry and the time, out come plain values for the pages of operations. Nothing is read here. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from worker.api.web.format import MONTHS, NBSP, counted
+from worker.api.web.wording import State
+from worker.records import Ingestion, IngestionState, Standing, Trigger, Worker
+
+STALLED_AFTER = timedelta(minutes=5)
+"""What may begin for so long waits too long; where nothing finished meanwhile either, the work stands still."""
+
+START_ONE = "start one with modelport worker or modelport up"
+
+IN_FLIGHT = {
+    IngestionState.RECEIVED: State("wait", "is-none", "Queued"),
+    IngestionState.WAITING: State("wait", "is-none", "Waiting"),
+    IngestionState.RUNNING: State("run", "", "Running"),
+}
+SHOWN = {
+    **IN_FLIGHT,
+    IngestionState.REGISTERED: State("ok", "", "Registered"),
+    IngestionState.UNCHANGED: State("ok", "", "Unchanged"),
+    IngestionState.NOTHING_FOUND: State("warn", "is-warn", "Nothing found"),
+    IngestionState.FAILED: State("bad", "is-bad", "Failed"),
+    IngestionState.DISCARDED: State("gone", "is-none", "Discarded"),
+    IngestionState.IGNORED: State("gone", "is-none", "Ignored"),
+}
+"""How each state of an ingestion is shown."""
+
+MEANING: Mapping[str, str] = {
+    "broken": "No whole model was there within the time that is waited for one. Retry once it is written anew.",
+    "changed": "The files did not come to rest. Retry once nobody writes them any more.",
+    "incomplete": "A part that the model names never came. Retry once it is there.",
+    "inspector-lost": "The inspection crashed, or reached a limit of memory or time. It most likely does so again: look first.",
+    "interrupted": "Somebody stopped the command that worked on it. A retry begins anew.",
+    "kept-changing": "The files changed each time that they were read. Retry once nobody writes them any more.",
+    "not-settled": "The files did not come to rest in time. Retry once nobody writes them any more.",
+    "nothing-there": "Nothing lies at the path. A retry fails again until something does.",
+    "registry-unavailable": "The database did not answer for too long. Safe to retry once it does.",
+    "rejected-event": "What the event says cannot be. A retry fails again; report it anew instead.",
+    "rejected-location": "The path may not be read. A retry fails again until MODELPORT_ROOTS or MODELPORT_MOUNTS allow it.",
+    "source-unavailable": "The files could not be read where they are. Safe to retry once that place answers.",
+    "storage-hangs": "Reading or storing stood still several times. Retry once the storage answers again.",
+    "store-unavailable": "The model was read, but its copy could not be stored. Safe to retry once the store answers.",
+    "tree-limit": "There are more files, or larger ones, than is allowed. A retry fails again until the limit is another one.",
+    "unforeseen": "Nobody foresaw this. The log of the worker has the details.",
+    "unreadable": "A part of the files could not be read. Retry once it can be: its owner or its rights may be wrong.",
+    "worker-lost": "The workers that tried it died or hung, so it was taken out. It may be what kills them: look first.",
+}
+"""What the reasons of failures mean, and what a retry is worth; a test holds them to what the code ends failures with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How the work is: the sign, how urgent it is (`is-bad`, `is-warn` or empty), one word, and a sentence or two."""
+
+    sign: str
+    level: str
+    title: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """Who works, as an operator sees it: *worker* is None for who holds work and gave no sign of life lately; *holds* is what
+    of the team's it works on now. *is_living* tells whether its sign of life is a young one.
+    """
+
+    name: str
+    worker: Worker | None
+    holds: tuple[Ingestion, ...]
+    is_living: bool
+
+    @property
+    def state(self) -> State:
+        """How it is shown."""
+        if self.is_living:
+            return State("run", "", "Working") if self.holds else State("idle", "is-none", "Idle")
+        if self.worker is None and all(one.event.trigger is Trigger.CLI for one in self.holds):
+            return State("run", "is-none", "A command")
+        return State("gone", "is-bad", "Silent")
+
+
+def hands(workers: Sequence[Worker], running: Sequence[Ingestion], living_since: datetime) -> list[Hand]:
+    """Return who works, and who should: those that are silent first, then by name. *running* is what of the team's is held."""
+    known = {worker.name: worker for worker in workers}
+    held: dict[str, list[Ingestion]] = {name: [] for name in known}
+    for one in running:
+        if one.owner is not None:
+            held.setdefault(_worker_of(one.owner), []).append(one)
+    found = [
+        Hand(name, known.get(name), tuple(holds), name in known and known[name].seen >= living_since)
+        for name, holds in held.items()
+    ]
+    return sorted(found, key=lambda hand: (hand.state.level != "is-bad", hand.name))
+
+
+def _worker_of(owner: str) -> str:
+    """Return the name of the worker that a claim was made by: each claim has an owner of its own, `worker-5f1e.17`."""
+    return owner.rpartition(".")[0] or owner
+
+
+def verdict(standing: Standing, hands: Sequence[Hand], now: datetime) -> Verdict:
+    """Return how the work of the team is; the worst that is so is what is said."""
+    living = sum(hand.is_living for hand in hands)
+    since, last = standing.due_since, standing.last_finish
+    is_late = since is not None and now - since >= STALLED_AFTER
+    if since is not None and is_late and (last is None or now - last >= STALLED_AFTER):
+        says = f"{_waits(standing, since, now)} {_finished(last, now)} {_why(standing, living)}"
+        return Verdict("bad", "is-bad", "Stalled", says)
+    if standing.due and not living:
+        return Verdict("warn", "is-warn", "Nobody works", f"{_may_begin(standing.due)}. {_why(standing, living)}")
+    if since is not None and is_late:
+        says = f"{_waits(standing, since, now)} Work goes on all the same; more workers would help."
+        return Verdict("warn", "is-warn", "Behind", says)
+    if not standing.in_flight:
+        return Verdict("ok", "", "Quiet", f"Nothing waits, nothing runs. {_answering(living)}")
+    return Verdict("ok", "", "Healthy", f"Nothing waits for long. {_answering(living)}")
+
+
+def _may_begin(due: int) -> str:
+    return f"{counted(due, 'ingestion')} may begin now"
+
+
+def _waits(standing: Standing, since: datetime, now: datetime) -> str:
+    return f"{_may_begin(standing.due)}, the first of them since {clock(since, now)}."
+
+
+def _finished(last: datetime | None, now: datetime) -> str:
+    return "Nothing has finished yet." if last is None else f"Nothing has finished since {clock(last, now)}."
+
+
+def _why(standing: Standing, living: int) -> str:
+    if not living:
+        return f"No worker gives a sign of life: {START_ONE}. Nothing is lost meanwhile."
+    if standing.in_flight.get(IngestionState.RUNNING, 0):
+        return "What runs takes long, or hangs: see below who holds what."
+    return f"{_answering(living)} Their logs tell why they take none of it."
+
+
+def _answering(living: int) -> str:
+    if not living:
+        return "No worker runs."
+    return f"{counted(living, 'worker')} {'gives a sign' if living == 1 else 'give signs'} of life."
+
+
+def clock(moment: datetime, now: datetime) -> str:
+    """Return when *moment* was, in UTC, with the day where it was another one: `13:21`, `19 Nov 13:21`."""
+    moment, now = moment.astimezone(UTC), now.astimezone(UTC)
+    day = "" if moment.date() == now.date() else f"{moment.day}{NBSP}{MONTHS[moment.month - 1]} "
+    return f"{day}{moment:%H:%M}"

@@ -1,0 +1,334 @@
+"""The pages of operations: how a team's work stands, lists of ingestions, one ingestion with its history; and what an operator
+does about them, with one or with all that match.
+
+Each change of many begins with a link that opens its question on the list (`?ask=`), which says how many there are, and ends
+with a form that is sent; so all of it works without a script. With one, what stands there is asked for again by itself.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+import structlog
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from worker import lifecycle, operations
+from worker.api.pages import Experiment, Text
+from worker.api.service import Inside, Service
+from worker.api.web import wording
+from worker.api.web.health import MEANING, SHOWN, STALLED_AFTER, Verdict, hands, verdict
+from worker.api.web.render import is_part, page
+from worker.api.web.visitors import Fields, Steward, Visit
+from worker.api.web.wording import TRIGGERS
+from worker.bootstrap import LIVING_SECONDS
+from worker.errors import NotFound, RejectedEvent
+from worker.events import MAX_ID_CHARACTERS
+from worker.lifecycle import Mover
+from worker.operations import MOST_AT_ONCE, Moved
+from worker.records import MOST_FINISHED, Ingestion, IngestionQuery, IngestionState, Standing, Trigger
+
+PAGE = 50
+"""Ingestions on one page of a list."""
+
+LATELY = timedelta(hours=1)
+"""How far back it is counted what finished."""
+
+REMEMBERED = timedelta(minutes=15)
+"""How long a worker is shown that has fallen silent."""
+
+MOST_HELD = 100
+"""What runs that is shown with who holds it; and those who hold it."""
+
+MOST_STEPS = 200
+"""Steps of a history that are shown, the latest."""
+
+STATES = [(state.value, shown.words) for state, shown in SHOWN.items()]
+DOORS = [(trigger.value, words) for trigger, words in TRIGGERS.items()]
+"""What the form offers."""
+
+RETRIED, DISCARDED = "retried", "discarded"
+
+DONE = {
+    RETRIED: "It is queued again, and begins anew.",
+    DISCARDED: "It is discarded, and is not tried again.",
+}
+"""What the page of one says after it was done."""
+
+TO = {"retry": IngestionState.RECEIVED, "discard": IngestionState.DISCARDED}
+"""What the list can be asked to ask, and the state that it leads to."""
+
+Ask = Annotated[str, Query(max_length=20)]
+Counted = Annotated[int, Query(ge=0, le=MOST_AT_ONCE)]
+
+router = APIRouter(tags=["page"])
+log = structlog.get_logger("modelport.api")
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What is asked for, as the form has it; None for anything."""
+
+    state: IngestionState | None = None
+    trigger: Trigger | None = None
+    reason: str | None = None
+    experiment: str | None = None
+
+    @property
+    def given(self) -> dict[str, str]:
+        """What is filtered, by its name in an address."""
+        said = {"state": self.state, "trigger": self.trigger, "reason": self.reason, "experimentId": self.experiment}
+        return {name: str(value) for name, value in said.items() if value}
+
+    def address(self, **more: str) -> str:
+        """Return the address of the list with these filters and *more*."""
+        query = self.given | more
+        return f"/operations/ingestions?{urlencode(query)}" if query else "/operations/ingestions"
+
+    def query(self, team: str, after: str | None = None) -> IngestionQuery:
+        """Return the query of a page behind *after*, with one more than a page has."""
+        return IngestionQuery(team, self.state, self.experiment, self.reason, after, PAGE + 1, self.trigger)
+
+
+def asked_for(state: Ask = "", trigger: Ask = "", reason: Text = None, experiment: Experiment = None) -> Filters:
+    """Return what is asked for; a word that is no choice of the form asks for anything."""
+    known = next((one for one in IngestionState if one == state), None)
+    door = next((one for one in Trigger if one == trigger), None)
+    return Filters(known, door, (reason or "").strip() or None, (experiment or "").strip() or None)
+
+
+Asked = Annotated[Filters, Depends(asked_for)]
+
+
+@router.get("/operations", include_in_schema=False)
+def show_operations(request: Request, visit: Steward, service: Inside, told: Ask = "") -> Response:
+    """Show how the team's work stands; as a part, what changes by itself, with the verdict where it is not what was *told*."""
+    now = service.clock.now()
+    standing = service.registry.standing(visit.caller.team, now, now - LATELY)
+    team = visit.caller.team
+    running = service.registry.ingestions(IngestionQuery(team, IngestionState.RUNNING, limit=MOST_HELD))
+    workers = service.registry.workers(now - REMEMBERED)
+    shown = hands(workers, running, now - timedelta(seconds=LIVING_SECONDS))
+    said = verdict(standing, shown, now)
+    mark = _mark(said, standing)
+    context: dict[str, Any] = {
+        "verdict": said,
+        "mark": mark,
+        "is_news": mark != told,
+        "hands": shown[:MOST_HELD],
+        "hands_more": max(0, len(shown) - MOST_HELD),
+        "living": sum(hand.is_living for hand in shown),
+        "meaning": MEANING,
+        "wording": wording,
+        **_numbers(standing, now),
+    }
+    if is_part(request):
+        return page(request, "operations_now.html", now=now, is_live=True, **context)
+    return page(request, "operations.html", "Operations", now=now, is_live=False, **context)
+
+
+def _mark(said: Verdict, standing: Standing) -> str:
+    """Return what stands for all that a verdict says: only another one is read out."""
+    words = f"{said.title} {said.says} {sum(group.count for group in standing.failures)}"
+    return f"{zlib.crc32(words.encode()):08x}"
+
+
+def _numbers(standing: Standing, now: datetime) -> dict[str, Any]:
+    states = standing.in_flight
+    waited = None if standing.due_since is None else now - standing.due_since
+    finished = sum(standing.finished.values())
+    return {
+        "standing": standing,
+        "waited_seconds": None if waited is None else max(0.0, waited.total_seconds()),
+        "is_late": waited is not None and waited >= STALLED_AFTER,
+        "alarm_seconds": STALLED_AFTER.total_seconds(),
+        "queued": states.get(IngestionState.RECEIVED, 0),
+        "waiting": states.get(IngestionState.WAITING, 0),
+        "running": states.get(IngestionState.RUNNING, 0),
+        "failed": sum(group.count for group in standing.failures),
+        "finished": finished,
+        "is_more_finished": finished >= MOST_FINISHED,
+        "registered": standing.finished.get(IngestionState.REGISTERED, 0),
+    }
+
+
+@router.get("/operations/ingestions", include_in_schema=False)
+def show_ingestions(
+    request: Request,
+    visit: Steward,
+    service: Inside,
+    filters: Asked,
+    after: Text = None,
+    ask: Ask = "",
+    done: Ask = "",
+    count: Counted = 0,
+    more: Ask = "",
+) -> Response:
+    """Show a page of ingestions, newest first; as a part, the list alone."""
+    team, registry = visit.caller.team, service.registry
+    found = registry.ingestions(filters.query(team, after))
+    moves = _moves(filters)
+    context: dict[str, Any] = {
+        "rows": found[:PAGE],
+        "filters": filters,
+        "is_first": after is None,
+        "older": filters.address(after=found[PAGE - 1].id) if len(found) > PAGE else None,
+        "moves": moves if found else (),
+        "matching": registry.count_ingestions(filters.query(team)) if moves and found else 0,
+        "most": MOST_AT_ONCE,
+        "shown": SHOWN,
+        "doors": TRIGGERS,
+        "now": service.clock.now(),
+    }
+    if is_part(request):
+        part = page(request, "ingestions_list.html", **context)
+        part.headers["HX-Replace-Url"] = filters.address()
+        return part
+    context |= {
+        "ask": ask if ask in moves else "",
+        "done": _done_with_all(done, count, bool(more)),
+        "states": [("", "Any state"), *STATES],
+        "triggers": [("", "Any trigger"), *DOORS],
+        "reasons": _reasons(service, team, filters.reason),
+        "meaning": MEANING.get(filters.reason or "", ""),
+        "words": _in_words(filters),
+        "longest": MAX_ID_CHARACTERS,
+    }
+    return page(request, "ingestions.html", "Operations", **context)
+
+
+def _moves(filters: Filters) -> tuple[str, ...]:
+    """Return what can be done with all that match; nothing where no state is asked for, or one that nobody leaves."""
+    return tuple(what for what, to in TO.items() if filters.state in lifecycle.movable(to, Mover.PERSON))
+
+
+def _reasons(service: Service, team: str, chosen: str | None) -> list[tuple[str, str]]:
+    """Return the reasons that the form offers: those that something failed by, and the one that is *chosen*."""
+    now = service.clock.now()
+    known = {group.reason for group in service.registry.standing(team, now, now).failures} | ({chosen} if chosen else set())
+    return [("", "Any reason"), *((reason, reason) for reason in sorted(known))]
+
+
+def _in_words(filters: Filters) -> list[tuple[str, str]]:
+    """Return what is filtered, and by what, in words."""
+    state = None if filters.state is None else SHOWN[filters.state].words.lower()
+    trigger = None if filters.trigger is None else TRIGGERS[filters.trigger].lower()
+    said = (("state", state), ("reason", filters.reason), ("trigger", trigger), ("experiment", filters.experiment))
+    return [(what, by) for what, by in said if by is not None]
+
+
+def _done_with_all(done: str, count: int, is_more: bool) -> str:
+    if done not in DONE:
+        return ""
+    what = f"{count:,} {'was' if count == 1 else 'were'} {'queued again' if done == RETRIED else 'discarded'}."
+    return f"{what} More match: they are shown below, and can be {done} in the same way." if is_more else what
+
+
+@router.get("/operations/ingestions/{ingestion_id}", include_in_schema=False)
+def show_ingestion(
+    request: Request, ingestion_id: str, visit: Steward, service: Inside, ask: Ask = "", done: Ask = ""
+) -> Response:
+    """Show one ingestion with its history; as a part, what changes by itself."""
+    registry, team = service.registry, visit.caller.team
+    one = registry.ingestion(team, ingestion_id)
+    if one is None:
+        raise NotFound(f"there is no ingestion {ingestion_id[:80]!a}")
+    history = registry.history(one.id)
+    moves = tuple(what for what, to in TO.items() if one.state in lifecycle.movable(to, Mover.PERSON))
+    version = None if one.answered_version is None else registry.version(team, one.answered_version)
+    context: dict[str, Any] = {
+        "one": one,
+        "version": version,
+        "title": title_of(one),
+        "state": SHOWN[one.state],
+        "shown": SHOWN,
+        "is_over": lifecycle.is_end(one.state),
+        "meaning": MEANING.get(one.reason or "", "") if one.state is IngestionState.FAILED else "",
+        "door": TRIGGERS[one.event.trigger],
+        "history": history[-MOST_STEPS:][::-1],
+        "history_more": max(0, len(history) - MOST_STEPS),
+        "moves": moves,
+        "here": f"/operations/ingestions/{quote(one.id, safe='')}",
+        "project": registry.renamed_projects(team).get(one.event.project, one.event.project),
+        "now": service.clock.now(),
+    }
+    if is_part(request):
+        return page(request, "ingestion_now.html", **context)
+    context |= {"ask": ask if ask in moves else "", "done": DONE.get(done, "")}
+    return page(request, "ingestion.html", "Operations", **context)
+
+
+def title_of(one: Ingestion) -> str:
+    """Return what people call an ingestion: the name that its model is to have, its experiment, or its path."""
+    return one.event.name or one.event.experiment or one.event.model_path or one.id
+
+
+@router.post("/operations/ingestions/{ingestion_id}/retry", include_in_schema=False)
+def retry(ingestion_id: str, visit: Steward, service: Inside) -> Response:
+    """Let a failed ingestion be tried again from the beginning."""
+    again = operations.retry(service.registry, visit.caller.team, ingestion_id, visit.caller.name, service.clock.now())
+    service.ring()
+    return _back(again, RETRIED, visit)
+
+
+@router.post("/operations/ingestions/{ingestion_id}/discard", include_in_schema=False)
+def discard(ingestion_id: str, visit: Steward, service: Inside) -> Response:
+    """End an ingestion that has not ended well."""
+    gone = operations.discard(service.registry, visit.caller.team, ingestion_id, visit.caller.name, service.clock.now())
+    return _back(gone, DISCARDED, visit)
+
+
+@router.post("/operations/retry", include_in_schema=False)
+def retry_all(visit: Steward, service: Inside, fields: Fields) -> Response:
+    """Let the failed ingestions that the filters of the form find be tried again, so many at once."""
+    filters = _sent(fields)
+    query = filters.query(visit.caller.team)
+    moved = operations.retry_all(service.registry, query, visit.caller.name, service.clock.now())
+    if moved.ids:
+        service.ring()
+    return _back_to_list(filters, moved, RETRIED, visit)
+
+
+@router.post("/operations/discard", include_in_schema=False)
+def discard_all(visit: Steward, service: Inside, fields: Fields) -> Response:
+    """End the ingestions that the filters of the form find and that have not ended well, so many at once."""
+    filters = _sent(fields)
+    query = filters.query(visit.caller.team)
+    moved = operations.discard_all(service.registry, query, visit.caller.name, service.clock.now())
+    return _back_to_list(filters, moved, DISCARDED, visit)
+
+
+def _sent(fields: Mapping[str, str]) -> Filters:
+    """Return the filters that came with a form. A word that nobody knows would mean more than its sender thought.
+
+    Raises:
+        RejectedEvent: the form says no state, or a word that is no choice.
+    """
+    given = {name: fields.get(name, "") for name in ("state", "trigger", "reason", "experimentId")}
+    for name in ("reason", "experimentId"):
+        if len(given[name]) > MAX_ID_CHARACTERS:
+            raise RejectedEvent(f"{name}: expected at most {MAX_ID_CHARACTERS} characters, found {len(given[name])}")
+    filters = asked_for(given["state"], given["trigger"], given["reason"], given["experimentId"])
+    if filters.state is None:
+        raise RejectedEvent(f"state: expected the state of those that are meant, found {given['state'][:80]!a}")
+    if given["trigger"] and filters.trigger is None:
+        raise RejectedEvent(f"trigger: expected one of {', '.join(Trigger)}, found {given['trigger'][:80]!a}")
+    return filters
+
+
+def _back(one: Ingestion, done: str, visit: Visit) -> Response:
+    log.info(done, ingestion=one.id, team=visit.caller.team, who=visit.caller.name)
+    return RedirectResponse(f"/operations/ingestions/{quote(one.id, safe='')}?{urlencode({'done': done})}", 303)
+
+
+def _back_to_list(filters: Filters, moved: Moved, done: str, visit: Visit) -> Response:
+    if moved.trouble is not None:
+        log.error("the registry does not answer", why=moved.trouble)
+    log.info(done, count=len(moved.ids), team=visit.caller.team, who=visit.caller.name)
+    left = {"more": "yes"} if moved.more_are_left else {}
+    return RedirectResponse(filters.address(done=done, count=str(len(moved.ids)), **left), 303)
