@@ -52,6 +52,7 @@ from tests.worker.registry.test_processes import (
     run,
     state_of,
 )
+from tests.worker.registry.test_standing import StandingOnDisk
 from worker.errors import RegistryUnavailable
 from worker.lifecycle import paused_turn
 from worker.records import Counted, IngestionState, VersionQuery
@@ -110,6 +111,10 @@ class TestPostgresRegistry(RegistryContract, AuditContract, ProjectsContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build
+
+
+class TestPostgresStanding(StandingOnDisk):
+    """Its indexes are found by what it knows about the rows."""
 
 
 class TestPostgresOutbox(OutboxContract):

@@ -1,0 +1,104 @@
+"""How the work of a team stands is counted in indexes, whatever has come to lie there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event as hooks
+from sqlalchemy import text
+
+from tests.contracts.registry import NOON, claimed, failed
+from worker.records import IngestionQuery, IngestionState, Trigger
+from worker.registry.sql import SqlRegistry
+from worker.registry.tables import ingestions
+
+FAILED = IngestionState.FAILED
+
+
+@pytest.fixture
+def registry(build: Callable[..., SqlRegistry]) -> SqlRegistry:
+    return build()
+
+
+def fill(registry: SqlRegistry, count: int) -> None:
+    """Let so many have failed, half of them by another reason, behind one that a worker brought to that end."""
+    assert registry.finish(claimed(registry, "first", experiment="e").id, "me", failed("broken"), NOON)
+    columns = [column.name for column in ingestions.columns if column.name != "sequence"]
+    made = {name: f"'{name}' || number" for name in ("id", "event_key", "version_id", "experiment")}
+    made["reason"] = "CASE WHEN number % 2 = 0 THEN 'broken' ELSE 'unreadable' END"
+    numbers = "WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < :count)"
+    values = ", ".join(made.get(name, name) for name in columns)
+    rows = f"{numbers} SELECT {values} FROM ingestions, numbers"
+    with registry.engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO ingestions ({', '.join(columns)}) {rows}"), {"count": count})
+    if registry.engine.dialect.name == "postgresql":
+        with registry.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE ingestions"))
+
+
+def plans(registry: SqlRegistry, work: Any) -> list[str]:
+    """Return how the database answers each statement of *work*."""
+    explain = "EXPLAIN QUERY PLAN" if registry.engine.dialect.name == "sqlite" else "EXPLAIN"
+    found: list[str] = []
+
+    def look(connection: Any, cursor: Any, statement: str, parameters: Any, *rest: object) -> None:
+        if statement.lstrip().startswith("SELECT") and "ingestions" in statement:
+            other = connection.connection.cursor()
+            other.execute(f"{explain} {statement}", parameters)
+            found.append(" ".join(str(row[-1]) for row in other.fetchall()))
+
+    engines = {registry._reading, registry._reading_one}
+    for engine in engines:
+        hooks.listen(engine, "before_cursor_execute", look)
+    work()
+    for engine in engines:
+        hooks.remove(engine, "before_cursor_execute", look)
+    return found
+
+
+class StandingOnDisk:
+    """What a database answers, of either kind."""
+
+    def test_nothing_is_read_or_sorted_but_what_an_index_gives(self, registry: SqlRegistry) -> None:
+        fill(registry, 5000)
+        told = plans(registry, lambda: registry.standing("default", NOON + timedelta(hours=1), NOON))
+        assert len(told) >= 8
+        for plan in told:
+            assert "Seq Scan" not in plan
+            assert "SCAN ingestions" not in plan or "COVERING INDEX" in plan
+        assert any("ix_ingestions_failed" in plan for plan in told)
+        assert any("ix_ingestions_finished" in plan for plan in told)
+
+    @pytest.mark.parametrize(
+        ("query", "index"),
+        [
+            (IngestionQuery(state=FAILED, reason="changed", limit=51), "ix_ingestions_failed"),
+            (IngestionQuery(experiment="experiment17", limit=51), "ix_ingestions_experiment"),
+            (IngestionQuery("red", limit=51), "ix_ingestions_"),
+        ],
+    )
+    def test_a_list_comes_from_an_index_in_its_order(self, registry: SqlRegistry, query: IngestionQuery, index: str) -> None:
+        fill(registry, 5000)
+        [plan] = plans(registry, lambda: registry.ingestions(query))
+        assert index in plan
+        assert "Seq Scan" not in plan
+        assert "TEMP B-TREE" not in plan
+
+    def test_the_figures_are_those_of_the_rows(self, registry: SqlRegistry) -> None:
+        fill(registry, 5000)
+        standing = registry.standing("default", NOON, NOON)
+        assert [(one.reason, one.count) for one in standing.failures] == [("broken", 2501), ("unreadable", 2500)]
+        assert [one.newest.id for one in standing.failures] == ["id5000", "id4999"]
+        assert standing.finished == {FAILED: 5001}
+        counted = registry.count_ingestions
+        assert (counted(IngestionQuery(state=FAILED, reason="broken")), counted(IngestionQuery(trigger=Trigger.CLI))) == (
+            2501,
+            5001,
+        )
+
+
+class TestSqlStanding(StandingOnDisk):
+    """SQLite knows nothing about the rows but the indexes."""
