@@ -1,0 +1,127 @@
+"""What operators do with the page of their team's work, in a real browser."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.seat import DESK, PHONE, SMALL_PHONE, Seat, seat
+from tests.browser.test_journeys import LEGIBLE
+from tests.worker.api.conftest import Door
+from tests.worker.api.web import work
+from worker.records import IngestionState
+
+pytestmark = pytest.mark.slow
+
+LIST = "/operations/ingestions"
+
+SOON = 15_000
+"""Milliseconds in which the page has asked again, also on a busy machine."""
+
+
+@pytest.fixture
+def operator(stranger: Seat, room: Door) -> Seat:
+    """A window of somebody who may steer the queue."""
+    stranger.sign_in(room.token("operate"))
+    return stranger
+
+
+def states(door: Door) -> dict[IngestionState, int]:
+    return {state: count for state, count in door.registry.queue(door.clock.now()).states.items() if count}
+
+
+def test_the_page_goes_on_by_itself_and_keeps_focus(operator: Seat, room: Door) -> None:
+    work.health(room)
+    page = operator.page
+    page.get_by_role("link", name="Operations").click()
+    expect(page.get_by_role("heading", name="Healthy")).to_be_visible(timeout=SOON)
+    operator.run("window.stayed = true")
+    page.locator("#retry-incomplete").focus()
+    room.clock.sleep(301)
+    work.fail(room, ["late"], "broken", "no whole model is there")
+    expect(page.get_by_text("Live, 12:45:05")).to_be_visible(timeout=SOON)
+    expect(page.get_by_role("heading", name="Nobody works")).to_be_visible()
+    expect(page.locator("#retry-broken")).to_be_visible(timeout=SOON)
+    expect(page.locator("#retry-incomplete")).to_be_focused()
+    room.clock.sleep(301)
+    expect(page.get_by_role("heading", name="Stalled")).to_be_visible(timeout=SOON)
+    assert operator.run("window.stayed") is True
+    operator.keep("operations-live")
+
+
+def test_a_server_that_does_not_answer_is_told_and_so_is_when_it_does_again(operator: Seat, room: Door) -> None:
+    page = operator.page
+    operator.go("/operations")
+    expect(page.get_by_text("Live, 12:00:00")).to_be_visible(timeout=SOON)
+    page.route("**/operations?told=*", lambda route: route.fulfill(status=503, body="{}"))
+    expect(page.get_by_text("What you see is as it was before")).to_be_visible(timeout=SOON)
+    expect(page.locator(".live.stale")).to_be_visible(timeout=SOON)
+    page.unroute("**/operations?told=*")
+    expect(page.locator(".live.stale")).to_have_count(0, timeout=SOON)
+    expect(page.get_by_text("What you see is as it was before")).to_be_hidden(timeout=SOON)
+    assert all("503" in said for said in operator.complaints)
+    operator.complaints.clear()
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+def test_all_of_a_reason_are_retried_and_one_is_discarded(browser: Browser, url: str, room: Door, has_script: bool) -> None:
+    work.trouble(room)
+    with seat(browser, url, java_script_enabled=has_script) as here:
+        page = here.page
+        here.sign_in(room.token("operate"))
+        here.go("/operations")
+        page.get_by_role("link", name="Retry all 11…").press("Enter")
+        expect(page.get_by_role("heading", name="Retry 11 ingestions?")).to_be_focused()
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("button", name="Retry 11")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("11 were queued again.")).to_be_visible()
+        page.get_by_role("link", name="Operations").first.click()
+        page.locator("#to-rejected-location").click()
+        page.locator("#ingestions tbody a").first.click()
+        page.get_by_role("link", name="Discard…").click()
+        page.get_by_role("button", name="Discard it").click()
+        expect(page.get_by_text("It is discarded, and is not tried again.")).to_be_visible()
+    known = states(room)
+    assert (known[IngestionState.RECEIVED], known[IngestionState.FAILED], known[IngestionState.DISCARDED]) == (31, 41, 1)
+
+
+def test_a_list_follows_its_filters(operator: Seat, room: Door) -> None:
+    work.trouble(room)
+    page = operator.page
+    operator.go(LIST)
+    operator.run("window.stayed = true")
+    page.get_by_label("State").select_option("Failed")
+    expect(page.get_by_role("link", name="Retry all 53…")).to_be_visible()
+    page.get_by_label("Reason").select_option("incomplete")
+    expect(page.locator("#ingestions tbody tr")).to_have_count(11)
+    expect(page).to_have_url(f"{operator.url}{LIST}?state=failed&reason=incomplete")
+    page.get_by_label("Experiment").fill("es1795180003")
+    expect(page.locator("#ingestions tbody tr")).to_have_count(1)
+    assert operator.run("window.stayed") is True
+    page.get_by_label("Experiment").fill("nothing")
+    page.get_by_role("link", name="Clear the filters").click()
+    expect(page).to_have_url(f"{operator.url}{LIST}")
+
+
+@pytest.mark.parametrize("state", ["trouble", "health", "empty"])
+def test_the_pages_fit_and_can_be_read(browser: Browser, url: str, room: Door, state: str) -> None:
+    """In light and dark, on a desk and on phones; with a name that has no end."""
+    if state != "empty":
+        getattr(work, state)(room)
+        work.fail(room, ["x" * 200], "y" * 200, "z" * 200, model_path="/" + "p" * 300, experiment="e" * 200)
+        work.run(room, "r", "w" * 100, model_path="/" + "p" * 300, experiment="e" * 200)
+        work.see(room, "w" * 100, "h" * 200)
+    one = next(iter(work.fail(room, ["last"], "incomplete", work.SHARD))) if state != "empty" else None
+    paths = ["/operations", LIST, f"{LIST}?state=failed&ask=retry", *([f"{LIST}/{one.id}?ask=discard"] if one else [])]
+    for scheme in ("light", "dark"):
+        with seat(browser, url, color_scheme=scheme) as here:
+            here.sign_in(room.token("operate"))
+            for path in paths:
+                here.go(path)
+                assert here.run(LEGIBLE) == [], path
+                for width in (DESK, 900, PHONE, SMALL_PHONE):
+                    here.page.set_viewport_size({"width": width, "height": 900})
+                    assert not here.is_wider_than_window(), (path, width)
+            here.go("/operations")
+            here.keep(f"operations-{state}-{scheme}")
