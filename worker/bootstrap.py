@@ -160,9 +160,15 @@ class Embedded:
         return open_location(Location(location, path, version.store), connection=self.connection)
 
     @contextmanager
-    def seen_as_worker(self, is_well: Callable[[], bool] = lambda: True) -> Iterator[None]:
-        """Let this process be known as a worker while the block runs; a thread gives its signs of life while it *is_well*."""
+    def seen_as_worker(
+        self, is_well: Callable[[], bool] = lambda: True, name: str | None = None, process: int | None = None
+    ) -> Iterator[None]:
+        """Let a worker be known while the block runs; a thread gives its signs of life while it *is_well*.
+
+        It is this process, by the name that owns its work; or *process*, whose *name* those of its processes begin with.
+        """
         started, over = self.clock.now(), threading.Event()
+        name, process = name or self.owner, process or os.getpid()
 
         def see() -> None:
             pause = 0.0
@@ -171,7 +177,7 @@ class Embedded:
                 if is_well():
                     pause = SEEN_EVERY_SECONDS
                     with suppress(RegistryUnavailable):
-                        self.registry.see(Worker(self.owner, socket.gethostname(), os.getpid(), started, self.clock.now()))
+                        self.registry.see(Worker(name, socket.gethostname(), process, started, self.clock.now()))
 
         thread = threading.Thread(target=see, name="signs of life", daemon=True)
         thread.start()
@@ -181,7 +187,7 @@ class Embedded:
             over.set()
             thread.join()
             with suppress(RegistryUnavailable):
-                self.registry.leave(self.owner)
+                self.registry.leave(name)
 
     def living_workers(self, host: str | None = None) -> int:
         """Return how many workers gave a sign of life a moment ago, on every machine or on *host* alone."""
@@ -198,10 +204,10 @@ class Embedded:
 
 
 @contextmanager
-def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli") -> Iterator[Embedded]:
+def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli", worker: str | None = None) -> Iterator[Embedded]:
     """Give the embedded default: home made, database at its newest state, this process known as alive.
 
-    *role* says what the process is; its owner name begins with it.
+    *role* says what the process is; its owner name begins with it, behind the name of the *worker* that it is a process of.
 
     Raises:
         BadSetting: a setting cannot be used.
@@ -212,7 +218,7 @@ def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli") ->
     settings = load(environment, folder)
     prepare_home(settings)
     _prepare_database(settings)
-    owner = f"{role}-{secrets.token_hex(8)}"
+    owner = "-".join(filter(None, (worker, role, secrets.token_hex(8))))
     with _working_as(owner, settings):
         told = _destinations(settings, environment)
         registry = SqlRegistry(settings.database, lease_seconds=settings.lease_seconds, destinations=tuple(told))

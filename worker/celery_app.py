@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import secrets
 import signal
 from contextlib import ExitStack
 from ctypes import c_uint64
@@ -147,7 +148,7 @@ class _Process:
         """Return the hands of this process, made at their first use."""
         if self._runner is None or self._pid != os.getpid():
             self._stack = ExitStack()
-            service = self._stack.enter_context(embedded(os.environ, Path.cwd(), role="worker"))
+            service = self._stack.enter_context(embedded(os.environ, Path.cwd(), role="child", worker=NAME))
             borders = logged(service.borders())
             self._runner = Runner(borders, service.owner, CeleryDoorbell(app, service.living_workers).ring)
             self._pid = os.getpid()
@@ -170,6 +171,9 @@ def _outlast_soft_limits() -> None:
     """
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
+
+NAME = f"worker-{secrets.token_hex(4)}"
+"""What a worker is known by; the children that it forks have it too, and its sweeper is told."""
 
 log = structlog.get_logger("modelport.worker")
 process = _Process()
@@ -221,7 +225,7 @@ class Sweeper(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **options: Any) -> None:
         spawn = get_context("spawn")
         self._beats: c_uint64 = spawn.RawValue(c_uint64, 0)
-        given = (os.getpid(), self._beats, parent.concurrency, logging.getLevelName(parent.loglevel))
+        given = (NAME, os.getpid(), self._beats, parent.concurrency, logging.getLevelName(parent.loglevel))
         self._process = spawn.Process(target=sweep_for, args=given, name="sweeper", daemon=True)
         self._worker = parent
         super().__init__(parent, **options)

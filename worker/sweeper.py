@@ -70,8 +70,8 @@ class Deafness:
         return now - self.since >= DEAF_SECONDS
 
 
-def sweep_for(parent: int, beats: c_uint64, slots: int = 1, log_level: str = "INFO") -> None:
-    """Sweep until the worker *parent* is gone or this process is terminated; say that it lives while *beats* moves.
+def sweep_for(worker: str, parent: int, beats: c_uint64, slots: int = 1, log_level: str = "INFO") -> None:
+    """Sweep until the process *parent* is gone or this one is terminated; say that the *worker* lives while *beats* moves.
 
     While it does not, up to *slots* ingestions are worked on here at a time. What is of *log_level* or worse is logged.
     """
@@ -80,24 +80,24 @@ def sweep_for(parent: int, beats: c_uint64, slots: int = 1, log_level: str = "IN
     signal.signal(signal.SIGTERM, _end)
     while os.getppid() == parent:
         try:
-            _sweep(parent, beats, slots)
+            _sweep(worker, parent, beats, slots)
         except WorkerError as exc:
             log.error("cannot begin to sweep", why=str(exc))
             time.sleep(LOOK_SECONDS)
 
 
-def _sweep(parent: int, beats: c_uint64, slots: int) -> None:
-    """Sweep until the worker *parent* is gone.
+def _sweep(worker: str, parent: int, beats: c_uint64, slots: int) -> None:
+    """Sweep until the *worker*, which is the process *parent*, is gone.
 
     Raises:
         WorkerError: the database did not answer at the beginning. Later, that is logged, and it is asked again.
     """
     from worker.celery_app import app
 
-    with embedded(os.environ, Path.cwd(), role="sweep") as service:
+    with embedded(os.environ, Path.cwd(), role="sweep", worker=worker) as service:
         ring, deliver = CeleryDoorbell(app, service.living_workers).ring, service.rounds.look
         runner = Runner(logged(service.borders()), service.owner, ring, deliver=deliver)
-        with service.seen_as_worker(Pulse(beats)), _stood_in_for(runner, Deafness(beats), slots):
+        with service.seen_as_worker(Pulse(beats), worker, parent), _stood_in_for(runner, Deafness(beats), slots):
             for is_time_to_sweep in _ticks(parent, runner.sweep_seconds):
                 try:
                     if is_time_to_sweep:

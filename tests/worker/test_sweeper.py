@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from ctypes import c_uint64
+from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 from tests.servers.process import free_port, until
 from tests.servers.redis import RedisServer
 from tests.worker.conftest import without_settings
+from worker.bootstrap import embedded
 from worker.sweeper import Pulse, sweep_for
 
 MODELPORT = [sys.executable, "-c", "from worker.cli import main; main()"]
@@ -69,6 +71,20 @@ def test_a_celery_worker_that_is_stopped_is_not_healthy_though_its_sweeper_goes_
 
 
 @pytest.mark.slow
+def test_a_celery_worker_is_known_by_the_name_that_its_claims_begin_with(
+    celery: subprocess.Popen[bytes], environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    assert until(lambda: check(environment) == (0, "1 living here\n"), 40), (tmp_path / "log").read_text()
+    complete("named", environment)
+    assert until(lambda: state("named", environment) == "registered", 30), (tmp_path / "log").read_text()
+    with embedded(environment, tmp_path) as service:
+        [worker] = service.registry.workers(service.clock.now() - timedelta(minutes=1))
+    assert worker.pid == celery.pid
+    [owner] = re.findall(r"event='claimed' .*owner='([^']+)'", (tmp_path / "log").read_text())
+    assert owner.startswith(f"{worker.name}-child-")
+
+
+@pytest.mark.slow
 def test_ingestion_goes_on_while_the_broker_is_gone_and_once_it_is_back(
     celery: subprocess.Popen[bytes], redis: RedisServer, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
@@ -77,7 +93,7 @@ def test_ingestion_goes_on_while_the_broker_is_gone_and_once_it_is_back(
     redis.kill()
     complete("while-gone", environment)
     assert until(lambda: state("while-gone", environment) == "registered", 30), log.read_text()
-    assert re.search(r"event='claimed' .*owner='sweep-", log.read_text())
+    assert re.search(r"event='claimed' .*owner='worker-[0-9a-f]{8}-sweep-", log.read_text())
     redis.start()
     assert until(lambda: check(environment) == (0, "1 living here\n"), 60), log.read_text()
     complete("once-back", environment)
@@ -118,7 +134,7 @@ def test_a_sweeper_that_cannot_begin_tries_again(tmp_path: Path, monkeypatch: py
     home.write_text("a file where the home should be")
     monkeypatch.setenv("MODELPORT_HOME", str(home))
     context = get_context("spawn")
-    sweeper = context.Process(target=sweep_for, args=(os.getpid(), context.Value(c_uint64, 0, lock=False)))
+    sweeper = context.Process(target=sweep_for, args=("worker-1", os.getpid(), context.Value(c_uint64, 0, lock=False)))
     sweeper.start()
     try:
         sweeper.join(4)

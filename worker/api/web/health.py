@@ -5,7 +5,7 @@ In go the records of the registry and the time, out come plain values for the pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -94,7 +94,7 @@ def hands(workers: Sequence[Worker], running: Sequence[Ingestion], living_since:
     held: dict[str, list[Ingestion]] = {name: [] for name in known}
     for one in running:
         if one.owner is not None:
-            held.setdefault(_worker_of(one.owner), []).append(one)
+            held.setdefault(_worker_of(one.owner, known), []).append(one)
     found = [
         Hand(name, known.get(name), tuple(holds), name in known and known[name].seen >= living_since)
         for name, holds in held.items()
@@ -102,9 +102,16 @@ def hands(workers: Sequence[Worker], running: Sequence[Ingestion], living_since:
     return sorted(found, key=lambda hand: (hand.state.level != "is-bad", hand.name))
 
 
-def _worker_of(owner: str) -> str:
-    """Return the name of the worker that a claim was made by: each claim has an owner of its own, `worker-5f1e.17`."""
-    return owner.rpartition(".")[0] or owner
+def _worker_of(owner: str, known: Container[str]) -> str:
+    """Return the name of the worker that a claim was made by: each claim has an owner of its own, `worker-5f1e.17`.
+
+    A worker of several processes is *known* by what their names begin with: `worker-5f1e` of `worker-5f1e-child-93ab.17`.
+    """
+    process = owner.rpartition(".")[0] or owner
+    name = process
+    while name and name not in known:
+        name = name.rpartition("-")[0]
+    return name or process
 
 
 def verdict(standing: Standing, hands: Sequence[Hand], now: datetime) -> Verdict:

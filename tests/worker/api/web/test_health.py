@@ -122,6 +122,17 @@ def test_who_is_silent_stands_first_with_what_it_still_holds() -> None:
     ]
 
 
+def test_a_worker_of_several_processes_holds_what_any_of_them_holds() -> None:
+    owners = ("worker-5f1e-child-93ab.1", "worker-5f1e-sweep-44aa.2", "worker-5f1f-child-93ab.1", "cli-5")
+    held = [running(str(number), owner) for number, owner in enumerate(owners)]
+    found = hands([worker("worker-5f1e")], held, NOON - timedelta(seconds=15))
+    assert {hand.name: [one.id for one in hand.holds] for hand in found} == {
+        "worker-5f1e": ["0", "1"],
+        "worker-5f1f-child-93ab": ["2"],
+        "cli-5": ["3"],
+    }
+
+
 def test_a_time_of_another_day_has_its_day() -> None:
     assert clock(NOON, NOON) == "12:00"
     assert clock(NOON - timedelta(hours=13), NOON) == "19\N{NO-BREAK SPACE}Nov 23:00"
