@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -23,7 +23,9 @@ from detectors.facts import ModelType
 from detectors.scan import Scan, scan
 from detectors.tree import FileTree, readable
 from worker import deliver, filesystems, liveness, operations, spool
+from worker.connections import PATIENCE_SECONDS, Answer, Asked, Connections, Leaned
 from worker.deliver import Deliverer, Rounds
+from worker.doorbell import broker_shown, look_at_broker
 from worker.errors import (
     BadSetting,
     MigrationNeeded,
@@ -49,6 +51,7 @@ from worker.s3_url import is_s3, parse_s3
 from worker.settings import Settings, load
 from worker.storage.download import new_folder
 from worker.storage.local import LocalStore
+from worker.storage.probe import look_at_folder, look_at_place
 from worker.storage.s3.client import S3Connection
 from worker.storage.s3.open import open_s3
 from worker.storage.s3.store import S3Store
@@ -80,6 +83,7 @@ class Embedded:
     owner: str
     inspector: Inspector
     rounds: Rounds
+    connections: Connections
     team: str = DEFAULT_TEAM
 
     def acting_for(self, team: str | None) -> Embedded:
@@ -227,9 +231,31 @@ def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli", wo
                 connection, clock = S3Connection(settings.s3_endpoint_url, settings.s3_region), RegistryClock(registry.now)
                 store = _store(settings, connection)
                 with closing(Rounds(Deliverer(registry, told, clock, owner))) as rounds:
-                    yield Embedded(settings, registry, store, connection, clock, owner, inspector, rounds)
+                    connections = Connections(_leaned_on(settings, registry))
+                    yield Embedded(settings, registry, store, connection, clock, owner, inspector, rounds, connections)
         finally:
             registry.close()
+
+
+def _leaned_on(settings: Settings, registry: SqlRegistry) -> Sequence[Asked]:
+    """Return what the service leans on, and how each is asked; without a broker, none is."""
+
+    def database() -> Answer:
+        registry.is_due(datetime.now(UTC))
+        return Answer()
+
+    asked = [Asked(Leaned.DATABASE, _shown(settings), database)]
+    if settings.broker_url is not None:
+        broker = partial(look_at_broker, settings.broker_url, PATIENCE_SECONDS)
+        asked.append(Asked(Leaned.BROKER, broker_shown(settings.broker_url), broker))
+    if settings.store_place is not None:
+        hasty = S3Connection(settings.s3_endpoint_url, settings.s3_region, PATIENCE_SECONDS, attempts=1)
+        place = partial(look_at_place, hasty, settings.store_place)
+        asked.append(Asked(Leaned.STORE, str(settings.store_place), place))
+    elif settings.store_folder is not None:
+        asked.append(Asked(Leaned.STORE, readable(str(settings.store_folder)), partial(look_at_folder, settings.store_folder)))
+    asked.append(Asked(Leaned.HOME, str(settings.home), partial(look_at_folder, settings.home)))
+    return asked
 
 
 def _destinations(settings: Settings, environment: Mapping[str, str]) -> Mapping[str, Destination]:

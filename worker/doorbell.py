@@ -11,8 +11,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 import structlog
+
+from worker.connections import Answer
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -70,6 +73,45 @@ class CeleryDoorbell:
             channel: Any = connection.default_channel
             declared = channel.queue_declare(queue=QUEUE, durable=True, auto_delete=False, arguments=QUEUE_ARGUMENTS)
             return int(declared.message_count)
+
+
+def look_at_broker(url: str, seconds: float) -> Answer:
+    """Return whether a broker answers at *url* and knows us; it is waited for about *seconds* at each step. Nothing is sent."""
+    from kombu import Connection
+
+    waits = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "read_timeout": seconds, "write_timeout": seconds}
+    ours = waits if url.startswith("redis") else {name: waits[name] for name in ("read_timeout", "write_timeout")}
+    with Connection(url, connect_timeout=seconds, transport_options=ours) as connection:
+        try:
+            transport = connection.transport
+            transport.close_connection(transport.establish_connection())
+        except Exception as exc:  # noqa: BLE001 - whatever a broker's client raises, there is no bell
+            return Answer(f"{broker_shown(url)}: {_in_words(exc)}; look at MODELPORT_BROKER_URL and whether the broker runs")
+    return Answer()
+
+
+def broker_shown(url: str) -> str:
+    """Return the URL of a broker without user and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+
+
+REFUSALS = ("AuthenticationError", "AccessRefused", "NoPermissionError", "NotAllowed")
+"""What clients of brokers raise where one is there and does not let us in, by name: they are not imported before that."""
+
+
+def _in_words(error: Exception) -> str:
+    """Return what an error of a broker's client means, without addresses and figures that change."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & set(REFUSALS) or "WRONGPASS" in str(error) or "NOAUTH" in str(error):
+        return "the broker refuses the user or the password"
+    if "TimeoutError" in kinds or "timeout" in kinds:
+        return "no answer in time"
+    return (
+        "no broker answers"
+        if kinds & {"OSError", "ConnectionError", "OperationalError"}
+        else f"no answer ({type(error).__name__})"
+    )
 
 
 class Ringer:

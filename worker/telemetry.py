@@ -1,7 +1,7 @@
 """What the registry says about the work of everybody, in the text format that Prometheus reads.
 
-Everything is derived from one `Pulse`, so all figures are of one moment, survive restarts, and need no files that processes
-share. Labels are words of closed sets: how many series there are does not depend on what senders say.
+Everything about the work is derived from one `Pulse`, so all its figures are of one moment, survive restarts, and need no files
+that processes share. Labels are words of closed sets: how many series there are does not depend on what senders say.
 
 Laws (each has a test of the same name):
     what was accepted or retried has ended or is in flight;
@@ -13,7 +13,7 @@ Source: Prometheus, "Metric and label naming" and "Exposition formats"; promethe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry
@@ -21,6 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from worker.connections import Connection
 from worker.lifecycle import is_end
 from worker.records import STEPS, Counted, IngestionState, Labels, Pulse
 from worker.registry.counters import BOUNDS_SECONDS, NO_BOUND, OTHER, REASONS
@@ -42,17 +43,17 @@ COUNTERS: tuple[tuple[Counted, str, str, tuple[str, ...]], ...] = (
 """What is counted, the name of its counter without `_total`, its help, and its labels."""
 
 
-def exposition(pulse: Pulse, now: datetime, accepted: str = "") -> tuple[bytes, str]:
-    """Return *pulse*, taken at *now*, as it is scraped, and the type of what is returned: OpenMetrics where the header `Accept`
-    prefers it, otherwise the text format."""
+def exposition(pulse: Pulse, now: datetime, accepted: str = "", connections: Sequence[Connection] = ()) -> tuple[bytes, str]:
+    """Return *pulse*, taken at *now*, and how the *connections* are, as it is scraped, and the type of what is returned:
+    OpenMetrics where the header `Accept` prefers it, otherwise the text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Told(pulse, now))
+    registry.register(_Told(pulse, now, connections))
     encode, media_type = choose_encoder(accepted)
     return encode(registry), media_type
 
 
-def families(pulse: Pulse, now: datetime) -> Iterator[Metric]:
-    """Yield the metrics that *pulse*, taken at *now*, is told in."""
+def families(pulse: Pulse, now: datetime, connections: Sequence[Connection] = ()) -> Iterator[Metric]:
+    """Yield the metrics that *pulse*, taken at *now*, and the *connections* are told in."""
     for counted, name, help, labels in COUNTERS:
         family = CounterMetricFamily(name, help, labels=labels)
         for one in pulse.counts:
@@ -85,6 +86,7 @@ def families(pulse: Pulse, now: datetime) -> Iterator[Metric]:
     yield _waits(pulse)
     yield _steps(pulse)
     yield from _workers(pulse, now)
+    yield from _connections(connections)
 
 
 def unaccounted(pulse: Pulse) -> int:
@@ -141,14 +143,33 @@ def _workers(pulse: Pulse, now: datetime) -> Iterator[Metric]:
     yield family
 
 
+def _connections(connections: Sequence[Connection]) -> Iterator[Metric]:
+    """Yield whether each can be used, how long its answer took, and the room on the volumes that answered."""
+    told = "Whether what the service leans on can be used from the server: 1 or 0; none for a broker where none is set."
+    up = GaugeMetricFamily("modelport_connection_up", told, labels=["to"])
+    told = "How long its last answer took; none where it gave none."
+    seconds = GaugeMetricFamily("modelport_connection_seconds", told, labels=["to"])
+    told = "Size of the volume that a store in a folder, or the home, lies on."
+    size = GaugeMetricFamily("modelport_volume_size_bytes", told, labels=["of"])
+    free = GaugeMetricFamily("modelport_volume_free_bytes", "What may still be written there.", labels=["of"])
+    for one in connections:
+        up.add_metric([one.what], float(one.is_up))
+        if one.seconds is not None:
+            seconds.add_metric([one.what], one.seconds)
+        if one.room is not None:
+            size.add_metric([one.what], one.room.size_bytes)
+            free.add_metric([one.what], one.room.free_bytes)
+    yield from (up, seconds, size, free)
+
+
 def _seconds(since: datetime, now: datetime) -> float:
     """Return the seconds since a moment; none where another's clock is ahead."""
     return max((now - since).total_seconds(), 0.0)
 
 
 class _Told(Collector):
-    def __init__(self, pulse: Pulse, now: datetime) -> None:
-        self._pulse, self._now = pulse, now
+    def __init__(self, pulse: Pulse, now: datetime, connections: Sequence[Connection]) -> None:
+        self._pulse, self._now, self._connections = pulse, now, connections
 
     def collect(self) -> Iterator[Metric]:
-        return families(self._pulse, self._now)
+        return families(self._pulse, self._now, self._connections)

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.contracts.registry import NOON, claimed, event, failed, register
+from worker.connections import Connection, Leaned, Room
 from worker.records import IngestionState, Pause, Pulse, SoFar, Took, Worker
 from worker.registry.memory import MemoryRegistry
 from worker.telemetry import exposition, families, unaccounted
@@ -108,6 +109,30 @@ def test_no_odd_name_makes_a_series(registry: MemoryRegistry) -> None:
     after = set(told(registry.pulse(NOON, NOON)))
     assert len(after) < 140
     assert after - before <= {f"modelport_worker_heartbeat_age_seconds{{worker={which}}}" for which in ("newest", "oldest")}
+
+
+def test_connections_are_told_in_closed_words(registry: MemoryRegistry) -> None:
+    seen = (
+        Connection(Leaned.DATABASE, "sqlite:///x", None, None, 0.001, NOON),
+        Connection(Leaned.STORE, "/srv/odd \n store", "it is away", None, None, NOON),
+        Connection(Leaned.HOME, "/srv/home", None, Room(100, 25), 0.002, NOON),
+    )
+    text, _ = exposition(registry.pulse(NOON, NOON), NOON, connections=seen)
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+        if sample.name.startswith(("modelport_connection", "modelport_volume"))
+    }
+    assert found == {
+        ("modelport_connection_up", "database"): 1,
+        ("modelport_connection_up", "store"): 0,
+        ("modelport_connection_up", "home"): 1,
+        ("modelport_connection_seconds", "database"): 0.001,
+        ("modelport_connection_seconds", "home"): 0.002,
+        ("modelport_volume_size_bytes", "home"): 100,
+        ("modelport_volume_free_bytes", "home"): 25,
+    }
 
 
 def test_who_asks_for_openmetrics_is_given_it(registry: MemoryRegistry) -> None:

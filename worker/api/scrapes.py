@@ -17,8 +17,8 @@ router = APIRouter(tags=["health"])
 
 @router.get("/metrics", response_class=Response, responses=bytes_answers("text/plain", 401, 403, 503))
 def show_metrics(request: Request, caller: Watcher, service: Inside) -> Response:
-    """Tell how the work of all teams stands, as Prometheus reads it. No team is named."""
-    now = service.clock.now()
+    """Tell how the work of all teams and what it leans on stand, as Prometheus reads it. No team is named."""
+    connections, now = service.connections(), service.clock.now()
     pulse = service.registry.pulse(now, now - timedelta(seconds=LIVING_SECONDS))
-    told, media_type = exposition(pulse, now, request.headers.get("accept", ""))
+    told, media_type = exposition(pulse, now, request.headers.get("accept", ""), connections)
     return Response(told, headers={"Content-Type": media_type})

@@ -46,6 +46,7 @@ def service_of_embedded(embedded: Embedded, ring: Callable[[], None], host: str)
         new_id=embedded.new_id,
         places=embedded.settings.places(),
         living_workers=embedded.living_workers,
+        connections=embedded.connections.look,
         is_failed_scanned=embedded.settings.scan_failed,
         is_loopback=is_loopback(host),
         s3_runs=embedded.settings.runs_below(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from worker.api.limits import Rates
+from worker.connections import Connection
 from worker.lifecycle import LEASE_SECONDS
 from worker.locations import Places
 from worker.operations import OpenVersion
@@ -44,6 +45,8 @@ class Service:
 
     rates are how often somebody may ask.
 
+    connections tells how what the service leans on is; never waits for long.
+
     is_loopback tells whether only this machine can reach the door: then it stands open as long as nobody made a token.
     """
 
@@ -61,6 +64,7 @@ class Service:
     quiet_seconds: float = 0.0
     uploading: Uploading = Uploading()
     rates: Rates = field(default_factory=Rates)
+    connections: Callable[[], Sequence[Connection]] = tuple
 
 
 async def service_of(request: Request) -> Service:

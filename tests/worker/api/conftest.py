@@ -15,6 +15,7 @@ from tests.worker.api.client import Client
 from worker.api.app import make_app
 from worker.api.limits import Rates
 from worker.api.service import Service, Uploading
+from worker.connections import Connection
 from worker.locations import Places
 from worker.ports import Registry, Store
 from worker.registry.memory import MemoryRegistry
@@ -56,6 +57,7 @@ class Door:
     s3_runs: tuple[RunsBelow, ...] = ()
     uploading: Uploading = AT_ONCE
     rates: Rates = field(default_factory=Rates)
+    connections: tuple[Connection, ...] = ()
     secrets: Iterator[int] = field(default_factory=lambda: count(1))
 
     def ring(self) -> None:
@@ -80,6 +82,7 @@ class Door:
             quiet_seconds=60.0,
             uploading=self.uploading,
             rates=self.rates,
+            connections=lambda: self.connections,
         )
 
     def client(self) -> Client:

@@ -153,9 +153,18 @@ FOLLOWED_BY: Mapping[str, str] = {
 class S3Connection:
     """Gives boto3's client, which is made when it is first needed: importing boto3 takes a third of a second."""
 
-    def __init__(self, endpoint_url: str | None = None, region: str | None = None) -> None:
+    def __init__(
+        self,
+        endpoint_url: str | None = None,
+        region: str | None = None,
+        seconds: float | None = None,
+        attempts: int = MAX_ATTEMPTS,
+    ) -> None:
+        """Each of the *attempts* at a request may wait so many *seconds*; as the constants say where it is None."""
         self._endpoint_url = endpoint_url
         self._region = region
+        self._connect_seconds, self._read_seconds = (CONNECT_SECONDS, READ_SECONDS) if seconds is None else (seconds, seconds)
+        self._attempts = attempts
         self._lock = threading.Lock()
         self._client: S3Client | None = None
 
@@ -180,9 +189,9 @@ class S3Connection:
         from botocore.config import Config
 
         config = Config(
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
-            retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+            connect_timeout=self._connect_seconds,
+            read_timeout=self._read_seconds,
+            retries={"mode": "standard", "total_max_attempts": self._attempts},
             max_pool_connections=CONNECTIONS,
             request_checksum_calculation="when_required",  # ETags tell what arrived; no server refused a wrong checksum
             response_checksum_validation="when_required",
