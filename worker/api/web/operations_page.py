@@ -23,6 +23,7 @@ from worker.api.pages import Experiment, Text
 from worker.api.service import Inside, Service
 from worker.api.web import wording
 from worker.api.web.health import MEANING, SHOWN, STALLED_AFTER, Verdict, hands, verdict
+from worker.api.web.reached import lines, verdict_with
 from worker.api.web.render import is_part, page
 from worker.api.web.visitors import Fields, Steward, Visit
 from worker.api.web.wording import TRIGGERS
@@ -114,7 +115,8 @@ def show_operations(request: Request, visit: Steward, service: Inside, told: Ask
     running = service.registry.ingestions(IngestionQuery(team, IngestionState.RUNNING, limit=MOST_HELD))
     workers = service.registry.workers(now - REMEMBERED)
     shown = hands(workers, running, now - timedelta(seconds=LIVING_SECONDS))
-    said = verdict(standing, shown, now)
+    leaned = service.connections()
+    said = verdict_with(verdict(standing, shown, now), leaned, now)
     mark = _mark(said, standing)
     context: dict[str, Any] = {
         "verdict": said,
@@ -123,6 +125,7 @@ def show_operations(request: Request, visit: Steward, service: Inside, told: Ask
         "hands": shown[:MOST_HELD],
         "hands_more": max(0, len(shown) - MOST_HELD),
         "living": sum(hand.is_living for hand in shown),
+        "connections": lines(leaned, now),
         "meaning": MEANING,
         "wording": wording,
         **_numbers(standing, now),
