@@ -17,6 +17,8 @@ import yaml
 
 from tests.servers.process import free_port, until
 from tests.servers.prometheus import RULES, PrometheusServer, prometheus_server, promtool, skip_without_prometheus
+from worker.bootstrap import LIVING_SECONDS
+from worker.connections import FRESH_SECONDS, PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 CALL = [sys.executable, "-c", "from worker.cli import main; main()"]
@@ -55,11 +57,41 @@ def test_the_rules_are_right_by_promtool() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+CONFIGURATION = RULES.with_name("prometheus.yml")
+
+
+def test_the_configuration_is_one_for_prometheus(tmp_path: Path) -> None:
+    skip_without_prometheus()
+    (tmp_path / "modelport.token").write_text("secret")
+    (tmp_path / "rules.yml").write_text(RULES.read_text())
+    (tmp_path / "prometheus.yml").write_text(CONFIGURATION.read_text().replace("/etc/prometheus", str(tmp_path)))
+    done = promtool("check", "config", tmp_path / "prometheus.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_incident_is_told_within_half_a_minute_by_the_intervals_of_the_configuration() -> None:
+    """A look at the store may be as old as its answer is fresh, and late by the patience; then come the slowest scrape, and the
+    rules that find it so twice."""
+    paces = yaml.safe_load(CONFIGURATION.read_text(encoding="utf-8"))["global"]
+    scrape, look = seconds_of(paces["scrape_interval"]), FRESH_SECONDS + PATIENCE_SECONDS
+    assert PATIENCE_SECONDS < seconds_of(paces["scrape_timeout"]) <= scrape
+    (group,) = (group for group in GROUPS if group["name"] == "modelport.alerts")
+    reckon = seconds_of(group["interval"])
+    lasting = {rule["alert"]: seconds_of(rule["for"]) for rule in ALERTS if "for" in rule}
+    assert look + scrape + reckon + lasting["ModelportStoreUnreachable"] < 30
+    assert LIVING_SECONDS + scrape + reckon + lasting["ModelportNoWorker"] <= 30
+    assert scrape + reckon + lasting["ModelportUnreachable"] < 30
+
+
+def seconds_of(told: str) -> int:
+    return int(told[:-1]) * {"s": 1, "m": 60}[told[-1]]
+
+
 @contextmanager
-def served(home: Path) -> Iterator[str]:
+def served(home: Path, **settings: str) -> Iterator[str]:
     """Run a server with nothing but its API, and give where it listens."""
     port = free_port()
-    environment = os.environ | {"MODELPORT_HOME": str(home)}
+    environment = os.environ | {"MODELPORT_HOME": str(home)} | settings
     server = subprocess.Popen([*CALL, "api", "--port", str(port)], env=environment, stderr=subprocess.DEVNULL)
     try:
         assert until(lambda: _lives(port), 60)
@@ -105,6 +137,29 @@ def test_a_prometheus_scrapes_a_server_with_a_token_and_every_rule_gives_data(se
         assert until(lambda: "ModelportNoWorker" in _firing(prometheus), 45)
         assert prometheus.values("modelport_unaccounted_ingestions")[0]["value"][1] == "0"
         assert int(prometheus.values('count({job="modelport"})')[0]["value"][1]) < 200
+
+
+@pytest.mark.slow
+def test_a_store_that_goes_away_is_told_within_half_a_minute_and_comes_back(server_folder: Path) -> None:
+    skip_without_prometheus()
+    home, data, store = server_folder / "home", server_folder / "prometheus", server_folder / "store"
+    data.mkdir()
+    store.mkdir()
+    token = modelport(home, "token", "create", "prometheus", "--scope", "operate:all")
+    with (
+        served(home, MODELPORT_STORE_URL=store.as_uri()) as target,
+        prometheus_server(data, target, token, seconds=5) as prometheus,
+    ):
+        up = 'modelport_connection_up{to="store"}'
+        assert until(lambda: [one["value"][1] for one in prometheus.values(up)] == ["1"], 30)
+        assert "ModelportStoreUnreachable" not in _firing(prometheus)
+        store.rename(store.with_name("unmounted"))
+        store.write_text("a mount that is gone")
+        assert until(lambda: "ModelportStoreUnreachable" in _firing(prometheus), 30)
+        store.unlink()
+        store.with_name("unmounted").rename(store)
+        assert until(lambda: "ModelportStoreUnreachable" not in _firing(prometheus), 30)
+        assert {rule["health"] for rule in _rules(prometheus)} == {"ok"}
 
 
 def _failed(prometheus: PrometheusServer) -> int:

@@ -19,15 +19,15 @@ SCRAPE_SECONDS = 1
 
 
 class PrometheusServer(Server):
-    """Scrapes *target* (host:port) every second, with *token* where one is asked for."""
+    """Scrapes *target* (host:port) every so many *seconds*, with *token* where one is asked for, and reckons as often."""
 
-    def __init__(self, folder: Path, target: str, token: str | None = None) -> None:
+    def __init__(self, folder: Path, target: str, token: str | None = None, seconds: int = SCRAPE_SECONDS) -> None:
         super().__init__(folder)
         job: dict[str, Any] = {"job_name": "modelport", "static_configs": [{"targets": [target]}]}
         if token is not None:
             job["authorization"] = {"credentials": token}
         settings = {
-            "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": "1s"},
+            "global": {"scrape_interval": f"{seconds}s", "scrape_timeout": f"{seconds}s", "evaluation_interval": f"{seconds}s"},
             "rule_files": [str(RULES)],
             "scrape_configs": [job],
         }
@@ -63,9 +63,11 @@ class PrometheusServer(Server):
 
 
 @contextmanager
-def prometheus_server(folder: Path, target: str, token: str | None = None) -> Iterator[PrometheusServer]:
+def prometheus_server(
+    folder: Path, target: str, token: str | None = None, seconds: int = SCRAPE_SECONDS
+) -> Iterator[PrometheusServer]:
     """Run a Prometheus with its data below *folder* while the block runs."""
-    server = PrometheusServer(folder, target, token)
+    server = PrometheusServer(folder, target, token, seconds)
     try:
         server.start()
         yield server
