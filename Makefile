@@ -10,7 +10,7 @@ GRADIENT := .venv-gradient
 GRADIENT_1 := .venv-gradient-1
 MLFLOW := .venv-mlflow
 
-.PHONY: demo test test-all lint bench chaos conformance compose-bare protos reference clean
+.PHONY: demo test test-all lint bench chaos conformance compose-bare protos reference dashboard clean
 
 demo: $(MARK)/base            ## set up, ingest the example run, and show what was registered
 	$(BIN)/modelport ingest $(EXAMPLE) --project examples --experiment digits
@@ -45,6 +45,9 @@ protos: $(MARK)/test          ## generate the modules of detectors/protos again
 
 reference: $(MARK)/test       ## write docs/reference again from the program
 	$(BIN)/python -m scripts.make_reference
+
+dashboard: $(MARK)/test       ## write deploy/grafana/modelport.json again from scripts/make_dashboard.py
+	$(BIN)/python -m scripts.make_dashboard
 
 clean:                        ## remove what these commands made
 	rm -rf .venv $(MODELSCAN) $(AWSCLI) $(GRADIENT) $(GRADIENT_1) $(MLFLOW) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
