@@ -71,8 +71,8 @@ def test_a_database_on_a_server_is_changed_by_migrate_alone(
     for key, value in unmigrated.items():
         monkeypatch.setenv(key, value)
     shown = url.replace("hunter2", "***")
-    says = f"MODELPORT_DATABASE_URL={shown}: the database has {found}, expected {REVISIONS[-1]}; run `modelport migrate` "
-    says += "once whoever works on it has ended"
+    says = f"MODELPORT_DATABASE_URL={shown}: the database has {found}, expected {REVISIONS[-1]}; run `modelport migrate`, "
+    says += "which may be done while an older release works on it"
     for words in (["ingestions", "list"], ["worker"], ["sweep"], ["ingest", str(tmp_path)]):
         assert run(words) == 2
         assert capsys.readouterr().err == f"modelport: {says}\n"

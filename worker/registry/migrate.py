@@ -3,7 +3,14 @@
 In goes a URL; out come the names of revisions. Alembic is imported only where there is something to do, because that costs
 more than the rest of a start. Its environment is the package `worker.registry.migrations`; no file of settings is needed.
 
+A release is upgraded while the last one works, so a revision of the same series only adds, and code works on a newer database of
+its own series as it finds it: what older code writes there is as right as before, though it knows nothing of what was added. The
+series is what a revision's name has before its four digits, nothing for the first. One that takes something away, or that
+older code would spoil, begins the next (`b0001`), and older code refuses to work there.
+
 Laws (each has a test of the same name):
+    a newer database of the same series is worked on;
+    one of another series is refused;
     migrating twice is migrating once;
     one of many processes migrates an empty database;
     the migrations arrive at the tables.
@@ -24,6 +31,9 @@ if TYPE_CHECKING:
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 """Every revision of the tables, oldest first; the last one is what this code works with. A test compares with the folder."""
 
+DIGITS = 4
+"""How many digits end the name of a revision; what stands before them is its series."""
+
 SCRIPTS = "worker.registry:migrations"
 """Where Alembic finds environment and revisions, as package and folder."""
 
@@ -32,10 +42,10 @@ POSTGRES_LOCK = 0x6D6F64656C
 
 
 def pending(url: str) -> tuple[str, ...]:
-    """Return the revisions that the database at *url* lacks, oldest first; empty where it is up to date.
+    """Return the revisions that the database at *url* lacks, oldest first; empty where it is up to date, or newer.
 
     Raises:
-        BadSetting: the database is newer than this code, or the URL is not one.
+        BadSetting: the database is newer than this code can work with, or the URL is not one.
         RegistryUnavailable: the database did not answer.
     """
     engine = open_engine(url)
@@ -47,11 +57,11 @@ def pending(url: str) -> tuple[str, ...]:
 
 
 def check_newest(url: str) -> None:
-    """Return where the database at *url* has the tables of this code; nothing is changed.
+    """Return where the database at *url* has the tables of this code, and perhaps more; nothing is changed.
 
     Raises:
         MigrationNeeded: it lacks revisions, or is empty.
-        BadSetting: the database is newer than this code, or the URL is not one.
+        BadSetting: the database is newer than this code can work with, or the URL is not one.
         RegistryUnavailable: the database did not answer.
     """
     lacking = pending(url)
@@ -59,7 +69,7 @@ def check_newest(url: str) -> None:
         found = "no revision" if lacking == REVISIONS else f"revision {REVISIONS[-len(lacking) - 1]}"
         raise MigrationNeeded(
             f"{SETTING}={shown(parse_url(url))}: the database has {found}, expected {REVISIONS[-1]}; "
-            "run `modelport migrate` once whoever works on it has ended"
+            "run `modelport migrate`, which may be done while an older release works on it"
         )
 
 
@@ -67,7 +77,7 @@ def migrate(url: str, busy_seconds: float = BUSY_SECONDS) -> tuple[str, ...]:
     """Bring the database at *url* to the tables of this code, in one transaction; return the revisions that it lacked.
 
     Raises:
-        BadSetting: the database is newer than this code, or the URL is not one.
+        BadSetting: the database is newer than this code can work with, or the URL is not one.
         RegistryUnavailable: the database did not answer; nothing was changed.
     """
     engine = open_engine(url, busy_seconds)
@@ -109,11 +119,20 @@ def _pending(connection: Connection) -> tuple[str, ...]:
     if found is None:
         return REVISIONS
     if found not in REVISIONS:
+        if _is_newer_of_our_series(found):
+            return ()
         newest = f"this modelport knows revisions up to {REVISIONS[-1]}"
         raise BadSetting(
             f"{SETTING}={shown(connection.engine.url)}: the database has revision {found}, {newest}; update modelport"
         )
     return REVISIONS[REVISIONS.index(found) + 1 :]
+
+
+def _is_newer_of_our_series(revision: str) -> bool:
+    """Tell whether *revision* came after the last one of this code and only added; see the top of this module."""
+    newest = REVISIONS[-1]
+    series, number = newest[:-DIGITS], revision[-DIGITS:]
+    return revision[:-DIGITS] == series and len(number) == DIGITS and number.isdecimal() and revision > newest
 
 
 def _revision(connection: Connection) -> str | None:

@@ -24,7 +24,7 @@ from worker.errors import BadSetting, RegistryUnavailable
 from worker.records import End, Trigger, VersionQuery
 from worker.registry import migrate as migrating
 from worker.registry.engine import open_engine
-from worker.registry.migrate import REVISIONS, configuration, migrate, pending
+from worker.registry.migrate import REVISIONS, check_newest, configuration, migrate, pending
 from worker.registry.sql import SqlRegistry
 from worker.registry.tables import metadata
 
@@ -219,12 +219,26 @@ def test_the_list_of_revisions_is_the_folder() -> None:
     assert scripts.get_current_head() == REVISIONS[-1]
 
 
-@pytest.mark.parametrize("work", [migrate, pending])
-def test_a_newer_database_is_refused(database: str, work: object) -> None:
-    execute(database, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(BadSetting, match=r"the database has revision 9999, this modelport knows .* 0010; update modelport"):
+@pytest.mark.parametrize("work", [migrate, pending, check_newest])
+@pytest.mark.parametrize("found", ["b0001", "0000", "99999", "a word"])
+def test_one_of_another_series_is_refused(database: str, work: object, found: str) -> None:
+    execute(database, f"UPDATE alembic_version SET version_num = '{found}'")
+    with pytest.raises(BadSetting, match=f"revision {found}, this modelport knows .* {REVISIONS[-1]}; update modelport"):
         work(database)  # type: ignore[operator]
     assert tables(database) == {*metadata.tables, "alembic_version"}
+
+
+@pytest.mark.parametrize("found", [f"{int(REVISIONS[-1]) + 1:04}", "9999"])
+def test_a_newer_database_of_the_same_series_is_worked_on(database: str, found: str) -> None:
+    execute(database, "ALTER TABLE ingestions ADD COLUMN new INTEGER DEFAULT 7")
+    execute(database, f"UPDATE alembic_version SET version_num = '{found}'")
+    assert migrate(database) == pending(database) == ()
+    check_newest(database)
+    registry = SqlRegistry(database)
+    assert register(registry).version.number == 1
+    assert registry.contradictions(NOON) == []
+    registry.close()
+    assert migrate(database) == (), "nor is it changed"
 
 
 def test_a_migration_that_fails_leaves_nothing(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,9 @@ A new revision, compared with a database at the last one (URL), goes to `version
     config = configuration()
     with open_engine(URL).begin() as config.attributes["connection"]:
         command.revision(config, "what it changes", autogenerate=True, rev_id="0006")
+
+It only adds: older code goes on to work beside it (`worker.registry.migrate`). A column has a default in the database or may be
+null, and what new code reads of it, it can do without in rows that older code writes.
 """
 
 from __future__ import annotations
