@@ -10,7 +10,7 @@ GRADIENT := .venv-gradient
 GRADIENT_1 := .venv-gradient-1
 MLFLOW := .venv-mlflow
 
-.PHONY: demo test test-all lint bench chaos conformance compose-bare protos reference dashboard clean
+.PHONY: demo test test-all lint bench chaos upgrade conformance compose-bare protos reference dashboard clean
 
 demo: $(MARK)/base            ## set up, ingest the example run, and show what was registered
 	$(BIN)/modelport ingest $(EXAMPLE) --project examples --experiment digits
@@ -33,6 +33,9 @@ bench: $(MARK)/test $(MODELSCAN)/.made $(AWSCLI)/.made    ## ratios against the 
 
 chaos: $(MARK)/test           ## faults at full length, told in figures; SCALE=0.1 for a tenth
 	$(BIN)/python -m tests.chaos --scale $(or $(SCALE),1)
+
+upgrade: $(MARK)/test         ## rolling upgrades under load, told in figures; EACH=20 for shorter ones, FROM=COMMIT for another
+	$(BIN)/python -m tests.upgrade --each $(or $(EACH),200) $(if $(FROM),--from $(FROM))
 
 conformance: $(MARK)/test     ## the API against its own description, at length; EXAMPLES=100 for fewer requests
 	EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/pytest tests/worker/api/test_conformance.py

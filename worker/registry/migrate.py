@@ -3,9 +3,9 @@
 In goes a URL; out come the names of revisions. Alembic is imported only where there is something to do, because that costs
 more than the rest of a start. Its environment is the package `worker.registry.migrations`; no file of settings is needed.
 
-A release is upgraded while the last one works, so a revision of the same series only adds, and code works on a newer database of
-its own series as it finds it: what older code writes there is as right as before, though it knows nothing of what was added. The
-series is what a revision's name has before its four digits, nothing for the first. One that takes something away, or that
+A release is upgraded while the last one works, so a revision of the same series only adds, and code works on a newer database
+of its own series as it finds it: what older code writes there is right, though it knows nothing of what was added. The series
+is what a revision's name has before its four digits, nothing for the first. One that takes something away, or whose tables
 older code would spoil, begins the next (`b0001`), and older code refuses to work there.
 
 Laws (each has a test of the same name):
