@@ -24,10 +24,11 @@ from typing import Any
 import structlog
 from billiard.pool import RUN
 from celery import Celery, bootsteps
-from celery.signals import worker_process_shutdown, worker_ready, worker_shutdown
+from celery.signals import setup_logging, worker_process_shutdown, worker_ready, worker_shutdown
 from kombu import Queue
 from kombu.utils.url import maybe_sanitize_url
 
+from worker import logs
 from worker.bootstrap import embedded
 from worker.consumer import Worker
 from worker.doorbell import QUARANTINE, QUEUE, QUEUE_ARGUMENTS, SWEEP_TASK, TASK, CeleryDoorbell
@@ -177,7 +178,8 @@ NAME = f"worker-{secrets.token_hex(4)}"
 
 log = structlog.get_logger("modelport.worker")
 process = _Process()
-app = make_app(load(os.environ, Path.cwd()))
+settings = load(os.environ, Path.cwd())
+app = make_app(settings)
 
 
 @app.task(name=TASK)
@@ -197,6 +199,12 @@ def ingest(id: str | None = None) -> None:
 def sweep() -> None:
     """Free what was lost, and ring for what waits."""
     process.runner().sweep()
+
+
+@setup_logging.connect
+def _write_log(loglevel: int, **_: Any) -> None:
+    """Write the log as all our processes do. Celery then leaves it alone, in the children too."""
+    logs.configure(logging.getLevelName(loglevel), settings.log_format)
 
 
 @worker_ready.connect
@@ -225,7 +233,8 @@ class Sweeper(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **options: Any) -> None:
         spawn = get_context("spawn")
         self._beats: c_uint64 = spawn.RawValue(c_uint64, 0)
-        given = (NAME, os.getpid(), self._beats, parent.concurrency, logging.getLevelName(parent.loglevel))
+        level = logging.getLevelName(parent.loglevel)
+        given = (NAME, os.getpid(), self._beats, parent.concurrency, level, settings.log_format)
         self._process = spawn.Process(target=sweep_for, args=given, name="sweeper", daemon=True)
         self._worker = parent
         super().__init__(parent, **options)

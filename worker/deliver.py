@@ -24,6 +24,7 @@ from threading import Event, Lock, Thread
 
 import structlog
 
+from worker import bound
 from worker import delivery as steps
 from worker.delivery import Delivery, DeliveryQuery, DeliveryState
 from worker.errors import NotFound, NotTaken, RegistryUnavailable, ServerUnavailable, WorkerError, WrongState
@@ -47,13 +48,12 @@ log = structlog.get_logger("modelport.deliver")
 
 def _tell(delivery: Delivery) -> None:
     """Write into the log how *delivery* stands."""
-    told = {"delivery": delivery.id, "destination": delivery.destination, "version": delivery.version_id}
     if delivery.state is DeliveryState.DELIVERED:
-        log.info("delivered", **told, to=delivery.message)
+        log.info("delivered", to=delivery.message)
     elif delivery.state is DeliveryState.WAITING:
-        log.warning("not delivered yet", **told, attempts=delivery.attempts, why=delivery.message)
+        log.warning("not delivered yet", attempts=delivery.attempts, why=delivery.message)
     else:
-        log.error("given up", **told, attempts=delivery.attempts, why=delivery.message)
+        log.error("given up", attempts=delivery.attempts, why=delivery.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +92,13 @@ class Deliverer:
         while not is_over():
             owner = f"{self.name}.d{next(_claims)}"
             claimed = self.registry.outbox.claim(destination, owner, self.clock.now())
-            after = None if claimed is None else self._try(claimed)
-            if after is None or not self.registry.outbox.keep(after, owner):
+            if claimed is None:
                 break
-            self.tell(after)
+            with bound.to_delivery(claimed):
+                after = self._try(claimed)
+                if not self.registry.outbox.keep(after, owner):
+                    break
+                self.tell(after)
             if after.state is DeliveryState.WAITING:
                 return Round(taken, is_away=True)
             taken += after.state is DeliveryState.DELIVERED
@@ -119,7 +122,7 @@ class Deliverer:
         except NotTaken as exc:
             return steps.given_up(delivery, str(exc), self.clock.now())
         except Exception as exc:
-            log.exception("unforeseen", delivery=delivery.id)
+            log.exception("unforeseen")
             return steps.given_up(delivery, f"unforeseen: {type(exc).__name__}: {exc}", self.clock.now())
 
     def _notice(self, delivery: Delivery) -> Notice:

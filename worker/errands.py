@@ -17,6 +17,7 @@ from threading import Lock, Thread
 
 import structlog
 
+from worker import bound
 from worker.errors import WorkerError
 
 MOST_WAITING = 1000
@@ -33,7 +34,7 @@ class Errands:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._waiting: deque[Errand] = deque()
+        self._waiting: deque[Callable[[], bool]] = deque()
         self._thread: Thread | None = None
         self._is_late = False
         self._is_told_late = False
@@ -44,12 +45,15 @@ class Errands:
         return self._is_late
 
     def send(self, errand: Errand) -> None:
-        """Have *errand* run after all that were sent before; where `MOST_WAITING` are, it is left out."""
+        """Have *errand* run after all that were sent before; where `MOST_WAITING` are, it is left out.
+
+        What is logged of it is bound to what its sender is bound to.
+        """
         with self._lock:
             if len(self._waiting) >= MOST_WAITING:
                 log.error("left out", why=f"{MOST_WAITING} errands wait for the store already")
                 return
-            self._waiting.append(errand)
+            self._waiting.append(bound.here(_went_well, errand))
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="errands", daemon=True)
                 self._thread.start()
@@ -67,10 +71,10 @@ class Errands:
             log.error("the store is late", waited_seconds=seconds, why="it is slow or hangs; other work goes on")
 
     def _run(self) -> None:
-        while errand := self._next():
-            self._come_back(_went_well(errand))
+        while run := self._next():
+            self._come_back(run())
 
-    def _next(self) -> Errand | None:
+    def _next(self) -> Callable[[], bool] | None:
         with self._lock:
             if self._waiting:
                 return self._waiting.popleft()

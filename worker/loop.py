@@ -30,17 +30,18 @@ def doorbell(service: Embedded) -> Doorbell:
     return CeleryDoorbell(app, service.living_workers)
 
 
-def run_workers(count: int, log_level: str = "INFO") -> None:
+def run_workers(count: int, log_level: str = "INFO", log_format: logs.Format = "text") -> None:
     """Work off the queue in *count* processes until this one is told to stop; what runs is finished first.
 
     A process that ends is replaced, because it died or because attempts hang in it. One that ended but for what hangs is not
-    waited for either. Each logs what is of *log_level* or worse.
+    waited for either. Each logs what is of *log_level* or worse, in the *log_format*.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    context = get_context("spawn")
-    processes = [context.Process(target=_work, args=(log_level,)) for _ in range(count)]
+    logs.configure(log_level, log_format)
+    context, style = get_context("spawn"), (log_level, log_format)
+    processes = [context.Process(target=_work, args=style) for _ in range(count)]
     stuck = []
     for process in processes:
         process.start()
@@ -49,7 +50,7 @@ def run_workers(count: int, log_level: str = "INFO") -> None:
             if not process.is_alive() or is_stuck(process.pid):
                 log.warning("worker replaced", process=process.pid)
                 stuck += [process] if process.is_alive() else []
-                processes[place] = context.Process(target=_work, args=(log_level,))
+                processes[place] = context.Process(target=_work, args=style)
                 processes[place].start()
     for process in processes:
         process.terminate()
@@ -59,12 +60,12 @@ def run_workers(count: int, log_level: str = "INFO") -> None:
         os._exit(0)
 
 
-def _work(log_level: str) -> None:
+def _work(log_level: str, log_format: logs.Format) -> None:
     """Work off the queue in this process until SIGTERM, or until too many attempts hang in it."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logs.configure(log_level)
+    logs.configure(log_level, log_format)
     with embedded(os.environ, Path.cwd(), role="worker") as service, service.seen_as_worker():
         log.info("worker started", worker=service.owner, broker=None)
         gc.freeze()  # as `celery_app`

@@ -28,6 +28,7 @@ from functools import partial
 
 import structlog
 
+from worker import bound
 from worker.errands import Errands
 from worker.errors import WorkerError
 from worker.ingest import Borders, forget_lost, give_up, recover, work
@@ -90,7 +91,8 @@ class Runner:
             return False
         if is_first and mine.registry.is_due(mine.clock.now()):
             self.more_waits()
-        _attempt_watched(ingestion, mine, self.stopwatch)
+        with bound.to_attempt(ingestion):
+            _attempt_watched(ingestion, mine, self.stopwatch)
         if self.stopwatch.is_due(COUNT_SECONDS):
             self.stopwatch.count(mine.registry.took)
         return True
@@ -135,9 +137,10 @@ class Runner:
 
         That is to remove it, unless the next attempt has a use for it (`ingest.forget_lost`).
         """
-        log.warning("freed", ingestion=ingestion.id, state=ingestion.state.value, why=ingestion.message)
-        self.errands.send(partial(forget_lost, ingestion, self.borders))
-        self.errands.wait(STORE_SECONDS)
+        with bound.to_ingestion(ingestion):
+            log.warning("freed", state=ingestion.state.value, why=ingestion.message)
+            self.errands.send(partial(forget_lost, ingestion, self.borders))
+            self.errands.wait(STORE_SECONDS)
 
     def look(self) -> None:
         """Tell that work waits where it does, since a pause that is over makes no noise, and have delivered what is due."""
@@ -186,12 +189,12 @@ def _attempt_watched(ingestion: Ingestion, borders: Borders, stopwatch: Stopwatc
         try:
             work(ingestion, replace(borders, step=step))
         except Exception:
-            log.exception("unforeseen", ingestion=ingestion.id)
+            log.exception("unforeseen")
         finally:
             timed.end()
             done.set()
 
-    threading.Thread(target=attempt, name=f"attempt {ingestion.id}", daemon=True).start()
+    threading.Thread(target=bound.here(attempt), name=f"attempt {ingestion.id}", daemon=True).start()
     while not done.wait(min(LOOK_SECONDS, borders.lease_seconds / LOOKS_PER_LEASE)):
         silent_seconds = _silent_seconds(ingestion, borders)
         if silent_seconds == math.inf and done.wait(LOOK_SECONDS):
@@ -203,12 +206,12 @@ def _attempt_watched(ingestion: Ingestion, borders: Borders, stopwatch: Stopwatc
 
 def _abandon(ingestion: Ingestion, step: str, silent_seconds: float, borders: Borders) -> None:
     """Leave the attempt behind, and say where it hangs unless the ingestion is another's already."""
-    log.error("abandoned", ingestion=ingestion.id, step=step, why="it gave no sign of life for the length of its lease")
+    log.error("abandoned", step=step, why="it gave no sign of life for the length of its lease")
     if silent_seconds < math.inf:
         try:
             give_up(ingestion, silent_seconds, step, borders)
         except WorkerError as exc:
-            log.error("cannot say that it hangs", ingestion=ingestion.id, why=str(exc))
+            log.error("cannot say that it hangs", why=str(exc))
 
 
 def _silent_seconds(ingestion: Ingestion, borders: Borders) -> float:

@@ -193,6 +193,9 @@ class Settings(BaseModel):
     max_upload_bytes: Annotated[int, Field(ge=1, le=1 << 50)] = Field(
         default=100_000_000_000, description="Size of an upload; it lies in HOME until it is whole."
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How lines of the log look: `name='value'`, or one JSON object each; docs/howto/logs.md."
+    )
     scan_failed: bool = Field(
         default=False, description="Whether what failed or cancelled experiments left behind is looked at; else it is recorded."
     )

@@ -70,12 +70,15 @@ class Deafness:
         return now - self.since >= DEAF_SECONDS
 
 
-def sweep_for(worker: str, parent: int, beats: c_uint64, slots: int = 1, log_level: str = "INFO") -> None:
+def sweep_for(
+    worker: str, parent: int, beats: c_uint64, slots: int = 1, log_level: str = "INFO", log_format: logs.Format = "text"
+) -> None:
     """Sweep until the process *parent* is gone or this one is terminated; say that the *worker* lives while *beats* moves.
 
-    While it does not, up to *slots* ingestions are worked on here at a time. What is of *log_level* or worse is logged.
+    While it does not, up to *slots* ingestions are worked on here at a time. What is of *log_level* or worse is logged, in the
+    *log_format*.
     """
-    logs.configure(log_level)
+    logs.configure(log_level, log_format)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     while os.getppid() == parent:

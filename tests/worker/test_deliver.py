@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from tests.builders import onnx
@@ -83,7 +84,7 @@ def states(registry: Registry) -> list[str]:
 
 def test_what_is_due_is_told_and_noted_with_where_it_is(registry: Registry, deliverer: Deliverer, shelf: Shelf) -> None:
     versions = [register(registry, str(n), f"d{n}").version for n in range(3)]
-    with capture_logs() as logs:
+    with capture_logs(processors=[merge_contextvars]) as logs:
         assert deliverer.work_off() == 3
     assert shelf.kept == {version.id: "mnist" for version in versions}
     assert [(one.state, one.message) for one in all_of(registry)] == [

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from tests.builders import onnx
@@ -27,23 +28,24 @@ def said_of(path: Path, borders: Borders, attempts: int = 1, id: str = "1") -> l
     """Return what is logged while the completion of a run at *path* is worked on, that many times."""
     event = CompletionEvent("test", id, str(path), experiment="e7", trigger=Trigger.COMPLETION)
     ingestion, _ = borders.registry.submit(event, borders.clock.now())
-    with capture_logs() as said:
+    with capture_logs(processors=[merge_contextvars]) as said:
         assert Runner(borders, "w").work_off(attempts) == attempts
     assert {line.pop("ingestion") for line in said} == {ingestion.id}
+    assert {line.pop("team") for line in said} == {"default"}
+    assert {line.pop("attempt") for line in said} == {1}
+    (owner,) = {line.pop("owner") for line in said}
+    assert owner.startswith("w.")
     return [dict(line) for line in said]
 
 
 def test_a_claim_and_the_version_that_it_ends_in_are_a_line_each(borders: Borders, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(onnx.model())
     claimed, ended = said_of(tmp_path, borders)
-    assert claimed.pop("owner").startswith("w.")
     assert claimed == {
         "event": "claimed",
         "log_level": "info",
-        "team": "default",
         "experiment": "e7",
         "path": str(tmp_path),
-        "attempt": 1,
     }
     assert (ended["event"], ended["state"], ended["model"], ended["completeness"]) == (
         "ended",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from detectors.tree import FileEntry, FileTree
@@ -256,7 +257,7 @@ def test_a_sweep_that_dies_in_the_middle_has_seen_to_all_that_it_had_freed(borde
         return True
 
     runner = Runner(replace(borders, is_dead=is_dead), "w")
-    with capture_logs() as logs, pytest.raises(Died):
+    with capture_logs(processors=[merge_contextvars]) as logs, pytest.raises(Died):
         runner.sweep()
     runner.errands.wait(10)
     assert held(borders) == {third.version_id}

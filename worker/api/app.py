@@ -35,6 +35,7 @@ from worker.api.auth import Policy, policy_of
 from worker.api.desk import Desk
 from worker.api.limits import MAX_HEADERS, MAX_TARGET_BYTES, Bounds, Limits
 from worker.api.problems import MEDIA_TYPE, add_handlers
+from worker.api.request_ids import RequestIds
 from worker.api.schemas import BODIES
 from worker.api.service import Service
 from worker.api.web import assets, compare_page, failures, operations_page, sign_in, upload_page, version_pages
@@ -101,6 +102,7 @@ def make_app(service: Service) -> FastAPI:
     check_policies(app)
     app.add_middleware(Bounds)
     add_handlers(app)
+    app.add_middleware(RequestIds)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 

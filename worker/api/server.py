@@ -61,12 +61,14 @@ def service_of_embedded(embedded: Embedded, ring: Callable[[], None], host: str)
 
 
 def configuration(service: Service, host: str, port: int) -> uvicorn.Config:
-    """Return how uvicorn serves *service*. It writes no line for each request: what happened is logged where it happens."""
+    """Return how uvicorn serves *service*. It writes no line for each request: what happened is logged where it happens,
+    and what it says itself as all else (`logs`)."""
     return uvicorn.Config(
         make_app(service),
         host=host,
         port=port,
         http=PatientProtocol,
+        log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,

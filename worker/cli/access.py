@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.common import FORMAT, OUTPUT, TEAM, acting, answer, free_port, person, say, terminal, write
+from worker.cli.common import FORMAT, OUTPUT, TEAM, acting, answer, free_port, person, say, terminal, write, write_log
 
 if TYPE_CHECKING:
     from worker.records import Team, Token
@@ -23,12 +23,11 @@ SCOPES = click.Choice(["completion:write", "model:read", "model:write", "operate
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 takes a free one.")
 def api(host: str, port: int) -> None:
     """Serve the HTTP API until stopped."""
-    from worker import logs
     from worker.api.server import run_server
     from worker.bootstrap import embedded
     from worker.loop import doorbell
 
-    logs.configure()
+    write_log()
     port = free_port(host, port)
     with embedded(os.environ, Path.cwd(), role="api") as service:
         say(f"http://{host}:{port}")

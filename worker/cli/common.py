@@ -342,3 +342,15 @@ def tell(text: str) -> None:
 def printable(text: str) -> str:
     """Return *text* as one line, with what a terminal must not see escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def write_log(level: str = "INFO") -> None:
+    """Let this process write a log, as the settings say.
+
+    Raises:
+        BadSetting: a setting cannot be used.
+    """
+    from worker import logs
+    from worker.settings import load
+
+    logs.configure(level, load(os.environ, Path.cwd()).log_format)

@@ -23,6 +23,7 @@ from worker.cli.common import (
     say,
     terminal,
     write,
+    write_log,
 )
 from worker.cli.moving import ingestions_discard, ingestions_retry
 
@@ -74,12 +75,12 @@ def worker(concurrency: int, log_level: str, check: bool) -> int:
         from worker import logs
         from worker.celery_app import app
 
-        logs.configure(log_level)
+        logs.configure(log_level, settings.log_format)
         app.worker_main(["worker", "--concurrency", str(concurrency), "--loglevel", log_level])
     else:
         from worker.loop import run_workers
 
-        run_workers(concurrency, log_level)
+        run_workers(concurrency, log_level, settings.log_format)
     return OK
 
 
@@ -100,12 +101,11 @@ def _check_workers() -> int:
 @FORMAT
 def sweep(every: float | None, format: str) -> None:
     """Free what dead workers left behind, once, ring for what waits, and deliver what is due. Workers do this by themselves."""
-    from worker import logs
     from worker.bootstrap import embedded
     from worker.loop import doorbell
     from worker.runner import Runner
 
-    logs.configure()
+    write_log()
     with embedded(os.environ, Path.cwd(), role="sweep") as service:
         deliver = (lambda: None) if every is None else service.rounds.look
         runner = Runner(service.borders(), service.owner, doorbell(service).ring, deliver=deliver)

@@ -103,7 +103,8 @@ def _parts(settings: Settings, host: str, port: int, concurrency: int) -> list[P
 
 
 def _log(name: str, line: str) -> None:
-    tell(f"{name:6} | {line}\n")
+    """Write a line of a part into the one log; what is JSON stays so."""
+    tell(f"{line}\n" if line.startswith("{") else f"{name:6} | {line}\n")
 
 
 def _answers(host: str, port: int, stop: Event) -> bool:

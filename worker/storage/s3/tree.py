@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from detectors.errors import TreeChanged, TreeError, TreeLimit, TreeUnavailable, Unreadable
 from detectors.tree import MAX_FILES, FileEntry, Passed, PassedOver, check_range, readable
+from worker import bound
 from worker.errors import NothingThere, RejectedLocation, WorkerError
 from worker.ports import silent
 from worker.s3_url import S3Url, odd_part
@@ -291,7 +292,7 @@ class _Fetcher:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(MAX_JUMPS_AHEAD, "s3 ranges")
         self.requests += 1
-        piece = _Piece(*place, self._pool.submit(self._fetch, entry, *place))
+        piece = _Piece(*place, self._pool.submit(bound.here(self._fetch, entry, *place)))
         self._drop((entry.path, piece.start))
         self._pieces[entry.path, piece.start] = piece
         self._starts.setdefault(entry.path, set()).add(piece.start)

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from detectors.tree import readable
+from worker import bound
 from worker.errors import StorageUnavailable
 from worker.ports import Alive
 from worker.storage.s3.client import Kind, Trouble, in_words
@@ -80,7 +81,7 @@ class Uploader:
             self._room.wait_for(lambda: self._has_room(size))
             self._under_way += size
             self._count += 1
-        future = self._pool.submit(self._run, size, call)
+        future = self._pool.submit(bound.here(self._run, size, call))
         self._sent.append(future)
         return future
 
