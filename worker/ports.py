@@ -22,6 +22,7 @@ from worker.records import (
     Count,
     End,
     FileDigest,
+    Halt,
     HistoryEntry,
     Ingestion,
     IngestionQuery,
@@ -102,14 +103,15 @@ class Registry(Protocol):
     def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
         """Make *owner* its owner, count the attempt, and return it; None where it has ended or another owns it.
 
-        A pause that has not passed yet does not stand in the way: who asks for this very one knows why.
+        A pause that has not passed yet does not stand in the way: who asks for this very one knows why. Where the queue is
+        paused, None for everybody but its owner, who goes on with what was begun before.
         """
         ...
 
     def claim_next(self, owner: str, now: datetime) -> Ingestion | None:
         """Make *owner* the owner of the one whose turn it is, and return it; None where nothing may be claimed now.
 
-        Two who ask at once get two different ones.
+        Two who ask at once get two different ones. What is paused is passed over, and gets its turn when it is resumed.
         """
         ...
 
@@ -146,12 +148,18 @@ class Registry(Protocol):
         """
         ...
 
-    def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
-        """Receive a failed ingestion of the team anew; None, and nothing changed, where there is no such one."""
+    def retry(self, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None) -> Ingestion | None:
+        """Receive a failed ingestion of the team anew; None, and nothing changed, where there is no such one.
+
+        *note* is why, and is kept in the log of what people did.
+        """
         ...
 
-    def discard(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
-        """End an ingestion of the team that has not ended well, whoever works on it; None where there is no such one."""
+    def discard(self, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None) -> Ingestion | None:
+        """End an ingestion of the team that has not ended well, whoever works on it; None where there is no such one.
+
+        *note* is why, as for `retry`.
+        """
         ...
 
     def finish(self, ingestion_id: str, owner: str, end: End, now: datetime) -> bool:
@@ -228,7 +236,29 @@ class Registry(Protocol):
         ...
 
     def is_due(self, now: datetime) -> bool:
-        """Tell whether any ingestion may be claimed now."""
+        """Tell whether any ingestion may be claimed now; none may that is paused."""
+        ...
+
+    def pause_queue(self, team: str, is_all: bool, now: datetime, who: str = UNSAID, note: str | None = None) -> Halt | None:
+        """Let no worker begin anything of the team, or of any if *is_all*, and return since when; None, and nothing changed,
+        where that is so already.
+
+        When it returns, whatever was begun is known to run: nobody is still about to claim. What runs goes on to its end, and
+        all that is reported is accepted. The line is written in the log of *team*, whose person did it.
+
+        Raises:
+            RegistryUnavailable: also where others hold what a claim needs for too long; nothing was changed.
+        """
+        ...
+
+    def resume_queue(self, team: str, is_all: bool, now: datetime, who: str = UNSAID, note: str | None = None) -> Halt | None:
+        """Let workers begin again what `pause_queue` with the same words kept them from, and return what that was; None, and
+        nothing changed, where it was not paused so. A team of a queue that is paused for all stays paused.
+        """
+        ...
+
+    def halts(self, team: str) -> Sequence[Halt]:
+        """Return why no worker begins anything of the team, that of all teams first; empty where they do."""
         ...
 
     def see(self, worker: Worker) -> None:

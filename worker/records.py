@@ -498,8 +498,8 @@ class IngestionQuery:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """How the queue stands: ingestions by state; how many may be claimed now; when the oldest of those that have not ended
-    was accepted, None where all have."""
+    """How the queue stands: ingestions by state; how many may be claimed now, or could be if it were not paused; when the
+    oldest of those that have not ended was accepted, None where all have."""
 
     states: Mapping[IngestionState, int]
     due: int
@@ -516,6 +516,20 @@ class FailureGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Halt:
+    """That the queue is paused: since then no worker begins anything of *team*, None for all teams, until a person resumes it.
+
+    by is who paused it, note why, None where they gave no reason. An ingestion that pauses before its next attempt is another
+    thing: `Pause`.
+    """
+
+    team: str | None
+    since: datetime
+    by: str
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How the work of one team stands, all of one moment.
 
@@ -523,6 +537,8 @@ class Standing:
     next in line may be, or the first whose pause is over, whichever is longer, and None where none is due. finished are those
     that workers brought to an end lately, by state, of the last `MOST_FINISHED`; last_finish is when the last one came to
     it, None for never. failures are the reasons of what has failed, the most frequent ones first, at most `MOST_REASONS`.
+
+    halts are why no worker begins any of it, that of all teams first; what is due then could be claimed without them.
     """
 
     in_flight: Mapping[IngestionState, int]
@@ -531,6 +547,7 @@ class Standing:
     finished: Mapping[IngestionState, int]
     last_finish: datetime | None
     failures: Sequence[FailureGroup]
+    halts: Sequence[Halt] = ()
 
 
 MOST_FINISHED = 10_000
@@ -610,7 +627,11 @@ class Worker:
 class Pulse:
     """What a registry says about the work of everybody, all of one moment: what was counted so far; ingestions that have not
     ended by state, and those of them that pause by why they do; how many may be claimed now, and since when the first of them
-    may be, None where none is; the workers that gave a sign of life lately."""
+    may be, None where none is; the workers that gave a sign of life lately.
+
+    is_paused tells whether the queue of all teams is, and then what may be claimed could be without that; paused_teams is how
+    many teams are by themselves, whose ingestions may not be claimed.
+    """
 
     counts: Sequence[Count]
     in_flight: Mapping[IngestionState, int]
@@ -618,6 +639,8 @@ class Pulse:
     due: int
     due_since: datetime | None
     workers: Sequence[Worker]
+    is_paused: bool = False
+    paused_teams: int = 0
 
 
 UNSAID = "somebody who gave no name"
@@ -653,6 +676,10 @@ class Action(StrEnum):
     """A failed ingestion is to be tried again."""
     INGESTION_DISCARDED = "ingestion.discarded"
     """An ingestion that had not ended well was ended."""
+    QUEUE_PAUSED = "queue.paused"
+    """No worker begins anything of a team, or of any, from now on."""
+    QUEUE_RESUMED = "queue.resumed"
+    """Workers do again."""
     TEAM_CREATED = "team.created"
     """A team was made; it is the first line of its log."""
     TOKEN_CREATED = "token.created"  # noqa: S105 - a word

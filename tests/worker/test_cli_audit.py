@@ -13,7 +13,7 @@ from worker.cli import auditing, run
 from worker.cli.common import person
 from worker.records import Action
 
-BY_NO_COMMAND = {Action.VERSION_NOTED, Action.UPLOAD_TAGGED, Action.UPLOAD_ENDED}
+BY_NO_COMMAND = {Action.VERSION_NOTED, Action.UPLOAD_TAGGED, Action.UPLOAD_ENDED, Action.QUEUE_PAUSED, Action.QUEUE_RESUMED}
 """What is done by the API alone, and shown by the command as everything is."""
 
 

@@ -23,6 +23,8 @@ ACTIONS = (
     "project.renamed",
     "ingestion.retried",
     "ingestion.discarded",
+    "queue.paused",
+    "queue.resumed",
     "team.created",
     "token.created",
     "token.revoked",

@@ -33,6 +33,7 @@ from worker.records import (
     End,
     FailureGroup,
     FileDigest,
+    Halt,
     HistoryEntry,
     Ingestion,
     IngestionQuery,
@@ -72,6 +73,7 @@ from worker.registry.words import (
     INGESTION_PREFIX,
     KEY_BYTES,
     MAX_TRIES,
+    QUEUE,
     TOKEN_CHARS,
     TOKEN_PREFIX,
     VERSION_CHARS,
@@ -89,7 +91,9 @@ from worker.registry.words import (
     event_words,
     folded,
     is_by,
+    queue_words,
     random_id,
+    reasons,
     rows_wanted,
     scope_key,
     taken,
@@ -202,6 +206,7 @@ class MemoryRegistry:
         self._models: dict[tuple[str, str, str], _Model] = {}
         self._versions: dict[str, _Kept] = {}
         self._workers: dict[str, Worker] = {}
+        self._halts: dict[str | None, Halt] = {}
         self._teams = {folded(DEFAULT_TEAM): Team(DEFAULT_TEAM, FIRST_DAY)}
         self._projects: dict[tuple[str, str], Project] = {}
         self._project_names: dict[tuple[str, str], str] = {}
@@ -249,13 +254,20 @@ class MemoryRegistry:
 
     def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
         version_id = self._new_id(VERSION_PREFIX, VERSION_CHARS)
-        return self._moved(ingestion_id, lambda ingestion: self._claim(ingestion, owner, version_id, now))
+
+        def step(ingestion: Ingestion) -> lifecycle.Move | None:
+            if ingestion.owner != owner and self.halts(ingestion.event.team):
+                return None
+            return self._claim(ingestion, owner, version_id, now)
+
+        return self._moved(ingestion_id, step)
 
     def claim_next(self, owner: str, now: datetime) -> Ingestion | None:
         version_id = self._new_id(VERSION_PREFIX, VERSION_CHARS)
         with self._lock:
-            self._let_in(now)
-            due = min(self._due(now), key=lambda ingestion: ingestion.turn, default=None)
+            if None not in self._halts:
+                self._let_in(now)
+            due = min(self._unpaused(now), key=lambda ingestion: ingestion.turn, default=None)
             move = None if due is None else self._claim(due, owner, version_id, now)
             self._keep(due, move)
             return None if move is None else move.ingestion
@@ -300,17 +312,17 @@ class MemoryRegistry:
             if is_mine:
                 self._sweep.release()
 
-    def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
+    def retry(self, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None) -> Ingestion | None:
         def step(ingestion: Ingestion) -> lifecycle.Move | None:
             return lifecycle.retry(ingestion, who, _utc(now), self._next_turn(team))
 
-        return self._moved_by_person(team, ingestion_id, step, Action.INGESTION_RETRIED, who, now)
+        return self._moved_by_person(team, ingestion_id, step, Action.INGESTION_RETRIED, who, now, note)
 
-    def discard(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
+    def discard(self, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None) -> Ingestion | None:
         def step(ingestion: Ingestion) -> lifecycle.Move | None:
             return lifecycle.discard(ingestion, who, _utc(now))
 
-        return self._moved_by_person(team, ingestion_id, step, Action.INGESTION_DISCARDED, who, now)
+        return self._moved_by_person(team, ingestion_id, step, Action.INGESTION_DISCARDED, who, now, note)
 
     def finish(self, ingestion_id: str, owner: str, end: End, now: datetime) -> bool:
         if end.state is IngestionState.REGISTERED:
@@ -369,6 +381,7 @@ class MemoryRegistry:
                 Counter(one.state for one in finished if one.updated >= _utc(since)),
                 max((one.updated for one in finished), default=None),
                 _failures(theirs),
+                tuple(self.halts(team)),
             )
 
     def contradictions(self, now: datetime) -> Sequence[str]:
@@ -392,16 +405,38 @@ class MemoryRegistry:
 
     def pulse(self, now: datetime, since: datetime) -> Pulse:
         with self._lock:
-            due = self._due(now)
+            due = [one for one in self._due(now) if one.event.team not in self._halts]
             going = [one for one in self._ingestions.values() if not lifecycle.is_end(one.state)]
             in_flight = Counter(one.state for one in going)
             pausing = Counter(one.reason or "" for one in going if one.state is IngestionState.WAITING)
             due_since = min((one.run_after or one.updated for one in due), default=None)
-            return Pulse(self.counters(), in_flight, pausing, len(due), due_since, self.workers(since))
+            told = self.counters(), in_flight, pausing, len(due), due_since, self.workers(since)
+            return Pulse(*told, None in self._halts, len(self._halts.keys() - {None}))
 
     def is_due(self, now: datetime) -> bool:
         with self._lock:
-            return bool(self._due(now))
+            return bool(self._unpaused(now))
+
+    def pause_queue(self, team: str, is_all: bool, now: datetime, who: str = UNSAID, note: str | None = None) -> Halt | None:
+        of = None if is_all else team
+        with self._lock:
+            if of in self._halts:
+                return None
+            self._halts[of] = Halt(of, _utc(now), who, note)
+            self._note(team, who, Action.QUEUE_PAUSED, now, QUEUE, queue_words(of), **reasons(note))
+            return self._halts[of]
+
+    def resume_queue(self, team: str, is_all: bool, now: datetime, who: str = UNSAID, note: str | None = None) -> Halt | None:
+        of = None if is_all else team
+        with self._lock:
+            was = self._halts.pop(of, None)
+            if was is not None:
+                self._note(team, who, Action.QUEUE_RESUMED, now, QUEUE, queue_words(of), **reasons(note, was))
+            return was
+
+    def halts(self, team: str) -> Sequence[Halt]:
+        with self._lock:
+            return [self._halts[of] for of in (None, team) if of in self._halts]
 
     def see(self, worker: Worker) -> None:
         with self._lock:
@@ -847,6 +882,10 @@ class MemoryRegistry:
         claimable = (one for one in self._ingestions.values() if one.state in lifecycle.CLAIMABLE)
         return [one for one in claimable if one.run_after is None or one.run_after <= _utc(now)]
 
+    def _unpaused(self, now: datetime) -> list[Ingestion]:
+        """Return what may be claimed: what is due and not paused."""
+        return [one for one in self._due(now) if not self.halts(one.event.team)]
+
     def _moved(self, ingestion_id: str, step: Callable[[Ingestion], lifecycle.Move | None]) -> Ingestion | None:
         with self._lock:
             ingestion = self._ingestions.get(ingestion_id)
@@ -862,11 +901,12 @@ class MemoryRegistry:
         action: Action,
         who: str,
         now: datetime,
+        note: str | None,
     ) -> Ingestion | None:
         with self._lock:
             moved = self._moved(ingestion_id, lambda ingestion: step(ingestion) if ingestion.event.team == team else None)
             if moved is not None:
-                self._note(team, who, action, now, ingestion_id, event_words(moved.event))
+                self._note(team, who, action, now, ingestion_id, event_words(moved.event), **reasons(note))
             return moved
 
     def _note(

@@ -37,6 +37,7 @@ from worker.records import (
     Count,
     End,
     FileDigest,
+    Halt,
     HistoryEntry,
     Ingestion,
     IngestionQuery,
@@ -66,6 +67,7 @@ from worker.records import (
 from worker.registry import (
     access,
     audit,
+    halts,
     listed,
     listing,
     pages,
@@ -108,6 +110,7 @@ from worker.registry.words import (
     INGESTION_CHARS,
     INGESTION_PREFIX,
     MAX_TRIES,
+    QUEUE,
     TOKEN_CHARS,
     TOKEN_PREFIX,
     VERSION_CHARS,
@@ -122,7 +125,9 @@ from worker.registry.words import (
     event_words,
     folded,
     is_searchable,
+    queue_words,
     random_id,
+    reasons,
     rows_wanted,
 )
 from worker.tokens import is_worth_noting
@@ -181,7 +186,14 @@ class SqlRegistry:
 
     def claim(self, ingestion_id: str, owner: str, now: datetime) -> Ingestion | None:
         version_id = self._new_version_id()
-        return self._moved(ingestion_id, lambda ingestion: self._claim(ingestion, owner, version_id, now))
+
+        def work(connection: Connection) -> Ingestion | None:
+            ingestion = _locked(connection, ingestion_id)
+            if ingestion is None or (ingestion.owner != owner and halts.of_team(connection, ingestion.event.team)):
+                return None
+            return _kept(connection, ingestion, self._claim(ingestion, owner, version_id, now))
+
+        return self._write(work)
 
     def claim_next(self, owner: str, now: datetime) -> Ingestion | None:
         version_id = self._new_version_id()
@@ -231,17 +243,17 @@ class SqlRegistry:
     def sweeping(self) -> AbstractContextManager[bool]:
         return alone(self.engine)
 
-    def retry(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
+    def retry(self, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None) -> Ingestion | None:
         def step(connection: Connection, ingestion: Ingestion) -> lifecycle.Move | None:
             return lifecycle.retry(ingestion, who, now, next_turn(connection, team))
 
-        return self._moved_by_person(team, ingestion_id, step, Action.INGESTION_RETRIED, who, now)
+        return self._moved_by_person(team, ingestion_id, step, Action.INGESTION_RETRIED, who, now, note)
 
-    def discard(self, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion | None:
+    def discard(self, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None) -> Ingestion | None:
         def step(connection: Connection, ingestion: Ingestion) -> lifecycle.Move | None:
             return lifecycle.discard(ingestion, who, now)
 
-        return self._moved_by_person(team, ingestion_id, step, Action.INGESTION_DISCARDED, who, now)
+        return self._moved_by_person(team, ingestion_id, step, Action.INGESTION_DISCARDED, who, now, note)
 
     def finish(self, ingestion_id: str, owner: str, end: End, now: datetime) -> bool:
         if end.state is IngestionState.REGISTERED:
@@ -327,7 +339,9 @@ class SqlRegistry:
         self._write(lambda connection: shards.add(connection, of_steps(steps)))
 
     def pulse(self, now: datetime, since: datetime) -> Pulse:
-        due = select(func.count(), func.min(func.coalesce(ingestions.c.run_after, ingestions.c.updated))).where(*_is_due(now))
+        is_theirs = ingestions.c.team.not_in(halts.PAUSED_TEAMS)
+        since_when = func.min(func.coalesce(ingestions.c.run_after, ingestions.c.updated))
+        due = select(func.count(), since_when).where(*_is_due(now), is_theirs)
 
         def work(connection: Connection) -> Pulse:
             in_flight, pausing = Counter[IngestionState](), Counter[str]()
@@ -336,12 +350,43 @@ class SqlRegistry:
                 if state == IngestionState.WAITING.value:
                     pausing[reason or ""] += count
             count, due_since = connection.execute(due).one()
-            return Pulse(shards.read(connection), in_flight, pausing, count, due_since, _workers(connection, since))
+            paused = halts.paused(connection)
+            told = shards.read(connection), in_flight, pausing, count, due_since, _workers(connection, since)
+            return Pulse(*told, halts.ALL in paused, len(paused - {halts.ALL}))
 
         return self._read(work)
 
     def is_due(self, now: datetime) -> bool:
-        return self._read_one(lambda connection: bool(connection.execute(IS_ANY_DUE, {"now": now}).scalar_one()))
+        found = self._read_one(lambda connection: connection.execute(IS_ANY_DUE, {"now": now}).one())
+        if not (found.is_due and found.is_paused):
+            return bool(found.is_due)
+        given = {"until": lifecycle.paused_turn(now)}
+        return self._read_one(lambda connection: bool(connection.execute(halts.IS_OTHER_DUE, given).scalar_one()))
+
+    def pause_queue(self, team: str, is_all: bool, now: datetime, who: str = UNSAID, note: str | None = None) -> Halt | None:
+        of = None if is_all else team
+
+        def work(connection: Connection) -> Halt | None:
+            begun = halts.begin(connection, of, now, who, note)
+            if begun is not None:
+                self._note(connection, team, who, Action.QUEUE_PAUSED, now, QUEUE, queue_words(of), **reasons(note))
+            return begun
+
+        return self._write(work)
+
+    def resume_queue(self, team: str, is_all: bool, now: datetime, who: str = UNSAID, note: str | None = None) -> Halt | None:
+        of = None if is_all else team
+
+        def work(connection: Connection) -> Halt | None:
+            was = halts.end(connection, of)
+            if was is not None:
+                self._note(connection, team, who, Action.QUEUE_RESUMED, now, QUEUE, queue_words(of), **reasons(note, was))
+            return was
+
+        return self._write(work)
+
+    def halts(self, team: str) -> Sequence[Halt]:
+        return self._read_one(lambda connection: halts.of_team(connection, team))
 
     def see(self, worker: Worker) -> None:
         values = asdict(worker)
@@ -747,6 +792,7 @@ class SqlRegistry:
         action: Action,
         who: str,
         now: datetime,
+        note: str | None,
     ) -> Ingestion | None:
         """Take a step of the team's ingestion for *who*; None, and nothing changed, where it may not be taken."""
 
@@ -756,7 +802,7 @@ class SqlRegistry:
                 return None
             move = step(connection, ingestion)
             if move is not None:
-                self._note(connection, team, who, action, now, ingestion_id, event_words(ingestion.event))
+                self._note(connection, team, who, action, now, ingestion_id, event_words(ingestion.event), **reasons(note))
             return _kept(connection, ingestion, move)
 
         return self._write(work)
@@ -849,15 +895,26 @@ NOW = bindparam("now", type_=ingestions.c.run_after.type)
 
 NEXT = (
     select(ingestions, ARE_PAUSES_OVER)
-    .where(*_is_due(NOW), IN_LINE)
+    .where(*_is_due(NOW), IN_LINE, ~halts.IS_ANY)
     .order_by(ingestions.c.turn, ingestions.c.sequence)
     .limit(1)
     .with_for_update(skip_locked=True)
 )
-"""The ingestion whose turn it is, kept from everybody else until the transaction ends; and whether others are to be let in."""
+"""The ingestion whose turn it is, kept from everybody else until the transaction ends; and whether others are to be let in.
+None where anything is paused."""
 
+NEXT_OF_TEAM = (
+    select(ingestions)
+    .where(*_is_due(NOW), IN_LINE, ingestions.c.team == bindparam("team"))
+    .order_by(ingestions.c.turn, ingestions.c.sequence)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
 
-IS_ANY_DUE = select(select(ingestions.c.sequence).where(*_is_due(NOW)).exists())
+IS_ANY_DUE = select(
+    select(ingestions.c.sequence).where(*_is_due(NOW)).exists().label("is_due"), halts.IS_ANY.label("is_paused")
+)
+"""Whether any ingestion is due, and whether anything is paused."""
 
 BEAT = update(ingestions).where(
     ingestions.c.id == bindparam("beating"),
@@ -889,9 +946,21 @@ def _next_in_line(connection: Connection, now: datetime) -> Ingestion | None:
     """Return the ingestion whose turn it is after those whose pauses are over were let in; None where nothing is due."""
     given = {"now": now, "until": lifecycle.paused_turn(now)}
     row = connection.execute(NEXT, given).one_or_none()
+    if row is None and (paused := halts.paused(connection)):
+        return None if halts.ALL in paused else _next_of_others(connection, now)
     if (row is None or row.are_pauses_over) and let_in(connection, now):
         row = connection.execute(NEXT, given).one_or_none()
     return None if row is None else rows.ingestion_of(row)
+
+
+def _next_of_others(connection: Connection, now: datetime) -> Ingestion | None:
+    """Return the ingestion whose turn it is among the teams that are not paused."""
+    let_in(connection, now)
+    for team in halts.in_turn(connection):
+        found = _ingestion(connection, NEXT_OF_TEAM, {"now": now, "team": team})
+        if found is not None:
+            return found
+    return None
 
 
 def _ingestion(connection: Connection, statement: Select[Any], given: Mapping[str, Any]) -> Ingestion | None:

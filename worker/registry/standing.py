@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from worker import lifecycle
 from worker.records import MOST_FINISHED, MOST_REASONS, FailureGroup, IngestionState, Standing
-from worker.registry import rows
+from worker.registry import halts, rows
 from worker.registry.line import IN_LINE, IS_PAUSE_OVER
 from worker.registry.tables import FAILED, claimable, ingestions, is_finished, stands
 
@@ -34,6 +34,7 @@ def standing(connection: Connection, team: str, now: datetime, since: datetime) 
         finished,
         connection.execute(LAST, given).scalar_one_or_none(),
         _failures(connection, team),
+        tuple(halts.of_team(connection, team)),
     )
 
 

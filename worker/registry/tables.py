@@ -346,6 +346,19 @@ signing_keys = Table(
     Column("key", LargeBinary, nullable=False),
 )
 
+queue_halts = Table(
+    "queue_halts",
+    metadata,
+    # That the queue is paused, until a person resumes it: one row for each team by itself, and one with an empty name for all
+    # teams. Written by pause_queue, removed by resume_queue; each claim looks here in its own statement.
+    Column("team", AnyText, primary_key=True),
+    Column("since", Moment, nullable=False),
+    # As in audit_log.
+    Column("who", AnyText, nullable=False),
+    # Why, in the words of who paused it; null where they gave none.
+    Column("note", AnyText),
+)
+
 registered_models = Table(
     "registered_models",
     metadata,

@@ -14,7 +14,7 @@ from dataclasses import fields
 
 from worker.errors import ConflictingEvent, NameTaken, RejectedEvent
 from worker.events import MAX_NAME_BYTES
-from worker.records import CompletionEvent, ModelVersion, NewUpload, NewVersion, Scope
+from worker.records import CompletionEvent, Halt, ModelVersion, NewUpload, NewVersion, Scope
 from worker.registry.stored import is_storable
 
 MAX_TEXT_CHARS = 3 * MAX_NAME_BYTES
@@ -106,6 +106,21 @@ def changed_tags(tags: Collection[str], add: Collection[str], remove: Collection
     """Return which of the tags to add are new, and which to remove are among *tags*; empty where nothing changes."""
     changes = {"added": sorted(set(add) - set(tags)), "removed": sorted(set(remove) & set(tags))}
     return {what: names for what, names in changes.items() if names}
+
+
+QUEUE = "queue"
+"""What stands in the log for the id of a queue."""
+
+
+def queue_words(team: str | None) -> str:
+    """Return how the log calls the queue of *team*, None for that of all teams."""
+    return "the queue of all teams" if team is None else f"the queue of the team {team}"
+
+
+def reasons(note: str | None, was: Halt | None = None) -> dict[str, str]:
+    """Return what the log tells of a step beside who, when and what: why, and since when the queue *was* paused."""
+    said = {"note": note, "since": None if was is None else was.since.isoformat(timespec="seconds")}
+    return {word: value for word, value in said.items() if value is not None}
 
 
 def is_searchable(text: str) -> bool:

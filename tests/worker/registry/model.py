@@ -53,6 +53,8 @@ class Model:
     """All ingestions by their ids. A method takes a step and tells whether it may be taken; else nothing has changed."""
 
     rows: dict[str, Row] = field(default_factory=dict)
+    paused: set[str | None] = field(default_factory=set)
+    """Teams whose queue is paused; None among them stands for all."""
 
     def submit(self, id: str, team: str, is_watched: bool) -> None:
         assert id not in self.rows
@@ -62,12 +64,25 @@ class Model:
         row = self.rows.get(id)
         if row is None or row.state not in ("received", "waiting"):
             return False
+        if row.owner != who and {None, row.team} & self.paused:
+            return False
         row.state, row.owner, row.attempts = "running", who, row.attempts + 1
         row.lease_until, row.run_after = now + LEASE, None
         return True
 
     def due(self, now: datetime) -> set[str]:
-        return {id for id, row in self.rows.items() if row.may_be_claimed(now)}
+        due = {id for id, row in self.rows.items() if row.may_be_claimed(now)}
+        return {id for id in due if not {None, self.rows[id].team} & self.paused}
+
+    def pause(self, team: str | None) -> bool:
+        was = team in self.paused
+        self.paused.add(team)
+        return not was
+
+    def resume(self, team: str | None) -> bool:
+        was = team in self.paused
+        self.paused.discard(team)
+        return was
 
     def wait(self, id: str, who: str, seconds: float, is_attempt: bool, now: datetime) -> bool:
         row = self.rows.get(id)

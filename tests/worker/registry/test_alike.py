@@ -203,6 +203,18 @@ class Alike(RuleBasedStateMachine):
         if discarded is not None:
             assert self.ended.pop(ingestion.id, "failed") == "failed"
 
+    @rule(team=teams, is_all=st.booleans())
+    def pause_queue(self, team: str, is_all: bool) -> None:
+        now = self.now
+        paused = self.both(lambda registry: registry.pause_queue(team, is_all, now, "a person"))
+        assert (paused is not None) == self.model.pause(None if is_all else team)
+
+    @rule(team=teams, is_all=st.booleans())
+    def resume_queue(self, team: str, is_all: bool) -> None:
+        now = self.now
+        resumed = self.both(lambda registry: registry.resume_queue(team, is_all, now, "a person"))
+        assert (resumed is not None) == self.model.resume(None if is_all else team)
+
     @rule()
     def queue(self) -> None:
         now = self.now
@@ -245,7 +257,9 @@ class Alike(RuleBasedStateMachine):
         ingestion = self.accept(event(f"at {now}", **changes), now)
         listing = f"listing {self.seconds % 3}"
         running = self.both(lambda registry: registry.claim(ingestion.id, "a", now))
-        assert self.model.claim(ingestion.id, "a", now)
+        assert (running is not None) == self.model.claim(ingestion.id, "a", now)
+        if running is None:
+            return
         metrics = measured(accuracy=value)
         version = new_version(running, digest, store=store, model_type=kind, listing_key=listing, metrics=metrics)
         self.keep(ingestion.id, "a", version, now)
@@ -320,6 +334,8 @@ class Alike(RuleBasedStateMachine):
             self.both(lambda registry, team=team: list(registry.projects(team)))
             self.both(lambda registry, team=team: list(registry.audit(AuditQuery(team))))
             self.both(lambda registry, team=team: registry.overview(team))
+            self.both(lambda registry, team=team: list(registry.halts(team)))
+        assert self.both(lambda registry: registry.is_due(self.moment)) == bool(self.model.due(self.moment))
 
     @invariant()
     def the_counters_are_equal_and_agree_with_the_rows(self) -> None:

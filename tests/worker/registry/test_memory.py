@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.contracts.audit import AuditContract
+from tests.contracts.halts import HaltsContract
 from tests.contracts.lists import ListsContract
 from tests.contracts.projects import ProjectsContract
 from tests.contracts.registry import Build, RegistryContract
 from worker.registry.memory import MemoryRegistry
 
 
-class TestMemoryRegistry(RegistryContract, AuditContract, ProjectsContract):
+class TestMemoryRegistry(RegistryContract, AuditContract, ProjectsContract, HaltsContract):
     @pytest.fixture
     def build(self) -> Build:
         return MemoryRegistry

@@ -24,6 +24,7 @@ from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.contracts.audit import AuditContract
+from tests.contracts.halts import HaltsContract
 from tests.contracts.lists import ListsContract
 from tests.contracts.outbox import OutboxContract
 from tests.contracts.projects import ProjectsContract
@@ -42,6 +43,7 @@ from tests.contracts.registry import (
 from tests.servers.postgresql import PostgresServer, postgres_server
 from tests.servers.process import free_port, until
 from tests.worker.registry.test_alone import check_that_a_killed_process_keeps_nobody_out
+from tests.worker.registry.test_halts import HaltsOnDisk
 from tests.worker.registry.test_migrate import check_that_lists_are_filled
 from tests.worker.registry.test_outbox import check_that_each_is_delivered_once, check_that_kills_lose_nothing
 from tests.worker.registry.test_processes import (
@@ -57,7 +59,7 @@ from worker.errors import RegistryUnavailable
 from worker.lifecycle import paused_turn
 from worker.records import Counted, IngestionState, VersionQuery
 from worker.registry import engine as engines
-from worker.registry import pages, shards
+from worker.registry import halts, pages, shards
 from worker.registry.engine import open_engine
 from worker.registry.line import NEXT_TURN, OVER
 from worker.registry.migrate import REVISIONS, migrate, pending
@@ -107,7 +109,7 @@ def registry(build: BuildSql) -> SqlRegistry:
     return build()
 
 
-class TestPostgresRegistry(RegistryContract, AuditContract, ProjectsContract):
+class TestPostgresRegistry(RegistryContract, AuditContract, ProjectsContract, HaltsContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build
@@ -577,3 +579,34 @@ def test_connections_stay_open_when_they_are_not_needed_any_more(registry: SqlRe
     for connection in held:
         connection.close()
     assert registry.engine.pool.checkedin() == 10
+
+
+class TestPostgresHalts(HaltsOnDisk):
+    """Who pauses waits for all who are about to claim."""
+
+    def test_who_is_about_to_claim_is_waited_for_and_who_comes_meanwhile_gets_nothing(self, build: BuildSql) -> None:
+        holder, pauser, other = build(), build(), build()
+        for id in ("1", "2"):
+            holder.submit(event(id), NOON)
+        with ThreadPoolExecutor(2) as pool, holder.engine.begin() as connection:
+            assert connection.execute(NEXT, {"now": NOON, "until": paused_turn(NOON)}).one().event_id == "1"
+            pausing = pool.submit(pauser.pause_queue, "default", True, NOON)
+            assert until(lambda: waits_for_a_lock(other), 10)
+            claiming = pool.submit(other.claim_next, "other", NOON)
+            assert not claiming.done()
+            connection.commit()
+            assert pausing.result(10) is not None
+            assert claiming.result(10) is None
+
+    def test_a_transaction_that_does_not_end_keeps_nobody_waiting_for_long(
+        self, build: BuildSql, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        holder, other = build(), build()
+        holder.submit(event(), NOON)
+        monkeypatch.setattr(halts, "PATIENCE_MILLISECONDS", 100)
+        with holder.engine.begin() as connection:
+            connection.execute(NEXT, {"now": NOON, "until": paused_turn(NOON)})
+            with pytest.raises(RegistryUnavailable, match="canceling statement due to lock timeout"):
+                other.pause_queue("default", True, NOON)
+            assert other.halts("default") == []
+            assert other.submit(event("2"), NOON)[1] is False

@@ -45,7 +45,7 @@ def plans(registry: SqlRegistry, work: Any) -> list[str]:
     found: list[str] = []
 
     def look(connection: Any, cursor: Any, statement: str, parameters: Any, *rest: object) -> None:
-        if statement.lstrip().startswith("SELECT") and "ingestions" in statement:
+        if statement.lstrip().startswith(("SELECT", "WITH")) and "ingestions" in statement:
             other = connection.connection.cursor()
             other.execute(f"{explain} {statement}", parameters)
             found.append(" ".join(str(row[-1]) for row in other.fetchall()))
