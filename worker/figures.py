@@ -1,4 +1,4 @@
-"""How people read counts and sizes: three digits and a unit. Pure; numbers in, text out."""
+"""How people read counts and sizes, and months. Pure; numbers in, text out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,20 @@ from collections.abc import Sequence
 
 THOUSAND = 1000
 """From here on a count is told in units of thousands."""
+
+NBSP = "\N{NO-BREAK SPACE}"
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def exact(number: int) -> str:
+    """Return a number with its thousands set apart: `3,274,634`."""
+    return f"{number:,}"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number and its noun: `1 model`, `1,394 versions`."""
+    return f"{exact(number)} {one if number == 1 else many or one + 's'}"
 
 
 def size(count: int) -> str:

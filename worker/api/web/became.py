@@ -9,7 +9,8 @@ from typing import Any
 
 from worker.api.web import wording
 from worker.api.web.model_page import primary_of, whole
-from worker.api.web.wording import Signature, State
+from worker.api.web.wording import Signature
+from worker.health import State
 from worker.lifecycle import is_end
 from worker.records import Ingestion, IngestionState, ModelVersion
 

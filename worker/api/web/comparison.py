@@ -19,11 +19,12 @@ from markupsafe import Markup
 
 from detectors.metrics.sessions import is_evaluation
 from worker.api.web import pictures, wording
-from worker.api.web.format import NBSP, format_name, size
+from worker.api.web.format import format_name, size
 from worker.api.web.model_page import Picture, first_of, framework, primary_of
 from worker.api.web.pictures import Curve
 from worker.api.web.reported import Reported, Value, curves, direction, number_of, reported
 from worker.compare import compared, signatures
+from worker.figures import NBSP
 from worker.records import FileDigest, ModelVersion
 
 MOST_ROWS = 100

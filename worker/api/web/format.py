@@ -12,8 +12,7 @@ import unicodedata
 from datetime import UTC, datetime
 
 from worker import figures
-
-NBSP = "\N{NO-BREAK SPACE}"
+from worker.figures import MONTHS, NBSP, counted, exact
 
 NOTHING = "–"
 
@@ -33,11 +32,6 @@ def visible(text: str) -> str:
 
 def _is_hidden(character: str) -> bool:
     return unicodedata.category(character) in INVISIBLE or character in STEERING
-
-
-def exact(number: int) -> str:
-    """Return a number with its thousands set apart: `3,274,634`."""
-    return f"{number:,}"
 
 
 def short(number: int) -> str:
@@ -90,17 +84,9 @@ def time_of_day(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%H:%M:%S}"
 
 
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
 def iso(moment: datetime) -> str:
     """Return a moment as `<time datetime>` wants it."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """Return a number and its noun: `1 model`, `1,394 versions`."""
-    return f"{exact(number)} {one if number == 1 else many or one + 's'}"
 
 
 FORMATS = {

@@ -13,12 +13,12 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from detectors.facts import ModelType
 from worker.api.pages import Project, Text
 from worker.api.service import Inside, Service
-from worker.api.web.format import counted
 from worker.api.web.pictures import sparkline
 from worker.api.web.render import is_part, page
 from worker.api.web.rows import Row, row_of
 from worker.api.web.visitors import Visitor
 from worker.errors import RejectedEvent
+from worker.figures import counted
 from worker.ordering import METRIC, parse_order
 from worker.projects import project_id
 from worker.records import NEWEST_FIRST, Attention, ModelVersion, Order, Overview, SortKey, VersionQuery

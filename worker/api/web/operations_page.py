@@ -22,7 +22,6 @@ from worker import lifecycle, operations
 from worker.api.pages import Experiment, Text
 from worker.api.service import Inside, Service
 from worker.api.web import wording
-from worker.api.web.health import MEANING, SHOWN, STALLED_AFTER, Verdict, hands, verdict
 from worker.api.web.reached import lines, verdict_with
 from worker.api.web.render import is_part, page
 from worker.api.web.visitors import Fields, Steward, Visit
@@ -30,6 +29,7 @@ from worker.api.web.wording import TRIGGERS
 from worker.bootstrap import LIVING_SECONDS
 from worker.errors import NotFound, RejectedEvent
 from worker.events import MAX_ID_CHARACTERS
+from worker.health import MEANING, SHOWN, STALLED_AFTER, Verdict, hands, verdict
 from worker.lifecycle import Mover
 from worker.operations import MOST_AT_ONCE, Moved
 from worker.records import MOST_FINISHED, Ingestion, IngestionQuery, IngestionState, Standing, Trigger

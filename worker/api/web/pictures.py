@@ -18,8 +18,8 @@ from itertools import groupby, pairwise
 
 from markupsafe import Markup
 
-from worker.api.web.format import NBSP
 from worker.api.web.wording import MINUS, clean, metric_text, plural
+from worker.figures import NBSP
 
 Point = tuple[float, float]
 """A place in user units of a picture, or a step and its value."""

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from worker.api.web.format import NBSP, size
-from worker.api.web.health import Verdict, clock
-from worker.api.web.wording import State
+from worker.api.web.format import size
 from worker.connections import Connection, Leaned
+from worker.figures import NBSP
+from worker.health import State, Verdict, clock
 
 NEARLY_FULL_RATIO = 0.1
 """A volume of which less is free is nearly full; so says the alert in deploy/prometheus/rules.yml."""

@@ -19,8 +19,9 @@ from markupsafe import Markup
 
 from detectors.facts import Severity
 from detectors.metrics import sessions
-from worker.api.web.format import counted, software
+from worker.api.web.format import software
 from worker.api.web.reported import place
+from worker.figures import counted
 from worker.records import ModelVersion
 
 Report = Mapping[str, Any]

@@ -20,8 +20,9 @@ from typing import Any
 from markupsafe import Markup
 
 from worker.api.web import format
-from worker.api.web.format import NBSP, NOTHING, exact
-from worker.figures import THOUSAND
+from worker.api.web.format import NOTHING
+from worker.figures import NBSP, THOUSAND, exact
+from worker.health import State
 from worker.records import Ingestion, Trigger
 
 MINUS = "\N{MINUS SIGN}"
@@ -71,15 +72,6 @@ class Figure:
 
     def _title(self) -> Markup:
         return Markup(' title="{}"').format(self.title) if self.title and not self.is_unknown else Markup("")
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Something that is so: the name of its sign, how urgent it is (`is-bad`, `is-warn`, `is-none` or empty), and its words."""
-
-    sign: str
-    level: str
-    words: str
 
 
 @dataclass(frozen=True, slots=True)

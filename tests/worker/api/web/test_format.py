@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.api.web.format import INVISIBLE, STEERING, age, counted, exact, format_name, iso, metric, short, size, utc, visible
+from worker.api.web.format import INVISIBLE, STEERING, age, format_name, iso, metric, short, size, utc, visible
+from worker.figures import counted, exact
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 any_text = st.text(st.characters())

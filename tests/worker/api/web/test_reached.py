@@ -12,9 +12,9 @@ from tests.worker.api.web import work
 from tests.worker.api.web.test_operations_page import plain
 from tests.worker.api.web.visitor import Visitor, seen
 from worker.api.app import make_app
-from worker.api.web.health import Verdict
 from worker.api.web.reached import GOES_ON, NAMES, URGENCY, lines, verdict_with
 from worker.connections import Connection, Leaned, Room
+from worker.health import Verdict
 
 SINCE = NOON - timedelta(minutes=39)
 DATABASE = Connection(Leaned.DATABASE, "postgresql://modelport:***@db/modelport", None, None, 0.001, SINCE)

@@ -1,6 +1,7 @@
 """How the work of a team is, in the words in which an operator reads it: one sentence first, then who works, then what fails.
 
-In go the records of the registry and the time, out come plain values for the pages of operations. Nothing is read here. Pure.
+In go the records of the registry and the time, out come plain values for the page of operations and for a terminal. Nothing is
+read here. Pure.
 """
 
 from __future__ import annotations
@@ -9,12 +10,21 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from worker.api.web.format import MONTHS, NBSP, counted
-from worker.api.web.wording import State
+from worker.figures import MONTHS, NBSP, counted
 from worker.records import Ingestion, IngestionState, Standing, Trigger, Worker
 
 STALLED_AFTER = timedelta(minutes=5)
 """What may begin for so long waits too long; where nothing finished meanwhile either, the work stands still."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Something that is so: the name of its sign, how urgent it is (`is-bad`, `is-warn`, `is-none` or empty), and its words."""
+
+    sign: str
+    level: str
+    words: str
+
 
 START_ONE = "start one with modelport worker or modelport up"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.worker.registry.test_counters import ROOT, said_in
-from worker.api.web.health import MEANING, Hand, clock, hands, verdict
+from worker.health import MEANING, Hand, clock, hands, verdict
 from worker.lifecycle import LOST, claim, receive
 from worker.records import CompletionEvent, Ingestion, IngestionState, Standing, Trigger, Worker
 from worker.verdict import UNFORESEEN, Reject
