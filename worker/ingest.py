@@ -25,6 +25,7 @@ from detectors.facts import State
 from detectors.report import scan_report, to_json
 from detectors.scan import RULES_VERSION, Scan, with_problems, worst_state
 from detectors.tree import FileTree, Passed, RemarksOnListing, readable
+from worker.backtrace import backtrace_of
 from worker.errors import LeaseLost, NothingThere, NotSettled, RegistryUnavailable, StorageHangs, StorageUnavailable
 from worker.heartbeat import BeatingTree, Heartbeat
 from worker.lifecycle import LEASE_SECONDS, is_end, lost_attempts
@@ -162,8 +163,9 @@ def work(ingestion: Ingestion, borders: Borders) -> Scan | None:
     Raises:
         Exception: what nobody thought of; the ingestion has ended as failed.
     """
+    sight = Sight()
     try:
-        return _attempt(ingestion, borders)
+        return _attempt(ingestion, sight, borders)
     except (KeyboardInterrupt, SystemExit):
         decision = _interrupted(ingestion)
         _forget(ingestion, decision, borders)
@@ -176,12 +178,26 @@ def work(ingestion: Ingestion, borders: Borders) -> Scan | None:
         so_far = _counted(ingestion.so_far, exc)
         decision = decide(exc, so_far, _patience(ingestion, borders))
         is_forgotten = _forget(ingestion, decision, borders)
-        _carry_out(ingestion, decision, so_far, exc.since if isinstance(exc, NotSettled) else None, borders)
+        rest = exc.since if isinstance(exc, NotSettled) else None
+        is_unforeseen = isinstance(decision, Reject) and decision.reason == UNFORESEEN
+        backtrace = backtrace_of(exc) if is_unforeseen else None
+        _carry_out(ingestion, decision, so_far, rest, borders, sight.format, backtrace)
         if not is_forgotten:  # the database was away, and has just answered
             _forget(ingestion, decision, borders)
-        if isinstance(decision, Reject) and decision.reason == UNFORESEEN:
+        if is_unforeseen:
             raise
         return None
+
+
+@dataclass(slots=True)
+class Sight:
+    """What an attempt has seen by now, whatever becomes of it: the format of the primary model, None where it saw none."""
+
+    format: str | None = None
+
+    def keep(self, found: Scan) -> None:
+        """Note what was found."""
+        self.format = next((model.detection.format for model in found.models if model.primary), None)
 
 
 def give_up(ingestion: Ingestion, silent_seconds: float, step: str, borders: Borders) -> None:
@@ -198,13 +214,23 @@ def give_up(ingestion: Ingestion, silent_seconds: float, step: str, borders: Bor
     _carry_out(ingestion, decide(error, so_far, _patience(ingestion, borders)), so_far, ingestion.rest, borders)
 
 
-def _carry_out(ingestion: Ingestion, decision: Decision, so_far: SoFar, rest: Rest | None, borders: Borders) -> None:
-    """Let the ingestion end or wait, as was decided."""
+def _carry_out(
+    ingestion: Ingestion,
+    decision: Decision,
+    so_far: SoFar,
+    rest: Rest | None,
+    borders: Borders,
+    format: str | None = None,
+    backtrace: str | None = None,
+) -> None:
+    """Let the ingestion end or wait, as was decided; *format* was found by then, *backtrace* tells where an error came from."""
+    reason, message = decision.reason, decision.message
     if isinstance(decision, Reject):
-        _write_end(ingestion, borders, End(IngestionState.FAILED, decision.reason, decision.message))
+        end = End(IngestionState.FAILED, reason, message, format=format, backtrace=backtrace)
+        _write_end(ingestion, borders, end)
     else:
         location = _where(ingestion.event, borders)
-        pause = Pause(decision.seconds, decision.is_attempt, decision.reason, decision.message, so_far, rest, location)
+        pause = Pause(decision.seconds, decision.is_attempt, reason, message, so_far, rest, location, format)
         _insist(lambda: borders.registry.wait(ingestion.id, borders.owner, pause, borders.clock.now()), borders)
 
 
@@ -230,8 +256,8 @@ def _counted(so_far: SoFar, error: Exception) -> SoFar:
     return replace(so_far, failed=so_far.failed + 1)
 
 
-def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
-    """Take the steps of the way through, once."""
+def _attempt(ingestion: Ingestion, sight: Sight, borders: Borders) -> Scan | None:
+    """Take the steps of the way through, once; *sight* keeps what was seen, for whoever must say why it came to nothing."""
     event, registry = ingestion.event, borders.registry
     borders.step("resolve")
     location = borders.resolve(event)
@@ -248,6 +274,7 @@ def _attempt(ingestion: Ingestion, borders: Borders) -> Scan | None:
             return None
         borders.step("detect")
         found = borders.inspect(tree, event.declared_type, look.entries, event.team)
+        sight.keep(found)
         check_whole(event, found, look, quiet_seconds, borders.patience_seconds)
         if not found.models:
             end = nothing_in(location, found, look)
@@ -601,12 +628,12 @@ def _insist(write: Callable[[], object], borders: Borders) -> None:
 
 def _same_listing(same: ModelVersion, event: CompletionEvent) -> End:
     message = f"the same files as {_called(same)}; none was read{_name_not_given(same, event)}"
-    return End(IngestionState.UNCHANGED, "same-listing", message, same.id)
+    return End(IngestionState.UNCHANGED, "same-listing", message, same.id, format=same.format)
 
 
 def _same_content(same: ModelVersion, event: CompletionEvent) -> End:
     message = f"the same content as {_called(same)}{_name_not_given(same, event)}"
-    return End(IngestionState.UNCHANGED, "same-content", message, same.id)
+    return End(IngestionState.UNCHANGED, "same-content", message, same.id, format=same.format)
 
 
 def _called(version: ModelVersion) -> str:

@@ -228,6 +228,7 @@ def wait(ingestion: Ingestion, owner: str, pause: Pause, now: datetime, lease_se
         so_far=pause.so_far,
         rest=pause.rest,
         location=pause.location or ingestion.location,
+        format=pause.format or ingestion.format,
     )
     return _moved(waiting, State.WAITING, pause.reason, pause.message, now)
 
@@ -293,9 +294,11 @@ def end(ingestion: Ingestion, owner: str, how: End, now: datetime) -> Move | Non
     if not may_move(ingestion, how.state, owner):
         return None
     location = how.location or ingestion.location
-    answered = replace(ingestion, answered_version=how.version_id, location=location)
+    known = None if how.state is State.NOTHING_FOUND else ingestion.format
+    answered = replace(ingestion, answered_version=how.version_id, location=location, format=how.format or known)
     ended = replace(answered, owner=None, lease_until=None, run_after=None)
-    return _moved(ended, how.state, how.reason, how.message, now)
+    move = _moved(ended, how.state, how.reason, how.message, now)
+    return replace(move, entry=replace(move.entry, backtrace=how.backtrace))
 
 
 def _moved(ingestion: Ingestion, state: IngestionState, reason: str, message: str, now: datetime) -> Move:

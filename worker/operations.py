@@ -89,7 +89,8 @@ class Moved:
 
 
 def retry_all(registry: Registry, query: IngestionQuery, who: str, now: datetime) -> Moved:
-    """Let the failed ingestions that *query* finds be tried again, newest first, at most `MOST_AT_ONCE`.
+    """Let the failed ingestions that *query* finds be tried again, newest first, at most `MOST_AT_ONCE`; each is told of in the
+    log of its own team.
 
     Raises:
         RejectedEvent: the query asks for another state.
@@ -99,7 +100,8 @@ def retry_all(registry: Registry, query: IngestionQuery, who: str, now: datetime
 
 
 def discard_all(registry: Registry, query: IngestionQuery, who: str, now: datetime) -> Moved:
-    """End the ingestions that *query* finds and that have not ended well, newest first, at most `MOST_AT_ONCE`.
+    """End the ingestions that *query* finds and that have not ended well, newest first, at most `MOST_AT_ONCE`; each is told of
+    in the log of its own team.
 
     Raises:
         RejectedEvent: the query asks for those in a state that nothing leaves.
@@ -123,7 +125,7 @@ def _move_all(registry: Registry, query: IngestionQuery, to: IngestionState, mov
     moved: list[str] = []
     for one in found[:MOST_AT_ONCE]:
         try:
-            if move(query.team, one.id, who, now) is not None:
+            if move(one.event.team, one.id, who, now) is not None:
                 moved.append(one.id)
         except RegistryUnavailable as exc:
             if not moved:

@@ -201,10 +201,12 @@ class Registry(Protocol):
         """Return how many ingestions stand in each state, and what waits: the team's, or everybody's for None."""
         ...
 
-    def standing(self, team: str, now: datetime, since: datetime) -> Standing:
-        """Return how the work of a team stands at one moment, with what finished at *since* or later.
+    def standing(self, team: str | None, now: datetime, since: datetime) -> Standing:
+        """Return how the work of a team, None for all that there are, stands at one moment, with what finished at *since* or
+        later.
 
-        Reads no row of what has ended but the newest failure of each reason: all else is counted in indexes.
+        Reads no row of what has ended but the newest failure of each reason and those that finished last: all else is counted
+        in indexes.
         """
         ...
 
@@ -257,8 +259,8 @@ class Registry(Protocol):
         """
         ...
 
-    def halts(self, team: str) -> Sequence[Halt]:
-        """Return why no worker begins anything of the team, that of all teams first; empty where they do."""
+    def halts(self, team: str | None) -> Sequence[Halt]:
+        """Return why no worker begins anything of the team, None for any; that of all teams first. Empty where they do."""
         ...
 
     def see(self, worker: Worker) -> None:
@@ -274,15 +276,15 @@ class Registry(Protocol):
         ...
 
     def ingestions(self, query: IngestionQuery) -> Sequence[Ingestion]:
-        """Return matching ingestions of a team, newest first."""
+        """Return matching ingestions of a team, or of all that there are, newest first."""
         ...
 
     def count_ingestions(self, query: IngestionQuery) -> int:
         """Return how many ingestions match, wherever a list of them begins and however long it is."""
         ...
 
-    def ingestion(self, team: str, ingestion_id: str) -> Ingestion | None:
-        """Return one ingestion of the team, or None."""
+    def ingestion(self, team: str | None, ingestion_id: str) -> Ingestion | None:
+        """Return one ingestion of the team, or of whatever team for None; None where there is no such one."""
         ...
 
     def history(self, ingestion_id: str) -> Sequence[HistoryEntry]:

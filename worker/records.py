@@ -6,6 +6,7 @@ They hold plain values, are valid once they exist, and travel between the pure s
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -230,7 +231,8 @@ class Ingestion:
     end and where there is none. turn is which turn of its team it is: lower ones are claimed first; while it pauses it has
     none, and gets one as if it were new when the pause is over (`lifecycle.paused_turn`). run_after is when it
     may be claimed again, None for at once; lease_until is how long its owner owns it without another sign of life, None
-    where nobody does: both by the clock of the registry. times are in UTC.
+    where nobody does: both by the clock of the registry. format is that of the primary model that the last look at its files
+    found, None where no look came so far or it found none; a retry keeps it until the next look. times are in UTC.
     """
 
     id: str
@@ -250,6 +252,7 @@ class Ingestion:
     rest: Rest | None = None
     run_after: datetime | None = None
     lease_until: datetime | None = None
+    format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +285,7 @@ class Pause:
     """Why an ingestion is let go of, and for how long; what it went through by then, and what the next look compares with.
 
     is_attempt tells whether the attempt counts: waiting for files does not. *location* is where the model path led to, None
-    where it led nowhere.
+    where it led nowhere. format is that of the model that was found, None where nobody looked so far.
     """
 
     seconds: float
@@ -292,12 +295,14 @@ class Pause:
     so_far: SoFar
     rest: Rest | None = None
     location: str | None = None
+    format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class End:
     """How an ingestion ends: a final state, a reason code, a sentence, the version that is the answer, if there is one, and
-    where the model path led to; None where it led nowhere, or nobody looked.
+    where the model path led to; None where it led nowhere, or nobody looked. format is that of the model that was found, None
+    where nobody looked so far; backtrace is where an error that nobody foresaw came from (`worker.backtrace`).
     """
 
     state: IngestionState
@@ -305,13 +310,16 @@ class End:
     message: str
     version_id: str | None = None
     location: str | None = None
+    format: str | None = None
+    backtrace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
     """One step in the life of an ingestion, never changed once written.
 
-    version_id is the id that the attempt which begins with this step may register, None where none begins.
+    version_id is the id that the attempt which begins with this step may register, None where none begins. backtrace is where
+    an error came from that nobody foresaw, None for any other step; only who steers the queue is shown it.
     """
 
     at: datetime
@@ -319,6 +327,7 @@ class HistoryEntry:
     reason: str | None
     message: str | None
     version_id: str | None = None
+    backtrace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,9 +493,10 @@ class Overview:
 @dataclass(frozen=True, slots=True)
 class IngestionQuery:
     """Which ingestions to list: every given field must match. Only older ones than the ingestion *after* are given; limit is
-    the most, newest first."""
+    the most, newest first. team is None for those of all teams that there are. format is that of the model that was found,
+    `NO_FORMAT` for those of which none is known."""
 
-    team: str = DEFAULT_TEAM
+    team: str | None = DEFAULT_TEAM
     state: IngestionState | None = None
     experiment: str | None = None
     reason: str | None = None
@@ -494,6 +504,11 @@ class IngestionQuery:
     limit: int = 100
     trigger: Trigger | None = None
     model_path: str | None = None
+    format: str | None = None
+
+
+NO_FORMAT = "none"
+"""Stands for the format where none is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -508,7 +523,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class FailureGroup:
-    """The failed ingestions of a team that have one reason: how many there are, and the one of them that was accepted last."""
+    """The failed ingestions that have one reason: how many there are, and the one of them that failed last."""
 
     reason: str
     count: int
@@ -531,12 +546,14 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the work of one team stands, all of one moment.
+    """How the work of one team stands, or that of all, all of one moment.
 
     in_flight are ingestions that have not ended, by state. due is how many may be claimed now; due_since is since when the
     next in line may be, or the first whose pause is over, whichever is longer, and None where none is due. finished are those
-    that workers brought to an end lately, by state, of the last `MOST_FINISHED`; last_finish is when the last one came to
-    it, None for never. failures are the reasons of what has failed, the most frequent ones first, at most `MOST_REASONS`.
+    that workers brought to an end lately and that are there still, by the minute and by state; last_finish is when the last
+    one came to it, None for never. failures are the reasons of what has failed, the most frequent ones first, at most
+    `MOST_REASONS`. counted_since is from when on all that finished are counted where a team finished more than `MOST_FINISHED`
+    since then, None where all are. took are the seconds from acceptance to end of the last ones, at most `MOST_TIMED`.
 
     halts are why no worker begins any of it, that of all teams first; what is due then could be claimed without them.
     """
@@ -544,14 +561,24 @@ class Standing:
     in_flight: Mapping[IngestionState, int]
     due: int
     due_since: datetime | None
-    finished: Mapping[IngestionState, int]
+    finished: Mapping[datetime, Mapping[IngestionState, int]]
     last_finish: datetime | None
     failures: Sequence[FailureGroup]
+    took: Sequence[float] = ()
+    counted_since: datetime | None = None
     halts: Sequence[Halt] = ()
 
+    @property
+    def ends(self) -> Counter[IngestionState]:
+        """How many of those that finished lately came to which end."""
+        return sum((Counter(states) for states in self.finished.values()), Counter[IngestionState]())
 
-MOST_FINISHED = 10_000
-"""How many of those that finished lately are counted; what is more is not looked at."""
+
+MOST_FINISHED = 100_000
+"""How many of those that finished lately are counted of a team; what is more is not looked at."""
+
+MOST_TIMED = 1000
+"""How many of those that finished lately it is told of how long they took."""
 
 MOST_REASONS = 100
 """Reasons that a standing tells of; this code has fewer."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from detectors.errors import DetectorError, ModelError, TreeChanged, TreeLimit, TreeUnavailable, Unreadable
+from worker.backtrace import said
 from worker.errors import (
     InspectorLost,
     NothingThere,
@@ -73,7 +74,7 @@ def decide(error: Exception, so_far: SoFar, patience: Patience) -> Decision:
     for kind, rule in RULES.items():
         if isinstance(error, kind):
             return rule(error, so_far, patience)
-    return Reject(UNFORESEEN, f"{type(error).__name__}: {error}")
+    return Reject(UNFORESEEN, said(error))
 
 
 UNFORESEEN = "unforeseen"

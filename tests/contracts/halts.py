@@ -55,6 +55,16 @@ class HaltsContract:
         assert registry.is_due(LATER)
         assert claimed_ids(registry, LATER) == ["default-1", "red-1"]
 
+    def test_who_asks_of_any_team_is_told_what_is_paused_anywhere(self, registry: Registry) -> None:
+        registry.create_team("red", NOON)
+        assert registry.halts(None) == []
+        pause(registry, "red")
+        pause(registry, "default")
+        pause_all(registry)
+        assert [halt.team for halt in registry.halts(None)] == [None, "default", "red"]
+        assert registry.halts(None) == list(registry.standing(None, NOON, NOON).halts)
+        assert [halt.team for halt in registry.halts("red")] == [None, "red"]
+
     def test_what_runs_goes_on_to_its_end(self, registry: Registry) -> None:
         ends, registers, waits = (claimed(registry, id, trigger=Trigger.COMPLETION) for id in ("1", "2", "3"))
         pause_all(registry)

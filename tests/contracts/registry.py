@@ -21,6 +21,7 @@ from worker.errors import ConflictingEvent, NameTaken, RegistryUnavailable, Reje
 from worker.lifecycle import LEASE_SECONDS
 from worker.ports import Registry
 from worker.records import (
+    NO_FORMAT,
     Action,
     AuditQuery,
     Cluster,
@@ -711,10 +712,101 @@ class RegistryContract:
         registry.discard("default", claimed(registry, "5").id, "kim", NOON + timedelta(hours=1))
         registry.finish(claimed(registry, "6", team="red").id, "me", failed(), NOON + timedelta(hours=1))
         told = registry.standing("default", LATER, LATER)
-        assert told.finished == {IngestionState.FAILED: 2, IngestionState.REGISTERED: 1}
+        assert told.ends == {IngestionState.FAILED: 2, IngestionState.REGISTERED: 1}
         assert told.last_finish == LATER
         told = registry.standing("default", LATER, NOON)
-        assert told.finished == {IngestionState.FAILED: 3, IngestionState.REGISTERED: 1}
+        assert told.ends == {IngestionState.FAILED: 3, IngestionState.REGISTERED: 1}
+
+    def test_what_finished_is_told_by_the_minute_with_how_long_it_took(self, registry: Registry) -> None:
+        for id, seconds in (("1", 0), ("2", 59), ("3", 60), ("4", 150)):
+            registry.finish(claimed(registry, id).id, "me", failed(), NOON + timedelta(seconds=seconds))
+        told = registry.standing("default", LATER, NOON + timedelta(seconds=1))
+        first, one = NOON.replace(second=0, microsecond=0), {IngestionState.FAILED: 1}
+        assert told.finished == {first + timedelta(minutes=minute): one for minute in range(3)}
+        assert (told.took, told.counted_since) == ((150, 60, 59), None)
+
+    def test_how_the_work_of_all_teams_stands_is_told_at_once(self, registry: Registry) -> None:
+        registry.create_team("red", NOON)
+        registry.wait(claimed(registry, "1").id, "me", PAUSE, NOON)
+        registry.submit(event("2", team="red"), NOON)
+        registry.submit(event("3"), LATER)
+        for id, team, reason, at in (
+            ("4", "red", "broken", LATER),
+            ("5", "default", "broken", LATER + timedelta(seconds=1)),
+            ("6", "red", "broken", NOON),
+            ("7", "red", "changed", LATER),
+        ):
+            assert registry.finish(claimed(registry, id, team=team).id, "me", failed(reason), at)
+        over = NOON + timedelta(seconds=PAUSE.seconds)
+        told = registry.standing(None, over, NOON)
+        assert told.in_flight == {IngestionState.WAITING: 1, IngestionState.RECEIVED: 2}
+        assert (told.due, told.due_since, told.last_finish) == (3, NOON, LATER + timedelta(seconds=1))
+        assert told.ends == {IngestionState.FAILED: 4}
+        assert [(one.reason, one.count, one.newest.event.id) for one in told.failures] == [
+            ("broken", 3, "5"),
+            ("changed", 1, "7"),
+        ]
+        theirs = registry.standing("red", over, NOON)
+        assert (theirs.due, theirs.ends, theirs.last_finish) == (1, {IngestionState.FAILED: 3}, LATER)
+        assert [(one.reason, one.newest.event.id) for one in theirs.failures] == [("broken", "4"), ("changed", "7")]
+
+    def test_ingestions_of_all_teams_are_listed_and_counted_at_once(self, registry: Registry) -> None:
+        registry.create_team("red", NOON)
+        for number, team in enumerate(("default", "red", "default", "red")):
+            ended = claimed(registry, str(number), team=team, experiment=f"e{number // 2}")
+            registry.finish(ended.id, "me", failed("broken" if number < 3 else "changed"), NOON)
+        registry.submit(event("4", team="red"), NOON)
+
+        def found(**filters: Any) -> list[str]:
+            query = IngestionQuery(None, **filters)
+            listed = [one.event.id for one in registry.ingestions(query)]
+            assert (
+                registry.count_ingestions(replace(query, after=None, limit=1)) == len(listed) or query.after or query.limit < 5
+            )
+            return listed
+
+        assert found() == ["4", "3", "2", "1", "0"]
+        assert found(limit=2) == ["4", "3"]
+        assert found(state=IngestionState.FAILED, reason="broken") == ["2", "1", "0"]
+        assert found(experiment="e0") == ["1", "0"]
+        first = registry.ingestions(IngestionQuery(None, limit=2))
+        assert found(after=first[-1].id) == ["2", "1", "0"]
+        assert registry.ingestion(None, first[0].id) == first[0]
+        assert registry.ingestion(None, "in?") is None
+        assert registry.ingestion("default", first[0].id) is None
+        assert registry.ingestions(IngestionQuery("default", after=first[0].id)) == []
+
+    def test_an_ingestion_keeps_what_format_was_found_also_where_it_fails(self, registry: Registry) -> None:
+        ended = claimed(registry, "1")
+        registry.wait(ended.id, "me", replace(PAUSE, format="onnx"), NOON)
+        assert registry.claim(ended.id, "me", NOON + timedelta(hours=1))
+        assert standing(registry, ended).format == "onnx"
+        register(registry, "2")
+        unknown = claimed(registry, "3")
+        assert registry.finish(unknown.id, "me", failed(), NOON)
+        keras = claimed(registry, "4")
+        assert registry.finish(keras.id, "me", replace(failed(), format="keras"), NOON)
+        empty = claimed(registry, "5")
+        registry.wait(empty.id, "me", replace(PAUSE, format="onnx"), NOON)
+        assert registry.claim(empty.id, "me", NOON + timedelta(hours=1))
+        registry.finish(empty.id, "me", End(IngestionState.NOTHING_FOUND, "nothing-found", "none"), NOON)
+
+        def found(team: str | None = "default", **filters: Any) -> list[str]:
+            listed = registry.ingestions(IngestionQuery(team, **filters))
+            assert registry.count_ingestions(IngestionQuery(team, **filters)) == len(listed)
+            return [one.event.id for one in listed]
+
+        assert found(format="onnx") == ["2", "1"]
+        assert found(format="keras") == found(None, format="keras", state=IngestionState.FAILED) == ["4"]
+        assert found(format=NO_FORMAT) == ["5", "3"]
+        assert found(format="onnx", state=IngestionState.FAILED) == []
+        registry.retry("default", keras.id, "kim", NOON)
+        assert found(format="keras") == ["4"]
+
+    def test_where_an_unforeseen_error_came_from_stands_in_its_step(self, registry: Registry) -> None:
+        ended = claimed(registry, "1")
+        registry.finish(ended.id, "me", replace(failed("unforeseen"), backtrace="ValueError: \ud800\0\n  a.py:1 in f"), NOON)
+        assert [one.backtrace for one in registry.history(ended.id)] == [None, None, "ValueError: \ud800\0\n  a.py:1 in f"]
 
     def test_failures_are_told_by_reason_the_most_frequent_first(self, registry: Registry) -> None:
         for id, reason in enumerate(("unreadable", "broken", "changed", "unreadable", "broken")):
@@ -726,6 +818,12 @@ class RegistryContract:
             ("unreadable", 2, "3"),
             ("changed", 1, "2"),
         ]
+        first = registry.ingestions(IngestionQuery(reason="unreadable"))[-1]
+        registry.retry("default", first.id, "kim", LATER)
+        again = registry.claim(first.id, "me", LATER)
+        assert again is not None
+        registry.finish(first.id, "me", failed("unreadable"), LATER)
+        assert registry.standing("default", NOON, NOON).failures[1].newest.id == first.id
         assert found[0].newest == registry.ingestion("default", found[0].newest.id)
         registry.retry("default", found[0].newest.id, "kim", NOON)
         assert [one.count for one in registry.standing("default", NOON, NOON).failures] == [2, 1, 1]

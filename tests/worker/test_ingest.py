@@ -547,6 +547,22 @@ def test_a_bug_ends_the_ingestion_and_is_raised(borders: Borders, run: Path) -> 
         ingest(event(run), replace(borders, resolve=broken))
     again = ingest(event(run), borders)
     assert end_of(again) == (IngestionState.FAILED, "unforeseen")
+    *before, last = borders.registry.history(again.ingestion.id)
+    assert last.message == "ZeroDivisionError: a bug"
+    assert last.backtrace is not None
+    told = last.backtrace.splitlines()
+    assert (told[0], told[-1].endswith("in broken")) == ("ZeroDivisionError: a bug", True)
+    assert "  worker/ingest.py:" in last.backtrace
+    assert [entry.backtrace for entry in before] == [None, None]
+
+
+def test_what_was_found_is_known_also_where_it_could_not_be_kept(borders: Borders, run: Path) -> None:
+    found = ingest(event(run, 1), full(borders, run)).ingestion
+    assert (found.state, found.format) == (IngestionState.FAILED, "onnx")
+    assert ingest(event(run, 2), borders).ingestion.format == "onnx"
+    assert ingest(event(run, 3), borders).ingestion.format == "onnx"
+    shutil.rmtree(run)
+    assert ingest(event(run, 4), borders).ingestion.format is None
 
 
 def test_a_process_that_died_is_ended_by_the_next_run(borders: Borders, run: Path) -> None:

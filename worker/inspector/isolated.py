@@ -81,7 +81,9 @@ KEPT = "LD_LIBRARY_PATH"
 
 
 class UnforeseenInChild(Exception):
-    """A detector raised what nobody thought of. The message is the traceback, as the child tells it."""
+    """A detector raised what nobody thought of. The message is the last line of its traceback, which is a note as a whole, as
+    the child tells it.
+    """
 
 
 class Nonsense(Exception):
@@ -254,7 +256,7 @@ def _answer_of(kind: bytes, body: bytes) -> Scan:
     if kind == MEMORY:
         raise Exhausted
     if kind == BUG:
-        raise UnforeseenInChild(_printable(body))
+        raise _unforeseen(_printable(body))
     if kind == RAISED:
         raise _trouble(body)
     assert kind == FOUND, kind
@@ -275,6 +277,12 @@ def _decoded(body: bytes, kind: Any) -> Any:
         return decoded(body, kind)
     except BadText as exc:
         raise Nonsense(str(exc)) from exc
+
+
+def _unforeseen(told: str) -> UnforeseenInChild:
+    error = UnforeseenInChild((told.strip().splitlines() or [""])[-1])
+    error.add_note(told)
+    return error
 
 
 def _printable(body: bytes) -> str:

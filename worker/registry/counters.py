@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from worker.lifecycle import Move, is_end
-from worker.records import Count, Counted, Ingestion, IngestionState, Labels, NewVersion, Took
+from worker.records import NO_FORMAT, Count, Counted, Ingestion, IngestionState, Labels, NewVersion, Took
 
 Key = tuple[Counted, Labels]
 
@@ -40,7 +40,6 @@ FORMATS = frozenset(
 """The formats that a version can have; a test compares with the reference of the report."""
 
 OTHER = "other"
-NO_FORMAT = "none"
 
 WORKER_LOST = "worker-lost"
 """The reason of the steps that `lifecycle.free` takes, and of no others."""

@@ -8,7 +8,7 @@ from worker.records import End, Ingestion, IngestionState, ModelVersion, NewVers
 def first_seen(version: ModelVersion) -> End:
     """Return the end of an ingestion that registered *version*."""
     message = f"registered as {version.model_name} version {version.number}"
-    return End(IngestionState.REGISTERED, "new-content", message, version.id, version.location)
+    return End(IngestionState.REGISTERED, "new-content", message, version.id, version.location, version.format)
 
 
 def check_theirs(ingestion: Ingestion, version: NewVersion) -> None:

@@ -50,7 +50,8 @@ PAUSED_TEAMS = select(ROWS.team).where(ROWS.team != literal(ALL, literal_execute
 
 _IS_ALL = exists(select(ROWS.team).where(ROWS.team == literal(ALL, literal_execute=True)))
 
-OF_TEAM = select(queue_halts).where(ROWS.team.in_((literal(ALL, literal_execute=True), bindparam("team")))).order_by(ROWS.team)
+OF_ANY = select(queue_halts).order_by(ROWS.team)
+OF_TEAM = OF_ANY.where(ROWS.team.in_((literal(ALL, literal_execute=True), bindparam("team"))))
 
 _ORDER = ingestions.c.team, ingestions.c.turn
 _LEAST = select(ingestions.c.team).where(claimable()).order_by(*_ORDER).limit(1)
@@ -89,9 +90,10 @@ def paused(connection: Connection) -> frozenset[str]:
     return frozenset(connection.scalars(select(ROWS.team)))
 
 
-def of_team(connection: Connection, team: str) -> list[Halt]:
-    """Return what keeps workers from the work of *team*, that of all teams first."""
-    return [_halt_of(row) for row in connection.execute(OF_TEAM, {"team": team})]
+def of_team(connection: Connection, team: str | None) -> list[Halt]:
+    """Return what keeps workers from the work of *team*, None for any, that of all teams first."""
+    asked = OF_ANY if team is None else OF_TEAM
+    return [_halt_of(row) for row in connection.execute(asked, {"team": team})]
 
 
 def in_turn(connection: Connection) -> list[str]:

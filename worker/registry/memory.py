@@ -24,6 +24,8 @@ from worker.errors import NameTaken, RegistryUnavailable, RejectedEvent
 from worker.records import (
     DEFAULT_TEAM,
     MOST_REASONS,
+    MOST_TIMED,
+    NO_FORMAT,
     UNSAID,
     Action,
     AuditEntry,
@@ -368,20 +370,26 @@ class MemoryRegistry:
             states = Counter(one.state for one in all_of_them)
             return Queue(states, len(due), min(unfinished, default=None))
 
-    def standing(self, team: str, now: datetime, since: datetime) -> Standing:
+    def standing(self, team: str | None, now: datetime, since: datetime) -> Standing:
         with self._lock:
-            theirs = [one for one in self._ingestions.values() if one.event.team == team]
-            due = sorted((one for one in self._due(now) if one.event.team == team), key=lambda one: one.turn)
+            known = self._names(team)
+            theirs = [one for one in self._ingestions.values() if one.event.team in known]
+            due = sorted((one for one in self._due(now) if one.event.team in known), key=lambda one: one.turn)
             first = [*due[:1], *[one for one in due if one.turn >= lifecycle.PAUSED][:1]]
             finished = [one for one in theirs if one.state in lifecycle.FINISHED]
+            lately = sorted((one for one in finished if one.updated >= _utc(since)), key=lambda one: one.updated)
+            by_minute: dict[datetime, Counter[IngestionState]] = {}
+            for one in lately:
+                by_minute.setdefault(one.updated.replace(second=0, microsecond=0), Counter())[one.state] += 1
             return Standing(
                 Counter(one.state for one in theirs if not lifecycle.is_end(one.state)),
                 len(due),
                 min((one.run_after or one.updated for one in first), default=None),
-                Counter(one.state for one in finished if one.updated >= _utc(since)),
+                by_minute,
                 max((one.updated for one in finished), default=None),
                 _failures(theirs),
-                tuple(self.halts(team)),
+                tuple((one.updated - one.created).total_seconds() for one in lately[: -MOST_TIMED - 1 : -1]),
+                halts=tuple(self.halts(team)),
             )
 
     def contradictions(self, now: datetime) -> Sequence[str]:
@@ -434,9 +442,10 @@ class MemoryRegistry:
                 self._note(team, who, Action.QUEUE_RESUMED, now, QUEUE, queue_words(of), **reasons(note, was))
             return was
 
-    def halts(self, team: str) -> Sequence[Halt]:
+    def halts(self, team: str | None) -> Sequence[Halt]:
         with self._lock:
-            return [self._halts[of] for of in (None, team) if of in self._halts]
+            kept = sorted(self._halts, key=lambda of: of or "")
+            return [self._halts[of] for of in kept if team is None or of in (None, team)]
 
     def see(self, worker: Worker) -> None:
         with self._lock:
@@ -452,19 +461,21 @@ class MemoryRegistry:
 
     def ingestions(self, query: IngestionQuery) -> Sequence[Ingestion]:
         with self._lock:
-            known = list(self._ingestions.values())
+            teams = self._names(query.team)
+            known = [one for one in self._ingestions.values() if one.event.team in teams]
         if query.after is not None:
             known = known[: next((at for at, one in enumerate(known) if one.id == query.after), 0)]
         return [one for one in reversed(known) if _answers_query(one, query)][: rows_wanted(query.limit)]
 
     def count_ingestions(self, query: IngestionQuery) -> int:
         with self._lock:
-            return sum(_answers_query(one, query) for one in self._ingestions.values())
+            teams, known = self._names(query.team), list(self._ingestions.values())
+        return sum(one.event.team in teams and _answers_query(one, query) for one in known)
 
-    def ingestion(self, team: str, ingestion_id: str) -> Ingestion | None:
+    def ingestion(self, team: str | None, ingestion_id: str) -> Ingestion | None:
         with self._lock:
             found = self._ingestions.get(ingestion_id)
-            return found if found is not None and found.event.team == team else None
+            return found if found is not None and team in (None, found.event.team) else None
 
     def history(self, ingestion_id: str) -> Sequence[HistoryEntry]:
         with self._lock:
@@ -825,6 +836,9 @@ class MemoryRegistry:
             ]
         return iter(found)
 
+    def _names(self, team: str | None) -> frozenset[str]:
+        return frozenset({team} if team is not None else {one.name for one in self._teams.values()})
+
     def _promised(self, team: str, upload_id: str) -> _Promised | None:
         """Return the team's upload where it is neither given up nor registered."""
         promised = self._uploads.get(upload_id)
@@ -1002,18 +1016,19 @@ def _failures(ingestions: Iterable[Ingestion]) -> list[FailureGroup]:
     for one in ingestions:
         if one.state is IngestionState.FAILED:
             by_reason.setdefault(one.reason or "", []).append(one)
-    groups = (FailureGroup(reason, len(found), found[-1]) for reason, found in by_reason.items())
+    newest = {reason: max(reversed(found), key=lambda one: one.updated) for reason, found in by_reason.items()}
+    groups = (FailureGroup(reason, len(found), newest[reason]) for reason, found in by_reason.items())
     return sorted(groups, key=lambda group: (-group.count, group.reason))[:MOST_REASONS]
 
 
 def _answers_query(ingestion: Ingestion, query: IngestionQuery) -> bool:
     return (
-        ingestion.event.team == query.team
-        and query.state in (None, ingestion.state)
+        query.state in (None, ingestion.state)
         and query.experiment in (None, ingestion.event.experiment)
         and query.reason in (None, ingestion.reason)
         and query.trigger in (None, ingestion.event.trigger)
         and query.model_path in (None, ingestion.event.model_path)
+        and query.format in (None, ingestion.format or NO_FORMAT)
     )
 
 

@@ -93,6 +93,7 @@ def standing_values(ingestion: Ingestion) -> Values:
         "rest": None if ingestion.rest is None else list(astuple(ingestion.rest)),
         "run_after": ingestion.run_after,
         "lease_until": ingestion.lease_until,
+        "format": ingestion.format,
     }
 
 
@@ -116,6 +117,7 @@ def ingestion_of(row: Row[Any]) -> Ingestion:
         rest=None if row.rest is None else Rest(*row.rest),
         run_after=row.run_after,
         lease_until=row.lease_until,
+        format=row.format,
     )
 
 
@@ -150,13 +152,14 @@ def history_values(ingestion_id: str, entry: HistoryEntry) -> Values:
         "reason": entry.reason,
         "message": entry.message,
         "version_id": entry.version_id,
+        "backtrace": entry.backtrace,
     }
 
 
 def history_of(row: Row[Any]) -> HistoryEntry:
     """Return the step in *row*."""
     state = IngestionState(row.state)
-    return HistoryEntry(at=row.at, state=state, reason=row.reason, message=row.message, version_id=row.version_id)
+    return HistoryEntry(row.at, state, row.reason, row.message, row.version_id, row.backtrace)
 
 
 def model_values(version: NewVersion, now: datetime) -> Values:

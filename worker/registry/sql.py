@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -68,6 +68,7 @@ from worker.registry import (
     access,
     audit,
     halts,
+    jobs,
     listed,
     listing,
     pages,
@@ -95,7 +96,6 @@ from worker.registry.tables import (
     ingestions,
     model_versions,
     registered_models,
-    stands,
     version_files,
     version_findings,
     version_metrics,
@@ -313,7 +313,7 @@ class SqlRegistry:
 
         return self._read(work)
 
-    def standing(self, team: str, now: datetime, since: datetime) -> Standing:
+    def standing(self, team: str | None, now: datetime, since: datetime) -> Standing:
         return self._read(lambda connection: standing.standing(connection, team, now, since))
 
     def contradictions(self, now: datetime) -> Sequence[str]:
@@ -385,7 +385,7 @@ class SqlRegistry:
 
         return self._write(work)
 
-    def halts(self, team: str) -> Sequence[Halt]:
+    def halts(self, team: str | None) -> Sequence[Halt]:
         return self._read_one(lambda connection: halts.of_team(connection, team))
 
     def see(self, worker: Worker) -> None:
@@ -405,17 +405,14 @@ class SqlRegistry:
         return self._read(lambda connection: _workers(connection, since))
 
     def ingestions(self, query: IngestionQuery) -> Sequence[Ingestion]:
-        statement = select(ingestions).where(*_ingestion_conditions(query)).order_by(ingestions.c.sequence.desc())
-        limited = statement.limit(rows_wanted(query.limit))
-        return self._read(lambda connection: [rows.ingestion_of(row) for row in connection.execute(limited)])
+        return self._read(lambda connection: jobs.listed(connection, query, rows_wanted(query.limit)))
 
     def count_ingestions(self, query: IngestionQuery) -> int:
-        counted = select(func.count()).select_from(ingestions).where(*_ingestion_conditions(replace(query, after=None)))
-        return self._read_one(lambda connection: int(connection.execute(counted).scalar_one()))
+        return self._read_one(lambda connection: jobs.count(connection, query))
 
-    def ingestion(self, team: str, ingestion_id: str) -> Ingestion | None:
+    def ingestion(self, team: str | None, ingestion_id: str) -> Ingestion | None:
         given = {"team": team, "id": ingestion_id}
-        return self._read_one(lambda connection: _ingestion(connection, THEIRS, given))
+        return self._read_one(lambda connection: _ingestion(connection, ANYBODYS if team is None else THEIRS, given))
 
     def history(self, ingestion_id: str) -> Sequence[HistoryEntry]:
         table = ingestion_history
@@ -923,25 +920,6 @@ BEAT = update(ingestions).where(
 )
 
 
-def _ingestion_conditions(query: IngestionQuery) -> Iterable[ColumnElement[bool]]:
-    yield ingestions.c.team == query.team
-    if query.state is not None:
-        yield stands(query.state.value)
-    if query.experiment is not None:
-        yield ingestions.c.experiment == query.experiment
-    if query.reason is not None:
-        yield ingestions.c.reason == query.reason
-    if query.model_path is not None:
-        yield ingestions.c.model_path == query.model_path
-    if query.trigger is not None:
-        yield ingestions.c.trigger == query.trigger.value
-    if query.trigger is Trigger.UPLOAD:  # few among many, and no index knows the trigger
-        promised = tables.uploads.c
-        yield ingestions.c.version_id.in_(select(promised.id).where(promised.team == query.team))
-    if query.after is not None:
-        yield ingestions.c.sequence < select(ingestions.c.sequence).where(ingestions.c.id == query.after).scalar_subquery()
-
-
 def _next_in_line(connection: Connection, now: datetime) -> Ingestion | None:
     """Return the ingestion whose turn it is after those whose pauses are over were let in; None where nothing is due."""
     given = {"now": now, "until": lifecycle.paused_turn(now)}
@@ -970,6 +948,7 @@ def _ingestion(connection: Connection, statement: Select[Any], given: Mapping[st
 
 
 ORIGIN = select(ingestions).join(model_versions).where(model_versions.c.id == bindparam("id"))
+ANYBODYS = select(ingestions).where(ingestions.c.id == bindparam("id"))
 THEIRS = select(ingestions).where(ingestions.c.team == bindparam("team"), ingestions.c.id == bindparam("id"))
 
 

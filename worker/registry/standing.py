@@ -1,79 +1,158 @@
-"""How the work of one team stands, as statements on an open connection; the transaction is `sql`'s.
+"""How the work of one team stands, or that of all, as statements on an open connection; the transaction is `sql`'s.
 
 Operators look every few seconds, whatever has come to lie there: what waits and what has failed is counted in indexes, what
-finished lately is counted up to a limit, and of each reason one row is read.
+finished lately is counted there by the minute, and of each reason one row is read.
+
+Indexes begin with the team. So where all teams are meant they are named, and each is sought for itself; what stands in line
+has an index that does without.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, select
+from sqlalchemy.sql.elements import ColumnElement
 
 from worker import lifecycle
-from worker.records import MOST_FINISHED, MOST_REASONS, FailureGroup, IngestionState, Standing
+from worker.records import MOST_FINISHED, MOST_REASONS, MOST_TIMED, FailureGroup, IngestionState, Standing
 from worker.registry import halts, rows
 from worker.registry.line import IN_LINE, IS_PAUSE_OVER
-from worker.registry.tables import FAILED, claimable, ingestions, is_finished, stands
+from worker.registry.tables import FAILED, claimable, ingestions, is_finished, stands, teams
 
 COLUMNS = ingestions.c
 
-THEIRS = COLUMNS.team == bindparam("team")
+MINUTE = timedelta(minutes=1)
+
+Given = Mapping[str, Any]
 
 
-def standing(connection: Connection, team: str, now: datetime, since: datetime) -> Standing:
-    """Return how the work of *team* stands, with what finished at *since* or later."""
-    given = {"team": team, "until": lifecycle.paused_turn(now), "since": since}
-    in_flight = {IngestionState(state): count for state, count in connection.execute(IN_FLIGHT, given)}
-    finished = {IngestionState(state): count for state, count in connection.execute(LATELY, given)}
-    first = [moment for statement in (NEXT, FIRST_OVER) for moment in connection.execute(statement, given).scalars()]
+def names(connection: Connection) -> list[str]:
+    """Return the names of all teams."""
+    return list(connection.execute(NAMES).scalars())
+
+
+NAMES = select(teams.c.name)
+
+
+def standing(connection: Connection, team: str | None, now: datetime, since: datetime) -> Standing:
+    """Return how the work of *team*, None for all, stands, with what finished at *since* or later."""
+    asked = OF_ALL if team is None else OF_ONE
+    known = names(connection) if team is None else [team]
+    given = {"team": team, "teams": known, "until": lifecycle.paused_turn(now), "since": since}
+    in_flight = {IngestionState(state): count for state, count in connection.execute(asked.in_flight, given)}
+    first = [moment for statement in asked.first for moment in connection.execute(statement, given).scalars()]
+    beyond = connection.execute(asked.newest, given | {"passed": MOST_FINISHED}).scalar()
+    counted_since = None if beyond is None else beyond.replace(second=0, microsecond=0) + MINUTE
+    given["since"] = counted_since or since
+    finished = _finished(connection, given)
     return Standing(
         in_flight,
-        sum(connection.execute(statement, given).scalar_one() for statement in (LINE, OVER)),
+        sum(connection.execute(statement, given).scalar_one() for statement in asked.due),
         min(first, default=None),
         finished,
-        connection.execute(LAST, given).scalar_one_or_none(),
-        _failures(connection, team),
+        connection.execute(asked.newest, given | {"passed": 0, "since": lifecycle.EPOCH}).scalar(),
+        _failures(connection, given),
+        _took(connection, finished, given),
+        counted_since,
         tuple(halts.of_team(connection, team)),
     )
 
 
-def _failures(connection: Connection, team: str) -> list[FailureGroup]:
-    found = connection.execute(FAILURES, {"team": team}).all()
-    newest = select(ingestions).where(COLUMNS.sequence.in_([row.newest for row in found]))
-    read = {row.sequence: rows.ingestion_of(row) for row in connection.execute(newest)} if found else {}
-    return [FailureGroup(row.reason or "", row.amount, read[row.newest]) for row in found]
+def _finished(connection: Connection, given: Given) -> Mapping[datetime, Mapping[IngestionState, int]]:
+    found: defaultdict[datetime, Counter[IngestionState]] = defaultdict(Counter)
+    for minute, state, count in connection.execute(BY_MINUTE, given):
+        found[datetime.fromisoformat(f"{minute}Z")][IngestionState(state)] += count
+    return found
 
 
-IN_FLIGHT = (
-    select(COLUMNS.state, func.count())
-    .where(COLUMNS.state.in_([state.value for state in IngestionState if not lifecycle.is_end(state)]), THEIRS)
-    .group_by(COLUMNS.state)
+def _took(connection: Connection, finished: Mapping[datetime, Mapping[IngestionState, int]], given: Given) -> tuple[float, ...]:
+    """Return how long the last ones took; rows are read of as many minutes as it takes."""
+    count, since = 0, given["since"]
+    for minute in sorted(finished, reverse=True):
+        count += sum(finished[minute].values())
+        since = max(minute, given["since"])
+        if count >= MOST_TIMED:
+            break
+    found = connection.execute(TOOK, {**given, "since": since}) if count else ()
+    return tuple(max(0.0, (updated - created).total_seconds()) for created, updated in found)
+
+
+def _failures(connection: Connection, given: Given) -> list[FailureGroup]:
+    """Return the groups of what has failed. A reason of several teams is one; the newest of them is read."""
+    found: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+    for row in connection.execute(FAILURES, given):
+        found[row.reason].append(row)
+    amounts = {reason: sum(row.amount for row in of_reason) for reason, of_reason in found.items()}
+    shown = sorted(found, key=lambda reason: (-amounts[reason], reason))[:MOST_REASONS]
+    return [FailureGroup(reason, amounts[reason], rows.ingestion_of(_newest(connection, found[reason]))) for reason in shown]
+
+
+def _newest(connection: Connection, of_reason: Sequence[Row[Any]]) -> Row[Any]:
+    last = max(row.last for row in of_reason)
+    failed_last = [row.team for row in of_reason if row.last == last]
+    return connection.execute(NEWEST, {"teams": failed_last, "reason": of_reason[0].reason, "last": last}).one()
+
+
+THEIRS = COLUMNS.team.in_(bindparam("teams", expanding=True))
+SINCE = COLUMNS.updated >= bindparam("since", type_=COLUMNS.updated.type)
+
+BY_MINUTE = (
+    select(func.substr(COLUMNS.updated, 1, len("2026-11-22T12:40")).label("minute"), COLUMNS.state, func.count())
+    .where(is_finished(), THEIRS, SINCE)
+    .group_by("minute", COLUMNS.state)
 )
 
-LINE = select(func.count()).where(claimable(), IN_LINE, THEIRS)
-OVER = select(func.count()).where(*IS_PAUSE_OVER, THEIRS)
-
-MAY_SINCE = func.coalesce(COLUMNS.run_after, COLUMNS.updated)
-NEXT = select(MAY_SINCE).where(claimable(), IN_LINE, THEIRS).order_by(COLUMNS.turn, COLUMNS.sequence).limit(1)
-FIRST_OVER = select(MAY_SINCE).where(*IS_PAUSE_OVER, THEIRS).order_by(COLUMNS.turn, COLUMNS.sequence).limit(1)
-
-LATEST = (
-    select(COLUMNS.state)
-    .where(is_finished(), THEIRS, COLUMNS.updated >= bindparam("since", type_=COLUMNS.updated.type))
+TOOK = (
+    select(COLUMNS.created, COLUMNS.updated)
+    .where(is_finished(), THEIRS, SINCE)
     .order_by(COLUMNS.updated.desc())
-    .limit(MOST_FINISHED)
-    .subquery()
+    .limit(MOST_TIMED)
 )
-LATELY = select(LATEST.c.state, func.count()).group_by(LATEST.c.state)
 
-LAST = select(COLUMNS.updated).where(is_finished(), THEIRS).order_by(COLUMNS.updated.desc()).limit(1)
-
-HOW_MANY = func.count().label("amount")
 FAILURES = (
-    select(COLUMNS.reason, HOW_MANY, func.max(COLUMNS.sequence).label("newest"))
+    select(COLUMNS.team, COLUMNS.reason, func.count().label("amount"), func.max(COLUMNS.updated).label("last"))
     .where(stands(FAILED), THEIRS)
-    .group_by(COLUMNS.reason)
-    .order_by(HOW_MANY.desc(), COLUMNS.reason)
-    .limit(MOST_REASONS)
+    .group_by(COLUMNS.team, COLUMNS.reason)
 )
+
+IS_NEWEST = COLUMNS.updated == bindparam("last", type_=COLUMNS.updated.type)
+NEWEST = (
+    select(ingestions)
+    .where(stands(FAILED), THEIRS, COLUMNS.reason == bindparam("reason", type_=COLUMNS.reason.type), IS_NEWEST)
+    .order_by(COLUMNS.sequence.desc())
+    .limit(1)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Statements that are others for one team than for all. *newest* tells when the last one finished, but for *passed*."""
+
+    in_flight: Select[Any]
+    due: tuple[Select[Any], ...]
+    first: tuple[Select[Any], ...]
+    newest: Select[Any]
+
+
+def _asked(newest: Select[Any], *theirs: ColumnElement[bool]) -> Asked:
+    states = [state.value for state in IngestionState if not lifecycle.is_end(state)]
+    may_since = select(func.coalesce(COLUMNS.run_after, COLUMNS.updated)).order_by(COLUMNS.turn, COLUMNS.sequence).limit(1)
+    line = (claimable(), IN_LINE, *theirs), (*IS_PAUSE_OVER, *theirs)
+    return Asked(
+        select(COLUMNS.state, func.count()).where(COLUMNS.state.in_(states), *theirs).group_by(COLUMNS.state),
+        tuple(select(func.count()).where(*one) for one in line),
+        tuple(may_since.where(*one) for one in line),
+        newest,
+    )
+
+
+LAST = select(COLUMNS.updated).where(is_finished(), SINCE).order_by(COLUMNS.updated.desc()).offset(bindparam("passed")).limit(1)
+OF_ONE = _asked(LAST.where(COLUMNS.team == bindparam("team")), COLUMNS.team == bindparam("team"))
+
+OF_EACH = select(LAST.where(COLUMNS.team == teams.c.name).scalar_subquery().label("last")).select_from(teams).subquery()
+OF_ALL = _asked(select(func.max(OF_EACH.c.last)))

@@ -105,6 +105,9 @@ ingestions = Table(
     # Null, or not to be claimed before. By the clock of the registry, like lease_until, which is set while it runs.
     Column("run_after", Moment),
     Column("lease_until", Moment),
+    # That of the primary model that the last look found; null where none came so far, and before revision 0013 unless it was
+    # answered with a version.
+    Column("format", Text),
     # The sequence makes a list of one state come in its order.
     Index("ix_ingestions_state", "state", "team", "sequence"),
     Index("ix_ingestions_team", "team", "sequence"),
@@ -175,6 +178,7 @@ Index(
     ingestions.c.team,
     ingestions.c.reason,
     ingestions.c.sequence,
+    ingestions.c.updated,
     sqlite_where=ingestions.c.state == FAILED,
     postgresql_where=ingestions.c.state == FAILED,
 )
@@ -185,6 +189,15 @@ Index(
     ingestions.c.state,
     sqlite_where=ingestions.c.state.in_(FINISHED),
     postgresql_where=ingestions.c.state.in_(FINISHED),
+)
+Index(
+    "ix_ingestions_format",
+    ingestions.c.team,
+    ingestions.c.format,
+    ingestions.c.sequence,
+    ingestions.c.state,
+    sqlite_where=ingestions.c.format.is_not(None),
+    postgresql_where=ingestions.c.format.is_not(None),
 )
 Index(
     "ix_ingestions_experiment",
@@ -208,6 +221,8 @@ ingestion_history = Table(
     # The id that the attempt which begins here may register; null where none begins. It tells a copy that a dead attempt left
     # from one that this database knows nothing of.
     Column("version_id", AnyText),
+    # Where an error came from that nobody foresaw, bounded (worker.backtrace); null for any other step.
+    Column("backtrace", AnyText),
 )
 
 Index(

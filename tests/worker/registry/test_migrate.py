@@ -111,7 +111,7 @@ def test_a_database_without_counters_begins_with_what_its_rows_tell(database: st
     execute(database, "DROP INDEX ix_ingestion_history_version_id")
     execute(database, "ALTER TABLE ingestion_history DROP COLUMN version_id")
     execute(database, "UPDATE alembic_version SET version_num = '0002'")
-    assert migrate(database) == ("0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
+    assert migrate(database) == ("0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
     assert [(one.name, dict(one.labels), one.value) for one in registry.counters()] == [
         ("accepted", {"trigger": "cli"}, 5),
         ("accepted", {"trigger": "completion"}, 1),
@@ -148,7 +148,7 @@ def check_that_lists_are_filled(database: str) -> None:
     without_indexes(database)
     without_lists(database)
     execute(database, "UPDATE alembic_version SET version_num = '0008'")
-    assert migrate(database) == ("0009", "0010", "0011")
+    assert migrate(database) == ("0009", "0010", "0011", "0012")
     assert (listed(database), registry.versions(VersionQuery())) == (written, shown)
     assert [registry.count(VersionQuery(is_latest=True, text=text)) for text in ("strasse", "b")] == [1, 1]
     keep(registry, 102)
@@ -190,7 +190,10 @@ def listed(database: str) -> list[list[tuple[object, ...]]]:
 
 
 def without_indexes(database: str) -> None:
-    """Take back what 0010 brought."""
+    """Take back what 0013 and 0010 brought."""
+    execute(database, "DROP INDEX ix_ingestions_format")
+    execute(database, "ALTER TABLE ingestions DROP COLUMN format")
+    execute(database, "ALTER TABLE ingestion_history DROP COLUMN backtrace")
     for name in ("state", "team", "failed", "finished", "experiment"):
         execute(database, f"DROP INDEX ix_ingestions_{name}")
     execute(database, "CREATE INDEX ix_ingestions_state ON ingestions (state, team)")

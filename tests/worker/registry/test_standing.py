@@ -24,12 +24,16 @@ def registry(build: Callable[..., SqlRegistry]) -> SqlRegistry:
 
 
 def fill(registry: SqlRegistry, count: int) -> None:
-    """Let so many have failed, half of them by another reason, behind one that a worker brought to that end."""
+    """Let so many have failed, half of them by another reason, behind one that a worker brought to that end; and four times as
+    many have been registered after them.
+    """
     assert registry.finish(claimed(registry, "first", experiment="e").id, "me", failed("broken"), NOON)
     columns = [column.name for column in ingestions.columns if column.name != "sequence"]
     made = {name: f"'{name}' || number" for name in ("id", "event_key", "version_id", "experiment")}
-    made["reason"] = "CASE WHEN number % 2 = 0 THEN 'broken' ELSE 'unreadable' END"
-    numbers = "WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < :count)"
+    made["state"] = "CASE WHEN number <= :count THEN 'failed' ELSE 'registered' END"
+    made["reason"] = "CASE WHEN number > :count THEN 'new-content' WHEN number % 2 = 0 THEN 'broken' ELSE 'unreadable' END"
+    made["format"] = "CASE WHEN number % 7 = 0 THEN 'keras' WHEN number > :count THEN 'onnx' END"
+    numbers = "WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 5 * :count)"
     values = ", ".join(made.get(name, name) for name in columns)
     rows = f"{numbers} SELECT {values} FROM ingestions, numbers"
     with registry.engine.begin() as connection:
@@ -62,12 +66,14 @@ def plans(registry: SqlRegistry, work: Any) -> list[str]:
 class StandingOnDisk:
     """What a database answers, of either kind."""
 
-    def test_nothing_is_read_or_sorted_but_what_an_index_gives(self, registry: SqlRegistry) -> None:
+    @pytest.mark.parametrize("team", ["default", None])
+    def test_nothing_is_read_or_sorted_but_what_an_index_gives(self, registry: SqlRegistry, team: str | None) -> None:
         fill(registry, 5000)
-        told = plans(registry, lambda: registry.standing("default", NOON + timedelta(hours=1), NOON))
+        registry.create_team("red", NOON)
+        told = plans(registry, lambda: registry.standing(team, NOON + timedelta(hours=1), NOON + timedelta(minutes=30)))
         assert len(told) >= 8
         for plan in told:
-            assert "Seq Scan" not in plan
+            assert "Seq Scan on ingestions" not in plan
             assert "SCAN ingestions" not in plan or "COVERING INDEX" in plan
         assert any("ix_ingestions_failed" in plan for plan in told)
         assert any("ix_ingestions_finished" in plan for plan in told)
@@ -78,25 +84,46 @@ class StandingOnDisk:
             (IngestionQuery(state=FAILED, reason="changed", limit=51), "ix_ingestions_failed"),
             (IngestionQuery(experiment="experiment17", limit=51), "ix_ingestions_experiment"),
             (IngestionQuery("red", limit=51), "ix_ingestions_"),
+            (IngestionQuery(format="tflite", limit=51), "ix_ingestions_format"),
+            (IngestionQuery(format="keras", state=FAILED, limit=51), "ix_ingestions_format"),
         ],
     )
     def test_a_list_comes_from_an_index_in_its_order(self, registry: SqlRegistry, query: IngestionQuery, index: str) -> None:
         fill(registry, 5000)
         [plan] = plans(registry, lambda: registry.ingestions(query))
         assert index in plan
-        assert "Seq Scan" not in plan
+        assert "Seq Scan on ingestions" not in plan
         assert "TEMP B-TREE" not in plan
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            IngestionQuery(None, state=IngestionState.RUNNING, limit=51),
+            IngestionQuery(None, state=FAILED, reason="changed", limit=51),
+            IngestionQuery(None, experiment="experiment17", limit=51),
+            IngestionQuery(None, format="tflite", limit=51),
+        ],
+        ids=["state", "reason", "experiment", "format"],
+    )
+    def test_a_list_of_all_teams_reads_the_rows_that_it_shows(self, registry: SqlRegistry, query: IngestionQuery) -> None:
+        fill(registry, 5000)
+        registry.create_team("red", NOON)
+        places, rows = plans(registry, lambda: registry.ingestions(query))
+        for plan in (places, rows):
+            assert "Seq Scan on ingestions" not in plan
+            assert "SCAN ingestions" not in plan
+        assert "ix_ingestions_" in places
 
     def test_the_figures_are_those_of_the_rows(self, registry: SqlRegistry) -> None:
         fill(registry, 5000)
         standing = registry.standing("default", NOON, NOON)
         assert [(one.reason, one.count) for one in standing.failures] == [("broken", 2501), ("unreadable", 2500)]
         assert [one.newest.id for one in standing.failures] == ["id5000", "id4999"]
-        assert standing.finished == {FAILED: 5001}
+        assert standing.finished == {NOON.replace(microsecond=0): {FAILED: 5001, IngestionState.REGISTERED: 20_000}}
         counted = registry.count_ingestions
         assert (counted(IngestionQuery(state=FAILED, reason="broken")), counted(IngestionQuery(trigger=Trigger.CLI))) == (
             2501,
-            5001,
+            25_001,
         )
 
 

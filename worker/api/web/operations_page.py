@@ -144,7 +144,7 @@ def _mark(said: Verdict, standing: Standing) -> str:
 def _numbers(standing: Standing, now: datetime) -> dict[str, Any]:
     states = standing.in_flight
     waited = None if standing.due_since is None else now - standing.due_since
-    finished = sum(standing.finished.values())
+    finished = standing.ends.total()
     return {
         "standing": standing,
         "waited_seconds": None if waited is None else max(0.0, waited.total_seconds()),
@@ -156,7 +156,7 @@ def _numbers(standing: Standing, now: datetime) -> dict[str, Any]:
         "failed": sum(group.count for group in standing.failures),
         "finished": finished,
         "is_more_finished": finished >= MOST_FINISHED,
-        "registered": standing.finished.get(IngestionState.REGISTERED, 0),
+        "registered": standing.ends[IngestionState.REGISTERED],
     }
 
 
