@@ -124,9 +124,14 @@ def _worker_of(owner: str, known: Container[str]) -> str:
     return name or process
 
 
-def verdict(standing: Standing, hands: Sequence[Hand], now: datetime) -> Verdict:
-    """Return how the work of the team is; the worst that is so is what is said."""
+def verdict(standing: Standing, hands: Sequence[Hand], now: datetime, is_over_all: bool = False) -> Verdict:
+    """Return how the work of the team is; the worst that is so is what is said. A pause comes first: it is meant.
+
+    Who paused the work of all teams is named to who *is_over_all* alone: it may be another team's operator.
+    """
     living = sum(hand.is_living for hand in hands)
+    if standing.halts:
+        return Verdict("pause", "is-warn", "Paused", _paused(standing, now, is_over_all))
     since, last = standing.due_since, standing.last_finish
     is_late = since is not None and now - since >= STALLED_AFTER
     if since is not None and is_late and (last is None or now - last >= STALLED_AFTER):
@@ -140,6 +145,21 @@ def verdict(standing: Standing, hands: Sequence[Hand], now: datetime) -> Verdict
     if not standing.in_flight:
         return Verdict("ok", "", "Quiet", f"Nothing waits, nothing runs. {_answering(living)}")
     return Verdict("ok", "", "Healthy", f"Nothing waits for long. {_answering(living)}")
+
+
+def _paused(standing: Standing, now: datetime, is_over_all: bool) -> str:
+    halt, *others = standing.halts
+    by = halt.by if halt.team is not None or is_over_all else "whoever looks after all teams"
+    why = "." if halt.note is None else f": “{halt.note}”."
+    whose = "anything of any team" if halt.team is None else f"anything of the team {halt.team}"
+    running = standing.in_flight.get(IngestionState.RUNNING, 0)
+    goes_on = f"; {running:,} that {'runs goes' if running == 1 else 'run go'} on to the end" if running else ""
+    waits = f"{counted(standing.due, 'ingestion')} may begin once it is resumed. " if standing.due else ""
+    also = f" The team {others[0].team} is paused by itself as well." if others else ""
+    return (
+        f"Since {clock(halt.since, now)}, by {by}{why} No worker begins {whose}{goes_on}. {waits}"
+        f"What is reported is accepted all the same.{also}"
+    )
 
 
 def _may_begin(due: int) -> str:

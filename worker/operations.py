@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NoReturn
 
 from detectors.errors import TreeError
@@ -20,7 +21,7 @@ from worker.ingest import Borders, recover
 from worker.lifecycle import Mover, is_end
 from worker.manifest import read_once
 from worker.ports import Registry
-from worker.records import DEFAULT_TEAM, Ingestion, IngestionQuery, IngestionState, ModelVersion, StoreMode, VersionQuery
+from worker.records import DEFAULT_TEAM, Halt, Ingestion, IngestionQuery, IngestionState, ModelVersion, StoreMode, VersionQuery
 
 OpenVersion = Callable[[ModelVersion], AbstractContextManager[FileTree]]
 """Opens the files of a version, wherever they are kept."""
@@ -42,25 +43,68 @@ class Check:
         return {"name": self.name, "state": self.state, "says": self.says}
 
 
-def retry(registry: Registry, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion:
-    """Let a failed ingestion of the team be tried again, and return it.
+MAX_NOTE_CHARACTERS = 500
+"""Length of what a person says of why they do something."""
+
+
+def noted(note: str | None) -> str | None:
+    """Return what is kept of a *note* that a person wrote, None for nothing: the log has one line for it.
+
+    Raises:
+        RejectedEvent: it is too long.
+    """
+    said = " ".join((note or "").split())
+    if len(said) > MAX_NOTE_CHARACTERS:
+        raise RejectedEvent(f"note: expected at most {MAX_NOTE_CHARACTERS} characters, found {len(said)}")
+    return said or None
+
+
+def pause(registry: Registry, team: str, is_all: bool, who: str, now: datetime, note: str | None = None) -> Halt:
+    """Let no worker begin anything of the team, or of any if *is_all*, and return since when that is so, and by whom.
+
+    Where it was so before, nothing is changed.
+
+    Raises:
+        RejectedEvent: the note is too long.
+    """
+    kept = noted(note)
+    while True:
+        begun = registry.pause_queue(team, is_all, now, who, kept)
+        found = [halt for halt in registry.halts(team) if (halt.team is None) == is_all] if begun is None else [begun]
+        if found:  # else somebody resumed it in between
+            return found[0]
+
+
+def resume(registry: Registry, team: str, is_all: bool, who: str, now: datetime, note: str | None = None) -> Halt | None:
+    """Let workers begin again what `pause` kept them from, and return what that was; None where nothing did.
+
+    Raises:
+        RejectedEvent: the note is too long.
+    """
+    return registry.resume_queue(team, is_all, now, who, noted(note))
+
+
+def retry(registry: Registry, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None) -> Ingestion:
+    """Let a failed ingestion of the team be tried again, and return it; *note* is why.
 
     Raises:
         NotFound: there is no such ingestion.
         WrongState: it has not failed.
+        RejectedEvent: the note is too long.
     """
-    again = registry.retry(team, ingestion_id, who, now)
+    again = registry.retry(team, ingestion_id, who, now, noted(note))
     return again or _refuse(registry, team, ingestion_id, "only a failed one can be tried again")
 
 
-def discard(registry: Registry, team: str, ingestion_id: str, who: str, now: datetime) -> Ingestion:
-    """End an ingestion of the team that has not ended well, and return it.
+def discard(registry: Registry, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None) -> Ingestion:
+    """End an ingestion of the team that has not ended well, and return it; *note* is why.
 
     Raises:
         NotFound: there is no such ingestion.
         WrongState: it has ended well.
+        RejectedEvent: the note is too long.
     """
-    gone = registry.discard(team, ingestion_id, who, now)
+    gone = registry.discard(team, ingestion_id, who, now, noted(note))
     return gone or _refuse(registry, team, ingestion_id, "it has ended, and there is nothing to discard")
 
 
@@ -88,26 +132,26 @@ class Moved:
     trouble: str | None = None
 
 
-def retry_all(registry: Registry, query: IngestionQuery, who: str, now: datetime) -> Moved:
-    """Let the failed ingestions that *query* finds be tried again, newest first, at most `MOST_AT_ONCE`; each is told of in the
-    log of its own team.
+def retry_all(registry: Registry, query: IngestionQuery, who: str, now: datetime, note: str | None = None) -> Moved:
+    """Let the failed ingestions that *query* finds be tried again, newest first, at most `MOST_AT_ONCE`; *note* is why,
+    and is told of each in the log of its own team.
 
     Raises:
-        RejectedEvent: the query asks for another state.
+        RejectedEvent: the query asks for another state, or the note is too long.
         RegistryUnavailable: it did not answer before the first one was known to be moved.
     """
-    return _move_all(registry, query, IngestionState.RECEIVED, registry.retry, who, now)
+    return _move_all(registry, query, IngestionState.RECEIVED, partial(registry.retry, note=noted(note)), who, now)
 
 
-def discard_all(registry: Registry, query: IngestionQuery, who: str, now: datetime) -> Moved:
-    """End the ingestions that *query* finds and that have not ended well, newest first, at most `MOST_AT_ONCE`; each is told of
-    in the log of its own team.
+def discard_all(registry: Registry, query: IngestionQuery, who: str, now: datetime, note: str | None = None) -> Moved:
+    """End the ingestions that *query* finds and that have not ended well, newest first, at most `MOST_AT_ONCE`; *note* is why,
+    and is told of each in the log of its own team.
 
     Raises:
-        RejectedEvent: the query asks for those in a state that nothing leaves.
+        RejectedEvent: the query asks for those in a state that nothing leaves, or the note is too long.
         RegistryUnavailable: it did not answer before the first one was known to be moved.
     """
-    return _move_all(registry, query, IngestionState.DISCARDED, registry.discard, who, now)
+    return _move_all(registry, query, IngestionState.DISCARDED, partial(registry.discard, note=noted(note)), who, now)
 
 
 MoveOne = Callable[[str, str, str, datetime], Ingestion | None]

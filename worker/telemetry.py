@@ -72,10 +72,20 @@ def families(pulse: Pulse, now: datetime, connections: Sequence[Connection] = ()
     for reason, amount in sorted(_known(pulse).items()):
         pausing.add_metric([reason], amount)
     yield pausing
-    yield GaugeMetricFamily("modelport_queue_due", "Ingestions that a worker may claim now.", value=pulse.due)
+    yield GaugeMetricFamily(
+        "modelport_queue_paused", "Whether a person has paused the queue of all teams: 1, or 0.", value=pulse.is_paused
+    )
+    yield GaugeMetricFamily(
+        "modelport_queue_paused_teams", "Teams whose queue a person has paused by itself.", value=pulse.paused_teams
+    )
+    yield GaugeMetricFamily(
+        "modelport_queue_due",
+        "Ingestions that a worker may claim now, or could if the queue of all teams were not paused.",
+        value=pulse.due,
+    )
     yield GaugeMetricFamily(
         "modelport_oldest_waiting_seconds",
-        "How long the first ingestion that a worker may claim now has been waiting for one; 0 where none may be claimed.",
+        "How long the first of these has been waiting for a worker; 0 where there is none.",
         value=0 if pulse.due_since is None else _seconds(pulse.due_since, now),
     )
     yield GaugeMetricFamily(

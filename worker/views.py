@@ -16,6 +16,7 @@ from worker.ingest import Outcome
 from worker.records import (
     AuditEntry,
     FileDigest,
+    Halt,
     HistoryEntry,
     Ingestion,
     IngestionState,
@@ -103,6 +104,16 @@ def audit_json(entry: AuditEntry) -> dict[str, Any]:
         "objectId": entry.object_id,
         "object": entry.object_name,
         "details": dict(entry.details),
+    }
+
+
+def halt_json(halt: Halt, is_named: bool = True) -> dict[str, Any]:
+    """Return why no worker begins anything; who paused it is named only where *is_named*."""
+    return {
+        "of": "all" if halt.team is None else "team",
+        "since": timestamp(halt.since),
+        "by": halt.by if is_named else None,
+        "note": halt.note,
     }
 
 

@@ -27,6 +27,7 @@ from worker.api import (
     ingestions,
     models,
     projects,
+    queue,
     scrapes,
     uploads,
     versions,
@@ -68,6 +69,7 @@ RETRY_AFTER = {"Retry-After": {"description": "Seconds", "required": True, "sche
 PROGRAMS: tuple[ModuleType, ...] = (
     completions,
     ingestions,
+    queue,
     deliveries,
     models,
     versions,

@@ -1,4 +1,4 @@
-"""Looking at ingestions and at the queue, and steering them; all of one team."""
+"""Looking at ingestions, and steering them; all of one team."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from worker.api.auth import Asker, Caller, Operator, Reader
 from worker.api.bodies import JSON, Body, expect, json_of, media_type
 from worker.api.pages import Experiment, Limit, Text, page_reply
 from worker.api.problems import reply
+from worker.api.queue import note_in, said_in
 from worker.api.schemas import (
     DISCARD_BODY,
+    NOTE_BODY,
     RETRY_BODY,
     IngestionPage,
     IngestionRow,
     IngestionWithHistory,
     MovedIngestions,
-    QueueState,
     answers,
 )
 from worker.api.service import Inside
@@ -26,7 +27,7 @@ from worker.events import MAX_ID_CHARACTERS
 from worker.fields import object_of, text, word
 from worker.operations import Moved
 from worker.records import IngestionQuery, IngestionState
-from worker.views import history_json, ingestion_row, timestamp
+from worker.views import history_json, ingestion_row
 
 FILTERS = {"state", "experimentId", "reason"}
 
@@ -70,8 +71,8 @@ def show_ingestion(ingestion_id: str, caller: Asker, service: Inside) -> Respons
 )
 def retry_ingestions(request: Request, caller: Operator, body: Body, service: Inside) -> Response:
     """Let the failed ingestions that a filter finds be tried again from the beginning."""
-    query = _query(request, body, caller)
-    moved = operations.retry_all(service.registry, query, caller.name, service.clock.now())
+    query, note = _query(request, body, caller)
+    moved = operations.retry_all(service.registry, query, caller.name, service.clock.now(), note)
     if moved.ids:
         service.ring()
     return _moved(moved, "retried", caller)
@@ -84,56 +85,54 @@ def retry_ingestions(request: Request, caller: Operator, body: Body, service: In
 )
 def discard_ingestions(request: Request, caller: Operator, body: Body, service: Inside) -> Response:
     """End the ingestions that a filter finds and that have not ended well."""
-    query = _query(request, body, caller)
-    return _moved(operations.discard_all(service.registry, query, caller.name, service.clock.now()), "discarded", caller)
+    query, note = _query(request, body, caller)
+    gone = operations.discard_all(service.registry, query, caller.name, service.clock.now(), note)
+    return _moved(gone, "discarded", caller)
 
 
-@router.post("/ingestions/{ingestion_id}/retry", responses=answers(IngestionRow, 401, 403, 404, 409, 422, 503))
-def retry_ingestion(ingestion_id: str, caller: Operator, service: Inside) -> Response:
+@router.post(
+    "/ingestions/{ingestion_id}/retry",
+    responses=answers(IngestionRow, 400, 401, 403, 404, 409, 413, 415, 422, 503),
+    openapi_extra={"requestBody": NOTE_BODY},
+)
+def retry_ingestion(request: Request, ingestion_id: str, caller: Operator, body: Body, service: Inside) -> Response:
     """Let a failed ingestion be tried again from the beginning."""
-    again = operations.retry(service.registry, caller.team, ingestion_id, caller.name, service.clock.now())
+    note = note_in(said_in(request, body, ("note",)))
+    again = operations.retry(service.registry, caller.team, ingestion_id, caller.name, service.clock.now(), note)
     service.ring()
     log.info("retried", ingestion=again.id, team=caller.team, who=caller.name)
     return reply(ingestion_row(again))
 
 
-@router.post("/ingestions/{ingestion_id}/discard", responses=answers(IngestionRow, 401, 403, 404, 409, 422, 503))
-def discard_ingestion(ingestion_id: str, caller: Operator, service: Inside) -> Response:
+@router.post(
+    "/ingestions/{ingestion_id}/discard",
+    responses=answers(IngestionRow, 400, 401, 403, 404, 409, 413, 415, 422, 503),
+    openapi_extra={"requestBody": NOTE_BODY},
+)
+def discard_ingestion(request: Request, ingestion_id: str, caller: Operator, body: Body, service: Inside) -> Response:
     """End an ingestion that has not ended well. Whoever works on it registers nothing any more."""
-    gone = operations.discard(service.registry, caller.team, ingestion_id, caller.name, service.clock.now())
+    note = note_in(said_in(request, body, ("note",)))
+    gone = operations.discard(service.registry, caller.team, ingestion_id, caller.name, service.clock.now(), note)
     log.info("discarded", ingestion=gone.id, team=caller.team, who=caller.name)
     return reply(ingestion_row(gone))
 
 
-@router.get("/queue", responses=answers(QueueState, 401, 403, 422, 503))
-def show_queue(caller: Reader, service: Inside) -> Response:
-    """Show how many of the team's ingestions stand in each state, what may be worked on now, and how many workers live."""
-    queue = service.registry.queue(service.clock.now(), caller.team)
-    return reply(
-        {
-            "states": {state.value: queue.states.get(state, 0) for state in IngestionState},
-            "due": queue.due,
-            "oldest": None if queue.oldest is None else timestamp(queue.oldest),
-            "workers": service.living_workers(),
-        }
-    )
-
-
-def _query(request: Request, body: bytes, caller: Caller) -> IngestionQuery:
-    """Return which ingestions the filter in *body* means. An empty one, and one with a word that nobody knows, would mean more
-    than its sender thought.
+def _query(request: Request, body: bytes, caller: Caller) -> tuple[IngestionQuery, str | None]:
+    """Return which ingestions the filter in *body* means, and why they are to be moved. An empty filter, and one with a word
+    that nobody knows, would mean more than its sender thought.
 
     Raises:
         Problem, RejectedEvent: there is no such filter.
     """
     expect(media_type(request.headers), JSON)
-    fields = object_of("the body", json_of(body))
+    fields = dict(object_of("the body", json_of(body)))
+    note = note_in({"note": fields.pop("note", None)})
     given = {key for key, value in fields.items() if value is not None}
     if not given or not given <= FILTERS:
         found = ", ".join(sorted(given - FILTERS))[:80]
         raise RejectedEvent(f"the body: expected {', '.join(sorted(FILTERS))}, at least one, found {found or 'nothing'}")
     experiment, reason = (text(fields, key, MAX_ID_CHARACTERS) for key in ("experimentId", "reason"))
-    return IngestionQuery(caller.team, word(fields, "state", STATES), experiment, reason)
+    return IngestionQuery(caller.team, word(fields, "state", STATES), experiment, reason), note
 
 
 def _moved(moved: Moved, what: str, caller: Caller) -> Response:

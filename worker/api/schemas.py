@@ -26,6 +26,7 @@ from worker.events import (
     STATES,
 )
 from worker.lifecycle import Mover, movable
+from worker.operations import MAX_NOTE_CHARACTERS
 from worker.records import Action, Attention, IngestionState, StoreMode, Trigger
 from worker.s3_events import MAX_KEY_CHARACTERS, MAX_RECORDS, MAX_WORD_CHARACTERS
 
@@ -165,8 +166,26 @@ class MovedIngestions(Shape):
     more: bool
 
 
-class QueueState(Shape):
-    """How many jobs stand in each state, how many may be worked on now, when the oldest unfinished one was accepted."""
+class QueuePause(Shape):
+    """Since when no worker begins anything of the team, or of all teams, and why. by is null where that is another team's."""
+
+    of: Literal["all", "team"]
+    since: AwareDatetime
+    by: str | None
+    note: str | None
+
+
+class QueuePauses(Shape):
+    """Whether no worker begins anything of the team, and all that it is so by."""
+
+    paused: bool
+    pauses: list[QueuePause]
+
+
+class QueueState(QueuePauses):
+    """How many jobs stand in each state, how many may be worked on now if nothing is paused, when the oldest unfinished one was
+    accepted.
+    """
 
     states: dict[IngestionState, int]
     due: int
@@ -485,6 +504,13 @@ RESCAN = {
 }
 
 
+NOTE_TEXT = {
+    "type": ["string", "null"],
+    "maxLength": MAX_NOTE_CHARACTERS,
+    "description": "why, for the log of what people did",
+}
+
+
 def _filter(to: IngestionState) -> dict[str, Any]:
     """Return the shape of a filter for ingestions that a person may move *to* a state."""
     return {
@@ -496,8 +522,20 @@ def _filter(to: IngestionState) -> dict[str, Any]:
         "properties": {
             "state": _word(movable(to, Mover.PERSON), "one that an ingestion can be taken from"),
             **dict.fromkeys(("experimentId", "reason"), ID_OR_NULL),
+            "note": NOTE_TEXT,
         },
     }
+
+
+NOTE = {"type": "object", "additionalProperties": False, "properties": {"note": NOTE_TEXT}}
+PAUSE = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "all": {"type": ["boolean", "null"], "description": "what all teams have, which takes `operate:all` as well"},
+        "note": NOTE_TEXT,
+    },
+}
 
 
 NAME = {
@@ -542,6 +580,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "Rescan": RESCAN,
     "FailedIngestions": _filter(IngestionState.RECEIVED),
     "UnwantedIngestions": _filter(IngestionState.DISCARDED),
+    "Note": NOTE,
+    "Pause": PAUSE,
     "NewName": NAME,
     "ModelChange": MODEL_CHANGE,
     "VersionChange": CHANGE,
@@ -578,6 +618,8 @@ COMPLETION_BODY = _body(**{"application/json": PLAIN, "application/cloudevents+j
 RESCAN_BODY = _body(**{"application/json": _named("Rescan")})
 RETRY_BODY = _body(**{"application/json": _named("FailedIngestions")})
 DISCARD_BODY = _body(**{"application/json": _named("UnwantedIngestions")})
+NOTE_BODY = _body(**{"application/json": _named("Note")}) | {"required": False}
+PAUSE_BODY = _body(**{"application/json": _named("Pause")}) | {"required": False}
 NAME_BODY = _body(**{"application/json": _named("NewName")})
 MODEL_CHANGE_BODY = _body(**{"application/json": _named("ModelChange")})
 CHANGE_BODY = _body(**{"application/json": _named("VersionChange")})

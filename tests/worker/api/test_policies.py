@@ -100,6 +100,8 @@ def body_for(path: str, version_id: str) -> dict[str, object]:
         return {"entity": "mlModel", "entityId": version_id, "tags": []}
     if path.startswith("/mlModels/"):
         return {"id": version_id, "upd": {"name": "other"}}
+    if path.endswith(("/{ingestion_id}/retry", "/{ingestion_id}/discard")) or path.startswith("/v1/queue/"):
+        return {"note": "x"}
     if path.startswith("/v1/ingestions/"):
         return {"reason": "x"}
     if path == "/v1/rescans":
@@ -147,6 +149,7 @@ LISTS = """
 MAKES = """
 /sign-out /upload /v1/completions /v1/projects /v1/rescans /v1/uploads /mlModels/createModelV2 /mlModels/createModelV2/
 /v1/ingestions/retry /v1/ingestions/discard /operations/retry /operations/discard
+/v1/queue/pause /v1/queue/resume /operations/pause /operations/resume
 """.split()
 """Routes that name nothing that must be there: they find what there is, or make it. `test_two_teams.py` compares them all."""
 

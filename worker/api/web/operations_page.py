@@ -20,6 +20,7 @@ from fastapi.responses import RedirectResponse
 
 from worker import lifecycle, operations
 from worker.api.pages import Experiment, Text
+from worker.api.queue import OVER_ALL, may_steer_all
 from worker.api.service import Inside, Service
 from worker.api.web import wording
 from worker.api.web.reached import lines, verdict_with
@@ -31,7 +32,7 @@ from worker.errors import NotFound, RejectedEvent
 from worker.events import MAX_ID_CHARACTERS
 from worker.health import MEANING, SHOWN, STALLED_AFTER, Verdict, hands, verdict
 from worker.lifecycle import Mover
-from worker.operations import MOST_AT_ONCE, Moved
+from worker.operations import MAX_NOTE_CHARACTERS, MOST_AT_ONCE, Moved
 from worker.records import MOST_FINISHED, Ingestion, IngestionQuery, IngestionState, Standing, Trigger
 
 PAGE = 50
@@ -107,7 +108,7 @@ Asked = Annotated[Filters, Depends(asked_for)]
 
 
 @router.get("/operations", include_in_schema=False)
-def show_operations(request: Request, visit: Steward, service: Inside, told: Ask = "") -> Response:
+def show_operations(request: Request, visit: Steward, service: Inside, told: Ask = "", ask: Ask = "", of: Ask = "") -> Response:
     """Show how the team's work stands; as a part, what changes by itself, with the verdict where it is not what was *told*."""
     now = service.clock.now()
     standing = service.registry.standing(visit.caller.team, now, now - LATELY)
@@ -116,7 +117,8 @@ def show_operations(request: Request, visit: Steward, service: Inside, told: Ask
     workers = service.registry.workers(now - REMEMBERED)
     shown = hands(workers, running, now - timedelta(seconds=LIVING_SECONDS))
     leaned = service.connections()
-    said = verdict_with(verdict(standing, shown, now), leaned, now)
+    is_over_all = may_steer_all(visit.caller)
+    said = verdict_with(verdict(standing, shown, now, is_over_all), leaned, now)
     mark = _mark(said, standing)
     context: dict[str, Any] = {
         "verdict": said,
@@ -128,11 +130,51 @@ def show_operations(request: Request, visit: Steward, service: Inside, told: Ask
         "connections": lines(leaned, now),
         "meaning": MEANING,
         "wording": wording,
+        "resumable": [halt for halt in standing.halts if halt.team is not None or is_over_all],
+        "is_over_all": is_over_all,
         **_numbers(standing, now),
     }
     if is_part(request):
         return page(request, "operations_now.html", now=now, is_live=True, **context)
+    context |= {"ask": ask if ask in ("pause", "resume") else "", "of": of, "longest_note": MAX_NOTE_CHARACTERS}
     return page(request, "operations.html", "Operations", now=now, is_live=False, **context)
+
+
+@router.post("/operations/pause", include_in_schema=False)
+def pause(visit: Steward, service: Inside, fields: Fields) -> Response:
+    """Let no worker begin anything of the team, or of any."""
+    is_all = _of_all(visit, fields)
+    caller = visit.caller
+    halt = operations.pause(service.registry, caller.team, is_all, caller.name, service.clock.now(), fields.get("note"))
+    log.warning("paused", all=is_all, team=caller.team, who=caller.name, by=halt.by, note=halt.note)
+    return RedirectResponse("/operations", 303)
+
+
+@router.post("/operations/resume", include_in_schema=False)
+def resume(visit: Steward, service: Inside, fields: Fields) -> Response:
+    """Let workers begin again."""
+    is_all = _of_all(visit, fields)
+    caller = visit.caller
+    was = operations.resume(service.registry, caller.team, is_all, caller.name, service.clock.now(), fields.get("note"))
+    if was is not None:
+        service.ring()
+        log.warning("resumed", all=is_all, team=caller.team, who=caller.name)
+    return RedirectResponse("/operations", 303)
+
+
+def _of_all(visit: Visit, fields: Mapping[str, str]) -> bool:
+    """Tell whether a form means all teams.
+
+    Raises:
+        Problem: it does, and who sent it may steer only their own.
+        RejectedEvent: it does not say whom it means.
+    """
+    of = fields.get("of", "team")
+    if of not in ("all", "team"):
+        raise RejectedEvent(f"of: expected all or team, found {of[:80]!a}")
+    if of == "all":
+        OVER_ALL.admitted(visit.caller)
+    return of == "all"
 
 
 def _mark(said: Verdict, standing: Standing) -> str:
@@ -201,6 +243,7 @@ def show_ingestions(
         "meaning": MEANING.get(filters.reason or "", ""),
         "words": _in_words(filters),
         "longest": MAX_ID_CHARACTERS,
+        "longest_note": MAX_NOTE_CHARACTERS,
     }
     return page(request, "ingestions.html", "Operations", **context)
 
@@ -262,7 +305,7 @@ def show_ingestion(
     }
     if is_part(request):
         return page(request, "ingestion_now.html", **context)
-    context |= {"ask": ask if ask in moves else "", "done": DONE.get(done, "")}
+    context |= {"ask": ask if ask in moves else "", "done": DONE.get(done, ""), "longest_note": MAX_NOTE_CHARACTERS}
     return page(request, "ingestion.html", "Operations", **context)
 
 
@@ -272,17 +315,19 @@ def title_of(one: Ingestion) -> str:
 
 
 @router.post("/operations/ingestions/{ingestion_id}/retry", include_in_schema=False)
-def retry(ingestion_id: str, visit: Steward, service: Inside) -> Response:
+def retry(ingestion_id: str, visit: Steward, service: Inside, fields: Fields) -> Response:
     """Let a failed ingestion be tried again from the beginning."""
-    again = operations.retry(service.registry, visit.caller.team, ingestion_id, visit.caller.name, service.clock.now())
+    caller, now = visit.caller, service.clock.now()
+    again = operations.retry(service.registry, caller.team, ingestion_id, caller.name, now, fields.get("note"))
     service.ring()
     return _back(again, RETRIED, visit)
 
 
 @router.post("/operations/ingestions/{ingestion_id}/discard", include_in_schema=False)
-def discard(ingestion_id: str, visit: Steward, service: Inside) -> Response:
+def discard(ingestion_id: str, visit: Steward, service: Inside, fields: Fields) -> Response:
     """End an ingestion that has not ended well."""
-    gone = operations.discard(service.registry, visit.caller.team, ingestion_id, visit.caller.name, service.clock.now())
+    caller, now = visit.caller, service.clock.now()
+    gone = operations.discard(service.registry, caller.team, ingestion_id, caller.name, now, fields.get("note"))
     return _back(gone, DISCARDED, visit)
 
 
@@ -291,7 +336,7 @@ def retry_all(visit: Steward, service: Inside, fields: Fields) -> Response:
     """Let the failed ingestions that the filters of the form find be tried again, so many at once."""
     filters = _sent(fields)
     query = filters.query(visit.caller.team)
-    moved = operations.retry_all(service.registry, query, visit.caller.name, service.clock.now())
+    moved = operations.retry_all(service.registry, query, visit.caller.name, service.clock.now(), fields.get("note"))
     if moved.ids:
         service.ring()
     return _back_to_list(filters, moved, RETRIED, visit)
@@ -302,7 +347,7 @@ def discard_all(visit: Steward, service: Inside, fields: Fields) -> Response:
     """End the ingestions that the filters of the form find and that have not ended well, so many at once."""
     filters = _sent(fields)
     query = filters.query(visit.caller.team)
-    moved = operations.discard_all(service.registry, query, visit.caller.name, service.clock.now())
+    moved = operations.discard_all(service.registry, query, visit.caller.name, service.clock.now(), fields.get("note"))
     return _back_to_list(filters, moved, DISCARDED, visit)
 
 
