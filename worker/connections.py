@@ -6,6 +6,7 @@ Whoever looks soon after another is told what that one found. How each of them i
 
 Laws (each has a test of the same name):
     a probe that hangs keeps nobody waiting for longer than the patience, and only once;
+    what is down is waited for once;
     nothing is asked more often than once in the time that an answer is fresh.
 """
 
@@ -22,6 +23,9 @@ from worker.errors import WorkerError
 
 FRESH_SECONDS = 4.0
 """How long an answer is passed on: shorter than the pace of a scrape or of a page, so that each of them is told anew."""
+
+STALE_SECONDS = 15.0
+"""How long it is passed on without waiting that something is down: who looks again and again waits once, not each time."""
 
 PATIENCE_SECONDS = 2.0
 """How long an answer is waited for: well below what Prometheus waits for a scrape, also where it comes every 5 seconds."""
@@ -148,10 +152,13 @@ class _Sought:
         threading.Thread(target=self._ask, args=(over,), name=f"look at {self._asked.what}", daemon=True).start()
 
     def found(self, until: float) -> Connection:
-        """Return what was found; where it is being asked, wait *until* then, but not for what is late already."""
+        """Return what was found. Where it is being asked, wait *until* then, but neither for what is late already, nor to be
+        told again that it is down.
+        """
         with self._lock:
-            over = self._under_way
-            late = self._begun + self._patience_seconds
+            over, late = self._under_way, self._begun + self._patience_seconds
+            if self._last is not None and not self._last.is_up and self._elapsed() - self._answered < STALE_SECONDS:
+                return self._last
         if over is not None:
             over.wait(max(0.0, min(until, late) - self._elapsed()))
         with self._lock:

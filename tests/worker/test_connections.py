@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from tests.servers.process import free_port, until
 from tests.servers.rabbitmq import rabbitmq_server
 from tests.servers.redis import redis_server
 from worker.bootstrap import embedded
-from worker.connections import Answer, Asked, Connection, Connections, Leaned, Probe, Room
+from worker.connections import PATIENCE_SECONDS, Answer, Asked, Connection, Connections, Leaned, Probe, Room
 from worker.doorbell import broker_shown, look_at_broker
 from worker.errors import RegistryUnavailable
 
@@ -114,8 +115,30 @@ def test_it_is_told_since_when_it_is_so() -> None:
     clock.seconds = 20
     assert look().since == NOON + timedelta(seconds=10)
     door.answer = Answer
-    clock.seconds = 30
+    clock.seconds = 40
     assert (look().is_up, look().since) == (True, clock.now())
+
+
+def test_what_is_down_is_waited_for_once() -> None:
+    clock, door = Clock(), Door(lambda: Answer("it is away"))
+    look = looking(door, clock, patience_seconds=30.0)
+    assert not look().is_up
+    door.opened.clear()
+    door.answer = Answer
+    clock.seconds = 5
+    assert not look().is_up, "it is asked, and what is known is told meanwhile"
+    door.opened.set()
+    assert until(lambda: look().is_up, 10)
+    assert door.asked == 2
+
+
+def test_that_it_was_down_long_ago_is_not_told() -> None:
+    clock, door = Clock(), Door(lambda: Answer("it is away"))
+    look = looking(door, clock)
+    assert not look().is_up
+    door.answer = Answer
+    clock.seconds = 15
+    assert look().is_up
 
 
 def test_a_probe_that_hangs_keeps_nobody_waiting_for_longer_than_the_patience_and_only_once(hanging: Door) -> None:
@@ -187,6 +210,27 @@ def test_a_store_on_object_storage_that_is_away_and_a_broker_that_is_away_are_to
     assert found[Leaned.BROKER].where == f"redis://{nobody}/0"
     assert not found[Leaned.BROKER].is_up
     assert "hunter2" not in str(found)
+
+
+def test_a_store_that_takes_connections_and_says_nothing_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        told = {
+            "MODELPORT_HOME": str(tmp_path / "home"),
+            "MODELPORT_STORE_URL": "s3://models",
+            "MODELPORT_S3_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
+        }
+        with embedded(told, tmp_path) as service:
+            begun = time.monotonic()
+            assert not {one.what: one for one in service.connections.look()}[Leaned.STORE].is_up
+            first = time.monotonic() - begun
+            for _ in range(10):
+                service.connections.look()
+            assert first < PATIENCE_SECONDS + 2
+            assert time.monotonic() - begun - first < 1
 
 
 def test_the_url_of_a_broker_is_shown_without_user_and_password() -> None:
