@@ -129,7 +129,7 @@ def test_a_pod_may_do_little_and_is_told_its_settings_and_nothing_else(component
     assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["runAsGroup"] == int(user[1])
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod["automountServiceAccountToken"] is False
-    assert pod["enableServiceLinks"] is False, "MODELPORT_PORT, which Kubernetes makes of the service, is no setting of ours"
+    assert pod["enableServiceLinks"] is False, "else the name of the service makes variables that begin as our settings do"
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
