@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from worker.figures import MONTHS, NBSP, counted
-from worker.records import Ingestion, IngestionState, Standing, Trigger, Worker
+from worker.lifecycle import LOST
+from worker.records import Halt, Ingestion, IngestionState, Standing, Trigger, Worker
 
 STALLED_AFTER = timedelta(minutes=5)
 """What may begin for so long waits too long; where nothing finished meanwhile either, the work stands still."""
@@ -60,11 +61,19 @@ MEANING: Mapping[str, str] = {
     "storage-hangs": "Reading or storing stood still several times. Retry once the storage answers again.",
     "store-unavailable": "The model was read, but its copy could not be stored. Safe to retry once the store answers.",
     "tree-limit": "There are more files, or larger ones, than is allowed. A retry fails again until the limit is another one.",
-    "unforeseen": "Nobody foresaw this. The log of the worker has the details.",
+    "unforeseen": "Nobody foresaw this. Tell its calls to whoever looks after the code; a retry most likely fails again.",
     "unreadable": "A part of the files could not be read. Retry once it can be: its owner or its rights may be wrong.",
     "worker-lost": "The workers that tried it died or hung, so it was taken out. It may be what kills them: look first.",
 }
 """What the reasons of failures mean, and what a retry is worth; a test holds them to what the code ends failures with."""
+
+
+DEAD_LETTERED = LOST
+"""The reason of what was taken out of the queue because its workers died."""
+
+
+PAUSE = "pause"
+"""The sign of a verdict that says that the queue is paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,11 @@ class Verdict:
     level: str
     title: str
     says: str
+
+    @property
+    def is_pause(self) -> bool:
+        """Whether it says that a person has paused the queue."""
+        return self.sign == PAUSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +145,7 @@ def verdict(standing: Standing, hands: Sequence[Hand], now: datetime, is_over_al
     """
     living = sum(hand.is_living for hand in hands)
     if standing.halts:
-        return Verdict("pause", "is-warn", "Paused", _paused(standing, now, is_over_all))
+        return Verdict(PAUSE, "is-warn", "Paused", _paused(standing, now, is_over_all))
     since, last = standing.due_since, standing.last_finish
     is_late = since is not None and now - since >= STALLED_AFTER
     if since is not None and is_late and (last is None or now - last >= STALLED_AFTER):
@@ -145,6 +159,17 @@ def verdict(standing: Standing, hands: Sequence[Hand], now: datetime, is_over_al
     if not standing.in_flight:
         return Verdict("ok", "", "Quiet", f"Nothing waits, nothing runs. {_answering(living)}")
     return Verdict("ok", "", "Healthy", f"Nothing waits for long. {_answering(living)}")
+
+
+def partly_paused(said: Verdict, halts: Sequence[Halt], now: datetime) -> Verdict:
+    """Return what is *said* of the work of all teams, behind that some of them are paused, if any is."""
+    if not halts:
+        return said
+    first, *others = halts
+    why = "" if first.note is None else f": “{first.note}”"
+    more = f" So {'is' if len(others) == 1 else 'are'} {counted(len(others), 'other team')}." if others else ""
+    says = f"Since {clock(first.since, now)}, by {first.by}{why}, no worker begins anything of the team {first.team}.{more}"
+    return Verdict(PAUSE, said.level or "is-warn", "Partly paused", f"{says} {said.says}")
 
 
 def _paused(standing: Standing, now: datetime, is_over_all: bool) -> str:

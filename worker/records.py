@@ -758,7 +758,7 @@ class TokenScope(StrEnum):
     OPERATE = "operate"
     """Steer the queue: retry, discard."""
     OPERATE_ALL = "operate:all"
-    """Watch the work of all teams, in figures that name none."""
+    """Watch the work of all teams, in figures that name none; with `operate` too, see and steer it on the page."""
     ADMIN = "admin"
     """Everything that the team may do."""
 

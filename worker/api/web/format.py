@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from worker import figures
@@ -116,12 +117,19 @@ def software(name: str) -> str:
 
 SOFTWARE = {"tensorflow": "TensorFlow", "pytorch": "PyTorch", "keras": "Keras", "onnx": "ONNX"}
 
+
+def merged(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """Return what both mappings say; where they differ, the *other*."""
+    return {**one, **other}
+
+
 FILTERS = {
     "age": age,
     "counted": counted,
     "exact": exact,
     "format_name": format_name,
     "iso": iso,
+    "merged": merged,
     "metric": metric,
     "short": short,
     "size": size,

@@ -8,8 +8,8 @@ with a form that is sent; so all of it works without a script. With one, what st
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
@@ -17,29 +17,33 @@ from urllib.parse import quote, urlencode
 import structlog
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
+from markupsafe import Markup
 
 from worker import lifecycle, operations
 from worker.api.pages import Experiment, Text
 from worker.api.queue import OVER_ALL, may_steer_all
 from worker.api.service import Inside, Service
 from worker.api.web import wording
+from worker.api.web.durations import counted_times, exact_times
+from worker.api.web.format import format_name
 from worker.api.web.reached import lines, verdict_with
 from worker.api.web.render import is_part, page
+from worker.api.web.timeline import timeline, whole_minutes
 from worker.api.web.visitors import Fields, Steward, Visit
+from worker.api.web.whose import AskedTeam, Whose, chosen
 from worker.api.web.wording import TRIGGERS
 from worker.bootstrap import LIVING_SECONDS
 from worker.errors import NotFound, RejectedEvent
 from worker.events import MAX_ID_CHARACTERS
-from worker.health import MEANING, SHOWN, STALLED_AFTER, Verdict, hands, verdict
+from worker.health import DEAD_LETTERED, MEANING, SHOWN, STALLED_AFTER, Verdict, hands, partly_paused, verdict
 from worker.lifecycle import Mover
 from worker.operations import MAX_NOTE_CHARACTERS, MOST_AT_ONCE, Moved
-from worker.records import MOST_FINISHED, Ingestion, IngestionQuery, IngestionState, Standing, Trigger
+from worker.records import NO_FORMAT, HistoryEntry, Ingestion, IngestionQuery, IngestionState, Standing, Trigger
+from worker.registry.counters import FORMATS
+from worker.verdict import UNFORESEEN
 
 PAGE = 50
 """Ingestions on one page of a list."""
-
-LATELY = timedelta(hours=1)
-"""How far back it is counted what finished."""
 
 REMEMBERED = timedelta(minutes=15)
 """How long a worker is shown that has fallen silent."""
@@ -52,7 +56,20 @@ MOST_STEPS = 200
 
 STATES = [(state.value, shown.words) for state, shown in SHOWN.items()]
 DOORS = [(trigger.value, words) for trigger, words in TRIGGERS.items()]
+KINDS = [*sorted(((one, format_name(one)) for one in FORMATS), key=lambda kind: kind[1].lower()), (NO_FORMAT, "Not known")]
 """What the form offers."""
+
+OUTCOMES: tuple[tuple[str, str, str, tuple[IngestionState, ...]], ...] = (
+    ("registered", "Registered a minute", "", (IngestionState.REGISTERED,)),
+    ("failed", "Failed a minute", "and not tried again since", (IngestionState.FAILED,)),
+    (
+        "otherwise",
+        "Nothing new a minute",
+        "unchanged or empty",
+        (IngestionState.UNCHANGED, IngestionState.NOTHING_FOUND),
+    ),
+)
+"""What is drawn of the last hour, and which ends it counts."""
 
 RETRIED, DISCARDED = "retried", "discarded"
 
@@ -66,6 +83,7 @@ TO = {"retry": IngestionState.RECEIVED, "discard": IngestionState.DISCARDED}
 """What the list can be asked to ask, and the state that it leads to."""
 
 Ask = Annotated[str, Query(max_length=20)]
+Kind = Annotated[str, Query(max_length=40)]
 Counted = Annotated[int, Query(ge=0, le=MOST_AT_ONCE)]
 
 router = APIRouter(tags=["page"])
@@ -76,51 +94,78 @@ log = structlog.get_logger("modelport.api")
 class Filters:
     """What is asked for, as the form has it; None for anything."""
 
+    whose: Whose
     state: IngestionState | None = None
     trigger: Trigger | None = None
     reason: str | None = None
     experiment: str | None = None
+    format: str | None = None
 
     @property
     def given(self) -> dict[str, str]:
         """What is filtered, by its name in an address."""
-        said = {"state": self.state, "trigger": self.trigger, "reason": self.reason, "experimentId": self.experiment}
-        return {name: str(value) for name, value in said.items() if value}
+        said = {
+            "state": self.state,
+            "reason": self.reason,
+            "format": self.format,
+            "trigger": self.trigger,
+            "experimentId": self.experiment,
+        }
+        return self.whose.given | {name: str(value) for name, value in said.items() if value}
 
     def address(self, **more: str) -> str:
         """Return the address of the list with these filters and *more*."""
         query = self.given | more
         return f"/operations/ingestions?{urlencode(query)}" if query else "/operations/ingestions"
 
-    def query(self, team: str, after: str | None = None) -> IngestionQuery:
+    def query(self, after: str | None = None) -> IngestionQuery:
         """Return the query of a page behind *after*, with one more than a page has."""
-        return IngestionQuery(team, self.state, self.experiment, self.reason, after, PAGE + 1, self.trigger)
+        team, format = self.whose.team, self.format
+        return IngestionQuery(team, self.state, self.experiment, self.reason, after, PAGE + 1, self.trigger, format=format)
 
 
-def asked_for(state: Ask = "", trigger: Ask = "", reason: Text = None, experiment: Experiment = None) -> Filters:
+def asked_for(
+    whose: AskedTeam,
+    state: Ask = "",
+    trigger: Ask = "",
+    reason: Text = None,
+    experiment: Experiment = None,
+    format: Kind = "",
+) -> Filters:
     """Return what is asked for; a word that is no choice of the form asks for anything."""
     known = next((one for one in IngestionState if one == state), None)
     door = next((one for one in Trigger if one == trigger), None)
-    return Filters(known, door, (reason or "").strip() or None, (experiment or "").strip() or None)
+    kind = next((one for one, _ in KINDS if one == format), None)
+    return Filters(whose, known, door, (reason or "").strip() or None, (experiment or "").strip() or None, kind)
 
 
 Asked = Annotated[Filters, Depends(asked_for)]
 
 
 @router.get("/operations", include_in_schema=False)
-def show_operations(request: Request, visit: Steward, service: Inside, told: Ask = "", ask: Ask = "", of: Ask = "") -> Response:
-    """Show how the team's work stands; as a part, what changes by itself, with the verdict where it is not what was *told*."""
+def show_operations(
+    request: Request, visit: Steward, service: Inside, whose: AskedTeam, told: Ask = "", ask: Ask = "", of: Ask = ""
+) -> Response:
+    """Show how the work of the team stands, or of all teams; as a part, what changes by itself, with the verdict where it is
+    not what was *told*.
+    """
     now = service.clock.now()
-    standing = service.registry.standing(visit.caller.team, now, now - LATELY)
-    team = visit.caller.team
-    running = service.registry.ingestions(IngestionQuery(team, IngestionState.RUNNING, limit=MOST_HELD))
+    standing = service.registry.standing(whose.team, now, whole_minutes(now)[0])
+    running = service.registry.ingestions(IngestionQuery(whose.team, IngestionState.RUNNING, limit=MOST_HELD))
     workers = service.registry.workers(now - REMEMBERED)
     shown = hands(workers, running, now - timedelta(seconds=LIVING_SECONDS))
     leaned = service.connections()
     is_over_all = may_steer_all(visit.caller)
-    said = verdict_with(verdict(standing, shown, now, is_over_all), leaned, now)
+    paused_teams = [halt for halt in standing.halts if halt.team is not None] if whose.team is None else []
+    of_these = replace(standing, halts=[halt for halt in standing.halts if halt not in paused_teams])
+    said = partly_paused(verdict(of_these, shown, now, is_over_all), paused_teams, now)
+    said = verdict_with(said, leaned, now)
     mark = _mark(said, standing)
     context: dict[str, Any] = {
+        "whose": whose,
+        "times": [exact_times("From acceptance to the end", standing.took)] if standing.took else [],
+        "counted": counted_times(service.registry.counters()) if whose.sees_all else [],
+        "backtraces": _backtraces(service, standing),
         "verdict": said,
         "mark": mark,
         "is_news": mark != told,
@@ -129,6 +174,7 @@ def show_operations(request: Request, visit: Steward, service: Inside, told: Ask
         "living": sum(hand.is_living for hand in shown),
         "connections": lines(leaned, now),
         "meaning": MEANING,
+        "dead_lettered": DEAD_LETTERED,
         "wording": wording,
         "resumable": [halt for halt in standing.halts if halt.team is not None or is_over_all],
         "is_over_all": is_over_all,
@@ -143,23 +189,27 @@ def show_operations(request: Request, visit: Steward, service: Inside, told: Ask
 @router.post("/operations/pause", include_in_schema=False)
 def pause(visit: Steward, service: Inside, fields: Fields) -> Response:
     """Let no worker begin anything of the team, or of any."""
-    is_all = _of_all(visit, fields)
-    caller = visit.caller
-    halt = operations.pause(service.registry, caller.team, is_all, caller.name, service.clock.now(), fields.get("note"))
-    log.warning("paused", all=is_all, team=caller.team, who=caller.name, by=halt.by, note=halt.note)
-    return RedirectResponse("/operations", 303)
+    is_all, whose = _of_all(visit, fields), chosen(visit, service, fields.get("team", ""))
+    team, who = whose.team or whose.own, visit.caller.name
+    halt = operations.pause(service.registry, team, is_all, who, service.clock.now(), fields.get("note"))
+    log.warning("paused", all=is_all, team=team, who=who, by=halt.by, note=halt.note)
+    return RedirectResponse(_with("/operations", whose.given), 303)
 
 
 @router.post("/operations/resume", include_in_schema=False)
 def resume(visit: Steward, service: Inside, fields: Fields) -> Response:
     """Let workers begin again."""
-    is_all = _of_all(visit, fields)
-    caller = visit.caller
-    was = operations.resume(service.registry, caller.team, is_all, caller.name, service.clock.now(), fields.get("note"))
+    is_all, whose = _of_all(visit, fields), chosen(visit, service, fields.get("team", ""))
+    team, who = whose.team or whose.own, visit.caller.name
+    was = operations.resume(service.registry, team, is_all, who, service.clock.now(), fields.get("note"))
     if was is not None:
         service.ring()
-        log.warning("resumed", all=is_all, team=caller.team, who=caller.name)
-    return RedirectResponse("/operations", 303)
+        log.warning("resumed", all=is_all, team=team, who=who)
+    return RedirectResponse(_with("/operations", whose.given), 303)
+
+
+def _with(path: str, query: Mapping[str, str]) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
 
 
 def _of_all(visit: Visit, fields: Mapping[str, str]) -> bool:
@@ -183,6 +233,29 @@ def _mark(said: Verdict, standing: Standing) -> str:
     return f"{zlib.crc32(words.encode()):08x}"
 
 
+def _backtraces(service: Service, standing: Standing) -> dict[str, str]:
+    """Return where the newest errors came from that nobody foresaw, by their reason."""
+    newest = [(group.reason, group.newest) for group in standing.failures if group.reason == UNFORESEEN]
+    found = ((reason, _backtrace(service.registry.history(one.id))) for reason, one in newest)
+    return {reason: backtrace for reason, backtrace in found if backtrace is not None}
+
+
+def _backtrace(history: Sequence[HistoryEntry]) -> str | None:
+    """Return where the last error came from that nobody foresaw, None where there was none, or before that was kept."""
+    return next((step.backtrace for step in reversed(history) if step.backtrace), None)
+
+
+def _pictures(standing: Standing, now: datetime) -> list[tuple[str, str, Markup]]:
+    """Return what is drawn of the last hour, each with its heading and what stands beside it."""
+    since = standing.counted_since
+    minutes = [(at, standing.finished.get(at, {})) for at in whole_minutes(now)]
+    drawn = []
+    for id, title, beside, states in OUTCOMES:
+        counts = [None if since and at < since else sum(ends.get(state, 0) for state in states) for at, ends in minutes]
+        drawn.append((title, beside, timeline(title, counts, now, id)))
+    return drawn
+
+
 def _numbers(standing: Standing, now: datetime) -> dict[str, Any]:
     states = standing.in_flight
     waited = None if standing.due_since is None else now - standing.due_since
@@ -197,7 +270,8 @@ def _numbers(standing: Standing, now: datetime) -> dict[str, Any]:
         "running": states.get(IngestionState.RUNNING, 0),
         "failed": sum(group.count for group in standing.failures),
         "finished": finished,
-        "is_more_finished": finished >= MOST_FINISHED,
+        "is_more_finished": standing.counted_since is not None,
+        "pictures": _pictures(standing, now) if standing.finished else [],
         "registered": standing.ends[IngestionState.REGISTERED],
     }
 
@@ -215,8 +289,8 @@ def show_ingestions(
     more: Ask = "",
 ) -> Response:
     """Show a page of ingestions, newest first; as a part, the list alone."""
-    team, registry = visit.caller.team, service.registry
-    found = registry.ingestions(filters.query(team, after))
+    registry, whose = service.registry, filters.whose
+    found = registry.ingestions(filters.query(after))
     moves = _moves(filters)
     context: dict[str, Any] = {
         "rows": found[:PAGE],
@@ -224,7 +298,7 @@ def show_ingestions(
         "is_first": after is None,
         "older": filters.address(after=found[PAGE - 1].id) if len(found) > PAGE else None,
         "moves": moves if found else (),
-        "matching": registry.count_ingestions(filters.query(team)) if moves and found else 0,
+        "matching": registry.count_ingestions(filters.query()) if moves and found else 0,
         "most": MOST_AT_ONCE,
         "shown": SHOWN,
         "doors": TRIGGERS,
@@ -239,7 +313,8 @@ def show_ingestions(
         "done": _done_with_all(done, count, bool(more)),
         "states": [("", "Any state"), *STATES],
         "triggers": [("", "Any trigger"), *DOORS],
-        "reasons": _reasons(service, team, filters.reason),
+        "reasons": _reasons(service, whose, filters.reason),
+        "kinds": [("", "Any format"), *KINDS],
         "meaning": MEANING.get(filters.reason or "", ""),
         "words": _in_words(filters),
         "longest": MAX_ID_CHARACTERS,
@@ -253,10 +328,12 @@ def _moves(filters: Filters) -> tuple[str, ...]:
     return tuple(what for what, to in TO.items() if filters.state in lifecycle.movable(to, Mover.PERSON))
 
 
-def _reasons(service: Service, team: str, chosen: str | None) -> list[tuple[str, str]]:
+def _reasons(service: Service, whose: Whose, chosen: str | None) -> list[tuple[str, str]]:
     """Return the reasons that the form offers: those that something failed by, and the one that is *chosen*."""
     now = service.clock.now()
-    known = {group.reason for group in service.registry.standing(team, now, now).failures} | ({chosen} if chosen else set())
+    known = {group.reason for group in service.registry.standing(whose.team, now, now).failures} | (
+        {chosen} if chosen else set()
+    )
     return [("", "Any reason"), *((reason, reason) for reason in sorted(known))]
 
 
@@ -264,8 +341,18 @@ def _in_words(filters: Filters) -> list[tuple[str, str]]:
     """Return what is filtered, and by what, in words."""
     state = None if filters.state is None else SHOWN[filters.state].words.lower()
     trigger = None if filters.trigger is None else TRIGGERS[filters.trigger].lower()
-    said = (("state", state), ("reason", filters.reason), ("trigger", trigger), ("experiment", filters.experiment))
-    return [(what, by) for what, by in said if by is not None]
+    format = None if filters.format is None else dict(KINDS)[filters.format]
+    team = filters.whose.team if filters.whose.choices else None
+    said = (
+        ("team", team),
+        ("state", state),
+        ("reason", filters.reason),
+        ("format", format),
+        ("trigger", trigger),
+        ("experiment", filters.experiment),
+    )
+    all_teams = [("teams", "all")] if filters.whose.choices and team is None else []
+    return [*all_teams, *((what, by) for what, by in said if by is not None)]
 
 
 def _done_with_all(done: str, count: int, is_more: bool) -> str:
@@ -277,13 +364,11 @@ def _done_with_all(done: str, count: int, is_more: bool) -> str:
 
 @router.get("/operations/ingestions/{ingestion_id}", include_in_schema=False)
 def show_ingestion(
-    request: Request, ingestion_id: str, visit: Steward, service: Inside, ask: Ask = "", done: Ask = ""
+    request: Request, ingestion_id: str, visit: Steward, service: Inside, whose: AskedTeam, ask: Ask = "", done: Ask = ""
 ) -> Response:
     """Show one ingestion with its history; as a part, what changes by itself."""
-    registry, team = service.registry, visit.caller.team
-    one = registry.ingestion(team, ingestion_id)
-    if one is None:
-        raise NotFound(f"there is no ingestion {ingestion_id[:80]!a}")
+    registry, one = service.registry, _found(service, whose, ingestion_id)
+    team = one.event.team
     history = registry.history(one.id)
     moves = tuple(what for what, to in TO.items() if one.state in lifecycle.movable(to, Mover.PERSON))
     version = None if one.answered_version is None else registry.version(team, one.answered_version)
@@ -296,6 +381,8 @@ def show_ingestion(
         "is_over": lifecycle.is_end(one.state),
         "meaning": MEANING.get(one.reason or "", "") if one.state is IngestionState.FAILED else "",
         "door": TRIGGERS[one.event.trigger],
+        "whose": whose,
+        "backtrace": _backtrace(history),
         "history": history[-MOST_STEPS:][::-1],
         "history_more": max(0, len(history) - MOST_STEPS),
         "moves": moves,
@@ -309,34 +396,45 @@ def show_ingestion(
     return page(request, "ingestion.html", "Operations", **context)
 
 
+def _found(service: Service, whose: Whose, ingestion_id: str) -> Ingestion:
+    """Return the ingestion of the own team, or of any for who sees all.
+
+    Raises:
+        NotFound: there is no such one for them.
+    """
+    one = service.registry.ingestion(whose.reach, ingestion_id)
+    if one is None:
+        raise NotFound(f"there is no ingestion {ingestion_id[:80]!a}")
+    return one
+
+
 def title_of(one: Ingestion) -> str:
     """Return what people call an ingestion: the name that its model is to have, its experiment, or its path."""
     return one.event.name or one.event.experiment or one.event.model_path or one.id
 
 
 @router.post("/operations/ingestions/{ingestion_id}/retry", include_in_schema=False)
-def retry(ingestion_id: str, visit: Steward, service: Inside, fields: Fields) -> Response:
+def retry(ingestion_id: str, visit: Steward, service: Inside, whose: AskedTeam, fields: Fields) -> Response:
     """Let a failed ingestion be tried again from the beginning."""
-    caller, now = visit.caller, service.clock.now()
-    again = operations.retry(service.registry, caller.team, ingestion_id, caller.name, now, fields.get("note"))
+    team, now = _found(service, whose, ingestion_id).event.team, service.clock.now()
+    again = operations.retry(service.registry, team, ingestion_id, visit.caller.name, now, fields.get("note"))
     service.ring()
     return _back(again, RETRIED, visit)
 
 
 @router.post("/operations/ingestions/{ingestion_id}/discard", include_in_schema=False)
-def discard(ingestion_id: str, visit: Steward, service: Inside, fields: Fields) -> Response:
+def discard(ingestion_id: str, visit: Steward, service: Inside, whose: AskedTeam, fields: Fields) -> Response:
     """End an ingestion that has not ended well."""
-    caller, now = visit.caller, service.clock.now()
-    gone = operations.discard(service.registry, caller.team, ingestion_id, caller.name, now, fields.get("note"))
+    team, now = _found(service, whose, ingestion_id).event.team, service.clock.now()
+    gone = operations.discard(service.registry, team, ingestion_id, visit.caller.name, now, fields.get("note"))
     return _back(gone, DISCARDED, visit)
 
 
 @router.post("/operations/retry", include_in_schema=False)
 def retry_all(visit: Steward, service: Inside, fields: Fields) -> Response:
     """Let the failed ingestions that the filters of the form find be tried again, so many at once."""
-    filters = _sent(fields)
-    query = filters.query(visit.caller.team)
-    moved = operations.retry_all(service.registry, query, visit.caller.name, service.clock.now(), fields.get("note"))
+    filters, now = _sent(fields, visit, service), service.clock.now()
+    moved = operations.retry_all(service.registry, filters.query(), visit.caller.name, now, fields.get("note"))
     if moved.ids:
         service.ring()
     return _back_to_list(filters, moved, RETRIED, visit)
@@ -345,38 +443,41 @@ def retry_all(visit: Steward, service: Inside, fields: Fields) -> Response:
 @router.post("/operations/discard", include_in_schema=False)
 def discard_all(visit: Steward, service: Inside, fields: Fields) -> Response:
     """End the ingestions that the filters of the form find and that have not ended well, so many at once."""
-    filters = _sent(fields)
-    query = filters.query(visit.caller.team)
-    moved = operations.discard_all(service.registry, query, visit.caller.name, service.clock.now(), fields.get("note"))
+    filters, now = _sent(fields, visit, service), service.clock.now()
+    moved = operations.discard_all(service.registry, filters.query(), visit.caller.name, now, fields.get("note"))
     return _back_to_list(filters, moved, DISCARDED, visit)
 
 
-def _sent(fields: Mapping[str, str]) -> Filters:
+def _sent(fields: Mapping[str, str], visit: Visit, service: Service) -> Filters:
     """Return the filters that came with a form. A word that nobody knows would mean more than its sender thought.
 
     Raises:
         RejectedEvent: the form says no state, or a word that is no choice.
+        NotFound, Problem: it names a team that there is not, or that is not theirs.
     """
-    given = {name: fields.get(name, "") for name in ("state", "trigger", "reason", "experimentId")}
+    given = {name: fields.get(name, "") for name in ("state", "trigger", "reason", "experimentId", "format")}
     for name in ("reason", "experimentId"):
         if len(given[name]) > MAX_ID_CHARACTERS:
             raise RejectedEvent(f"{name}: expected at most {MAX_ID_CHARACTERS} characters, found {len(given[name])}")
-    filters = asked_for(given["state"], given["trigger"], given["reason"], given["experimentId"])
+    whose = chosen(visit, service, fields.get("team", ""))
+    filters = asked_for(whose, *given.values())
     if filters.state is None:
         raise RejectedEvent(f"state: expected the state of those that are meant, found {given['state'][:80]!a}")
     if given["trigger"] and filters.trigger is None:
         raise RejectedEvent(f"trigger: expected one of {', '.join(Trigger)}, found {given['trigger'][:80]!a}")
+    if given["format"] and filters.format is None:
+        raise RejectedEvent(f"format: expected a format that is known, or {NO_FORMAT}, found {given['format'][:80]!a}")
     return filters
 
 
 def _back(one: Ingestion, done: str, visit: Visit) -> Response:
-    log.info(done, ingestion=one.id, team=visit.caller.team, who=visit.caller.name)
+    log.info(done, ingestion=one.id, team=one.event.team, who=visit.caller.name)
     return RedirectResponse(f"/operations/ingestions/{quote(one.id, safe='')}?{urlencode({'done': done})}", 303)
 
 
 def _back_to_list(filters: Filters, moved: Moved, done: str, visit: Visit) -> Response:
     if moved.trouble is not None:
         log.error("the registry does not answer", why=moved.trouble)
-    log.info(done, count=len(moved.ids), team=visit.caller.team, who=visit.caller.name)
+    log.info(done, count=len(moved.ids), team=filters.whose.team or "all", who=visit.caller.name)
     left = {"more": "yes"} if moved.more_are_left else {}
     return RedirectResponse(filters.address(done=done, count=str(len(moved.ids)), **left), 303)

@@ -6,7 +6,7 @@ In go connections and the time, out come plain values for the page of operations
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from worker.api.web.format import size
@@ -79,12 +79,18 @@ def _is_nearly_full(one: Connection) -> bool:
 
 
 def verdict_with(said: Verdict, connections: Sequence[Connection], now: datetime) -> Verdict:
-    """Return what is *said* of the work, behind what it leans on where that is away; of what is as bad, that is the cause."""
+    """Return what is *said* of the work, behind what it leans on where that is away; of what is as bad, that is the cause.
+
+    That the queue is paused stays what is said first: a person wants to find it so.
+    """
     down = {one.what: one for one in connections if not one.is_up}
     for what, sign, level in URGENCY:
         if what in down and (level == "is-bad" or not said.level):
             says = f"{down[what].where} cannot be used since {clock(down[what].since, now)}. {GOES_ON[what]}"
-            return Verdict(sign, level, f"{NAMES[what]} unreachable", f"{says} {said.says}" if said.level else says)
+            title = f"{NAMES[what]} unreachable"
+            if said.is_pause:
+                return replace(said, says=f"{said.says} {title}: {says}")
+            return Verdict(sign, level, title, f"{says} {said.says}" if said.level else says)
     full = [one for one in connections if _is_nearly_full(one)]
     if full and not said.level:
         says = f"Less than a tenth is free of the volume that {full[0].where} lies on. {said.says}"

@@ -78,6 +78,13 @@ def test_what_is_away_is_the_cause(said: Verdict, down: tuple[Connection, ...], 
     assert (found.title, found.level) == (title, level)
 
 
+def test_a_pause_stays_what_is_said_first_and_what_is_away_is_said_too() -> None:
+    paused = Verdict("pause", "is-warn", "Paused", "By ann since 11:00.")
+    found = verdict_with(paused, [away(STORE)], NOON)
+    assert (found.title, found.level) == ("Paused", "is-warn")
+    assert found.says.startswith("By ann since 11:00. Store unreachable: s3://models cannot be used since 11:21.")
+
+
 def test_a_store_that_is_away_and_what_it_does_to_the_work_are_said_together() -> None:
     cause = "s3://models cannot be used since 11:21. "
     pause = "Attempts that need it pause, and go on by themselves once it answers. Nothing is lost."

@@ -30,6 +30,22 @@ function tellTrouble(sentence) {
   for (const live of document.querySelectorAll(".live")) live.classList.toggle("stale", sentence !== "");
 }
 
+// What was opened stays open, and what was scrolled stays where it is, when a part of the page is replaced by a newer one.
+let opened = [];
+let scrolled = [];
+
+document.addEventListener("htmx:beforeSwap", () => {
+  opened = Array.from(document.querySelectorAll("details[open][id]"), (one) => one.id);
+  scrolled = Array.from(document.querySelectorAll("pre[id]"), (one) => [one.id, one.scrollTop, one.scrollLeft]);
+});
+document.addEventListener("htmx:afterSwap", () => {
+  for (const id of opened) {
+    const one = document.getElementById(id);
+    if (one) one.open = true;
+  }
+  for (const [id, top, left] of scrolled) document.getElementById(id)?.scrollTo(left, top);
+});
+
 document.addEventListener("htmx:sendError", () => tellTrouble("The server does not answer. What you see is as it was before."));
 document.addEventListener("htmx:responseError", (event) =>
   tellTrouble(`The server answered with ${event.detail.xhr.status}. What you see is as it was before; reload the page to try again.`));
