@@ -372,6 +372,7 @@ def _ingestion_pairs(ingestion: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "experiment", clean(ingestion["experimentId"] or "")
     yield "asked by", clean(_asked_by(ingestion["trigger"], ingestion["source"]))
     yield "accepted", f"{moment(ingestion['dtCreated'])} UTC"
+    yield "format", ingestion["format"] or ""
     yield "tries", str(ingestion["attempts"])
 
 

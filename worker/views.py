@@ -87,6 +87,7 @@ def ingestion_row(ingestion: Ingestion) -> dict[str, Any]:
         "experimentId": event.experiment,
         "attempts": ingestion.attempts,
         "versionId": ingestion.answered_version,
+        "format": ingestion.format,
         "owner": ingestion.owner,
         "dtCreated": timestamp(ingestion.created),
         "dtModified": timestamp(ingestion.updated),

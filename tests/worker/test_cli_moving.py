@@ -28,6 +28,8 @@ def test_all_that_failed_for_a_reason_are_tried_again_or_discarded(tmp_path: Pat
         json_of(capsys, "complete", name, "--model-path", str(tmp_path / name), status=2)
     assert json_of(capsys, "ingestions", "discard", "--all", "--experiment", "c", "--yes") == {"count": 1}
     assert "discarded" in states(capsys)
+    assert json_of(capsys, "ingestions", "discard", "--all", "--model-format", "onnx", "--yes") == {"count": 0}
+    assert json_of(capsys, "ingestions", "discard", "--all", "--model-format", "none", "--yes") == {"count": 1}
 
 
 def states(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -51,7 +53,15 @@ def test_each_is_tried_again_once_though_it_fails_again_meanwhile(
 
 
 @pytest.mark.parametrize(
-    "words", [("retry",), ("retry", "in1", "--all"), ("discard", "in1", "--reason", "x"), ("retry", "--all")], ids=" ".join
+    "words",
+    [
+        ("retry",),
+        ("retry", "in1", "--all"),
+        ("discard", "in1", "--reason", "x"),
+        ("retry", "in1", "--model-format", "onnx"),
+        ("retry", "--all"),
+    ],
+    ids=" ".join,
 )
 def test_what_is_to_be_moved_is_said_in_one_way(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
     assert run(["ingestions", *words]) == 4

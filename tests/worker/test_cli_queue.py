@@ -141,6 +141,8 @@ def test_failed_ingestions_are_listed_shown_tried_again_and_discarded(
 ) -> None:
     failed = json_of(capsys, "complete", "x", "--model-path", str(tmp_path / "late"), status=2)["id"]
     assert [one["id"] for one in json_of(capsys, "ingestions", "list", "--state", "failed")["ingestions"]] == [failed]  # type: ignore[index,attr-defined]
+    assert json_of(capsys, "ingestions", "list", "--state", "failed", "--model-format", "onnx")["ingestions"] == []
+    assert run(["ingestions", "list", "--model-format", "ONNX"]) == 4
     history = json_of(capsys, "ingestions", "show", str(failed))["history"]
     assert [step["state"] for step in history][-1] == "failed"  # type: ignore[index,attr-defined]
     model.rename(tmp_path / "late")

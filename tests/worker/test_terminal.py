@@ -251,7 +251,13 @@ def test_sizes_have_three_digits(count: int, told: str) -> None:
 def test_an_ingestion_is_shown_in_words() -> None:
     row = {"id": "in4f8dzaduglhlx3cm1pp5", "state": "failed", "reason": "nothing-there", "message": "nothing is there"}
     row |= {"versionId": None, "projectId": "default", "trigger": "completion", "source": "modelport complete", "attempts": 2}
-    row |= {"dtCreated": "2026-01-01T10:05:00.000Z", "experimentId": "e7", "modelPath": "/artifacts", "history": []}
+    row |= {
+        "dtCreated": "2026-01-01T10:05:00.000Z",
+        "experimentId": "e7",
+        "modelPath": "/artifacts",
+        "history": [],
+        "format": None,
+    }
     assert lines(80, lambda console: terminal.show_ingestion(console, row))[:10] == [
         "ingestion     in4f8dzaduglhlx3cm1pp5",
         "state         failed",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from worker import operations
 from worker.api.auth import Asker, Caller, Operator, Reader
@@ -27,9 +29,14 @@ from worker.events import MAX_ID_CHARACTERS
 from worker.fields import object_of, text, word
 from worker.operations import Moved
 from worker.records import IngestionQuery, IngestionState
+from worker.registry.counters import SOUGHT_FORMATS
 from worker.views import history_json, ingestion_row
 
-FILTERS = {"state", "experimentId", "reason"}
+FILTERS = {"state", "experimentId", "reason", "format"}
+
+KINDS = {format.replace("_", ""): format for format in SOUGHT_FORMATS}
+
+Found = Annotated[str | None, Query(max_length=40, json_schema_extra={"enum": [*SOUGHT_FORMATS, None]})]
 
 STATES = {state.value.replace("_", ""): state for state in IngestionState}
 
@@ -45,13 +52,20 @@ def list_ingestions(
     state: IngestionState | None = None,
     experiment: Experiment = None,
     reason: Text = None,
+    format: Found = None,
     after: Text = None,
     limit: Limit = 100,
 ) -> Response:
-    """List ingestions, newest first. `next` is the address of the next page, null on the last."""
+    """List ingestions, newest first. `next` is the address of the next page, null on the last.
+
+    `format` is that of the model that was found, also where it could not be kept.
+    """
+    if format is not None and format not in SOUGHT_FORMATS:
+        raise RejectedEvent(f"format: expected one of {', '.join(SOUGHT_FORMATS)}, found {format!a}")
     if after is not None and service.registry.ingestion(caller.team, after) is None:
         raise RejectedEvent(f"after: there is no ingestion {after[:80]!a}")
-    found = service.registry.ingestions(IngestionQuery(caller.team, state, experiment, reason, after, limit + 1))
+    query = IngestionQuery(caller.team, state, experiment, reason, after, limit + 1, format=format)
+    found = service.registry.ingestions(query)
     return page_reply(request, "ingestions", found, limit, FILTERS, ingestion_row)
 
 
@@ -132,7 +146,8 @@ def _query(request: Request, body: bytes, caller: Caller) -> tuple[IngestionQuer
         found = ", ".join(sorted(given - FILTERS))[:80]
         raise RejectedEvent(f"the body: expected {', '.join(sorted(FILTERS))}, at least one, found {found or 'nothing'}")
     experiment, reason = (text(fields, key, MAX_ID_CHARACTERS) for key in ("experimentId", "reason"))
-    return IngestionQuery(caller.team, word(fields, "state", STATES), experiment, reason), note
+    state, format = word(fields, "state", STATES), word(fields, "format", KINDS)
+    return IngestionQuery(caller.team, state, experiment, reason, format=format), note
 
 
 def _moved(moved: Moved, what: str, caller: Caller) -> Response:

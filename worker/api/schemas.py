@@ -27,7 +27,8 @@ from worker.events import (
 )
 from worker.lifecycle import Mover, movable
 from worker.operations import MAX_NOTE_CHARACTERS
-from worker.records import Action, Attention, IngestionState, StoreMode, Trigger
+from worker.records import NO_FORMAT, Action, Attention, IngestionState, StoreMode, Trigger
+from worker.registry.counters import SOUGHT_FORMATS
 from worker.s3_events import MAX_KEY_CHARACTERS, MAX_RECORDS, MAX_WORD_CHARACTERS
 
 MAX_TAGS = 100
@@ -107,6 +108,7 @@ class IngestionRow(Shape):
     experimentId: str | None
     attempts: int
     versionId: str | None
+    format: str | None
     owner: str | None
     dtCreated: AwareDatetime
     dtModified: AwareDatetime
@@ -518,11 +520,12 @@ def _filter(to: IngestionState) -> dict[str, Any]:
         "description": "At least one that is not null",
         "minProperties": 1,
         "additionalProperties": False,
-        "not": {"properties": {key: {"type": "null"} for key in ("state", "experimentId", "reason")}},
+        "not": {"properties": {key: {"type": "null"} for key in ("state", "experimentId", "reason", "format")}},
         "properties": {
             "state": _word(movable(to, Mover.PERSON), "one that an ingestion can be taken from"),
             **dict.fromkeys(("experimentId", "reason"), ID_OR_NULL),
             "note": NOTE_TEXT,
+            "format": _word(SOUGHT_FORMATS, f"that of the model that was found, {NO_FORMAT} where none is known"),
         },
     }
 

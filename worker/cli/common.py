@@ -67,6 +67,21 @@ TYPE = click.option("--type", "declared", type=TYPES, help="What the model is sa
 TEAM = click.option("--team", help="The team that it is done for; that of MODELPORT_TEAM if not given.")
 PROJECT = click.option("--project", help="The project that the model belongs to.")
 EXPERIMENT = click.option("--experiment", help="The experiment that left the model.")
+
+
+def _known_format(context: click.Context, parameter: click.Parameter, format: str | None) -> str | None:
+    from worker.registry.counters import SOUGHT_FORMATS
+
+    if format is not None and format not in SOUGHT_FORMATS:
+        raise click.BadParameter(f"expected one of {', '.join(SOUGHT_FORMATS)}, found {format!a}")
+    return format
+
+
+MODEL_FORMAT = click.option(
+    "--model-format",
+    callback=_known_format,
+    help="Only those at which a model of this format was found, such as onnx; none for those of which none is known.",
+)
 SKIPPED = click.option("--allow-skipped", is_flag=True, help="Exit 0 although a part could not be read.")
 FORMAT = click.option(
     "--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to write it."

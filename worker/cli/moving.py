@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.common import EXPERIMENT, FORMAT, TEAM, acting, answer, can_ask, person, say_progress
+from worker.cli.common import EXPERIMENT, FORMAT, MODEL_FORMAT, TEAM, acting, answer, can_ask, person, say_progress
 
 if TYPE_CHECKING:
     from worker.bootstrap import Embedded
@@ -22,6 +22,7 @@ OPTIONS = (
     click.option("--all", "is_all", is_flag=True, help="All that the options below find."),
     EXPERIMENT,
     click.option("--reason", help="Only those with this reason code."),
+    MODEL_FORMAT,
     click.option("--yes", is_flag=True, help="Do not ask first."),
     TEAM,
     FORMAT,
@@ -69,9 +70,10 @@ def ingestions_discard(team: str | None, format: str, **chosen: Any) -> None:
 
 
 def _moved(
-    move: Move, service: Embedded, ingestion: str | None, is_all: bool, experiment: str | None, reason: str | None, yes: bool
+    move: Move, service: Embedded, ingestion: str | None, is_all: bool, yes: bool, **filters: str | None
 ) -> tuple[dict[str, Any], str]:
-    """Move *ingestion*, or all that failed and have the *experiment* and the *reason*; return what is answered.
+    """Move *ingestion*, or all that failed and have the experiment, the reason and the format of the *filters*; return what is
+    answered.
 
     Raises:
         UsageError: neither one is named nor all are, or both, or one and a filter; or there is nobody to ask.
@@ -80,15 +82,16 @@ def _moved(
     from worker.records import IngestionQuery, IngestionState
     from worker.views import ingestion_row
 
-    if (ingestion is None) != is_all or (ingestion is not None and (experiment, reason) != (None, None)):
+    if (ingestion is None) != is_all or (ingestion is not None and any(one is not None for one in filters.values())):
         raise click.UsageError(
-            "expected either the id of an ingestion, or --all and perhaps --experiment and --reason",
+            "expected either the id of an ingestion, or --all and perhaps --experiment, --reason and --model-format",
             click.get_current_context(),
         )
     if ingestion is not None:
         row = ingestion_row(move.one(service.registry, service.team, ingestion, person(), service.clock.now()))
         return row, f"{ingestion}: {move.done}"
-    query = IngestionQuery(service.team, IngestionState.FAILED, experiment, reason)
+    experiment, reason, format = (filters[name] for name in ("experiment", "reason", "model_format"))
+    query = IngestionQuery(service.team, IngestionState.FAILED, experiment, reason, format=format)
     if not yes:
         _ask(f"{move.verb} all failed ingestions of {_said(query)}?")
     count = _move_all(move, query, service)
@@ -126,6 +129,6 @@ def _ask(question: str) -> None:
 
 def _said(query: IngestionQuery) -> str:
     """Return in words which ingestions *query* finds."""
-    filters = {"the experiment": query.experiment, "the reason": query.reason}
+    filters = {"the experiment": query.experiment, "the reason": query.reason, "the format": query.format}
     given = [f"{word} {value!a}" for word, value in filters.items() if value is not None]
     return " and ".join([f"the team {query.team}", *given])

@@ -13,6 +13,7 @@ from worker.cli.common import (
     EXPERIMENT,
     FORMAT,
     FOUND,
+    MODEL_FORMAT,
     OK,
     OUTPUT,
     TEAM,
@@ -140,6 +141,7 @@ def ingestions() -> None:
 @TEAM
 @EXPERIMENT
 @click.option("--reason", help="Only those with this reason code.")
+@MODEL_FORMAT
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="The most rows.")
 @FORMAT
 @OUTPUT
@@ -148,6 +150,7 @@ def ingestions_list(
     team: str | None,
     experiment: str | None,
     reason: str | None,
+    model_format: str | None,
     limit: int,
     format: str,
     output: Path | None,
@@ -158,7 +161,7 @@ def ingestions_list(
 
     wanted = None if state is None else IngestionState(state)
     with acting(team) as service:
-        query = IngestionQuery(team=service.team, state=wanted, experiment=experiment, reason=reason, limit=limit)
+        query = IngestionQuery(service.team, wanted, experiment, reason, limit=limit, format=model_format)
         found = service.registry.ingestions(query)
 
     def show(console: Console) -> None:

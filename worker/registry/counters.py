@@ -39,6 +39,9 @@ FORMATS = frozenset(
 )
 """The formats that a version can have; a test compares with the reference of the report."""
 
+SOUGHT_FORMATS = (*sorted(FORMATS), NO_FORMAT)
+"""What ingestions can be sought by: the formats, and the word for none."""
+
 OTHER = "other"
 
 WORKER_LOST = "worker-lost"

@@ -16,11 +16,12 @@ from worker.records import End, IngestionState
 
 @pytest.fixture
 def five(door: Door, admin: Client) -> list[str]:
-    """Five ingestions, oldest first: two failed in two ways, one runs, two are received."""
+    """Five ingestions, oldest first: two failed in two ways, the second with a model, one runs, two are received."""
     ids = [admin.post("/v1/completions", {"experimentId": f"e{number}"}).json()["id"] for number in range(5)]
-    for id, reason in zip(ids[:2], ("unreadable", "kept-changing"), strict=True):
+    for id, reason, format in zip(ids[:2], ("unreadable", "kept-changing"), (None, "tensorflow_savedmodel"), strict=True):
         door.registry.claim(id, "me", door.clock.now())
-        door.registry.finish(id, "me", End(IngestionState.FAILED, reason, "it may not be read"), door.clock.now())
+        end = End(IngestionState.FAILED, reason, "it may not be read", format=format)
+        door.registry.finish(id, "me", end, door.clock.now())
     door.registry.claim(ids[2], "me", door.clock.now())
     door.rung.clear()
     return ids
@@ -57,6 +58,8 @@ def test_the_next_page_keeps_the_filters(admin: Client, five: list[str]) -> None
         ({"experimentId": "e2"}, [2]),
         ({"experimentId": "e2", "state": "failed"}, []),
         ({"reason": "\0"}, []),
+        ({"format": "tensorflow_savedmodel"}, [1]),
+        ({"format": "none", "state": "failed"}, [0]),
         ({"unknown": "x"}, [4, 3, 2, 1, 0]),
     ],
 )
@@ -70,6 +73,7 @@ def test_ingestions_are_filtered(admin: Client, five: list[str], query: dict[str
         ({"limit": "0"}, "limit: input should be greater than or equal to 1, found '0'"),
         ({"limit": "1001"}, "limit: input should be less than or equal to 1000, found '1001'"),
         ({"limit": "x"}, "limit: input should be a valid integer"),
+        ({"format": "ONNX"}, "format: expected one of coreml, custom, gguf"),
         ({"state": "done"}, "state: input should be 'received', 'waiting'"),
         ({"after": "in?"}, "after: there is no ingestion 'in?'"),
         ({"reason": "x" * 1025}, "reason: string should have at most 1024 characters"),
@@ -121,6 +125,13 @@ def test_the_failed_ones_that_a_filter_finds_are_tried_again(door: Door, admin: 
     assert len(door.rung) == 2
     assert admin.post("/v1/ingestions/retry", {"state": "failed"}).json() == {"ids": [], "more": False}
     assert len(door.rung) == 2
+
+
+def test_those_of_one_format_are_moved(admin: Client, five: list[str]) -> None:
+    assert admin.post("/v1/ingestions/retry", {"format": "onnx"}).json()["ids"] == []
+    assert admin.post("/v1/ingestions/retry", {"format": "tensorflow_savedmodel"}).json()["ids"] == [five[1]]
+    assert admin.get(f"/v1/ingestions/{five[1]}").json()["format"] == "tensorflow_savedmodel"
+    assert admin.post("/v1/ingestions/discard", {"format": "none", "state": "failed"}).json()["ids"] == [five[0]]
 
 
 def test_what_has_not_ended_well_and_a_filter_finds_is_discarded(admin: Client, five: list[str]) -> None:
@@ -183,10 +194,10 @@ def test_a_registry_that_goes_away_before_anything_was_moved_is_503(
 @pytest.mark.parametrize(
     ("filter", "says"),
     [
-        ({}, "the body: expected experimentId, reason, state, at least one, found nothing"),
-        ({"state": None}, "the body: expected experimentId, reason, state, at least one, found nothing"),
-        ({"stat": "failed"}, "the body: expected experimentId, reason, state, at least one, found stat"),
-        ({"state": "failed", "x": 1}, "the body: expected experimentId, reason, state, at least one, found x"),
+        ({}, "the body: expected experimentId, format, reason, state, at least one, found nothing"),
+        ({"state": None}, "the body: expected experimentId, format, reason, state, at least one, found nothing"),
+        ({"stat": "failed"}, "the body: expected experimentId, format, reason, state, at least one, found stat"),
+        ({"state": "failed", "x": 1}, "the body: expected experimentId, format, reason, state, at least one, found x"),
         ({"state": "registered"}, "state: expected one of failed, found registered"),
         ({"state": 1}, "state: expected one of received"),
         ({"reason": 1}, "reason: expected text, found 1"),
