@@ -27,6 +27,15 @@ class State:
     words: str
 
 
+LATELY = timedelta(hours=1)
+"""How far back it is counted what finished."""
+
+REMEMBERED = timedelta(minutes=15)
+"""How long a worker is shown that has fallen silent."""
+
+MOST_HELD = 100
+"""What runs that is shown with who holds it; and those who hold it."""
+
 START_ONE = "start one with modelport worker or modelport up"
 
 IN_FLIGHT = {

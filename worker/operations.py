@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, NoReturn
 
 from detectors.errors import TreeError
@@ -140,7 +139,7 @@ def retry_all(registry: Registry, query: IngestionQuery, who: str, now: datetime
         RejectedEvent: the query asks for another state, or the note is too long.
         RegistryUnavailable: it did not answer before the first one was known to be moved.
     """
-    return _move_all(registry, query, IngestionState.RECEIVED, partial(registry.retry, note=noted(note)), who, now)
+    return _move_all(registry, query, IngestionState.RECEIVED, registry.retry, who, now, noted(note))
 
 
 def discard_all(registry: Registry, query: IngestionQuery, who: str, now: datetime, note: str | None = None) -> Moved:
@@ -151,13 +150,15 @@ def discard_all(registry: Registry, query: IngestionQuery, who: str, now: dateti
         RejectedEvent: the query asks for those in a state that nothing leaves, or the note is too long.
         RegistryUnavailable: it did not answer before the first one was known to be moved.
     """
-    return _move_all(registry, query, IngestionState.DISCARDED, partial(registry.discard, note=noted(note)), who, now)
+    return _move_all(registry, query, IngestionState.DISCARDED, registry.discard, who, now, noted(note))
 
 
-MoveOne = Callable[[str, str, str, datetime], Ingestion | None]
+MoveOne = Callable[[str, str, str, datetime, str | None], Ingestion | None]
 
 
-def _move_all(registry: Registry, query: IngestionQuery, to: IngestionState, move: MoveOne, who: str, now: datetime) -> Moved:
+def _move_all(
+    registry: Registry, query: IngestionQuery, to: IngestionState, move: MoveOne, who: str, now: datetime, note: str | None
+) -> Moved:
     movable = lifecycle.movable(to, Mover.PERSON)
     if query.state is not None and query.state not in movable:
         expected = ", ".join(state.value for state in movable)
@@ -169,7 +170,7 @@ def _move_all(registry: Registry, query: IngestionQuery, to: IngestionState, mov
     moved: list[str] = []
     for one in found[:MOST_AT_ONCE]:
         try:
-            if move(one.event.team, one.id, who, now) is not None:
+            if move(one.event.team, one.id, who, now, note) is not None:
                 moved.append(one.id)
         except RegistryUnavailable as exc:
             if not moved:

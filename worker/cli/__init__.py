@@ -33,6 +33,7 @@ from worker.cli import (
     queue,
     reports,
     signing_in,
+    steering,
     up,
     uploading,
     watch,
@@ -419,7 +420,7 @@ def doctor(repair: bool, digests: bool, format: str, output: Path | None) -> int
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
 
 
-for part in (queue, deliveries, explaining, reports, projects, access, auditing, wrapping, up, watch, signing_in):
+for part in (queue, steering, deliveries, explaining, reports, projects, access, auditing, wrapping, up, watch, signing_in):
     for command in part.COMMANDS:
         app.add_command(command)
 

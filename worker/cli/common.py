@@ -111,7 +111,7 @@ def write(value: dict[str, Any], format: str, output: Path | None, show: Callabl
 
         return show(Console(highlight=False))
     else:
-        text = _as_text(show)
+        text = as_text(show)
     if output is None:
         return emit(text)
     try:
@@ -190,7 +190,7 @@ def _write_file(output: Path, text: str) -> None:
         incoming.unlink(missing_ok=True)
 
 
-def _as_text(show: Callable[[Console], None]) -> str:
+def as_text(show: Callable[[Console], None]) -> str:
     """Return what *show* shows without colours, and without the spaces that fill a terminal's lines."""
     from io import StringIO
 

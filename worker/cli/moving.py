@@ -23,6 +23,7 @@ OPTIONS = (
     EXPERIMENT,
     click.option("--reason", help="Only those with this reason code."),
     MODEL_FORMAT,
+    click.option("--note", help="Why, for the log of what people did."),
     click.option("--yes", is_flag=True, help="Do not ask first."),
     TEAM,
     FORMAT,
@@ -70,7 +71,13 @@ def ingestions_discard(team: str | None, format: str, **chosen: Any) -> None:
 
 
 def _moved(
-    move: Move, service: Embedded, ingestion: str | None, is_all: bool, yes: bool, **filters: str | None
+    move: Move,
+    service: Embedded,
+    ingestion: str | None,
+    is_all: bool,
+    note: str | None,
+    yes: bool,
+    **filters: str | None,
 ) -> tuple[dict[str, Any], str]:
     """Move *ingestion*, or all that failed and have the experiment, the reason and the format of the *filters*; return what is
     answered.
@@ -88,23 +95,23 @@ def _moved(
             click.get_current_context(),
         )
     if ingestion is not None:
-        row = ingestion_row(move.one(service.registry, service.team, ingestion, person(), service.clock.now()))
+        row = ingestion_row(move.one(service.registry, service.team, ingestion, person(), service.clock.now(), note))
         return row, f"{ingestion}: {move.done}"
     experiment, reason, format = (filters[name] for name in ("experiment", "reason", "model_format"))
     query = IngestionQuery(service.team, IngestionState.FAILED, experiment, reason, format=format)
     if not yes:
         _ask(f"{move.verb} all failed ingestions of {_said(query)}?")
-    count = _move_all(move, query, service)
+    count = _move_all(move, query, service, note)
     return {"count": count}, f"{count} {move.done}"
 
 
-def _move_all(move: Move, query: IngestionQuery, service: Embedded) -> int:
+def _move_all(move: Move, query: IngestionQuery, service: Embedded, note: str | None) -> int:
     """Move all that *query* finds, the newest first, each once; return how many."""
     from worker.errors import RegistryUnavailable
 
     count, more_are_left = 0, True
     while more_are_left:
-        moved = move.several(service.registry, query, person(), service.clock.now())
+        moved = move.several(service.registry, query, person(), service.clock.now(), note)
         count += len(moved.ids)
         if moved.trouble is not None:
             raise RegistryUnavailable(f"{moved.trouble}; {count} {move.done} before; call it again for the rest")

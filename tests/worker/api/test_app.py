@@ -132,6 +132,8 @@ def test_the_description_names_every_route_its_scopes_and_its_problems(app: Fast
         "/v1/ingestions/{ingestion_id}/retry",
         "/v1/ingestions/{ingestion_id}/discard",
         "/v1/queue",
+        "/v1/queue/pause",
+        "/v1/queue/resume",
         "/v1/audit",
         "/v1/projects",
         "/v1/projects/{project}",

@@ -35,6 +35,8 @@ def test_every_change_by_the_api_names_who_asked_for_it(method: str, path: str) 
     door.registry.tag("default", version.id, ["old"], [])
     ingestion = claimed(door.registry, "lost")
     door.registry.finish(ingestion.id, "me", failed("x"), door.clock.now())
+    if path.endswith("/resume"):
+        door.registry.pause_queue("default", False, door.clock.now())
     filled = path.format(version_id=version.id, model=version.id, ingestion_id=ingestion.id, project="default")
     client = Client(make_app(door.service)).with_token(secret)
     if path == "/v1/uploads":
@@ -51,7 +53,7 @@ def test_every_change_by_the_api_names_who_asked_for_it(method: str, path: str) 
     line = door.registry.audit(AuditQuery("default"))[0]
     assert (line.who, line.at) == (f"the token test ({token.id})", door.clock.now())
     assert (
-        line.object_id in (version.id, ingestion.id, "default", "other")
+        line.object_id in (version.id, ingestion.id, "default", "other", "queue")
         or line.object_id in answer.text + answer.headers.get("location", "")
         or path == "/upload"
     )

@@ -35,7 +35,18 @@ from worker.api.web.wording import TRIGGERS
 from worker.bootstrap import LIVING_SECONDS
 from worker.errors import NotFound, RejectedEvent
 from worker.events import MAX_ID_CHARACTERS
-from worker.health import DEAD_LETTERED, MEANING, SHOWN, STALLED_AFTER, Verdict, hands, partly_paused, verdict
+from worker.health import (
+    DEAD_LETTERED,
+    MEANING,
+    MOST_HELD,
+    REMEMBERED,
+    SHOWN,
+    STALLED_AFTER,
+    Verdict,
+    hands,
+    partly_paused,
+    verdict,
+)
 from worker.lifecycle import Mover
 from worker.operations import MAX_NOTE_CHARACTERS, MOST_AT_ONCE, Moved
 from worker.records import NO_FORMAT, HistoryEntry, Ingestion, IngestionQuery, IngestionState, Standing, Trigger
@@ -44,12 +55,6 @@ from worker.verdict import UNFORESEEN
 
 PAGE = 50
 """Ingestions on one page of a list."""
-
-REMEMBERED = timedelta(minutes=15)
-"""How long a worker is shown that has fallen silent."""
-
-MOST_HELD = 100
-"""What runs that is shown with who holds it; and those who hold it."""
 
 MOST_STEPS = 200
 """Steps of a history that are shown, the latest."""
