@@ -26,12 +26,13 @@ from billiard.pool import RUN
 from celery import Celery, bootsteps
 from celery.signals import setup_logging, worker_process_shutdown, worker_ready, worker_shutdown
 from kombu import Queue
+from kombu.transport import TRANSPORT_ALIASES
 from kombu.utils.url import maybe_sanitize_url
 
 from worker import logs
 from worker.bootstrap import embedded
 from worker.consumer import Worker
-from worker.doorbell import QUARANTINE, QUEUE, QUEUE_ARGUMENTS, SWEEP_TASK, TASK, CeleryDoorbell
+from worker.doorbell import QUARANTINE, QUEUE, QUEUE_ARGUMENTS, SWEEP_TASK, TASK, CeleryDoorbell, broker_ssl
 from worker.logged_registry import logged
 from worker.runner import Runner, abandoned, is_worn_out
 from worker.settings import Settings, check_limits, load
@@ -60,6 +61,10 @@ REDIS_OPTIONS = {
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
 }
+
+OUR_TRANSPORTS = dict.fromkeys(("redis", "rediss"), "worker.redis_transport:Transport")
+"""What stands for these schemes. Named as the transport of the app, it would take the place of the scheme: `rediss` would speak
+no TLS, and Flower not know what broker it is. Source: kombu 5.7 `connection.py`, `_init_params` and `as_uri`."""
 
 AMQP_OPTIONS = {
     "confirm_publish": True,
@@ -91,6 +96,7 @@ def make_app(settings: Settings) -> Celery:
     Raises:
         BadSetting: its limits of time contradict each other.
     """
+    TRANSPORT_ALIASES.update(OUR_TRANSPORTS)
     app = Celery("modelport", broker=settings.broker_url or "memory://")
     app.conf.update(
         task_default_queue=QUEUE,
@@ -112,7 +118,7 @@ def make_app(settings: Settings) -> Celery:
         task_send_sent_event=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport="worker.redis_transport:Transport" if _is_redis(settings) else None,
+        broker_use_ssl=broker_ssl(settings.broker_url or ""),
         broker_transport_options=_transport_options(settings),
         broker_heartbeat=AMQP_HEARTBEAT_SECONDS,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from ssl import CERT_REQUIRED
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -81,13 +82,20 @@ def look_at_broker(url: str, seconds: float) -> Answer:
 
     waits = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "read_timeout": seconds, "write_timeout": seconds}
     ours = waits if url.startswith("redis") else {name: waits[name] for name in ("read_timeout", "write_timeout")}
-    with Connection(url, connect_timeout=seconds, transport_options=ours) as connection:
+    with Connection(url, connect_timeout=seconds, transport_options=ours, ssl=broker_ssl(url) or False) as connection:
         try:
             transport = connection.transport
             transport.close_connection(transport.establish_connection())
         except Exception as exc:  # noqa: BLE001 - whatever a broker's client raises, there is no bell
             return Answer(f"{broker_shown(url)}: {_in_words(exc)}; look at MODELPORT_BROKER_URL and whether the broker runs")
     return Answer()
+
+
+def broker_ssl(url: str) -> dict[str, Any] | None:
+    """Return how TLS is spoken to the Redis at *url*: with a certificate that is checked, unless the URL says otherwise
+    (`?ssl_cert_reqs=none`), which kombu reads. None where its scheme asks for no TLS, or brings a way of its own.
+    """
+    return {"ssl_cert_reqs": CERT_REQUIRED} if urlsplit(url).scheme == "rediss" else None
 
 
 def broker_shown(url: str) -> str:
