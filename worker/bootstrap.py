@@ -359,11 +359,20 @@ def examine(
         yield from _reports(settings.home)
         with embedded(environment, folder) as service:
             yield Check("database", "ok", _shown(settings))
+            yield from _broker(settings)
             borders = service.borders(step, expect, progress)
             yield from operations.examine(borders, service.open_version, repair, with_digests)
             yield from deliver.examine(service.rounds.deliverer)
     except WorkerError as exc:
         yield Check(_subject(exc), "trouble", str(exc))
+
+
+def _broker(settings: Settings) -> Iterator[Check]:
+    """Yield a check of the broker, where one is set. Workers get on without it, and so does the examination."""
+    if settings.broker_url is not None:
+        trouble = look_at_broker(settings.broker_url, PATIENCE_SECONDS).trouble
+        where = broker_shown(settings.broker_url)
+        yield Check("broker", "ok", f"{where} answers") if trouble is None else Check("broker", "trouble", trouble)
 
 
 SUBJECTS: tuple[tuple[type[WorkerError], str], ...] = (

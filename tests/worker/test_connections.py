@@ -15,7 +15,7 @@ import pytest
 from tests.servers.process import free_port, until
 from tests.servers.rabbitmq import rabbitmq_server
 from tests.servers.redis import redis_server
-from worker.bootstrap import embedded
+from worker.bootstrap import embedded, examine
 from worker.connections import PATIENCE_SECONDS, Answer, Asked, Connection, Connections, Leaned, Probe, Room
 from worker.doorbell import broker_shown, look_at_broker
 from worker.errors import RegistryUnavailable
@@ -245,6 +245,19 @@ def test_a_redis_is_reached_and_one_that_is_gone_is_not(tmp_path: Path) -> None:
         assert "the broker refuses the user or the password" in str(refused.trouble)
         assert "hunter2" not in str(refused.trouble)
     assert "no broker answers; look at MODELPORT_BROKER_URL" in str(look_at_broker(server.url, 2.0).trouble)
+
+
+def test_the_doctor_looks_at_the_broker_where_one_is_set(tmp_path: Path) -> None:
+    told = {"MODELPORT_HOME": str(tmp_path / "home")}
+    assert "broker" not in [check.name for check in examine(told, tmp_path, False)]
+    (tmp_path / "redis").mkdir()
+    with redis_server(tmp_path / "redis") as server:
+        told["MODELPORT_BROKER_URL"] = server.url
+        (check,) = (check for check in examine(told, tmp_path, False) if check.name == "broker")
+        assert (check.state, check.says) == ("ok", f"{server.url} answers")
+    found = list(examine(told, tmp_path, False))
+    assert [(check.name, check.state) for check in found if check.state != "ok"] == [("broker", "trouble")]
+    assert found[-1].name != "broker", "the rest is looked at all the same"
 
 
 @pytest.mark.slow
