@@ -225,7 +225,7 @@ def check_leftovers(borders: Borders, repair: bool) -> Check:
         advice = "files that modelport did not write are among them; remove them by hand" if repair else "see --repair"
         return Check("leftovers", "trouble", f"the store holds {found}, which no version needs; {advice}")
     if strange:
-        found = _named([url for _, url in strange])
+        found = _named([url.rpartition("/")[0] for _, url in strange])  # with the folder that bears the id
         return Check("leftovers", "trouble", f"this database knows nothing of {found} in the store; {STRANGE}")
     return Check("leftovers", "ok", "the store holds nothing that no version needs")
 
