@@ -10,7 +10,7 @@ GRADIENT := .venv-gradient
 GRADIENT_1 := .venv-gradient-1
 MLFLOW := .venv-mlflow
 
-.PHONY: demo test test-all lint bench chaos upgrade conformance compose-bare protos reference dashboard clean
+.PHONY: demo test test-all lint bench capacity chaos upgrade conformance compose-bare protos reference dashboard clean
 
 demo: $(MARK)/base            ## set up, ingest the example run, and show what was registered
 	$(BIN)/modelport ingest $(EXAMPLE) --project examples --experiment digits
@@ -30,6 +30,9 @@ lint: $(MARK)/test            ## style, types, and who may import whom
 
 bench: $(MARK)/test $(MODELSCAN)/.made $(AWSCLI)/.made    ## ratios against the tools of today, into benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
+
+capacity: $(MARK)/test        ## what one core does, into docs/howto/capacity.md
+	$(BIN)/python -m benchmarks.capacity --write
 
 chaos: $(MARK)/test           ## faults at full length, told in figures; SCALE=0.1 for a tenth
 	$(BIN)/python -m tests.chaos --scale $(or $(SCALE),1)
