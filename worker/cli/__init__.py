@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import threading
 from dataclasses import replace
@@ -68,6 +67,7 @@ from worker.cli.common import (
     terminal,
     write,
 )
+from worker.cli.stopping import heed_sigterm
 from worker.s3_url import is_s3
 
 if TYPE_CHECKING:
@@ -430,18 +430,13 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, _stop)
+    heed_sigterm()
     status = run(sys.argv[1:])
     if status == INTERRUPTED and threading.active_count() > 1:  # they wait for a server that may never answer
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
-
-
-def _stop(number: int, frame: object) -> NoReturn:
-    """Leave as after Ctrl-C, so that what was begun is ended."""
-    raise SystemExit(128 + number)
 
 
 def run(arguments: list[str]) -> int:
