@@ -267,12 +267,16 @@ def _has_run_out(ingestion: Ingestion, now: datetime) -> bool:
     return ingestion.lease_until is not None and ingestion.lease_until <= now
 
 
-def retry(ingestion: Ingestion, who: str, now: datetime, turn: int) -> Move | None:
-    """Return a failed *ingestion* received anew in turn number *turn*, its attempts forgotten; None where it has not failed."""
+def retry(ingestion: Ingestion, who: str, now: datetime, turn: int, traceparent: str | None = None) -> Move | None:
+    """Return a failed *ingestion* received anew in turn number *turn*, its attempts forgotten; None where it has not failed.
+
+    Its attempts follow from the span *traceparent* then, for None from the same one as before.
+    """
     if Mover.PERSON not in MOVES[ingestion.state].get(State.RECEIVED, frozenset()):
         return None
-    anew = replace(ingestion, turn=turn, attempts=0, so_far=SoFar(), rest=None, run_after=None, answered_version=None)
-    return _moved(anew, State.RECEIVED, "retried", f"by {who}", now)
+    event = replace(ingestion.event, traceparent=traceparent or ingestion.event.traceparent)
+    anew = replace(ingestion, event=event, turn=turn, attempts=0, so_far=SoFar(), rest=None, run_after=None)
+    return _moved(replace(anew, answered_version=None), State.RECEIVED, "retried", f"by {who}", now)
 
 
 def discard(ingestion: Ingestion, who: str, now: datetime) -> Move | None:

@@ -148,10 +148,13 @@ class Registry(Protocol):
         """
         ...
 
-    def retry(self, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None) -> Ingestion | None:
+    def retry(
+        self, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None, traceparent: str | None = None
+    ) -> Ingestion | None:
         """Receive a failed ingestion of the team anew; None, and nothing changed, where there is no such one.
 
-        *note* is why, and is kept in the log of what people did.
+        *note* is why, and is kept in the log of what people did. Its attempts follow from the span *traceparent* from now on,
+        for None from the same one as before.
         """
         ...
 

@@ -115,7 +115,8 @@ class CompletionEvent:
     lie, empty where the default of kind and cluster counts. declared_type is what the sender says the model is, None where it
     does not say. name is the wanted name of the registered model, None for a generated one. files are all that the model
     has, as far as the sender says: once they are there nothing more is waited for. is_forced asks for a look even where
-    nothing changed.
+    nothing changed. traceparent names the span that it follows from, as W3C Trace Context writes it, None for none; it is no
+    part of what the event says, so the same event in another trace is the same event.
     """
 
     source: str
@@ -134,6 +135,7 @@ class CompletionEvent:
     git_sha: str | None = None
     files: tuple[NamedFile, ...] = ()
     is_forced: bool = False
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,10 @@ def registered_upload(registry: Registry, upload: Upload) -> ModelVersion:
     return registration.version
 
 
+SPAN, OTHER_SPAN = f"00-{'1' * 32}-{'2' * 16}-01", f"00-{'3' * 32}-{'4' * 16}-01"
+"""Spans as W3C Trace Context writes them."""
+
+
 class RegistryContract:
     """The laws of any registry."""
 
@@ -608,6 +612,21 @@ class RegistryContract:
         assert (again.state, again.attempts) == (IngestionState.RECEIVED, 0)
         assert registry.claim_next("you", LATER) is not None
 
+    def test_what_is_tried_again_follows_from_another_span_where_one_is_named(self, registry: Registry) -> None:
+        ingestion = claimed(registry, traceparent=SPAN, git_sha="0123")
+        for wanted in (None, OTHER_SPAN):
+            registry.finish(ingestion.id, "me", failed(), LATER)
+            again = registry.retry("default", ingestion.id, "a person", LATER, wanted)
+            assert again is not None
+            assert again.event == replace(ingestion.event, traceparent=wanted or SPAN)
+            assert registry.ingestion("default", ingestion.id) == again
+            assert registry.claim(ingestion.id, "me", LATER) is not None
+
+    def test_the_same_event_in_another_trace_is_the_same_event(self, registry: Registry) -> None:
+        first, _ = registry.submit(event(traceparent=SPAN), NOON)
+        assert registry.submit(event(traceparent=OTHER_SPAN), LATER) == (first, True)
+        assert registry.submit(event(), LATER) == (first, True)
+
     def test_what_is_tried_again_stands_in_line_with_the_others(self, registry: Registry) -> None:
         """Thirty at once of one team go before nobody: the other team's next is the second or third to be claimed."""
         failures = [claimed(registry, f"run-{number}", team="loud") for number in range(30)]
@@ -644,6 +663,7 @@ class RegistryContract:
             git_sha="0123",
             files=(NamedFile("a/model.onnx", 3, "0" * 64), NamedFile("b", 0)),
             is_forced=True,
+            traceparent=SPAN,
         )
         assert registry.submit(said, NOON)[0].event == said
         assert registry.submit(said, NOON)[0].event == said

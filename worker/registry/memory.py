@@ -314,9 +314,11 @@ class MemoryRegistry:
             if is_mine:
                 self._sweep.release()
 
-    def retry(self, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None) -> Ingestion | None:
+    def retry(
+        self, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None, traceparent: str | None = None
+    ) -> Ingestion | None:
         def step(ingestion: Ingestion) -> lifecycle.Move | None:
-            return lifecycle.retry(ingestion, who, _utc(now), self._next_turn(team))
+            return lifecycle.retry(ingestion, who, _utc(now), self._next_turn(team), traceparent)
 
         return self._moved_by_person(team, ingestion_id, step, Action.INGESTION_RETRIED, who, now, note)
 

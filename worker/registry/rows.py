@@ -70,6 +70,7 @@ def event_details(event: CompletionEvent) -> Values:
         "git_sha": event.git_sha,
         "files": [[file.path, file.size, file.sha256] for file in event.files],
         "is_forced": event.is_forced,
+        "traceparent": event.traceparent,
     }
     return {key: value for key, value in said.items() if value}
 
@@ -140,6 +141,7 @@ def _event_of(row: Row[Any]) -> CompletionEvent:
         git_sha=said.get("git_sha"),
         files=tuple(NamedFile(*file) for file in said.get("files", ())),
         is_forced=said.get("is_forced", False),
+        traceparent=said.get("traceparent"),
     )
 
 

@@ -243,9 +243,14 @@ class SqlRegistry:
     def sweeping(self) -> AbstractContextManager[bool]:
         return alone(self.engine)
 
-    def retry(self, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None) -> Ingestion | None:
+    def retry(
+        self, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None, traceparent: str | None = None
+    ) -> Ingestion | None:
         def step(connection: Connection, ingestion: Ingestion) -> lifecycle.Move | None:
-            return lifecycle.retry(ingestion, who, now, next_turn(connection, team))
+            move = lifecycle.retry(ingestion, who, now, next_turn(connection, team), traceparent)
+            if move is not None and traceparent is not None:
+                connection.execute(FOLLOW, {"following": ingestion_id, "said": rows.event_details(move.ingestion.event)})
+            return move
 
         return self._moved_by_person(team, ingestion_id, step, Action.INGESTION_RETRIED, who, now, note)
 
@@ -912,6 +917,9 @@ IS_ANY_DUE = select(
     select(ingestions.c.sequence).where(*_is_due(NOW)).exists().label("is_due"), halts.IS_ANY.label("is_paused")
 )
 """Whether any ingestion is due, and whether anything is paused."""
+
+FOLLOW = update(ingestions).where(ingestions.c.id == bindparam("following")).values(details=bindparam("said"))
+"""Lets the attempts of an ingestion follow from another span: what its event says stays as it is."""
 
 BEAT = update(ingestions).where(
     ingestions.c.id == bindparam("beating"),

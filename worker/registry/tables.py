@@ -90,7 +90,8 @@ ingestions = Table(
     Column("location", AnyText),
     Column("created", Moment, nullable=False),
     Column("updated", Moment, nullable=False),
-    # What the event says beside the columns above: kind, cluster, state, git, named files, whether it is forced.
+    # What the event says beside the columns above: kind, cluster, state, git, named files, whether it is forced; and the span
+    # that its attempts follow from, which a retry replaces.
     Column("details", Json, nullable=False, server_default="{}"),
     # A digest of all that the event says. The same event key with another one is refused. Null before revision 0002.
     Column("event_digest", Text),

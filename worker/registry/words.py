@@ -52,10 +52,10 @@ def event_key(event: CompletionEvent) -> str:
 
 
 def event_digest(event: CompletionEvent) -> str:
-    """Return what is equal exactly for two messages that say the same. What is not said takes no part, so that a word that
-    is new in a later release changes nothing for messages without it."""
+    """Return what is equal exactly for two messages that say the same, in whatever trace. What is not said takes no part, so
+    that a word that is new in a later release changes nothing for messages without it."""
     said = ((one.name, getattr(event, one.name)) for one in fields(event) if getattr(event, one.name) != one.default)
-    return _digest(*(f"{name}={value!r}" for name, value in said))
+    return _digest(*(f"{name}={value!r}" for name, value in said if name != "traceparent"))
 
 
 def conflict(event: CompletionEvent, accepted_as: str) -> ConflictingEvent:
