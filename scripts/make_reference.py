@@ -42,6 +42,7 @@ def settings_page() -> str:
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
         lines.append(f"| `{PREFIX}{name.upper()}` | {_default(default)} | {field.description} |")
+    lines += ["", "Traces are turned on by OpenTelemetry's own `OTEL_EXPORTER_OTLP_ENDPOINT`: [how](../howto/traces.md)."]
     return "\n".join(lines) + "\n"
 
 

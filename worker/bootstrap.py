@@ -17,12 +17,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import cast
 from urllib.parse import unquote, urlsplit
+
+import structlog
 
 from detectors.facts import ModelType
 from detectors.scan import Scan, scan
 from detectors.tree import FileTree, readable
-from worker import deliver, filesystems, liveness, operations, spool
+from worker import deliver, filesystems, liveness, operations, spool, traced
 from worker.connections import PATIENCE_SECONDS, Answer, Asked, Connections, Leaned
 from worker.deliver import Deliverer, Rounds
 from worker.doorbell import broker_shown, look_at_broker
@@ -35,7 +38,7 @@ from worker.errors import (
     UnsafeHome,
     WorkerError,
 )
-from worker.ingest import Borders, Step
+from worker.ingest import Borders, Step, untold
 from worker.inspector.in_process import InProcessInspector
 from worker.inspector.isolated import STALL_SECONDS, IsolatedInspector, Patience
 from worker.locations import resolve
@@ -56,6 +59,7 @@ from worker.storage.s3.client import S3Connection
 from worker.storage.s3.open import open_s3
 from worker.storage.s3.store import S3Store
 from worker.teams import existing_team
+from worker.tracing import SILENT, Traces, are_wanted
 
 SEEN_EVERY_SECONDS, LIVING_SECONDS = 5.0, 15.0
 """How often a worker says that it lives, and how old its last word may be."""
@@ -69,6 +73,8 @@ STALL_PER_LEASE = 2 / 3
 QUIET_SECONDS = 5.0
 QUIET_SECONDS_ON_NETWORK = 60.0
 """How long files must have rested where no setting says so: a network file system shows changes late."""
+
+log = structlog.get_logger("modelport.bootstrap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,7 @@ class Embedded:
     inspector: Inspector
     rounds: Rounds
     connections: Connections
+    traces: Traces = SILENT
     team: str = DEFAULT_TEAM
 
     def acting_for(self, team: str | None) -> Embedded:
@@ -117,6 +124,7 @@ class Embedded:
             step=step,
             expect=expect,
             progress=progress,
+            attempt=untold if self.traces is SILENT else partial(traced.attempt, self.traces),
         )
 
     def _resolve(self, event: CompletionEvent) -> Location:
@@ -223,16 +231,19 @@ def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli", wo
     prepare_home(settings)
     _prepare_database(settings)
     owner = "-".join(filter(None, (worker, role, secrets.token_hex(8))))
-    with _working_as(owner, settings):
+    with _working_as(owner, settings), closing(_traces(environment, role, owner)) as traces:
         told = _destinations(settings, environment)
         registry = SqlRegistry(settings.database, lease_seconds=settings.lease_seconds, destinations=tuple(told))
+        if traces is not SILENT:
+            registry = cast(SqlRegistry, traced.TracedRegistry(registry, traces))
+            told = traced.traced(told, registry, traces)
         try:
             with closing(_inspector(role, settings)) as inspector:
                 connection, clock = S3Connection(settings.s3_endpoint_url, settings.s3_region), RegistryClock(registry.now)
                 store = _store(settings, connection)
                 with closing(Rounds(Deliverer(registry, told, clock, owner))) as rounds:
-                    connections = Connections(_leaned_on(settings, registry))
-                    yield Embedded(settings, registry, store, connection, clock, owner, inspector, rounds, connections)
+                    leaned = Connections(_leaned_on(settings, registry))
+                    yield Embedded(settings, registry, store, connection, clock, owner, inspector, rounds, leaned, traces)
         finally:
             registry.close()
 
@@ -256,6 +267,18 @@ def _leaned_on(settings: Settings, registry: SqlRegistry) -> Sequence[Asked]:
         asked.append(Asked(Leaned.STORE, readable(str(settings.store_folder)), partial(look_at_folder, settings.store_folder)))
     asked.append(Asked(Leaned.HOME, str(settings.home), partial(look_at_folder, settings.home)))
     return asked
+
+
+def _traces(environment: Mapping[str, str], role: str, owner: str) -> Traces:
+    """Return who listens to traces: nobody, unless the *environment* names a collector; then alone anything is imported."""
+    if not are_wanted(environment):
+        return SILENT
+    try:
+        from worker import otel
+    except ImportError as exc:
+        log.warning("no traces are sent", why=f"{exc}; pip install 'modelport[otel]' brings what is needed")
+        return SILENT
+    return otel.Otel(environment, role, owner)
 
 
 def _destinations(settings: Settings, environment: Mapping[str, str]) -> Mapping[str, Destination]:

@@ -19,6 +19,7 @@ from structlog.contextvars import bound_contextvars
 
 from worker.delivery import Delivery
 from worker.records import Ingestion
+from worker.tracing import trace_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,8 +32,9 @@ def to_ingestion(ingestion: Ingestion) -> AbstractContextManager[None]:
 
 def to_attempt(ingestion: Ingestion) -> AbstractContextManager[None]:
     """Return a block whose lines are about the attempt at *ingestion* that its owner makes."""
-    about = {"ingestion": ingestion.id, "team": ingestion.event.team, "attempt": ingestion.attempts, "owner": ingestion.owner}
-    return bound_contextvars(**about)
+    trace = trace_of(ingestion.event.traceparent)
+    about = {"attempt": ingestion.attempts, "owner": ingestion.owner, **({} if trace is None else {"trace": trace})}
+    return bound_contextvars(ingestion=ingestion.id, team=ingestion.event.team, **about)
 
 
 def to_delivery(delivery: Delivery) -> AbstractContextManager[None]:

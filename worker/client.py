@@ -63,11 +63,12 @@ class Receiver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server of modelport: its address, and the token that opens it."""
+    """A server of modelport: its address, the token that opens it, and the span that what is asked of it follows from."""
 
     url: str
     token: str | None = None
     transport: httpx.BaseTransport | None = None
+    traceparent: str | None = None
 
     def report(self, completion: Mapping[str, Any]) -> dict[str, Any]:
         """Report *completion*, as `Receiver.report`."""
@@ -126,7 +127,8 @@ class Server:
             raise ServerUnavailable(f"{self.url} does not answer: {exc or type(exc).__name__}") from exc
 
     def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        named = {"traceparent": self.traceparent} if self.traceparent else {}
+        return named | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
 
 
 def _told(url: str, answer: httpx.Response, wanted: Set[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
@@ -65,13 +65,19 @@ Step = Callable[[str], None]
 """Told the name of each step as it begins; a progress display, or a test that kills the process there."""
 
 
+def untold(ingestion: Ingestion) -> AbstractContextManager[Step]:
+    """Return a block of which nobody hears."""
+    return nullcontext(lambda name: None)
+
+
 @dataclass(frozen=True, slots=True)
 class Borders:
     """Everything outside that the use case touches, and the plain values that steer it.
 
     file_time is the clock of this machine, None where it is the registry's. Which of them stamped the files nobody knows, so
     a file is as young as either says. is_dead tells whether the owner of an ingestion is known to have ended; its lease need
-    not be waited for. expect is told how many bytes will be read for good, progress how many were.
+    not be waited for. expect is told how many bytes will be read for good, progress how many were. attempt is opened by
+    who makes an attempt, for as long as it goes on, and gives what hears of its steps besides.
     """
 
     registry: Registry
@@ -89,6 +95,7 @@ class Borders:
     step: Step = lambda name: None
     expect: Callable[[int], None] = lambda size: None
     progress: Callable[[int], None] = lambda count: None
+    attempt: Callable[[Ingestion], AbstractContextManager[Step]] = untold
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +122,18 @@ def until_the_end(ingestion: Ingestion, borders: Borders) -> Scan | None:
     scanned = None
     mine = ingestion if ingestion.owner == borders.owner else _claimed_again(ingestion, borders)
     while mine is not None:
-        scanned = work(mine, borders)
+        with borders.attempt(mine) as told:
+            scanned = work(mine, replace(borders, step=_both(told, borders.step)))
         mine = _claimed_again(mine, borders)
     return scanned
+
+
+def _both(one: Step, other: Step) -> Step:
+    def step(name: str) -> None:
+        one(name)
+        other(name)
+
+    return step
 
 
 def _claimed_again(ingestion: Ingestion, borders: Borders) -> Ingestion | None:

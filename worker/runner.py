@@ -31,7 +31,7 @@ import structlog
 from worker import bound
 from worker.errands import Errands
 from worker.errors import WorkerError
-from worker.ingest import Borders, forget_lost, give_up, recover, work
+from worker.ingest import Borders, Step, forget_lost, give_up, recover, work
 from worker.records import Ingestion
 from worker.stopwatch import Stopwatch
 from worker.tidying import Tidying
@@ -91,8 +91,8 @@ class Runner:
             return False
         if is_first and mine.registry.is_due(mine.clock.now()):
             self.more_waits()
-        with bound.to_attempt(ingestion):
-            _attempt_watched(ingestion, mine, self.stopwatch)
+        with bound.to_attempt(ingestion), mine.attempt(ingestion) as told:
+            _attempt_watched(ingestion, mine, self.stopwatch, told)
         if self.stopwatch.is_due(COUNT_SECONDS):
             self.stopwatch.count(mine.registry.took)
         return True
@@ -176,13 +176,14 @@ class Runner:
 _claims = itertools.count(1)
 
 
-def _attempt_watched(ingestion: Ingestion, borders: Borders, stopwatch: Stopwatch) -> None:
-    """Make the attempt in a thread of its own, and leave it behind where it hangs or loses its lease."""
+def _attempt_watched(ingestion: Ingestion, borders: Borders, stopwatch: Stopwatch, told: Step) -> None:
+    """Make the attempt in a thread of its own, and leave it behind where it hangs or loses its lease; *told* hears of steps."""
     done, steps, timed = threading.Event(), ["claim"], stopwatch.attempt()
 
     def step(name: str) -> None:
         steps.append(name)
         timed.step(name)
+        told(name)
         borders.step(name)
 
     def attempt() -> None:

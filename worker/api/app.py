@@ -39,6 +39,7 @@ from worker.api.problems import MEDIA_TYPE, add_handlers
 from worker.api.request_ids import RequestIds
 from worker.api.schemas import BODIES
 from worker.api.service import Service
+from worker.api.spans import telemetry_of
 from worker.api.web import assets, compare_page, failures, operations_page, sign_in, upload_page, version_pages
 from worker.api.web import models as models_page
 from worker.api.web.sessions import OnceOnly
@@ -93,7 +94,9 @@ def make_app(service: Service) -> FastAPI:
     Raises:
         TypeError: a route declares no policy.
     """
-    app = FastAPI(title="modelport", version=VERSION, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="modelport", version=VERSION, openapi_url=None, redirect_slashes=False, telemetry=telemetry_of(service.traces)
+    )
     app.state.service, app.state.desk, app.state.limits = service, Desk(service), Limits(service.rates)
     app.state.face = failures.face
     if service.is_loopback:

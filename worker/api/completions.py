@@ -10,6 +10,7 @@ Content Mode".
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
@@ -29,6 +30,7 @@ from worker.locations import check_from_afar
 from worker.records import DEFAULT_TEAM, CompletionEvent
 from worker.s3_events import hints_from_json, is_s3_message
 from worker.submission import end_at_once
+from worker.tracing import traceparent_in
 
 STRUCTURED = "application/cloudevents+json"
 PREFIX = "ce-"
@@ -54,12 +56,12 @@ async def report_completion(
     expect(announced, JSON, STRUCTURED)
     value, attributes = json_of(body), _attributes(request.headers)
     if announced == STRUCTURED:
-        return await _accept(completion_from_cloudevent(value, caller.team), desk)
+        return await _accept(completion_from_cloudevent(value, caller.team), desk, request)
     if attributes:
-        return await _accept(completion_from_cloudevent(attributes | {"data": value}, caller.team), desk)
+        return await _accept(completion_from_cloudevent(attributes | {"data": value}, caller.team), desk, request)
     if is_s3_message(value):
         return await _accept_hints(value, caller.team, desk)
-    return await _accept(completion_from_json(value, caller.team), desk)
+    return await _accept(completion_from_json(value, caller.team), desk, request)
 
 
 @router.post(
@@ -71,12 +73,13 @@ async def report_completion(
 async def ask_for_rescan(request: Request, caller: Writer, body: Body, desk: Annotated[Desk, Depends(desk_of)]) -> Response:
     """Have a path looked at again; `force` even where nothing changed."""
     expect(media_type(request.headers), JSON)
-    return await _accept(rescan_from_json(json_of(body), caller.team, desk.service.new_id()), desk)
+    return await _accept(rescan_from_json(json_of(body), caller.team, desk.service.new_id()), desk, request)
 
 
-async def _accept(event: CompletionEvent, desk: Desk) -> Response:
+async def _accept(event: CompletionEvent, desk: Desk, request: Request) -> Response:
     check_place(event, desk.service)
-    return reply(await accepted(event, desk), 202)
+    sent = replace(event, traceparent=traceparent_in(request.headers.get("traceparent")))
+    return reply(await accepted(sent, desk), 202)
 
 
 async def _accept_hints(message: Any, team: str, desk: Desk) -> Response:
@@ -94,12 +97,14 @@ async def _accept_hints(message: Any, team: str, desk: Desk) -> Response:
 
 
 async def accepted(event: CompletionEvent, desk: Desk) -> dict[str, Any]:
-    """Return what the sender of *event* is told once it is kept."""
+    """Return what the sender of *event* is told once it is kept. It follows from the span of the request, where it is one."""
+    span = desk.service.traces.current()
     try:
-        ingestion, known = await desk.accept(event)
+        ingestion, known = await desk.accept(replace(event, traceparent=span.traceparent or event.traceparent))
     except ConflictingEvent as exc:
         log.warning("refused", team=event.team, why=str(exc))
         raise
+    span.tell(ingestion=ingestion.id, known=known)
     if not known:
         log.info("accepted", ingestion=ingestion.id, team=event.team, trigger=event.trigger.value, state=ingestion.state.value)
     return {"id": ingestion.id, "state": ingestion.state.value, "known": known}

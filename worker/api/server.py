@@ -57,6 +57,7 @@ def service_of_embedded(embedded: Embedded, ring: Callable[[], None], host: str)
         rates=Rates(
             embedded.settings.rate_limit_reads, embedded.settings.rate_limit_writes, embedded.settings.rate_limit_sign_ins
         ),
+        traces=embedded.traces,
     )
 
 

@@ -17,6 +17,7 @@ from worker.locations import Places
 from worker.operations import OpenVersion
 from worker.ports import Clock, Registry, Store
 from worker.s3_events import RunsBelow
+from worker.tracing import SILENT, Traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Service:
 
     s3_runs are where messages of object storage may hint at runs; quiet_seconds is how long files must rest there.
 
-    rates are how often somebody may ask.
+    rates are how often somebody may ask. traces is who listens to what requests lead to.
 
     connections tells how what the service leans on is; never waits for long.
 
@@ -65,6 +66,7 @@ class Service:
     uploading: Uploading = Uploading()
     rates: Rates = field(default_factory=Rates)
     connections: Callable[[], Sequence[Connection]] = tuple
+    traces: Traces = SILENT
 
 
 async def service_of(request: Request) -> Service:

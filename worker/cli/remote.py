@@ -6,6 +6,7 @@ again.
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,8 +118,9 @@ def _shown(answer: dict[str, Any], row: dict[str, Any] | None, path: str, format
 def server_of(settings: Settings) -> Server:
     """Return the server of the settings."""
     from worker.client import Server
+    from worker.tracing import traceparent_in
 
-    return Server(settings.api_url or "", settings.token)
+    return Server(settings.api_url or "", settings.token, traceparent=traceparent_in(os.environ.get("TRACEPARENT")))
 
 
 def _as_it_stands(server: Server, ingestion_id: str) -> dict[str, Any] | None:

@@ -226,9 +226,9 @@ def _fate(kept: Kept, spool: Path) -> str:
 
 def _to_server(kept: Kept, spool: Path, settings: Settings) -> str | None:
     """Send *kept* to the server; return what it said, None where another process sent it for us."""
-    from worker.client import Server, deliver
+    from worker.client import deliver
 
-    answer = deliver(Server(settings.api_url or "", settings.token), kept, spool)
+    answer = deliver(remote.server_of(settings), kept, spool)
     return None if answer is None else f"{answer['id']}: {answer['state']}"
 
 
