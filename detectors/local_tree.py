@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -214,6 +215,19 @@ def _translated(path: str, exc: OSError) -> TreeError:
 
 def _version(status: os.stat_result) -> str:
     return "%x-%x-%x" % (status.st_ino, status.st_mtime_ns, status.st_ctime_ns)  # noqa: UP031 - a third of an f-string's time
+
+
+def written(version: str) -> str:
+    """Return the part of a listed file's *version* that changes when its content is written; all of it, where it is not ours.
+
+    That is the time of the last write. Unlike the whole it stays where a file is moved, or put back as it was from a backup.
+    """
+    found = VERSION.fullmatch(version)
+    return version if found is None else found[1]
+
+
+VERSION = re.compile("[0-9a-f]+-(-?[0-9a-f]+)-[0-9a-f]+")
+"""What `_version` gives. An ETag, which may look alike, stands in quotation marks."""
 
 
 def _check_same(entry: FileEntry, descriptor: int) -> None:

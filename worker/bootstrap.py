@@ -369,6 +369,7 @@ def examine(
     folder: Path,
     repair: bool,
     with_digests: bool = False,
+    with_drift: bool = False,
     step: Step = lambda name: None,
     expect: Callable[[int], None] = lambda size: None,
     progress: Callable[[int], None] = lambda count: None,
@@ -384,7 +385,7 @@ def examine(
             yield Check("database", "ok", _shown(settings))
             yield from _broker(settings)
             borders = service.borders(step, expect, progress)
-            yield from operations.examine(borders, service.open_version, repair, with_digests)
+            yield from operations.examine(borders, service.open_version, repair, with_digests, with_drift)
             yield from deliver.examine(service.rounds.deliverer)
     except WorkerError as exc:
         yield Check(_subject(exc), "trouble", str(exc))

@@ -10,6 +10,7 @@
     ├── NotSettled             wait: files are still being written
     ├── LeaseLost              stop: another owns the ingestion now; change nothing
     ├── StorageUnavailable     try again: the store did not take or give the bytes
+    │   └── NothingStored      the same; the store answered, and has not what is asked for
     ├── ServerUnavailable      keep it and send it again: no server answered
     ├── NotTaken               give up the delivery and show why: a destination refused it for good
     ├── InspectorLost          try again, but not for ever: the child that read the files died, hung or talked nonsense
@@ -76,6 +77,10 @@ class LeaseLost(WorkerError):
 
 class StorageUnavailable(WorkerError):
     """The store did not take or give the bytes; the same step may work later."""
+
+
+class NothingStored(StorageUnavailable):
+    """The store holds no files of this version, and said so."""
 
 
 class ServerUnavailable(WorkerError):

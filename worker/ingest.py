@@ -26,6 +26,7 @@ from detectors.report import scan_report, to_json
 from detectors.scan import RULES_VERSION, Scan, with_problems, worst_state
 from detectors.tree import FileTree, Passed, RemarksOnListing, readable
 from worker.backtrace import backtrace_of
+from worker.drift import mark_of
 from worker.errors import LeaseLost, NothingThere, NotSettled, RegistryUnavailable, StorageHangs, StorageUnavailable
 from worker.heartbeat import BeatingTree, Heartbeat
 from worker.lifecycle import LEASE_SECONDS, is_end, lost_attempts
@@ -302,7 +303,7 @@ def _attempt(ingestion: Ingestion, sight: Sight, borders: Borders) -> Scan | Non
         manifest, found, url = _keep(ingestion, location, tree, look, found, alive, borders)
         _check_named(ingestion, manifest, look, quiet_seconds)
     borders.step("register")
-    version = _version(ingestion, location, key, manifest, found, url)
+    version = _version(ingestion, location, key, look, manifest, found, url)
     _register(ingestion, version, alive, borders)
     return found
 
@@ -575,7 +576,9 @@ def _insist_on_forgetting(ingestion: Ingestion, borders: Borders) -> None:
     forget_leftover(ingestion, borders)
 
 
-def _version(ingestion: Ingestion, location: Location, key: str, manifest: Manifest, found: Scan, url: str) -> NewVersion:
+def _version(
+    ingestion: Ingestion, location: Location, key: str, look: Look, manifest: Manifest, found: Scan, url: str
+) -> NewVersion:
     event, primary = ingestion.event, next(model for model in found.models if model.primary)
     return NewVersion(
         id=ingestion.version_id,
@@ -601,6 +604,7 @@ def _version(ingestion: Ingestion, location: Location, key: str, manifest: Manif
         files=manifest.files,
         metrics=found.metrics.values,
         findings=found.findings,
+        mark=mark_of(look.entries) if location.mode is StoreMode.REFERENCE else None,
     )
 
 

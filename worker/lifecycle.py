@@ -65,6 +65,14 @@ FINISHED = (
 )
 """The ends that work comes to; to the others it is put by a person, or by its nature."""
 
+FRUITLESS = (
+    IngestionState.UNCHANGED,
+    IngestionState.NOTHING_FOUND,
+    IngestionState.DISCARDED,
+    IngestionState.IGNORED,
+)
+"""The ends that nobody leaves any more and that no version came from: what is old among them may go (`ports.Care.remove`)."""
+
 MAX_ATTEMPTS = 5
 """Attempts after which an ingestion whose worker dies each time ends as failed: it may be what kills them."""
 

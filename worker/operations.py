@@ -7,26 +7,43 @@ it never touches a file of a living version.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, NoReturn
 
-from detectors.errors import TreeError
-from detectors.tree import FileTree
 from worker import lifecycle
-from worker.errors import NotFound, RegistryUnavailable, RejectedEvent, RejectedLocation, StorageUnavailable, WrongState
+from worker.drift import OpenVersion, Seen, look, noted
+from worker.errors import NotFound, RegistryUnavailable, RejectedEvent, WrongState
 from worker.ingest import Borders, recover
 from worker.lifecycle import Mover, is_end
-from worker.manifest import read_once
 from worker.ports import Registry
-from worker.records import DEFAULT_TEAM, Halt, Ingestion, IngestionQuery, IngestionState, ModelVersion, StoreMode, VersionQuery
-
-OpenVersion = Callable[[ModelVersion], AbstractContextManager[FileTree]]
-"""Opens the files of a version, wherever they are kept."""
+from worker.records import (
+    DEFAULT_TEAM,
+    DRIFTED,
+    Condition,
+    Halt,
+    Ingestion,
+    IngestionQuery,
+    IngestionState,
+    ModelVersion,
+    StoreMode,
+    VersionQuery,
+)
 
 MOST_NAMED = 5
 """How many ids a sentence names before it counts the rest."""
+
+
+class Depth(StrEnum):
+    """What of files is compared with what was registered."""
+
+    NAMES = "names"
+    """Names and sizes."""
+    TIMES = "times"
+    """Also when they were written."""
+    BYTES = "bytes"
+    """Also every byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +63,7 @@ MAX_NOTE_CHARACTERS = 500
 """Length of what a person says of why they do something."""
 
 
-def noted(note: str | None) -> str | None:
+def note_of(note: str | None) -> str | None:
     """Return what is kept of a *note* that a person wrote, None for nothing: the log has one line for it.
 
     Raises:
@@ -66,7 +83,7 @@ def pause(registry: Registry, team: str, is_all: bool, who: str, now: datetime, 
     Raises:
         RejectedEvent: the note is too long.
     """
-    kept = noted(note)
+    kept = note_of(note)
     while True:
         begun = registry.pause_queue(team, is_all, now, who, kept)
         found = [halt for halt in registry.halts(team) if (halt.team is None) == is_all] if begun is None else [begun]
@@ -80,7 +97,7 @@ def resume(registry: Registry, team: str, is_all: bool, who: str, now: datetime,
     Raises:
         RejectedEvent: the note is too long.
     """
-    return registry.resume_queue(team, is_all, now, who, noted(note))
+    return registry.resume_queue(team, is_all, now, who, note_of(note))
 
 
 def retry(registry: Registry, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None) -> Ingestion:
@@ -91,7 +108,7 @@ def retry(registry: Registry, team: str, ingestion_id: str, who: str, now: datet
         WrongState: it has not failed.
         RejectedEvent: the note is too long.
     """
-    again = registry.retry(team, ingestion_id, who, now, noted(note))
+    again = registry.retry(team, ingestion_id, who, now, note_of(note))
     return again or _refuse(registry, team, ingestion_id, "only a failed one can be tried again")
 
 
@@ -103,7 +120,7 @@ def discard(registry: Registry, team: str, ingestion_id: str, who: str, now: dat
         WrongState: it has ended well.
         RejectedEvent: the note is too long.
     """
-    gone = registry.discard(team, ingestion_id, who, now, noted(note))
+    gone = registry.discard(team, ingestion_id, who, now, note_of(note))
     return gone or _refuse(registry, team, ingestion_id, "it has ended, and there is nothing to discard")
 
 
@@ -139,7 +156,7 @@ def retry_all(registry: Registry, query: IngestionQuery, who: str, now: datetime
         RejectedEvent: the query asks for another state, or the note is too long.
         RegistryUnavailable: it did not answer before the first one was known to be moved.
     """
-    return _move_all(registry, query, IngestionState.RECEIVED, registry.retry, who, now, noted(note))
+    return _move_all(registry, query, IngestionState.RECEIVED, registry.retry, who, now, note_of(note))
 
 
 def discard_all(registry: Registry, query: IngestionQuery, who: str, now: datetime, note: str | None = None) -> Moved:
@@ -150,7 +167,7 @@ def discard_all(registry: Registry, query: IngestionQuery, who: str, now: dateti
         RejectedEvent: the query asks for those in a state that nothing leaves, or the note is too long.
         RegistryUnavailable: it did not answer before the first one was known to be moved.
     """
-    return _move_all(registry, query, IngestionState.DISCARDED, registry.discard, who, now, noted(note))
+    return _move_all(registry, query, IngestionState.DISCARDED, registry.discard, who, now, note_of(note))
 
 
 MoveOne = Callable[[str, str, str, datetime, str | None], Ingestion | None]
@@ -279,27 +296,82 @@ ADVICE = {
     StoreMode.REFERENCE: ("references", "they changed where they are since they were registered; ingest the path again"),
 }
 
+PAGE = 200
+"""Versions that are in memory at a time; each is looked at before the next page is asked for."""
 
-def check_files(borders: Borders, open_version: OpenVersion, versions: Sequence[ModelVersion], mode: StoreMode) -> Check:
-    """Tell whether every version that is kept by *mode* has the files that were registered, by name and size."""
-    kept = [version for version in versions if version.store is mode]
-    name, advice = ADVICE[mode]
-    broken = [_called(version) for version in kept if not _is_whole(borders, open_version, version)]
-    if broken:
-        return Check(name, "trouble", f"files of {_named(broken)} are not those that were registered; {advice}")
-    return Check(name, "ok", f"{len(kept)} of {len(kept)} have their files, by name and size" if kept else "none are kept")
+FOUND_WRONG = {Depth.NAMES: frozenset({Condition.CHANGED, Condition.MISSING}), Depth.TIMES: DRIFTED, Depth.BYTES: DRIFTED}
+"""What counts as trouble, by what was compared."""
 
 
-def check_digests(borders: Borders, open_version: OpenVersion, versions: Sequence[ModelVersion], mode: StoreMode) -> Check:
-    """Tell whether every version that is kept by *mode* has the bytes that were registered. Reads each of them once."""
-    kept = [version for version in versions if version.store is mode]
-    name, advice = ADVICE[mode]
-    broken = [_called(version) for version in kept if not _has_its_bytes(borders, open_version, version)]
-    if broken:
-        return Check(f"digests of {name}", "trouble", f"bytes of {_named(broken)} are not those that were registered; {advice}")
-    return Check(
-        f"digests of {name}", "ok", f"{len(kept)} of {len(kept)} have their files, byte for byte" if kept else "none are kept"
-    )
+def check_versions(borders: Borders, open_version: OpenVersion, depth: Depth, is_noted: bool = False) -> Iterator[Check]:
+    """Look at the files of every living version of all teams, and yield a check for each way in which they are kept.
+
+    Where it *is_noted*, what was found of one is, before the next is looked at: who is stopped has not looked in vain.
+    """
+    tallies = {mode: _Tally() for mode in StoreMode}
+    for version in _every_version(borders):
+        borders.step(f"{'read' if depth is Depth.BYTES else 'look at'} {version.id}")
+        files = borders.registry.files(version.id)
+        seen = look(version, files, open_version, depth is Depth.BYTES, borders.progress)
+        if is_noted:
+            note(borders, version, seen)
+        tallies[version.store].add(version, seen.condition, depth)
+    for mode in StoreMode:
+        yield tallies[mode].check(mode, depth)
+
+
+def note(borders: Borders, version: ModelVersion, seen: Seen) -> None:
+    """Have it noted that the files of *version* were *seen* so."""
+    files_seen, mark = noted(version.files_seen, version.mark, seen, borders.clock.now())
+    borders.registry.care.note_files(version, files_seen, mark)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What was found of the versions that are kept in one way; of those that are not well only what is named, and how many."""
+
+    amount: int = 0
+    wrong: list[str] = field(default_factory=list)
+    unreached: list[str] = field(default_factory=list)
+
+    def add(self, version: ModelVersion, condition: Condition, depth: Depth) -> None:
+        self.amount += 1
+        if condition in FOUND_WRONG[depth]:
+            self.wrong.append(_called(version))
+        elif condition is Condition.UNREACHABLE:
+            self.unreached.append(_called(version))
+
+    def check(self, mode: StoreMode, depth: Depth) -> Check:
+        kept, advice = ADVICE[mode]
+        name, what, how = SHOWN_AS[depth]
+        said = []
+        if self.wrong:
+            said.append(f"{what} of {_named(self.wrong)} are not those that were registered; {advice}")
+        if self.unreached:
+            said.append(f"those of {_named(self.unreached)} could not be looked at")
+        if said:
+            return Check(name.format(kept), "trouble", "; ".join(said))
+        whole = f"{self.amount} of {self.amount} have their files, {how}"
+        return Check(name.format(kept), "ok", whole if self.amount else "none are kept")
+
+
+SHOWN_AS = {
+    Depth.NAMES: ("{}", "files", "by name and size"),
+    Depth.TIMES: ("{}", "files", "by name, size and time"),
+    Depth.BYTES: ("digests of {}", "bytes", "byte for byte"),
+}
+"""The name of a check, what it is about, and how it was looked, by what was compared."""
+
+
+def _every_version(borders: Borders) -> Iterator[ModelVersion]:
+    """Yield the living versions of all teams, newest first in each, without their reports, a page at a time."""
+    for team in borders.registry.teams():
+        after, is_more = None, True
+        while is_more:
+            page = borders.registry.versions(VersionQuery(team.name, limit=PAGE, after=after, is_brief=True))
+            yield from page
+            is_more = len(page) == PAGE
+            after = page[-1].id if page else None
 
 
 def _called(version: ModelVersion) -> str:
@@ -307,45 +379,22 @@ def _called(version: ModelVersion) -> str:
     return version.id if version.team == DEFAULT_TEAM else f"{version.id} (team {version.team})"
 
 
-def _has_its_bytes(borders: Borders, open_version: OpenVersion, version: ModelVersion) -> bool:
-    expected = borders.registry.files(version.id)
-    paths = {file.path for file in expected}
-    borders.step(f"read {version.id}")
-    try:
-        with open_version(version) as tree:
-            entries = [entry for entry in tree.files() if entry.path in paths]
-            manifest, _ = read_once(tree, entries, None, lambda entry: None, borders.progress)
-    except (StorageUnavailable, RejectedLocation, TreeError):
-        return False
-    return set(manifest.files) == set(expected)
-
-
-def _is_whole(borders: Borders, open_version: OpenVersion, version: ModelVersion) -> bool:
-    expected = {(file.path, file.size) for file in borders.registry.files(version.id)}
-    try:
-        with open_version(version) as tree:
-            return {(entry.path, entry.size) for entry in tree.files()} == expected
-    except (StorageUnavailable, RejectedLocation, TreeError):
-        return False
-
-
-def examine(borders: Borders, open_version: OpenVersion, repair: bool, with_digests: bool = False) -> Iterator[Check]:
+def examine(
+    borders: Borders, open_version: OpenVersion, repair: bool, with_digests: bool = False, with_drift: bool = False
+) -> Iterator[Check]:
     """Yield every check of registry and store, of all teams, in the order in which they are best read.
 
-    The bytes are read only *with_digests*; whoever watches is told how many there are and how many were read.
+    The bytes are read only *with_digests*; whoever watches is told how many there are and how many were read. *with_drift* the
+    times are compared too, and what was found is noted for each version.
     """
     yield check_ingestions(borders, repair)
     yield check_promise(borders)
     yield check_leftovers(borders, repair)
-    teams = [team.name for team in borders.registry.teams()]
-    queries = [VersionQuery(team, limit=1_000_000, is_brief=True) for team in teams]
-    versions = [one for query in queries for one in borders.registry.versions(query)]
-    for mode in StoreMode:
-        yield check_files(borders, open_version, versions, mode)
+    if not (with_drift and with_digests):
+        yield from check_versions(borders, open_version, Depth.TIMES if with_drift else Depth.NAMES, with_drift)
     if with_digests:
-        borders.expect(sum(version.size_bytes for version in versions))
-        for mode in StoreMode:
-            yield check_digests(borders, open_version, versions, mode)
+        borders.expect(sum(version.size_bytes for version in _every_version(borders)))
+        yield from check_versions(borders, open_version, Depth.BYTES, with_drift)
 
 
 def _named(ids: Sequence[str]) -> str:

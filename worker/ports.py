@@ -22,11 +22,14 @@ from worker.records import (
     Count,
     End,
     FileDigest,
+    FilesSeen,
     Halt,
     HistoryEntry,
     Ingestion,
     IngestionQuery,
     IngestionState,
+    Judgement,
+    Keep,
     Location,
     ModelVersion,
     NewUpload,
@@ -37,6 +40,7 @@ from worker.records import (
     Pulse,
     Queue,
     Registration,
+    Removed,
     Scope,
     Standing,
     StoreKey,
@@ -66,6 +70,11 @@ class Registry(Protocol):
     @property
     def outbox(self) -> Outbox:
         """What is to be told to others. `register`, where a version is new, and `delete` add to it in their transactions."""
+        ...
+
+    @property
+    def care(self) -> Care:
+        """What keeps a registry in good order over years."""
         ...
 
     def now(self) -> datetime:
@@ -603,6 +612,57 @@ class Outbox(Protocol):
 
     def deliveries(self, query: DeliveryQuery) -> Sequence[Delivery]:
         """Return matching deliveries of a team, newest first."""
+        ...
+
+
+class Care(Protocol):
+    """What keeps a registry in good order over years: how files are found later, judging anew, removing what is old.
+
+    Raises:
+        RegistryUnavailable: as for `Registry`.
+    """
+
+    def note_files(self, version: ModelVersion, seen: FilesSeen, mark: str | None) -> bool:
+        """Note how the files of *version* were found, and the mark that later looks compare with.
+
+        False, and nothing changed, where it was deleted, or is kept elsewhere by now.
+        """
+        ...
+
+    def to_look_at(self, before: datetime, most: int) -> Sequence[ModelVersion]:
+        """Return living versions of all teams whose files nobody looked at since *before*: at most *most*, those that nobody
+        ever looked at first, then those looked at longest ago. Without their reports; no more is read than is returned.
+        """
+        ...
+
+    def judged_by(self) -> Mapping[str, int]:
+        """Return how many living versions each version of the rules judged."""
+        ...
+
+    def judged_before(self, rules_version: str, after: str | None, most: int) -> Sequence[ModelVersion]:
+        """Return living versions of all teams that these rules judged: at most *most*, oldest first, behind *after*, without
+        their reports.
+        """
+        ...
+
+    def judge(self, version: ModelVersion, judgement: Judgement) -> bool:
+        """Replace what is said of the content of *version*; its identity, its listing and what people said stay.
+
+        False, and nothing changed, where it was deleted, or other rules than those that *version* names judged it by now.
+        """
+        ...
+
+    def removable(self, keep: Keep) -> Removed:
+        """Return how much `remove` would remove, if it were called until nothing is left. It may take long: it counts."""
+        ...
+
+    def remove(self, keep: Keep, most: int) -> Removed:
+        """Remove what is older than *keep* says, at most *most* of each kind, and return how much that was.
+
+        What people uploaded stays, and what failed, which a person may have tried again; so does what a delivery tells of. An
+        event whose ingestion went is known for ever: said again, it has the same id and the same end. Of deliveries those go
+        that were taken. The counters stay as they are, and at no moment do they contradict what is there.
+        """
         ...
 
 

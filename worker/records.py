@@ -73,6 +73,38 @@ class StoreMode(StrEnum):
     """The files stay where they are; they were hashed once."""
 
 
+class Condition(StrEnum):
+    """How the files of a version were found when somebody looked at them where they are kept."""
+
+    FINE = "fine"
+    """They are those that were registered: by names, sizes and times, or byte for byte."""
+    TOUCHED = "touched"
+    """They have the names and sizes that were registered, but were written since; only their digests tell more."""
+    CHANGED = "changed"
+    """Their names, sizes or bytes are others than were registered."""
+    MISSING = "missing"
+    """Some of them are gone, or all."""
+    UNREACHABLE = "unreachable"
+    """Nobody could look: the place did not answer, or did not let us in."""
+
+
+DRIFTED = frozenset({Condition.TOUCHED, Condition.CHANGED, Condition.MISSING})
+"""What a look that fails does not take back."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesSeen:
+    """How the files of a version were found: *condition* and a sentence, as of *at*. looked is when somebody last tried to
+    look; where that failed since, *trouble* tells why, and is None where it did not. Times are by the clock of the registry.
+    """
+
+    condition: Condition
+    says: str
+    at: datetime
+    looked: datetime
+    trouble: str | None = None
+
+
 class Kind(StrEnum):
     """What an experiment runs on; it decides where its model lies if nobody says so."""
 
@@ -337,7 +369,8 @@ class NewVersion:
     """Everything that registration writes in one transaction.
 
     listing_key is the digest of location, listing and rules version: the same again means that no byte need be read.
-    report is the scan report as JSON text. metadata_raw keeps the custom metadata as found, byte for byte.
+    report is the scan report as JSON text. metadata_raw keeps the custom metadata as found, byte for byte. mark is what later
+    looks at files that stay where they are compare their listing with (`drift.mark_of`), None for copies.
     """
 
     id: str
@@ -363,6 +396,24 @@ class NewVersion:
     files: tuple[FileDigest, ...]
     metrics: tuple[Metric, ...]
     findings: tuple[Finding, ...]
+    mark: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the rules *rules_version* of the scanner made of a version's content; names mean what they do in `NewVersion`."""
+
+    rules_version: str
+    model_type: ModelType
+    format: str
+    completeness: str
+    verdict: str
+    report: str
+    summary: Mapping[str, Any]
+    detail: tuple[Mapping[str, Any], ...]
+    metadata_raw: bytes | None
+    metrics: tuple[Metric, ...]
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +421,8 @@ class ModelVersion:
     """A registered version. number counts within its model from 1. duplicate_of names the first version of the team with
     equal content in another scope, None where there is none. deleted is None while the version lives. notes and said_summary
     are what people wrote about it, None where nobody did. is_published tells whether its team lets all others read its model.
+    rules_version is that of the rules that judged it. files_seen is how its files were found when somebody last looked, None
+    where nobody did; mark as in `NewVersion`, None where no look noted it yet.
     """
 
     id: str
@@ -397,6 +450,9 @@ class ModelVersion:
     notes: str | None = None
     said_summary: Any = None
     is_published: bool = False
+    rules_version: str = ""
+    files_seen: FilesSeen | None = None
+    mark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -670,6 +726,30 @@ class Pulse:
     workers: Sequence[Worker]
     is_paused: bool = False
     paused_teams: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What is old enough to be removed: what ended, was delivered or was done before these moments; None for nothing of it.
+
+    history is about ingestions that ended without a version, with their steps; deliveries about those that were taken; audit
+    about the log of what people did; workers about processes that gave no sign of life since.
+    """
+
+    history: datetime | None = None
+    deliveries: datetime | None = None
+    audit: datetime | None = None
+    workers: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """How many rows of each kind were removed, or would be: the names are those of `Keep`."""
+
+    history: int = 0
+    deliveries: int = 0
+    audit: int = 0
+    workers: int = 0
 
 
 UNSAID = "somebody who gave no name"

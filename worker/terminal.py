@@ -162,8 +162,20 @@ def _version_line(version: Mapping[str, Any], verdict: Text) -> Text:
 
 def _state(version: Mapping[str, Any]) -> Text:
     """Return the verdict on a version; where its models are not whole, how bad they are."""
+    drift = version.get("drift")
+    if drift is not None and drift["state"] in DRIFT_SIGNS:
+        return Text(*DRIFT_SIGNS[drift["state"]])
     whole = version["completeness"] == "complete"
     return Text(*(VERDICT_SIGNS[version["verdict"]] if whole else STATE_SIGNS[version["completeness"]]))
+
+
+DRIFT_SIGNS = {
+    "missing": ("⬣ files gone", "red"),
+    "changed": ("⬣ files changed", "red"),
+    "touched": ("▲ files written since", "yellow"),
+    "unreachable": ("? files not reached", "yellow"),
+}
+"""How files that are not as they were registered are shown, by how they were found."""
 
 
 def _called(version_id: str, name: str) -> str:
@@ -601,6 +613,20 @@ def _remarks(what: str, remarks: Sequence[Mapping[str, Any]], style: str) -> Ite
     yield from _more(remarks, style=style)
 
 
+def _drift(drift: Mapping[str, Any] | None) -> str:
+    """Return how the files were found later; nothing where nobody looked."""
+    if drift is None:
+        return ""
+    told = f"{drift['state']} at {moment(drift['dtSeen'])} UTC: {clean(drift['says'])}"
+    return told if drift["trouble"] is None else f"{told}; at {moment(drift['dtLooked'])} UTC {clean(drift['trouble'])}"
+
+
+def _rules(version: Mapping[str, Any]) -> str:
+    """Return by which rules a version was judged, where there are newer ones."""
+    known, newest = version["rulesVersion"], version["newestRulesVersion"]
+    return "" if known == newest else f"rules {clean(known)}, newest {newest}; `modelport rescan --outdated` judges it anew"
+
+
 def _version_pairs(version: Mapping[str, Any], twin: str) -> Iterator[tuple[str, str]]:
     yield "project", clean(_project(version))
     yield "experiment", clean(version["experimentId"] or "")
@@ -608,6 +634,8 @@ def _version_pairs(version: Mapping[str, Any], twin: str) -> Iterator[tuple[str,
     yield "size", size(version["sizeBytes"])
     yield "digest", version["digest"]
     yield "kept", f"{version['store']} at {clean(version['url'])}"
+    yield "files now", _drift(version["drift"])
+    yield "judged by", _rules(version)
     yield "equal to", _called(version["duplicateOf"], twin) if version["duplicateOf"] else ""
     yield "tags", clean(", ".join(version["tags"]))
     yield "notes", clean(version["notes"] or "")

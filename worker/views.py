@@ -9,13 +9,14 @@ from typing import Any
 
 from detectors.facts import ModelType
 from detectors.report import plain, scan_report
-from detectors.scan import UNSEEN
+from detectors.scan import RULES_VERSION, UNSEEN
 from detectors.tree import readable
 from worker.delivery import Delivery
 from worker.ingest import Outcome
 from worker.records import (
     AuditEntry,
     FileDigest,
+    FilesSeen,
     Halt,
     HistoryEntry,
     Ingestion,
@@ -49,7 +50,21 @@ def version_json(version: ModelVersion) -> dict[str, Any]:
         "tags": list(version.tags),
         "notes": version.notes,
         "published": version.is_published,
+        "rulesVersion": version.rules_version,
+        "newestRulesVersion": RULES_VERSION,
+        "drift": None if version.files_seen is None else drift_json(version.files_seen),
         "dtCreated": timestamp(version.created),
+    }
+
+
+def drift_json(seen: FilesSeen) -> dict[str, Any]:
+    """Return how the files of a version were found when somebody last looked."""
+    return {
+        "state": seen.condition.value,
+        "says": seen.says,
+        "dtSeen": timestamp(seen.at),
+        "dtLooked": timestamp(seen.looked),
+        "trouble": seen.trouble,
     }
 
 

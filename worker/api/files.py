@@ -31,8 +31,8 @@ from starlette.types import Receive, Scope, Send
 from detectors.errors import TreeError
 from detectors.tree import FileTree, readable
 from worker.api.problems import BrokenOff, Problem
+from worker.drift import OpenVersion
 from worker.errors import StorageUnavailable, WorkerError
-from worker.operations import OpenVersion
 from worker.records import FileDigest, ModelVersion
 
 CHUNK_BYTES = 1 << 20

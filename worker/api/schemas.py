@@ -27,7 +27,7 @@ from worker.events import (
 )
 from worker.lifecycle import Mover, movable
 from worker.operations import MAX_NOTE_CHARACTERS
-from worker.records import NO_FORMAT, Action, Attention, IngestionState, StoreMode, Trigger
+from worker.records import NO_FORMAT, Action, Attention, Condition, IngestionState, StoreMode, Trigger
 from worker.registry.counters import SOUGHT_FORMATS
 from worker.s3_events import MAX_KEY_CHARACTERS, MAX_RECORDS, MAX_WORD_CHARACTERS
 
@@ -229,6 +229,17 @@ class ProjectPage(Shape):
     next: str | None
 
 
+class Drift(Shape):
+    """How the files of a version were found when somebody last looked where they are kept. dtSeen is since when that is known,
+    dtLooked when it was last tried; where that failed since, trouble tells why."""
+
+    state: Condition
+    says: str
+    dtSeen: AwareDatetime
+    dtLooked: AwareDatetime
+    trouble: str | None
+
+
 class VersionRow(Shape):
     """One version: what it is, where it came from, where it is kept. Lists and looks at one say how its project is called."""
 
@@ -252,6 +263,9 @@ class VersionRow(Shape):
     tags: list[str]
     notes: str | None
     published: bool
+    rulesVersion: str
+    newestRulesVersion: str
+    drift: Drift | None
     dtCreated: AwareDatetime
 
 

@@ -12,9 +12,9 @@ from fastapi import Depends, Request
 
 from worker.api.limits import Rates
 from worker.connections import Connection
+from worker.drift import OpenVersion
 from worker.lifecycle import LEASE_SECONDS
 from worker.locations import Places
-from worker.operations import OpenVersion
 from worker.ports import Clock, Registry, Store
 from worker.s3_events import RunsBelow
 from worker.tracing import SILENT, Traces

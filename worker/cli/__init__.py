@@ -408,14 +408,19 @@ def migrate(format: str) -> None:
 @app.command(short_help="Check home, database and store.", epilog="Example: modelport doctor --repair")
 @click.option("--repair", is_flag=True, help="Put right what can be put right safely.")
 @click.option("--digests", is_flag=True, help="Also read every file of every version and compare it with its digest.")
+@click.option(
+    "--drift",
+    is_flag=True,
+    help="Also compare when the files of every version were written, and note what was found; its page shows it.",
+)
 @FORMAT
 @OUTPUT
-def doctor(repair: bool, digests: bool, format: str, output: Path | None) -> int:
+def doctor(repair: bool, digests: bool, drift: bool, format: str, output: Path | None) -> int:
     """Check home, database and store against each other, and say what is wrong and what to do."""
     from worker.bootstrap import examine
 
     with progress_bar() as shown:
-        checks = [check.as_json() for check in examine(os.environ, Path.cwd(), repair, digests, *shown)]
+        checks = [check.as_json() for check in examine(os.environ, Path.cwd(), repair, digests, drift, *shown)]
     write({"checks": checks}, format, output, lambda console: terminal().show_checks(console, checks))
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
 

@@ -18,7 +18,7 @@ from worker.records import CompletionEvent, End, Ingestion
 from worker.registry import projects, rows, shards
 from worker.registry.counters import Amounts, of_step
 from worker.registry.line import next_turn
-from worker.registry.tables import ingestion_history, ingestions
+from worker.registry.tables import ingestion_history, ingestions, past_events
 from worker.registry.words import conflict, event_digest, event_key
 
 Accepted = tuple[Ingestion, bool]
@@ -86,9 +86,16 @@ def _known(connection: Connection, submissions: Sequence[Submission]) -> dict[st
     """Return the ingestions of events that were accepted before, and the digests of what they said, by their keys."""
     keys = {event_key(one.event) for one in submissions}
     found = connection.execute(KNOWN, {"keys": list(keys)})
-    return {row.event_key: (rows.ingestion_of(row), row.event_digest) for row in found}
+    known = {row.event_key: (rows.ingestion_of(row), row.event_digest) for row in found}
+    missing = keys - known.keys()
+    if missing:  # asked last: what is removed meanwhile stands there in the moment in which it does not stand above any more
+        events = {event_key(one.event): one.event for one in submissions}
+        for row in connection.execute(PAST, {"keys": list(missing)}):
+            known[row.event_key] = (rows.past_ingestion(row, events[row.event_key]), row.event_digest)
+    return known
 
 
+PAST = select(past_events).where(past_events.c.event_key.in_(bindparam("keys", expanding=True)))
 KNOWN = select(ingestions).where(ingestions.c.event_key.in_(bindparam("keys", expanding=True)))
 
 

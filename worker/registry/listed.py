@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, false, insert, select, true, update
 
-from worker.records import NewVersion
+from worker.records import Judgement, NewVersion
 from worker.registry import tallies
 from worker.registry.listing import headlines, look_of
 from worker.registry.stored import stored_text
@@ -75,17 +75,17 @@ def add(connection: Connection, version: NewVersion, model: Row[Any], sequence: 
         "lives": True,
     }
     connection.execute(NEW, values)
-    _add_metrics(connection, version, sequence)
+    _add_metrics(connection, version, sequence, team)
     tallies.add(connection, team, amounts)
 
 
-def judge_anew(connection: Connection, version: NewVersion, sequence: int) -> None:
+def judge_anew(connection: Connection, version: NewVersion | Judgement, sequence: int) -> None:
     """Take over what was seen of the content of *version* by another look; it is listed at *sequence*."""
     known = connection.execute(ROW, {"of_version": sequence}).one()
     look = look_of(version)
     connection.execute(THIS, {"of_version": sequence, "model_type": version.model_type.value, "look": look})
     connection.execute(NO_METRICS, {"of_version": sequence})
-    _add_metrics(connection, version, sequence)
+    _add_metrics(connection, version, sequence, known.team)
     amounts: tallies.Tallies = Counter({(look, known.is_latest): 1})
     amounts[known.look, known.is_latest] -= 1
     tallies.add(connection, known.team, amounts)
@@ -123,8 +123,7 @@ def publish(connection: Connection, model: int, is_published: bool) -> None:
     connection.execute(ALL, {"of_model": model, "is_published": is_published})
 
 
-def _add_metrics(connection: Connection, version: NewVersion, sequence: int) -> None:
-    team = version.scope.team
+def _add_metrics(connection: Connection, version: NewVersion | Judgement, sequence: int, team: str) -> None:
     values = [
         {"sequence": sequence, "name": name, "team": team, "value": value, "lives": True}
         for name, value in headlines(version.metrics).items()

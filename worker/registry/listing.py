@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from detectors.facts import Metric, Severity, State
 from detectors.metrics.sessions import headline
 from detectors.scan import Verdict
-from worker.records import Attention, ModelVersion, NewVersion, Overview
+from worker.records import Attention, Judgement, ModelVersion, NewVersion, Overview
 from worker.registry.words import folded
 
 BITS = {Attention.INCOMPLETE: 1, Attention.FINDINGS: 2, Attention.NOT_FULLY_READ: 4}
@@ -48,7 +48,7 @@ def wanted(text: str) -> Wanted:
     return Wanted(part, None if digest is None else ALGORITHM + digest[1])
 
 
-def look_of(version: NewVersion) -> int:
+def look_of(version: NewVersion | Judgement) -> int:
     """Return why a person should look at *version*, as the sum of `BITS`."""
     reasons = {
         Attention.INCOMPLETE: version.completeness != State.COMPLETE.value,

@@ -35,11 +35,13 @@ from worker.records import (
     End,
     FailureGroup,
     FileDigest,
+    FilesSeen,
     Halt,
     HistoryEntry,
     Ingestion,
     IngestionQuery,
     IngestionState,
+    Judgement,
     ModelVersion,
     NewUpload,
     NewVersion,
@@ -66,6 +68,7 @@ from worker.records import (
 from worker.registry.counters import Amounts, counts, disagreements, of_content, of_step, of_steps
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.listing import as_seen_by, has_reason, headlines, look_of, overview, wanted
+from worker.registry.memory_care import MemoryCare, Shelves
 from worker.registry.memory_outbox import MemoryOutbox
 from worker.registry.stored import json_text
 from worker.registry.words import (
@@ -133,12 +136,20 @@ class _Kept:
     tags: set[str] = field(default_factory=set)
     notes: str | None = None
     said_summary: Any = None
+    files_seen: FilesSeen | None = None
+    mark: str | None = None
 
     def list_anew(self, version: NewVersion) -> None:
         """Take the listing of *version*, whose content is equal, and what was seen of it."""
         self.listing_key = version.listing_key
-        self.new = replace(self.new, **{name: getattr(version, name) for name in JUDGED})
-        self.metrics = _metrics_of(version)
+        if version.mark is not None and version.url == self.new.url:
+            self.files_seen, self.mark = None, version.mark
+        self.judge(version)
+
+    def judge(self, judged: NewVersion | Judgement) -> None:
+        """Take over what the rules of the scanner made of the content."""
+        self.new = replace(self.new, **{name: getattr(judged, name) for name in JUDGED})
+        self.metrics = _metrics_of(judged)
 
     def record(self) -> ModelVersion:
         new = self.new
@@ -168,6 +179,9 @@ class _Kept:
             notes=self.notes,
             said_summary=self.said_summary,
             is_published=self.model.is_published,
+            rules_version=new.rules_version,
+            files_seen=self.files_seen,
+            mark=self.mark,
         )
 
 
@@ -185,7 +199,7 @@ JUDGED = ("rules_version", "model_type", "format", "completeness", "verdict", "r
 """What the rules of the scanner made of a version's content; summary and detail are kept beside."""
 
 
-def _metrics_of(version: NewVersion) -> Metrics:
+def _metrics_of(version: NewVersion | Judgement) -> Metrics:
     return Metrics(version.metrics, loads(json_text(version.summary)), tuple(loads(json_text(version.detail))))
 
 
@@ -218,6 +232,10 @@ class MemoryRegistry:
         self._counted: Amounts = Counter()
         self._signing_key = secrets.token_bytes(KEY_BYTES)
         self.outbox = MemoryOutbox(destinations, new_id, self._lock)
+        self._shelves = Shelves(
+            self._versions, self._ingestions, self._by_event, self._history, self._audit, self._workers, self.outbox.kept
+        )
+        self.care = MemoryCare(self._shelves, self._lock)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -231,6 +249,8 @@ class MemoryRegistry:
             known = self._by_event.get(event_key(event))
             if known is not None:
                 return self._same_event(known, event), True
+            if (past := self._shelves.past_ingestion(event)) is not None:
+                return past, True
             ingestion_id, version_id = self._free_ids()
             move = lifecycle.receive(event, ingestion_id, version_id, _utc(now), self._next_turn(event.team))
             self._by_event[event_key(event)] = move.ingestion.id
@@ -359,6 +379,7 @@ class MemoryRegistry:
             kept = self._versions.get(version_id)
             if kept is not None:
                 kept.new = replace(kept.new, store=store, url=url, location=location)
+                kept.files_seen = kept.mark = None
 
     def owned(self) -> Sequence[Ingestion]:
         with self._lock:
@@ -402,7 +423,7 @@ class MemoryRegistry:
                 lifecycle.contradiction(one, one.version_id in registered, _utc(now), seconds)
                 for one in self._ingestions.values()
             ]
-            states = Counter(one.state for one in self._ingestions.values())
+            states = Counter(one.state for one in self._ingestions.values()) + self.care.removed_states()
             return [*(sentence for sentence in said if sentence is not None), *disagreements(self.counters(), states)]
 
     def counters(self) -> Sequence[Count]:
@@ -944,6 +965,7 @@ class MemoryRegistry:
         model = self._model_for(version)
         model.last_number += 1
         kept = _Kept(version, model, model.last_number, first, version.listing_key, now, _metrics_of(version))
+        kept.mark = version.mark
         self._versions[version.id] = kept
         return kept
 

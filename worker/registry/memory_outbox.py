@@ -22,6 +22,11 @@ class MemoryOutbox:
         self._lock = lock
         self._deliveries: dict[str, Delivery] = {}
 
+    @property
+    def kept(self) -> dict[str, Delivery]:
+        """Return all deliveries by id, as they are kept."""
+        return self._deliveries
+
     def add(self, kind: DeliveryKind, team: str, ingestion_id: str | None, version_id: str | None, now: datetime) -> None:
         """Add a delivery for each destination."""
         for destination in self._destinations:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, func, 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
-from worker.records import ModelVersion, NewVersion
+from worker.records import Judgement, ModelVersion, NewVersion
 from worker.registry import listed, rows, versions
 from worker.registry.tables import (
     model_versions,
@@ -45,6 +45,8 @@ SAME_NAME = (
 )
 
 NAMED = update(registered_models).where(registered_models.c.sequence == bindparam("model")).returning(registered_models)
+
+SEEN_ANEW = update(model_versions).where(model_versions.c.id == bindparam("same"), model_versions.c.url == bindparam("at"))
 
 JUDGED = update(model_versions).where(model_versions.c.id == bindparam("same")).returning(model_versions.c.sequence)
 
@@ -86,17 +88,24 @@ def list_anew(connection: Connection, same: str, version: NewVersion) -> ModelVe
     other rules, another declared type or a link beside the files may have changed the judgement. Return the version *same*.
     """
     given = {"same": same, "listing_key": version.listing_key, **rows.judged_values(version)}
+    if version.mark is not None:  # all of it was just read, where it is kept
+        connection.execute(SEEN_ANEW, {"same": same, "at": version.url, **rows.files_values(None, version.mark)})
     sequence = connection.execute(JUDGED, given).scalar_one()
-    for table, parts in _judged_parts(version):
-        connection.execute(delete(table).where(table.c.version_id == same))
-        _insert_parts(connection, table, same, parts)
-    listed.judge_anew(connection, version, sequence)
+    judge_parts(connection, same, sequence, version)
     found = versions.by_id(connection, same)
     assert found is not None, same
     return found
 
 
-def _judged_parts(version: NewVersion) -> Iterable[tuple[Table, Iterable[rows.Values]]]:
+def judge_parts(connection: Connection, same: str, sequence: int, judged: NewVersion | Judgement) -> None:
+    """Write anew what stands in other tables than that of versions and follows from how the version *same* was *judged*."""
+    for table, parts in _judged_parts(judged):
+        connection.execute(delete(table).where(table.c.version_id == same))
+        _insert_parts(connection, table, same, parts)
+    listed.judge_anew(connection, judged, sequence)
+
+
+def _judged_parts(version: NewVersion | Judgement) -> Iterable[tuple[Table, Iterable[rows.Values]]]:
     yield version_metrics, map(rows.metric_values, version.metrics)
     yield version_findings, map(rows.finding_values, version.findings)
 

@@ -15,11 +15,14 @@ from detectors.tree import readable
 from worker.records import (
     Cluster,
     CompletionEvent,
+    Condition,
     ExperimentState,
     FileDigest,
+    FilesSeen,
     HistoryEntry,
     Ingestion,
     IngestionState,
+    Judgement,
     Kind,
     ModelVersion,
     NamedFile,
@@ -197,11 +200,12 @@ def version_values(version: NewVersion, ingestion_id: str, model: int, now: date
         "size_bytes": version.size_bytes,
         "created": now,
         "deleted": None,
+        "files_mark": version.mark,
         **judged_values(version),
     }
 
 
-def judged_values(version: NewVersion) -> Values:
+def judged_values(version: NewVersion | Judgement) -> Values:
     """Return what the rules of the scanner made of a version's content."""
     return {
         "rules_version": version.rules_version,
@@ -244,6 +248,56 @@ def version_of(row: Row[Any], tags: Sequence[str]) -> ModelVersion:
         notes=row.notes,
         said_summary=row.said_summary,
         is_published=row.is_published,
+        rules_version=row.rules_version,
+        files_seen=_files_seen(row),
+        mark=row.files_mark,
+    )
+
+
+def files_values(seen: FilesSeen | None, mark: str | None) -> Values:
+    """Return how the files of a version were found as columns; all are empty for None."""
+    return {
+        "files_condition": None if seen is None else seen.condition.value,
+        "files_says": None if seen is None else seen.says,
+        "files_at": None if seen is None else seen.at,
+        "files_looked": None if seen is None else seen.looked,
+        "files_trouble": None if seen is None else seen.trouble,
+        "files_mark": mark,
+    }
+
+
+def _files_seen(row: Row[Any]) -> FilesSeen | None:
+    if row.files_condition is None:
+        return None
+    return FilesSeen(Condition(row.files_condition), row.files_says, row.files_at, row.files_looked, row.files_trouble)
+
+
+def past_values(row: Row[Any]) -> Values:
+    """Return what stays of the ingestion in *row* when it is removed."""
+    return {name: getattr(row, name) for name in PAST} | {"ingestion_id": row.id}
+
+
+PAST = (
+    *("event_key", "event_digest", "version_id", "answered_version", "team"),
+    *("state", "reason", "message", "attempts", "created", "updated"),
+)
+
+
+def past_ingestion(row: Row[Any], event: CompletionEvent) -> Ingestion:
+    """Return the ingestion of *event* that was removed, as far as *row* tells of it."""
+    return Ingestion(
+        id=row.ingestion_id,
+        event=event,
+        state=IngestionState(row.state),
+        reason=row.reason,
+        message=row.message,
+        attempts=row.attempts,
+        version_id=row.version_id,
+        answered_version=row.answered_version,
+        owner=None,
+        location=None,
+        created=row.created,
+        updated=row.updated,
     )
 
 
@@ -273,6 +327,8 @@ def new_version_of(version: NewVersion, model: Row[Any], number: int, duplicate_
         created=now.astimezone(UTC),
         deleted=None,
         is_published=model.is_published,
+        rules_version=version.rules_version,
+        mark=version.mark,
     )
 
 

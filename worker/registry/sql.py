@@ -84,6 +84,7 @@ from worker.registry import (
 )
 from worker.registry.acceptance import Accepted, Submission, accept
 from worker.registry.alone import alone
+from worker.registry.care import SqlCare, removed_states
 from worker.registry.counters import disagreements, of_content, of_step, of_steps
 from worker.registry.endings import check_theirs, first_seen
 from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, reading_one, translated
@@ -156,6 +157,7 @@ class SqlRegistry:
         self._new_id = new_id
         self._signing_key: bytes | None = None
         self.outbox = SqlOutbox(destinations, new_id, self._read, self._write)
+        self.care = SqlCare(self._read, self._write)
 
     def close(self) -> None:
         """Close all connections."""
@@ -296,7 +298,7 @@ class SqlRegistry:
         return self._read(lambda connection: versions.same_listing(connection, scope, listing_key))
 
     def kept_at(self, version_id: str, store: StoreMode, url: str, location: str) -> None:
-        values = {"store": store.value, "url": url, "location": location}
+        values = {"store": store.value, "url": url, "location": location, **rows.files_values(None, None)}
         statement = update(model_versions).where(model_versions.c.id == version_id)
         self._write(lambda connection: connection.execute(statement, values))
 
@@ -331,7 +333,8 @@ class SqlRegistry:
         def work(connection: Connection) -> list[str]:
             found = connection.execute(statement)
             said = (self._contradiction(rows.ingestion_of(row), bool(row.has_version), now) for row in found)
-            states = {IngestionState(state): count for state, count in connection.execute(STATES)}
+            states = Counter({IngestionState(state): count for state, count in connection.execute(STATES)})
+            states += removed_states(connection)
             wrong = [sentence for sentence in said if sentence is not None]
             return [*wrong, *disagreements(shards.read(connection), states)]
 

@@ -120,6 +120,8 @@ FINISHED = tuple(state.value for state in lifecycle.FINISHED)
 
 CLAIMABLE = tuple(state.value for state in lifecycle.CLAIMABLE)
 
+FRUITLESS = tuple(state.value for state in lifecycle.FRUITLESS)
+
 
 def claimable() -> ColumnElement[bool]:
     """Return the condition that a worker may claim from this state.
@@ -207,6 +209,33 @@ Index(
     ingestions.c.sequence,
     sqlite_where=ingestions.c.experiment.is_not(None),
     postgresql_where=ingestions.c.experiment.is_not(None),
+)
+
+Index(
+    "ix_ingestions_fruitless",
+    ingestions.c.updated,
+    ingestions.c.sequence,
+    sqlite_where=ingestions.c.state.in_(FRUITLESS),
+    postgresql_where=ingestions.c.state.in_(FRUITLESS),
+)
+
+past_events = Table(
+    "past_events",
+    metadata,
+    # What stays of an ingestion that ended without a version and was removed with its history (`care.remove`): enough to know
+    # its event again, and to answer it as before. Rows are written in the transaction that removes, and never changed.
+    Column("event_key", Text, primary_key=True),
+    Column("event_digest", Text),
+    Column("ingestion_id", AnyText, nullable=False),
+    Column("version_id", AnyText, nullable=False),
+    Column("answered_version", AnyText),
+    Column("team", AnyText, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", AnyText),
+    Column("message", AnyText),
+    Column("attempts", Integer, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
 )
 
 ingestion_history = Table(
@@ -430,6 +459,16 @@ model_versions = Table(
     # What people say of it: written with the upload that it came by, and by note. Null where nobody said anything.
     Column("notes", AnyText),
     Column("said_summary", Json),
+    # How its files were found when somebody looked (`care.note_files`): a word of records.Condition, a sentence, when they were
+    # found so, and when they were last looked for; all null before. Of a look that failed since, files_trouble tells why.
+    Column("files_condition", Text),
+    Column("files_says", AnyText),
+    Column("files_at", Moment),
+    Column("files_looked", Moment),
+    Column("files_trouble", AnyText),
+    # A digest of names, sizes and times of the files as they stood when their content was known (`drift.mark_of`). Null where
+    # nobody noted it: the next look does.
+    Column("files_mark", Text),
     # Null while the version lives; delete sets it, nothing takes it back.
     Column("deleted", Moment),
     UniqueConstraint("model", "number"),
@@ -443,6 +482,14 @@ Index(
     sqlite_where=model_versions.c.deleted.is_(None),
     postgresql_where=model_versions.c.deleted.is_(None),
 )
+for _name, _by in (("looked", model_versions.c.files_looked), ("rules", model_versions.c.rules_version)):
+    Index(
+        f"ix_model_versions_{_name}",
+        _by,
+        model_versions.c.sequence,
+        sqlite_where=model_versions.c.deleted.is_(None),
+        postgresql_where=model_versions.c.deleted.is_(None),
+    )
 Index("ix_model_versions_listing", model_versions.c.scope, model_versions.c.listing_key)
 Index("ix_model_versions_content", model_versions.c.team, model_versions.c.digest)
 
@@ -515,7 +562,7 @@ deliveries = Table(
     # To whom: `mlflow`, and whatever name another destination has in the settings.
     Column("destination", AnyText, nullable=False),
     # What it tells of; null where it is not about one.
-    Column("ingestion_id", ForeignKey("ingestions.id")),
+    Column("ingestion_id", ForeignKey("ingestions.id"), index=True),
     Column("version_id", ForeignKey("model_versions.id"), index=True),
     # waiting, running, delivered, given_up: `worker.delivery` tells who moves it.
     Column("state", Text, nullable=False),
@@ -536,6 +583,13 @@ Index(
     deliveries.c.sequence,
     sqlite_where=deliveries.c.due.is_not(None),
     postgresql_where=deliveries.c.due.is_not(None),
+)
+
+Index(
+    "ix_deliveries_delivered",
+    deliveries.c.delivered,
+    sqlite_where=deliveries.c.delivered.is_not(None),
+    postgresql_where=deliveries.c.delivered.is_not(None),
 )
 
 ByteOrdered = Text().with_variant(Text(collation="C"), "postgresql")

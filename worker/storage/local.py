@@ -25,7 +25,7 @@ from pathlib import Path
 from detectors.errors import TreeError
 from detectors.local_tree import LocalTree
 from detectors.tree import FileEntry, readable
-from worker.errors import StorageUnavailable
+from worker.errors import NothingStored, StorageUnavailable
 from worker.ports import Alive, OpenSink, Sink, silent
 from worker.records import StoreKey
 from worker.storage.folders import empty, folder_names, made, opened, opened_folder, remove_folder, sync
@@ -95,14 +95,16 @@ class LocalStore:
         """Return the files of the version at *url*; the tree is closed when its context ends.
 
         Raises:
-            StorageUnavailable: *url* is not one of this store, there is nothing, or it may not be read.
+            NothingStored: there is nothing.
+            StorageUnavailable: *url* is not one of this store, or it may not be read, or the store itself is not there.
         """
         path = self._path(parts_of(self._root_url, url))
         is_between = not os.path.lexists(os.path.join(path, MODEL)) and os.path.lexists(os.path.join(path, OUTGOING))
         try:
             return LocalTree(os.path.join(path, OUTGOING if is_between else MODEL))
         except TreeError as exc:
-            raise StorageUnavailable(f"{url}: {exc.reason}") from exc
+            is_gone = not os.path.lexists(os.path.join(path, MODEL)) and os.path.isdir(self._root)
+            raise (NothingStored if is_gone else StorageUnavailable)(f"{url}: {exc.reason}") from exc
 
     def remove(self, url: str) -> None:
         """Remove the files of the version at *url*, finished or not, and the folders above that are empty then.

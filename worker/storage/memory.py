@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from detectors.tree import FileEntry, MemoryTree
-from worker.errors import StorageUnavailable
+from worker.errors import NothingStored, StorageUnavailable
 from worker.ports import Alive, OpenSink, Sink, silent
 from worker.records import StoreKey
 from worker.storage.layout import Parts, file_parts, parts_of, prefix_parts, url_of
@@ -48,7 +48,7 @@ class MemoryStore:
     def opened(self, url: str) -> AbstractContextManager[MemoryTree]:
         files = self._finished.get(parts_of(ROOT_URL, url))
         if files is None:
-            raise StorageUnavailable(f"{url}: there is nothing")
+            raise NothingStored(f"{url}: there is nothing")
         return nullcontext(MemoryTree(files))
 
     def remove(self, url: str) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.contracts.audit import AuditContract
+from tests.contracts.care import CareContract
 from tests.contracts.halts import HaltsContract
 from tests.contracts.lists import ListsContract
 from tests.contracts.outbox import OutboxContract
@@ -109,7 +110,7 @@ def registry(build: BuildSql) -> SqlRegistry:
     return build()
 
 
-class TestPostgresRegistry(RegistryContract, AuditContract, ProjectsContract, HaltsContract):
+class TestPostgresRegistry(RegistryContract, AuditContract, ProjectsContract, HaltsContract, CareContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build

@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from detectors.tree import readable
-from worker.api.web import pictures, wording
+from worker.api.web import kept, pictures, wording
 from worker.api.web.format import software
 from worker.api.web.reported import Reported, curves, headlines, reported
 from worker.api.web.snippets import snippets
@@ -94,6 +94,7 @@ def context(known: Known, now: datetime) -> dict[str, Any]:
         **_scanned(report),
         **_files(known),
         **_history(known, now),
+        **kept.context(version, now, wording.states(report)),
     }
 
 
@@ -122,7 +123,6 @@ def _scanned(report: Mapping[str, Any]) -> dict[str, Any]:
     unread = report["coverage"]["inconclusive"]
     left = max(0, MOST_FINDINGS - len(problems))
     return {
-        "states": wording.states(report),
         "is_trouble": wording.is_trouble(report),
         "dangers": dangers(report),
         "problems": problems[:MOST_FINDINGS],

@@ -3,7 +3,8 @@ does not say is not known.
 
 Laws (each has a test of the same name):
     a version of which something was not read is never shown as complete alone;
-    the worst comes first.
+    the worst comes first;
+    a version whose files drifted is never shown as complete alone.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from detectors.metrics import sessions
 from worker.api.web.format import software
 from worker.api.web.reported import place
 from worker.figures import counted
-from worker.records import ModelVersion
+from worker.records import Condition, ModelVersion
 
 Report = Mapping[str, Any]
 
@@ -95,6 +96,8 @@ def state_of(version: ModelVersion, report: Report) -> State:
 
 def _reasons(version: ModelVersion, report: Report) -> Iterator[tuple[str, str, str]]:
     """Yield what is to be said of a version, the worst first."""
+    if version.files_seen is not None and version.files_seen.condition in GONE:
+        yield "bad", GONE[version.files_seen.condition], version.files_seen.says
     findings: Sequence[Report] = report.get("findings") or ()
     counts = Counter(finding["severity"] for finding in findings)
     for severity in SERIOUS:
@@ -112,10 +115,17 @@ def _reasons(version: ModelVersion, report: Report) -> Iterator[tuple[str, str, 
         yield "unknown", "Not fully read", f"{counted(len(unread), 'file')} not read" if unread else ""
     if counts[Severity.MEDIUM]:
         yield "warn", f"{counts[Severity.MEDIUM]} medium", _joined(_rules(findings, Severity.MEDIUM))
+    if version.files_seen is not None and version.files_seen.condition in UNSURE:
+        yield *UNSURE[version.files_seen.condition], version.files_seen.says
     if version.verdict != "clean":
         yield "unknown", "Not known", version.verdict
     notes = sum(counts.values())
     yield "ok", "Complete", f"{counted(notes, 'note')}" if notes else "no findings"
+
+
+GONE = {Condition.MISSING: "Files gone", Condition.CHANGED: "Files changed"}
+UNSURE = {Condition.TOUCHED: ("warn", "Files written since"), Condition.UNREACHABLE: ("unknown", "Files not reached")}
+"""How files that are not as they were registered are shown, by how they were found."""
 
 
 def _is_whole(version: ModelVersion) -> bool:

@@ -26,7 +26,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from detectors.tree import FileEntry, readable
-from worker.errors import RejectedLocation, StorageUnavailable
+from worker.errors import NothingStored, RejectedLocation, StorageUnavailable
 from worker.ports import Alive, OpenSink, Sink, silent
 from worker.records import StoreKey
 from worker.s3_url import MAX_KEY_BYTES, S3Url, parse_s3
@@ -102,7 +102,7 @@ class S3Store:
         prefix = self._prefix(url)
         with stored(url):
             if not exists(self._client, self._root.bucket, f"{prefix}/{COMPLETE}"):
-                raise StorageUnavailable(f"{url}: there is nothing")
+                raise NothingStored(f"{url}: there is nothing")
             return S3Tree(self._connection, S3Url(self._root.bucket, f"{prefix}/{MODEL}"))
 
     def remove(self, url: str) -> None:

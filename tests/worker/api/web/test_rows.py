@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.contracts.registry import NOON
 from tests.worker.api.conftest import Door
 from tests.worker.api.web.shelf import finding, put, report
 from worker.api.web.reported import headlines, reported
 from worker.api.web.rows import Headline, State, headline, made_by, parameters, row_of, state_of
+from worker.records import Condition, FilesSeen
 from worker.registry.memory import MemoryRegistry
 
 UNREAD = [{"path": "a", "reason": "size limit"}]
@@ -23,6 +25,22 @@ PROBLEMS = [{"path": "a/v", "problem": "1 of 2 shards missing"}]
 def state(**judged: Any) -> State:
     version = put(Door(MemoryRegistry()), "m", **judged)
     return state_of(version, json.loads(version.report))
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        (Condition.FINE, State("ok", "Complete", "no findings")),
+        (Condition.TOUCHED, State("warn", "Files written since", "says")),
+        (Condition.CHANGED, State("bad", "Files changed", "says")),
+        (Condition.MISSING, State("bad", "Files gone", "says")),
+        (Condition.UNREACHABLE, State("unknown", "Files not reached", "says")),
+    ],
+)
+def test_a_version_whose_files_drifted_is_never_shown_as_complete_alone(condition: Condition, expected: State) -> None:
+    version = put(Door(MemoryRegistry()), "m")
+    found = replace(version, files_seen=FilesSeen(condition, "says", NOON, NOON))
+    assert state_of(found, json.loads(version.report)) == expected
 
 
 @pytest.mark.parametrize(
