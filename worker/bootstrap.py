@@ -60,6 +60,7 @@ from worker.storage.s3.open import open_s3
 from worker.storage.s3.store import S3Store
 from worker.teams import existing_team
 from worker.tracing import SILENT, Traces, are_wanted
+from worker.upkeep import keep_of
 
 SEEN_EVERY_SECONDS, LIVING_SECONDS = 5.0, 15.0
 """How often a worker says that it lives, and how old its last word may be."""
@@ -121,6 +122,9 @@ class Embedded:
             patience_seconds=self.settings.settle_timeout_seconds,
             lease_seconds=self.settings.lease_seconds,
             file_time=time.time,
+            open_version=self.open_version,
+            retention=self.settings.retention(),
+            drift_days=self.settings.drift_days,
             step=step,
             expect=expect,
             progress=progress,
@@ -385,7 +389,8 @@ def examine(
             yield Check("database", "ok", _shown(settings))
             yield from _broker(settings)
             borders = service.borders(step, expect, progress)
-            yield from operations.examine(borders, service.open_version, repair, with_digests, with_drift)
+            keep = keep_of(borders.retention, borders.clock.now())
+            yield from operations.examine(borders, service.open_version, repair, with_digests, with_drift, keep)
             yield from deliver.examine(service.rounds.deliverer)
     except WorkerError as exc:
         yield Check(_subject(exc), "trouble", str(exc))

@@ -27,6 +27,16 @@ from worker.records import DRIFTED, Condition, FileDigest, FilesSeen, ModelVersi
 OpenVersion = Callable[[ModelVersion], AbstractContextManager[FileTree]]
 """Opens the files of a version, wherever they are kept."""
 
+
+def nowhere(version: ModelVersion) -> AbstractContextManager[FileTree]:
+    """Be the `OpenVersion` of who looks at no files.
+
+    Raises:
+        StorageUnavailable: always.
+    """
+    raise StorageUnavailable(f"{version.url}: nobody said how to reach it")
+
+
 MOST_NAMED = 3
 """Files that a sentence names."""
 

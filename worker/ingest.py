@@ -26,13 +26,14 @@ from detectors.report import scan_report, to_json
 from detectors.scan import RULES_VERSION, Scan, with_problems, worst_state
 from detectors.tree import FileTree, Passed, RemarksOnListing, readable
 from worker.backtrace import backtrace_of
-from worker.drift import mark_of
+from worker.drift import OpenVersion, mark_of, nowhere
 from worker.errors import LeaseLost, NothingThere, NotSettled, RegistryUnavailable, StorageHangs, StorageUnavailable
 from worker.heartbeat import BeatingTree, Heartbeat
 from worker.lifecycle import LEASE_SECONDS, is_end, lost_attempts
 from worker.manifest import Manifest, content_digest, oms_digest, read_once
 from worker.ports import Clock, Inspect, OpenTree, Registry, Store
 from worker.records import (
+    FOR_EVER,
     GIVEN_WHOLE,
     CompletionEvent,
     End,
@@ -44,6 +45,7 @@ from worker.records import (
     NewVersion,
     Pause,
     Rest,
+    Retention,
     Scope,
     SoFar,
     StoreKey,
@@ -77,8 +79,10 @@ class Borders:
 
     file_time is the clock of this machine, None where it is the registry's. Which of them stamped the files nobody knows, so
     a file is as young as either says. is_dead tells whether the owner of an ingestion is known to have ended; its lease need
-    not be waited for. expect is told how many bytes will be read for good, progress how many were. attempt is opened by
-    who makes an attempt, for as long as it goes on, and gives what hears of its steps besides.
+    not be waited for. open_version opens the files of a version wherever they are kept. retention is how long is kept what
+    led to nothing, drift_days how many days may pass between two looks at the files of a version, 0 for no looks. expect is
+    told how many bytes will be read for good, progress how many were. attempt is opened by who makes an
+    attempt, for as long as it goes on, and gives what hears of its steps besides.
     """
 
     registry: Registry
@@ -93,6 +97,9 @@ class Borders:
     patience_seconds: float
     lease_seconds: float = LEASE_SECONDS
     file_time: Callable[[], float] | None = None
+    open_version: OpenVersion = nowhere
+    retention: Retention = FOR_EVER
+    drift_days: float = 0
     step: Step = lambda name: None
     expect: Callable[[int], None] = lambda size: None
     progress: Callable[[int], None] = lambda count: None

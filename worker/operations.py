@@ -26,6 +26,7 @@ from worker.records import (
     Ingestion,
     IngestionQuery,
     IngestionState,
+    Keep,
     ModelVersion,
     StoreMode,
     VersionQuery,
@@ -296,6 +297,8 @@ ADVICE = {
     StoreMode.REFERENCE: ("references", "they changed where they are since they were registered; ingest the path again"),
 }
 
+NOTHING_OLD = Keep()
+
 PAGE = 200
 """Versions that are in memory at a time; each is looked at before the next page is asked for."""
 
@@ -379,8 +382,29 @@ def _called(version: ModelVersion) -> str:
     return version.id if version.team == DEFAULT_TEAM else f"{version.id} (team {version.team})"
 
 
+def check_retention(borders: Borders, keep: Keep) -> Check:
+    """Tell how much is older than it is kept for; sweeps remove it, a portion at a time."""
+    old = borders.registry.care.removable(keep)
+    kinds = {
+        "ingestions that led to nothing": old.history,
+        "deliveries": old.deliveries,
+        "lines of the log": old.audit,
+        "workers that died": old.workers,
+    }
+    told = ", ".join(f"{amount} {kind}" for kind, amount in kinds.items() if amount)
+    return Check("retention", "ok", f"{told} are older than they are kept for; sweeps remove them" if told else NOT_OLD)
+
+
+NOT_OLD = "nothing is older than it is kept for"
+
+
 def examine(
-    borders: Borders, open_version: OpenVersion, repair: bool, with_digests: bool = False, with_drift: bool = False
+    borders: Borders,
+    open_version: OpenVersion,
+    repair: bool,
+    with_digests: bool = False,
+    with_drift: bool = False,
+    keep: Keep = NOTHING_OLD,
 ) -> Iterator[Check]:
     """Yield every check of registry and store, of all teams, in the order in which they are best read.
 
@@ -390,6 +414,7 @@ def examine(
     yield check_ingestions(borders, repair)
     yield check_promise(borders)
     yield check_leftovers(borders, repair)
+    yield check_retention(borders, keep)
     if not (with_drift and with_digests):
         yield from check_versions(borders, open_version, Depth.TIMES if with_drift else Depth.NAMES, with_drift)
     if with_digests:

@@ -729,6 +729,18 @@ class Pulse:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """For how many days things are kept after they came to an end; 0 for ever. The names are those of `Keep`."""
+
+    history_days: float = 0
+    deliveries_days: float = 0
+    audit_days: float = 0
+
+
+FOR_EVER = Retention()
+
+
+@dataclass(frozen=True, slots=True)
 class Keep:
     """What is old enough to be removed: what ended, was delivered or was done before these moments; None for nothing of it.
 

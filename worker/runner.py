@@ -35,6 +35,7 @@ from worker.ingest import Borders, Step, forget_lost, give_up, recover, work
 from worker.records import Ingestion
 from worker.stopwatch import Stopwatch
 from worker.tidying import Tidying
+from worker.upkeep import Upkeep
 
 LOOK_SECONDS = 1.0
 LOOKS_PER_LEASE = 24
@@ -72,6 +73,7 @@ class Runner:
     more_waits: Callable[[], None] = lambda: None
     errands: Errands = field(default_factory=Errands)
     tidying: Tidying = field(default_factory=Tidying)
+    upkeep: Upkeep = field(default_factory=Upkeep)
     deliver: Callable[[], None] = lambda: None
     stopwatch: Stopwatch = field(default_factory=lambda: Stopwatch(time.monotonic))
 
@@ -130,6 +132,8 @@ class Runner:
         self.look()
         if not self.errands.is_late and self.tidying.is_due(self.borders.clock.now()):
             self.errands.send(partial(self.tidying.look, self.borders))
+        if self.upkeep.is_due(self.borders.clock.now()):
+            self.upkeep.turn(self.borders)
         return freed
 
     def _send_to_forget(self, ingestion: Ingestion) -> None:

@@ -20,7 +20,7 @@ from detectors.tree import readable
 from worker.errors import BadSetting, RejectedEvent
 from worker.events import checked_name
 from worker.locations import FIELDS, SENDERS, Mount, Places, shared_part
-from worker.records import DEFAULT_TEAM, StoreMode
+from worker.records import DEFAULT_TEAM, Retention, StoreMode
 from worker.s3_events import SETTING as S3_RUNS
 from worker.s3_events import RunsBelow
 from worker.s3_url import SCHEME, S3Url, is_s3, parse_s3
@@ -200,6 +200,23 @@ class Settings(BaseModel):
         default=False, description="Whether what failed or cancelled experiments left behind is looked at; else it is recorded."
     )
 
+    keep_history_days: Annotated[float, Field(ge=0, le=100_000)] = Field(
+        default=90,
+        description="How many days an ingestion that ended as unchanged, nothing_found, discarded or ignored is kept with its "
+        "history; 0: for ever. Its event stays known. What registered a version, failed or was uploaded always stays.",
+    )
+    keep_deliveries_days: Annotated[float, Field(ge=0, le=100_000)] = Field(
+        default=90, description="The same for deliveries that were taken; 0: for ever. Others always stay."
+    )
+    keep_audit_days: Annotated[float, Field(ge=0, le=100_000)] = Field(
+        default=0, description="The same for the log of what people did; 0: for ever."
+    )
+    drift_days: Annotated[float, Field(ge=0, le=100_000)] = Field(
+        default=7,
+        description="How many days pass until a sweep looks again whether the files of a version are there, by names, sizes "
+        "and times; 0: never, but for `modelport doctor --drift`.",
+    )
+
     rate_limit_reads: Annotated[int, Field(ge=0)] = Field(
         default=12_000,
         description="Requests that read which one token may send to one API process in a minute, and at once after a rest; "
@@ -317,6 +334,10 @@ class Settings(BaseModel):
             for path, mount in self.mounts.items()
         )
         return Places(mounts, self.roots, None if self.store_mode == "auto" else StoreMode(self.store_mode))
+
+    def retention(self) -> Retention:
+        """Return how long what is old is kept, as plain values."""
+        return Retention(self.keep_history_days, self.keep_deliveries_days, self.keep_audit_days)
 
     def runs_below(self) -> tuple[RunsBelow, ...]:
         """Return where object storage tells of runs, as plain values."""

@@ -11,7 +11,8 @@ from typing import Any
 
 from detectors.scan import RULES_VERSION
 from worker.api.web import wording
-from worker.api.web.wording import State, clean
+from worker.api.web.wording import clean
+from worker.health import State
 from worker.records import Condition, ModelVersion
 
 SHOWN = {
