@@ -44,7 +44,7 @@ from worker.inspector.isolated import STALL_SECONDS, IsolatedInspector, Patience
 from worker.locations import resolve
 from worker.operations import Check
 from worker.ports import Destination, Inspector, OpenSink, Store
-from worker.reach import holds, is_on_network, open_location
+from worker.reach import holds, is_on_network, lies_in, open_location
 from worker.records import DEFAULT_TEAM, CompletionEvent, Location, ModelVersion, StoreKey, StoreMode, Trigger, Worker
 from worker.registry.clock import RegistryClock
 from worker.registry.engine import parse_url, shown
@@ -142,13 +142,20 @@ class Embedded:
         """Open the files at *location*.
 
         Raises:
-            RejectedLocation: as `open_location`; or the folder holds our own database or store, which never come to rest.
+            RejectedLocation: as `open_location`; or the folder holds our own database or store, which never come to rest;
+                or it is to be referenced and lies in our store, where nothing outlives its version.
         """
         if location.is_in_store:
             return self.store.opened(location.url)
         for own in (self.settings.database_folder, self.settings.store_place or self.settings.store_folder):
             if own is not None and holds(location, str(own)):
                 raise RejectedLocation(f"{readable(location.path)} holds modelport's own files in {own}; name the run's folder")
+        kept = self.settings.store_place or self.settings.store_folder
+        if location.mode is StoreMode.REFERENCE and lies_in(location, str(kept)):
+            raise RejectedLocation(
+                f"{readable(location.path)} lies in modelport's own store {kept}, whose files go with their versions; it "
+                "can be copied from there, and not referenced"
+            )
         return open_location(location, self._look, self.connection)
 
     def _look(self, tree: FileTree) -> Scan:

@@ -264,13 +264,15 @@ def unneeded(borders: Borders) -> tuple[list[tuple[str, str]], list[tuple[str, s
 
 
 def abandoned(borders: Borders) -> list[tuple[str, str]]:
-    """Return (version id, URL) of the copies that attempts left which came to nothing, and that nobody works on any more.
+    """Return (version id, URL) of the copies that nobody needs or works on any more: those of deleted versions, and those that
+    attempts left which came to nothing.
 
-    Nobody will: each attempt has an id of its own, and who does not own its ingestion registers nothing. An id that was ever
-    registered is never among them: a reference may just be getting a copy of its own (`ingest`).
+    Nobody will: what is deleted stays so, each attempt has an id of its own, and who does not own its ingestion registers
+    nothing. A living version is never among them: a reference may just be getting a copy of its own (`ingest`).
     """
     left, registered, tried = _left(borders)
-    return [one for one in left if one[0] in tried and one[0] not in registered]
+    deleted = borders.registry.care.deleted_among([id for id, _ in left if id in registered])
+    return [one for one in left if one[0] in deleted or (one[0] in tried and one[0] not in registered)]
 
 
 def _left(borders: Borders) -> tuple[list[tuple[str, str]], frozenset[str], frozenset[str]]:

@@ -635,6 +635,10 @@ class Care(Protocol):
         """
         ...
 
+    def deleted_among(self, version_ids: Collection[str]) -> frozenset[str]:
+        """Return those of *version_ids* that were registered and deleted since."""
+        ...
+
     def judged_by(self) -> Mapping[str, int]:
         """Return how many living versions each version of the rules judged."""
         ...

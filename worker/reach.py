@@ -123,6 +123,18 @@ def holds(location: Location, own: str) -> bool:
     return Path(os.path.realpath(own)).is_relative_to(place)
 
 
+def lies_in(location: Location, own: str) -> bool:
+    """Tell whether *location* is in *own*, a folder or a place on object storage, or is it.
+
+    Raises:
+        NothingThere, RejectedLocation, TreeError: as `open_location`.
+    """
+    if is_s3(location.path) or is_s3(own):
+        return f"{location.path}/".startswith(f"{own}/")
+    place = os.path.realpath(location.path) if location.root is None else _real_path(location, location.root)
+    return Path(place).is_relative_to(os.path.realpath(own))
+
+
 def _known_path(location: Location) -> str:
     """Return a path on the file system of *location*: that of its root, where a link leads out or nobody can say."""
     if location.root is None:

@@ -19,7 +19,7 @@ from worker.projects import project_id
 from worker.records import UNSAID, FileDigest, ModelVersion, StoreMode
 
 LEFT = "`modelport doctor --repair` removes them once the store lets it"
-"""What becomes of the files of a deleted version. No look of a worker takes them: what was ever registered it leaves alone."""
+"""What becomes of the files of a deleted version; a look of a sweep removes them too, some twenty minutes later (`tidying`)."""
 
 AGAIN = "`modelport ingest` its path again registers what is there now"
 """What can be done about a version whose files are not those that were registered."""

@@ -1,11 +1,12 @@
 """Looks through the store now and then, and removes what dead processes began to write there for nobody.
 
-A sweep removes what it frees, and the end of an ingestion what its next attempts could have taken up. What is left to this are
-the copies of attempts that nobody comes back to: their ingestion was discarded, or their sweep died, or the store hung. In go
-the borders, nothing comes out. That the store may hang is for the caller to bear in mind.
+A sweep removes what it frees, and the end of an ingestion what its next attempts could have taken up; who deletes a version
+removes its files. What is left to this are the copies of attempts that nobody comes back to: their ingestion was discarded, or
+their sweep died, or the store hung; and those of deleted versions whose deleter died or met a store that was away. In go the
+borders, nothing comes out. That the store may hang is for the caller to bear in mind.
 
 Law (with a test of the same name):
-    only what two looks in a row saw unregistered and unowned is removed, and only what a known attempt wrote.
+    only what two looks in a row saw deleted, or unregistered and unowned, is removed, and only what a known attempt wrote.
 """
 
 from __future__ import annotations
@@ -54,5 +55,7 @@ class Tidying:
         for version_id, url in left:
             if version_id in self._seen:
                 borders.store.remove(url)
-                log.warning("tidied", version=version_id, why="its attempt came to nothing, and nobody works on it")
+                log.warning(
+                    "tidied", version=version_id, why="it was deleted, or its attempt came to nothing, and nobody needs it"
+                )
         self._seen = frozenset(version_id for version_id, _ in left)

@@ -151,6 +151,12 @@ class CareContract:
         known = {version.id: version for version in versions}
         return [known[one.id] for one in registry.care.to_look_at(before, 9)]  # type: ignore[arg-type]
 
+    def test_what_was_deleted_is_known_as_such(self, registry: Registry) -> None:
+        living, gone = register(registry).version, register(registry, "run-2", "d2").version
+        registry.delete("default", gone.id, NOON)
+        assert registry.care.deleted_among([living.id, gone.id, "mo-unknown"]) == {gone.id}
+        assert registry.care.deleted_among([]) == frozenset()
+
     # judging anew
 
     def test_versions_are_found_by_the_rules_that_judged_them(self, registry: Registry) -> None:

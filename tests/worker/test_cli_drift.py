@@ -85,6 +85,19 @@ def test_a_copy_that_is_gone_from_the_store_is_missing_and_a_store_that_is_away_
     assert drift_of(capsys, id)["state"] == "fine"
 
 
+def test_a_copy_can_be_ingested_from_the_store_and_not_referenced_there(
+    home: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the files of one version would go when another one is deleted."""
+    json_of(capsys, "ingest", str(run_folder))
+    (kept,) = (home / "store").rglob("model")
+    assert json_of(capsys, "ingest", str(kept))["version"]["store"] == "copy"
+    monkeypatch.setenv("MODELPORT_STORE_MODE", "reference")
+    report = json_of(capsys, "ingest", str(kept), "--experiment", "e9", status=2)
+    assert report["ingestion"]["reason"] == "rejected-location"
+    assert "lies in modelport's own store" in report["ingestion"]["message"]
+
+
 def test_doctor_alone_notes_nothing(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     id = json_of(capsys, "ingest", str(run_folder))["version"]["id"]
     json_of(capsys, "doctor", "--digests")

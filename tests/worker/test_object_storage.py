@@ -26,6 +26,7 @@ from worker.errors import RejectedLocation
 from worker.ingest import ingest
 from worker.records import CompletionEvent, Location, StoreMode, Trigger, VersionQuery
 from worker.runner import Runner
+from worker.tidying import Tidying
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -219,6 +220,51 @@ def test_the_place_of_our_own_store_is_not_ingested(bucket: Bucket, monkeypatch:
         for url in (bucket.url, f"{bucket.url}/kept"):
             with pytest.raises(RejectedLocation, match="holds modelport's own files"):
                 service.open_location(Location(url, url, StoreMode.COPY))
+
+
+def test_what_lies_in_our_own_store_is_not_referenced(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MODELPORT_STORE_URL", f"{bucket.url}/kept")
+    url = f"{bucket.url}/kept/default/default/e1/mo123456789012/model"
+    with embedded(os.environ, tmp_path) as service, pytest.raises(RejectedLocation, match="lies in modelport's own store"):
+        service.open_location(Location(url, url, StoreMode.REFERENCE))
+
+
+def test_the_files_of_a_deleted_version_go_though_its_deleter_died(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELPORT_STORE_URL", f"{bucket.url}/kept")
+    run_folder = str(onnx.run_at(tmp_path / "net"))
+    gone, stays = (json_of(capsys, "ingest", run_folder, "--experiment", one)["version"]["id"] for one in ("e1", "e2"))
+    with embedded(os.environ, tmp_path) as service:
+        service.registry.delete("default", gone, service.clock.now())
+        tidying = Tidying()
+        tidying.look(service.borders())
+        assert bucket.objects(f"kept/default/default/e1/{gone}/")
+        tidying.look(service.borders())
+    assert bucket.objects(f"kept/default/default/e1/{gone}/") == []
+    assert bucket.objects(f"kept/default/default/e2/{stays}/")
+
+
+def test_drift_in_a_bucket_is_found_by_size_by_etag_and_when_it_is_gone(
+    bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = bucket.put(onnx.run_at(tmp_path / "net"), "runs/net")
+    version = json_of(capsys, "ingest", url)["version"]["id"]
+    key = next(key for key in bucket.objects() if key.endswith(".onnx"))
+    body = bucket.client.get_object(Bucket=bucket.name, Key=key)["Body"].read()
+
+    def found(status: int) -> str:
+        json_of(capsys, "doctor", "--drift", status=status)
+        return str(json_of(capsys, "models", "show", version)["version"]["drift"]["state"])
+
+    assert found(0) == "fine"
+    for other, state in ((body + b"1", "changed"), (body[:-1] + bytes([body[-1] ^ 1]), "touched")):
+        bucket.client.put_object(Bucket=bucket.name, Key=key, Body=other)
+        assert found(1) == state
+    bucket.client.delete_object(Bucket=bucket.name, Key=key)
+    assert found(1) == "missing"
+    bucket.client.put_object(Bucket=bucket.name, Key=key, Body=body)
+    assert found(0) == "fine"
 
 
 def test_an_upload_that_is_under_way_is_waited_for(bucket: Bucket, tmp_path: Path) -> None:

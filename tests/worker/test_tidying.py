@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.worker.test_ingest import event, make_borders
 from worker.ingest import Borders, ingest
 from worker.locations import Places, resolve
 from worker.operations import discard
+from worker.ports import Store
 from worker.records import Ingestion, StoreKey, StoreMode, Trigger
 from worker.registry.memory import MemoryRegistry
 from worker.runner import Runner
@@ -73,7 +75,9 @@ def look(borders: Borders, times: int = 2) -> None:
 
 
 def test_what_is_nobodys_is_removed(borders: Borders, run: Path) -> None:
-    """Only what two looks in a row saw unregistered and unowned is removed, and only what a known attempt wrote."""
+    """Only what two looks in a row saw deleted, or unregistered and unowned, is removed, and only what a known attempt
+    wrote.
+    """
     lost, later, running = (claimed(borders, run, id) for id in ("a", "b", "c"))
     begin(borders, "mo-of-another")
     with borders.store.writing(StoreKey("default", "default", "e1", "mo-of-a-later-backup")):
@@ -88,6 +92,59 @@ def test_what_is_nobodys_is_removed(borders: Borders, run: Path) -> None:
     assert held(borders) == {later.version_id, running.version_id} | strangers
     tidying.look(borders)
     assert held(borders) == {running.version_id} | strangers
+
+
+def test_the_files_of_a_deleted_version_go_though_its_deleter_died(borders: Borders, run: Path) -> None:
+    """Killed after the version was deleted, and before its files were; another that has the same content keeps its own."""
+    version = ingest(event(run), borders).version
+    twin = ingest(replace(event(run, experiment="e2"), id="2"), borders).version
+    assert version is not None
+    assert twin is not None
+    assert twin.duplicate_of == version.id
+    look(borders, 3)
+    assert held(borders) == {version.id, twin.id}
+    borders.registry.delete(version.team, version.id, borders.clock.now())
+    look(borders, 1)
+    assert held(borders) == {version.id, twin.id}
+    look(borders)
+    assert held(borders) == {twin.id}
+    again = ingest(replace(event(run), id="3"), borders).version
+    assert again is not None
+    assert again.number == 2
+    look(borders, 3)
+    assert held(borders) == {again.id, twin.id}
+
+
+def test_what_is_registered_while_a_look_goes_on_stays(borders: Borders, run: Path) -> None:
+    """Deleted and registered anew between two looks, and while one lists the store: only the old files go."""
+    version = ingest(event(run), borders).version
+    assert version is not None
+    borders.registry.delete(version.team, version.id, borders.clock.now())
+    tidying, again = Tidying(), []
+    tidying.look(borders)
+    prefixes = borders.store.prefixes
+
+    def slow() -> list[tuple[str, str]]:
+        found = list(prefixes())
+        again.append(ingest(replace(event(run), id=f"again-{len(again)}"), borders).version)
+        return found
+
+    racing = Racing(borders.store, slow)
+    tidying.look(replace(borders, store=racing))
+    tidying.look(replace(borders, store=racing))
+    tidying.look(borders)
+    (kept,) = {one.id for one in again if one is not None}
+    assert held(borders) == {kept}
+
+
+class Racing:
+    """A store in which something happens while it is listed."""
+
+    def __init__(self, store: Store, prefixes: Callable[[], Iterable[tuple[str, str]]]) -> None:
+        self._store, self.prefixes = store, prefixes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 def test_a_reference_that_is_just_getting_a_copy_keeps_it(borders: Borders, run: Path) -> None:

@@ -13,8 +13,9 @@ Laws (each has a test of the same name, for every registry):
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, Connection, Select, Table, bindparam, delete, func, insert, select, update
@@ -36,7 +37,7 @@ from worker.registry.tables import (
     registered_models,
     workers,
 )
-from worker.registry.versions import BRIEF, LIVES, VERSIONS, versions
+from worker.registry.versions import BRIEF, LIVES, MAX_NAMED, VERSIONS, versions
 
 LOOKED = model_versions.c.files_looked
 RULES = model_versions.c.rules_version
@@ -81,6 +82,13 @@ class SqlCare:
             return found + versions(connection, LOOKED_LONG_AGO, {"before": before, "most": most - len(found)})
 
         return self._read(work)
+
+    def deleted_among(self, version_ids: Collection[str]) -> frozenset[str]:
+        ids, found = sorted(version_ids), set[str]()
+        for start in range(0, len(ids), MAX_NAMED):
+            given = {"ids": ids[start : start + MAX_NAMED]}
+            found.update(self._read(partial(_ids, given=given)))
+        return frozenset(found)
 
     def judged_by(self) -> Mapping[str, int]:
         return self._read(lambda connection: {row.rules_version: row.amount for row in connection.execute(JUDGED_BY)})
@@ -129,6 +137,15 @@ class SqlCare:
             self._write(lambda connection: _remove_audit(connection, keep.audit, most)),
             self._write(lambda connection: _remove_oldest(connection, workers.c.seen, keep.workers, most)),
         )
+
+
+DELETED = select(model_versions.c.id).where(
+    model_versions.c.deleted.is_not(None), model_versions.c.id.in_(bindparam("ids", expanding=True))
+)
+
+
+def _ids(connection: Connection, given: Mapping[str, list[str]]) -> Sequence[str]:
+    return connection.scalars(DELETED, given).all()
 
 
 def removed_states(connection: Connection) -> Counter[IngestionState]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -89,6 +89,11 @@ class MemoryCare:
             key=lambda pair: pair[0],
         )
         return [*never, *(one for _, one in long_ago)][:most]
+
+    def deleted_among(self, version_ids: Collection[str]) -> frozenset[str]:
+        with self._lock:
+            known = ((id, self._shelves.versions.get(id)) for id in version_ids)
+            return frozenset(id for id, kept in known if kept is not None and kept.deleted is not None)
 
     def judged_by(self) -> Mapping[str, int]:
         with self._lock:
