@@ -6,12 +6,13 @@ it never touches a file of a living version.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NoReturn
 
+from detectors.scan import RULES_VERSION
 from worker import lifecycle
 from worker.drift import OpenVersion, Seen, look, noted
 from worker.errors import NotFound, RegistryUnavailable, RejectedEvent, WrongState
@@ -384,6 +385,24 @@ def _called(version: ModelVersion) -> str:
     return version.id if version.team == DEFAULT_TEAM else f"{version.id} (team {version.team})"
 
 
+def outdated(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return how many versions were judged by which older rules; what newer ones judged, on another machine, is none."""
+    return {rules: amount for rules, amount in sorted(counts.items()) if is_outdated(rules)}
+
+
+def is_outdated(rules_version: str) -> bool:
+    """Tell whether the rules of this code are newer."""
+    is_newer = rules_version.isdecimal() and int(rules_version) > int(RULES_VERSION)
+    return rules_version != RULES_VERSION and not is_newer
+
+
+def check_rules(borders: Borders) -> Check:
+    """Tell how many versions older rules of the scanner judged."""
+    old = sum(outdated(borders.registry.care.judged_by()).values())
+    says = f"{old} judged by older rules than {RULES_VERSION}; `modelport rescan --outdated` judges them anew"
+    return Check("rules", "ok", says if old else f"every version was judged by rules {RULES_VERSION}, or newer ones")
+
+
 def check_retention(borders: Borders, keep: Keep) -> Check:
     """Tell how much is older than it is kept for; sweeps remove it, a portion at a time."""
     old = borders.registry.care.removable(keep)
@@ -417,6 +436,7 @@ def examine(
     yield check_promise(borders)
     yield check_leftovers(borders, repair)
     yield check_retention(borders, keep)
+    yield check_rules(borders)
     if not (with_drift and with_digests):
         yield from check_versions(borders, open_version, Depth.TIMES if with_drift else Depth.NAMES, with_drift)
     if with_digests:

@@ -13,7 +13,6 @@ from worker.cli.common import (
     EXPERIMENT,
     FORMAT,
     OUTPUT,
-    PATH,
     PROJECT,
     TEAM,
     TYPE,
@@ -26,6 +25,7 @@ from worker.cli.common import (
     write,
 )
 from worker.cli.deliveries import deliver_here
+from worker.cli.rejudging import rescan_outdated
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -132,24 +132,39 @@ def _from_here(path: str | None, hint: str, must_be_there: bool) -> str | None:
     return absolute
 
 
+def _path_or_outdated(context: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
+    if path == "":
+        raise click.BadParameter("expected a folder or a file, found nothing")
+    return path
+
+
 @click.command(epilog="Example: modelport rescan /mnt/runs/mnist-7 --wait")
-@PATH
+@click.argument("path", required=False, callback=_path_or_outdated)
 @TEAM
 @PROJECT
 @EXPERIMENT
 @TYPE
 @click.option("--force", is_flag=True, help="Look at every byte again, even where nothing changed.")
 @click.option("--wait", is_flag=True, help="Return when it has ended.")
+@click.option(
+    "--outdated",
+    is_flag=True,
+    help="Instead of a path: judge anew, here and for all teams, what older rules of the scanner judged. The files are read "
+    "where they are kept; each stays the same version, and new work of the workers comes first.",
+)
+@click.option("--limit", type=click.IntRange(1), help="With --outdated: the most versions; the next call goes on.")
 @FORMAT
 @OUTPUT
 def rescan(
-    path: str,
+    path: str | None,
     team: str | None,
     project: str | None,
     experiment: str | None,
     declared: str | None,
     force: bool,
     wait: bool,
+    outdated: bool,
+    limit: int | None,
     format: str,
     output: Path | None,
 ) -> int:
@@ -159,6 +174,9 @@ def rescan(
     """
     from worker.settings import load
 
+    _check_use(path, outdated, limit, alone=any((team, project, experiment, declared, force, wait)))
+    if outdated:
+        return rescan_outdated(limit, format, output)
     settings = load(os.environ, Path.cwd())
     said = {
         "path": _from_here(path, "PATH", must_be_there=settings.api_url is not None),
@@ -175,6 +193,21 @@ def rescan(
 
     with acting(team) as service:
         return _accept(rescan_from_json(request, service.team, service.new_id()), service, wait, format, output)
+
+
+def _check_use(path: str | None, outdated: bool, limit: int | None, alone: bool) -> None:
+    """Return where the options go together.
+
+    Raises:
+        UsageError: they do not.
+    """
+    context = click.get_current_context()
+    if path is None and not outdated:
+        raise click.UsageError("Missing argument 'PATH'.", context)
+    if outdated and (path is not None or alone):
+        raise click.UsageError("expected --outdated alone, or with --limit: it is about versions of all teams", context)
+    if limit is not None and not outdated:
+        raise click.UsageError("expected --limit with --outdated", context)
 
 
 def _report(completion: dict[str, Any], team: str | None, format: str, output: Path | None) -> int:

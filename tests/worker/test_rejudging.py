@@ -1,0 +1,153 @@
+"""Judging anew: the same version, other words about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from detectors.facts import Finding, Severity
+from detectors.scan import RULES_VERSION
+from detectors.tree import FileTree
+from tests.builders import onnx
+from tests.worker.conftest import json_of
+from tests.worker.test_ingest import event, make_borders
+from worker import rejudging
+from worker.cli import run
+from worker.ingest import Borders, ingest
+from worker.operations import check_rules, is_outdated, outdated
+from worker.records import Condition, Judgement, ModelVersion, StoreMode
+from worker.registry.memory import MemoryRegistry
+from worker.rejudging import judge_anew, judge_outdated
+from worker.storage.memory import MemoryStore
+
+LINK = Finding("link-outside", Severity.HIGH, "weights", "", "left out: leads to /etc/passwd")
+
+
+@pytest.fixture
+def borders() -> Borders:
+    made = make_borders(MemoryRegistry(), MemoryStore())
+
+    @contextmanager
+    def open_version(version: ModelVersion) -> Iterator[FileTree]:
+        with made.store.opened(version.url) as tree:
+            yield tree
+
+    return replace(made, open_version=open_version)
+
+
+def old(borders: Borders, tmp_path: Path, experiment: str = "e1", **judged: object) -> ModelVersion:
+    """Return a version that rules of long ago judged."""
+    found = ingest(replace(event(onnx.run_at(tmp_path / experiment), experiment=experiment), id=experiment), borders).version
+    assert found is not None
+    metrics = borders.registry.metrics(found.id)
+    assert metrics is not None
+    said = {name: getattr(found, name) for name in ("model_type", "format", "completeness", "verdict", "report")}
+    plain = Judgement(
+        **said | {"rules_version": "0", "summary": metrics.summary, "detail": (), "metadata_raw": None},
+        metrics=metrics.values,
+        findings=tuple(borders.registry.findings(found.id)),
+    )
+    assert borders.registry.care.judge(found, replace(plain, **judged))
+    return now(borders, found)
+
+
+def now(borders: Borders, version: ModelVersion) -> ModelVersion:
+    found = borders.registry.version(version.team, version.id)
+    assert found is not None
+    return found
+
+
+def test_older_rules_are_outdated_and_newer_ones_are_not() -> None:
+    newer = str(int(RULES_VERSION) + 1)
+    assert outdated({"0": 3, RULES_VERSION: 2, newer: 1, "draft": 4}) == {"0": 3, "draft": 4}
+    assert not is_outdated("10")
+
+
+def test_a_version_is_judged_by_the_rules_of_today_and_stays_the_same_version(borders: Borders, tmp_path: Path) -> None:
+    version = old(borders, tmp_path, verdict="findings", completeness="corrupt", format="custom")
+    borders.registry.tag("default", version.id, ["production"], [])
+    assert check_rules(borders).says.startswith(f"1 judged by older rules than {RULES_VERSION}")
+    [judged] = judge_outdated(borders)
+    assert (judged.is_judged, judged.says) == (True, f"rules 0: findings, rules {RULES_VERSION}: clean")
+    found = now(borders, version)
+    said = (found.verdict, found.completeness, found.format, found.rules_version)
+    assert said == ("clean", "complete", "onnx", RULES_VERSION)
+    for name in ("id", "number", "model_name", "digest", "url", "created", "location"):
+        assert getattr(found, name) == getattr(version, name)
+    assert found.tags == ("production",)
+    assert found.files_seen is not None
+    assert found.files_seen.says == "as registered, byte for byte"
+    assert list(judge_outdated(borders)) == []
+    assert borders.registry.contradictions(borders.clock.now()) == []
+
+
+def test_only_what_is_byte_for_byte_what_was_registered_is_judged_anew(borders: Borders, tmp_path: Path) -> None:
+    version = old(borders, tmp_path)
+    (parts,) = borders.store._finished  # type: ignore[attr-defined]
+    files = borders.store._finished[parts]  # type: ignore[attr-defined]
+    (path,) = [path for path in files if path.endswith(".onnx")]
+    files[path] = bytes(len(files[path]))
+    [told] = judge_outdated(borders)
+    assert (told.is_judged, told.says) == (False, "its bytes are not those that were registered")
+    found = now(borders, version)
+    assert (found.rules_version, found.verdict) == ("0", version.verdict)
+    assert found.files_seen is not None
+    assert found.files_seen.condition is Condition.CHANGED
+
+
+def test_what_is_gone_or_deleted_is_told_and_not_judged(borders: Borders, tmp_path: Path) -> None:
+    gone, deleted = old(borders, tmp_path), old(borders, tmp_path, "e2")
+    borders.store.remove(gone.url)
+    [told, _] = judge_outdated(borders)
+    assert (told.version_id, told.is_judged) == (gone.id, False)
+    borders.registry.delete("default", deleted.id, borders.clock.now())
+    assert judge_anew(deleted, borders).says == "it was deleted meanwhile"
+
+
+def test_what_lay_beside_a_copy_at_its_origin_is_not_forgotten(borders: Borders, tmp_path: Path) -> None:
+    note = {"path": "more", "reason": "left out: a link to data, which is looked at where it lies"}
+    report = json.dumps({"path": "/runs/e1", "coverage": {"skipped": [note]}})
+    version = old(borders, tmp_path, findings=(LINK,), verdict="findings", report=report)
+    assert judge_anew(version, borders).is_judged
+    found = now(borders, version)
+    assert found.verdict == "findings"
+    assert list(borders.registry.findings(version.id)) == [LINK]
+    told = json.loads(found.report)
+    assert (told["path"], note in told["coverage"]["skipped"]) == ("/runs/e1", True)
+    borders.registry.kept_at(version.id, StoreMode.REFERENCE, version.url, version.location)
+
+
+def test_a_portion_is_judged_at_a_time_and_new_work_comes_first(
+    borders: Borders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejudging, "PAGE", 2)
+    versions = [old(borders, tmp_path, f"e{number}") for number in range(5)]
+    steps: list[str] = []
+    for one in judge_outdated(borders, 3, lambda: steps.append("gives way")):
+        steps.append(one.version_id)
+    assert steps == [word for version in versions[:3] for word in ("gives way", version.id)]
+    assert [one.version_id for one in judge_outdated(borders)] == [version.id for version in versions[3:]]
+
+
+def test_the_command_judges_what_is_outdated_and_says_so(
+    home: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("worker.ingest.RULES_VERSION", "0")
+    id = json_of(capsys, "ingest", str(model))["version"]["id"]
+    shown = json_of(capsys, "models", "show", id)["version"]
+    assert (shown["rulesVersion"], shown["newestRulesVersion"]) == ("0", RULES_VERSION)
+    found = json_of(capsys, "rescan", "--outdated")
+    assert (found["judged"], found["outdated"], [one["id"] for one in found["versions"]]) == (1, 0, [id])
+    assert json_of(capsys, "models", "show", id)["version"]["rulesVersion"] == RULES_VERSION
+    assert json_of(capsys, "rescan", "--outdated", "--limit", "5")["versions"] == []
+
+
+@pytest.mark.parametrize("words", [(), ("/x", "--outdated"), ("/x", "--limit", "1"), ("--outdated", "--wait")])
+def test_what_does_not_go_together_is_wrong_usage(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["rescan", *words]) == 4
+    capsys.readouterr()
