@@ -142,12 +142,23 @@ class Moved:
     """The ids of what was moved. more_are_left tells whether the call is to be made again for the rest.
 
     trouble tells why it ended before its time, None where it did not. The next one after those of the ids may or may not have
-    been moved then.
+    been moved then. last is the id of the last one that was looked at, behind which a further call goes on.
     """
 
     ids: tuple[str, ...]
     more_are_left: bool
     trouble: str | None = None
+    last: str | None = None
+
+
+def further(move_all: Callable[[IngestionQuery], Moved], query: IngestionQuery, moved: Moved) -> Iterator[Moved]:
+    """Call *move_all* again and again for what *moved* left of *query*, which asks for one state; yield what each call moved.
+
+    Each is looked at once: what fails again meanwhile is not moved again. Nothing is done after trouble.
+    """
+    while moved.more_are_left and moved.trouble is None:
+        moved = move_all(replace(query, after=moved.last))
+        yield moved
 
 
 def retry_all(registry: Registry, query: IngestionQuery, who: str, now: datetime, note: str | None = None) -> Moved:
@@ -194,8 +205,9 @@ def _move_all(
         except RegistryUnavailable as exc:
             if not moved:
                 raise
-            return Moved(tuple(moved), more_are_left=True, trouble=str(exc))
-    return Moved(tuple(moved), len(found) > MOST_AT_ONCE)
+            return Moved(tuple(moved), more_are_left=True, trouble=str(exc), last=moved[-1])
+    looked_at = found[:MOST_AT_ONCE]
+    return Moved(tuple(moved), len(found) > MOST_AT_ONCE, last=looked_at[-1].id if looked_at else None)
 
 
 UPLOAD_PATIENCE = timedelta(days=1)

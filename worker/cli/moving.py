@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -108,16 +109,17 @@ def _moved(
 def _move_all(move: Move, query: IngestionQuery, service: Embedded, note: str | None) -> int:
     """Move all that *query* finds, the newest first, each once; return how many."""
     from worker.errors import RegistryUnavailable
+    from worker.operations import further
 
-    count, more_are_left = 0, True
-    while more_are_left:
-        moved = move.several(service.registry, query, person(), service.clock.now(), note)
+    def several(query: IngestionQuery) -> Moved:
+        return move.several(service.registry, query, person(), service.clock.now(), note)
+
+    count, first = 0, several(query)
+    for moved in chain([first], further(several, query, first)):
         count += len(moved.ids)
         if moved.trouble is not None:
             raise RegistryUnavailable(f"{moved.trouble}; {count} {move.done} before; call it again for the rest")
-        more_are_left = moved.more_are_left and bool(moved.ids)
-        if more_are_left:  # what fails again meanwhile is newer than what is left
-            query = replace(query, after=moved.ids[-1])
+        if moved.more_are_left:
             say_progress(f"{count} {move.done}")
     return count
 

@@ -8,7 +8,7 @@ with a form that is sent; so all of it works without a script. With one, what st
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ import structlog
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from markupsafe import Markup
+from starlette.background import BackgroundTask
 
 from worker import lifecycle, operations
 from worker.api.pages import Experiment, Text
@@ -33,7 +34,7 @@ from worker.api.web.visitors import Fields, Steward, Visit
 from worker.api.web.whose import AskedTeam, Whose, chosen
 from worker.api.web.wording import TRIGGERS
 from worker.bootstrap import LIVING_SECONDS
-from worker.errors import NotFound, RejectedEvent
+from worker.errors import NotFound, RegistryUnavailable, RejectedEvent
 from worker.events import MAX_ID_CHARACTERS
 from worker.health import (
     DEAD_LETTERED,
@@ -49,6 +50,7 @@ from worker.health import (
 )
 from worker.lifecycle import Mover
 from worker.operations import MAX_NOTE_CHARACTERS, MOST_AT_ONCE, Moved
+from worker.ports import Registry
 from worker.records import NO_FORMAT, HistoryEntry, Ingestion, IngestionQuery, IngestionState, Standing, Trigger
 from worker.registry.counters import FORMATS
 from worker.verdict import UNFORESEEN
@@ -315,7 +317,7 @@ def show_ingestions(
         return part
     context |= {
         "ask": ask if ask in moves else "",
-        "done": _done_with_all(done, count, bool(more)),
+        "done": _done_with_all(done, count, more),
         "states": [("", "Any state"), *STATES],
         "triggers": [("", "Any trigger"), *DOORS],
         "reasons": _reasons(service, whose, filters.reason),
@@ -360,11 +362,13 @@ def _in_words(filters: Filters) -> list[tuple[str, str]]:
     return [*all_teams, *((what, by) for what, by in said if by is not None)]
 
 
-def _done_with_all(done: str, count: int, is_more: bool) -> str:
+def _done_with_all(done: str, count: int, more: str) -> str:
     if done not in DONE:
         return ""
     what = f"{count:,} {'was' if count == 1 else 'were'} {'queued again' if done == RETRIED else 'discarded'}."
-    return f"{what} More match: they are shown below, and can be {done} in the same way." if is_more else what
+    if more == "follow":
+        return f"{what} The others follow by themselves; those that are still to come stand below."
+    return f"{what} More match: they are shown below, and can be {done} in the same way." if more else what
 
 
 @router.get("/operations/ingestions/{ingestion_id}", include_in_schema=False)
@@ -437,20 +441,50 @@ def discard(ingestion_id: str, visit: Steward, service: Inside, whose: AskedTeam
 
 @router.post("/operations/retry", include_in_schema=False)
 def retry_all(visit: Steward, service: Inside, fields: Fields) -> Response:
-    """Let the failed ingestions that the filters of the form find be tried again, so many at once."""
-    filters, now = _sent(fields, visit, service), service.clock.now()
-    moved = operations.retry_all(service.registry, filters.query(), visit.caller.name, now, fields.get("note"))
-    if moved.ids:
-        service.ring()
-    return _back_to_list(filters, moved, RETRIED, visit)
+    """Let the failed ingestions that the filters of the form find be tried again; of many, some before it is answered."""
+    return _move_all(visit, service, fields, operations.retry_all, RETRIED, service.ring)
 
 
 @router.post("/operations/discard", include_in_schema=False)
 def discard_all(visit: Steward, service: Inside, fields: Fields) -> Response:
-    """End the ingestions that the filters of the form find and that have not ended well, so many at once."""
-    filters, now = _sent(fields, visit, service), service.clock.now()
-    moved = operations.discard_all(service.registry, filters.query(), visit.caller.name, now, fields.get("note"))
-    return _back_to_list(filters, moved, DISCARDED, visit)
+    """End those that the filters of the form find and that have not ended well; of many, some before it is answered."""
+    return _move_all(visit, service, fields, operations.discard_all, DISCARDED, lambda: None)
+
+
+MoveAll = Callable[[Registry, IngestionQuery, str, datetime, str | None], Moved]
+
+
+def _move_all(
+    visit: Visit, service: Service, fields: Mapping[str, str], move: MoveAll, done: str, ring: Callable[[], None]
+) -> Response:
+    """Move the first that the form finds, and lead back to the list; the others follow once that is answered.
+
+    Where this process ends meanwhile, those that were not moved yet stay as they were, and on the list.
+    """
+    filters, who, note = _sent(fields, visit, service), visit.caller.name, fields.get("note")
+
+    def several(query: IngestionQuery) -> Moved:
+        moved = move(service.registry, query, who, service.clock.now(), note)
+        if moved.ids:
+            ring()
+        log.info(done, count=len(moved.ids), team=filters.whose.team or "all", who=who)
+        if moved.trouble is not None:
+            log.error("the registry does not answer", why=moved.trouble)
+        return moved
+
+    def follow(query: IngestionQuery, first: Moved) -> None:
+        try:
+            for _ in operations.further(several, query, first):
+                pass
+        except RegistryUnavailable as exc:
+            log.error("the registry does not answer", why=str(exc))
+
+    query = filters.query()
+    first = several(query)
+    is_followed = first.more_are_left and first.trouble is None
+    left = {"more": "follow" if is_followed else "yes"} if first.more_are_left else {}
+    behind = BackgroundTask(follow, query, first) if is_followed else None
+    return RedirectResponse(filters.address(done=done, count=str(len(first.ids)), **left), 303, background=behind)
 
 
 def _sent(fields: Mapping[str, str], visit: Visit, service: Service) -> Filters:
@@ -478,11 +512,3 @@ def _sent(fields: Mapping[str, str], visit: Visit, service: Service) -> Filters:
 def _back(one: Ingestion, done: str, visit: Visit) -> Response:
     log.info(done, ingestion=one.id, team=one.event.team, who=visit.caller.name)
     return RedirectResponse(f"/operations/ingestions/{quote(one.id, safe='')}?{urlencode({'done': done})}", 303)
-
-
-def _back_to_list(filters: Filters, moved: Moved, done: str, visit: Visit) -> Response:
-    if moved.trouble is not None:
-        log.error("the registry does not answer", why=moved.trouble)
-    log.info(done, count=len(moved.ids), team=filters.whose.team or "all", who=visit.caller.name)
-    left = {"more": "yes"} if moved.more_are_left else {}
-    return RedirectResponse(filters.address(done=done, count=str(len(moved.ids)), **left), 303)

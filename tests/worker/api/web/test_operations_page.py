@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
+from itertools import count
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
@@ -17,6 +19,7 @@ from tests.worker.api.web.test_version_pages import HOSTILE
 from tests.worker.api.web.visitor import Visitor, seen
 from worker.api.app import make_app
 from worker.api.web import operations_page
+from worker.errors import RegistryUnavailable
 from worker.events import MAX_ID_CHARACTERS
 from worker.records import Action, AuditQuery, IngestionQuery, IngestionState, Trigger
 from worker.registry.memory import MemoryRegistry
@@ -321,19 +324,39 @@ def test_all_of_an_experiment_are_discarded(door: Door, operator: Visitor) -> No
     assert door.rung == []
 
 
-def test_more_than_are_moved_at_once_are_moved_in_turn(door: Door, operator: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_are_moved_at_once_follow_by_themselves(
+    door: Door, operator: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("worker.operations.MOST_AT_ONCE", 2)
     monkeypatch.setattr(operations_page, "MOST_AT_ONCE", 2)
-    work.fail(door, ["1", "2", "3"], "incomplete", work.SHARD)
+    work.fail(door, ["1", "2", "3", "4", "5"], "incomplete", work.SHARD)
     action, fields, asked = question(operator, f"{LIST}?state=failed&ask=retry")
-    assert "2 are moved at once, the newest first; what is left is shown then" in asked
+    assert "The newest 2 at once; the others follow by themselves" in asked
+    assert "Retry 5" in asked
     answer = operator.post(action, fields)
     told = plain(operator.get(answer.headers["location"]))
-    assert "2 were queued again. More match: they are shown below, and can be retried in the same way." in told
-    assert "1 ingestion matches Retry it…" in told
-    answer = operator.post(action, fields)
-    assert "1 was queued again." in plain(operator.get(answer.headers["location"]))
-    assert states(door) == {IngestionState.RECEIVED: 3}
+    assert "2 were queued again. The others follow by themselves; those that are still to come stand below." in told
+    assert states(door) == {IngestionState.RECEIVED: 5}
+    assert len(door.registry.audit(AuditQuery("default", action=Action.INGESTION_RETRIED))) == 5
+    assert len(door.rung) == 3
+
+
+def test_those_that_follow_end_with_a_database_that_does_not_answer_and_stay_as_they_are(
+    door: Door, operator: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.operations.MOST_AT_ONCE", 2)
+    work.fail(door, ["1", "2", "3", "4", "5"], "incomplete", work.SHARD)
+    action, fields, _ = question(operator, f"{LIST}?state=failed&ask=retry")
+    retry, calls = door.registry.retry, count()
+
+    def fail_at_the_third(*given: Any) -> Any:
+        if next(calls) == 2:
+            raise RegistryUnavailable("it is away")
+        return retry(*given)
+
+    monkeypatch.setattr(door.registry, "retry", fail_at_the_third)
+    assert operator.post(action, fields).status_code == 303
+    assert states(door) == {IngestionState.RECEIVED: 2, IngestionState.FAILED: 3}
 
 
 @pytest.mark.parametrize(
