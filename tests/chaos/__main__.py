@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from tests.chaos.again import retry_all
 from tests.chaos.clocks import disagree
 from tests.chaos.databases import kill_database
 from tests.chaos.hung import hang, hang_store
+from tests.chaos.incident import play
 from tests.chaos.kills import kill_workers
 from tests.chaos.load import burst, same_at_once
 from tests.chaos.machine import take_any_steps
@@ -36,6 +38,8 @@ DATABASE_KILLS = 20
 COMPLETIONS, COMPLETIONS_SECONDS = 10_000, 30.0
 KEYS, SENDERS = 100, 100
 WRITERS = 500
+WAITING, MODELS = 10_000, 300
+FAILURES, AGAIN_SECONDS = 10_000, 1200.0
 BESIDE_WHAT_HANGS = 1000
 
 Fault = Callable[[Path, float, int], Row]
@@ -74,6 +78,8 @@ FAULTS: Mapping[str, Fault] = {
     "hung": lambda folder, scale, seed: hang(folder, _scaled(BESIDE_WHAT_HANGS, scale)),
     "hung-no-broker": lambda folder, scale, seed: hang(folder, _scaled(BESIDE_WHAT_HANGS, scale), with_broker=False),
     "hung-store": lambda folder, scale, seed: hang_store(folder, _scaled(BESIDE_WHAT_HANGS, scale)),
+    "incident": lambda folder, scale, seed: play(folder, _scaled(WAITING, scale), _scaled(MODELS, scale)),
+    "again": lambda folder, scale, seed: retry_all(folder, _scaled(FAILURES, scale), AGAIN_SECONDS),
     "writers": lambda folder, scale, seed: write_slowly(folder, _scaled(WRITERS, scale), seed),
 }
 

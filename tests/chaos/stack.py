@@ -29,6 +29,9 @@ from worker.tidying import Tidying
 
 ROOT = Path(__file__).parents[2]
 
+BATCH = 500
+"""Completions that are accepted in one transaction."""
+
 ORPHAN_SECONDS = 5.0
 """How long a child may take to notice that its worker is gone."""
 
@@ -46,25 +49,40 @@ class Stack:
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     orphans: int = 0
 
-    def make_models(self, count: int, poison: int = 0) -> list[Path]:
-        """Make *count* runs, each with a small model of its own, of which the last *poison* kill who looks at them."""
+    def make_models(self, count: int, poison: int = 0, start: int = 0) -> list[Path]:
+        """Make *count* runs, each with a small model of its own, of which the last *poison* kill who looks at them.
+
+        They are numbered from *start*.
+        """
         runs = []
-        for number in range(count):
+        for number in range(start, start + count):
             run = self.folder / "runs" / f"r{number:05}"
             run.mkdir(parents=True)
             weights = onnx.tensor("w", raw=number.to_bytes(24, "big"))
             (run / "model.onnx").write_bytes(onnx.model(onnx.small_graph() + onnx.field(5, weights)))
-            if number >= count - poison:
+            if number >= start + count - poison:
                 (run / "poison").write_bytes(b"")
             runs.append(run)
         return runs
 
+    def event(self, run: Path, id: str | None = None) -> CompletionEvent:
+        """Return the completion of *run*."""
+        return CompletionEvent("chaos", id or run.name, str(run), experiment=run.name, trigger=Trigger.COMPLETION)
+
     def accept(self, run: Path, id: str | None = None) -> Ingestion:
         """Accept a completion of *run* and write it into the journal."""
-        event = CompletionEvent("chaos", id or run.name, str(run), experiment=run.name, trigger=Trigger.COMPLETION)
-        ingestion, _ = self.service.registry.submit(event, self.service.clock.now())
+        ingestion, _ = self.service.registry.submit(self.event(run, id), self.service.clock.now())
         self.journal[ingestion.id] = run
         return ingestion
+
+    def accept_all(self, runs: Sequence[Path]) -> None:
+        """Accept all *runs*, as from many senders who report at once, and write them into the journal."""
+        registry, now = self.service.registry, self.service.clock.now()
+        for start in range(0, len(runs), BATCH):
+            batch = runs[start : start + BATCH]
+            for run, answer in zip(batch, registry.submit_all([(self.event(run), None) for run in batch], now), strict=True):
+                assert isinstance(answer, tuple), answer
+                self.journal[answer[0].id] = run
 
     def start_worker(
         self, concurrency: int = 2, program: str = "tests.chaos.poisoned", clock_is_off_seconds: float = 0.0

@@ -6,15 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.seat import chromium
+from tests.chaos.again import retry_all
 from tests.chaos.clocks import disagree
 from tests.chaos.databases import kill_database
 from tests.chaos.hung import hang, hang_store
+from tests.chaos.incident import play
 from tests.chaos.kills import kill_workers
 from tests.chaos.load import burst, same_at_once
 from tests.chaos.machine import take_any_steps
 from tests.chaos.network import cut_links
 from tests.chaos.watch import watch_all
 from tests.chaos.writers import write_slowly
+from tests.servers.process import skip_without
+from tests.servers.prometheus import skip_without_prometheus
 
 
 @pytest.mark.slow
@@ -96,3 +101,19 @@ def test_a_store_that_hangs_stops_no_worker(server_folder: Path, with_broker: bo
     row = hang_store(server_folder, 20, with_broker)
     assert row.is_safe, row
     assert row.is_met, row
+
+
+@pytest.mark.slow
+def test_an_incident_is_told_within_half_a_minute_and_an_operator_brings_the_work_back(server_folder: Path) -> None:
+    skip_without(chromium, "WITHOUT_CHROMIUM")
+    skip_without_prometheus()
+    row = play(server_folder, waiting=300, models=20)
+    assert row.is_safe, row
+    assert row.is_met, row
+
+
+@pytest.mark.slow
+def test_all_failures_are_retried_by_one_click_each_once(server_folder: Path) -> None:
+    skip_without(chromium, "WITHOUT_CHROMIUM")
+    row = retry_all(server_folder, count=1500, seconds=240)
+    assert row.is_safe, row
