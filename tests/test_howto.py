@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "howto").glob("*.md"))
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 UNITS = ROOT / "deploy" / "systemd"
-PROGRAMS = "cp createdb curl docker dropdb install kubectl mkdir mv pg_dump pg_restore pip python3 rm systemctl useradd"
+PROGRAMS = "cp createdb curl docker dropdb install kubectl ln mkdir mv pg_dump pg_restore pip python3 rm systemctl useradd"
 OF_OTHERS = frozenset((*PROGRAMS.split(), "export", "set"))
 
 
