@@ -18,11 +18,13 @@ from tests.servers.otlp import Collector, Taken, collector
 from tests.servers.process import free_port, until
 from tests.servers.redis import RedisServer
 from tests.worker.test_log_of_processes import CANARY, MODELPORT, SECRETS, api, environment_of, lines_of, report, running
+from worker.otel import CLOSE_SECONDS, COMPLAINT_SECONDS
 
 pytestmark = pytest.mark.slow
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 INCOMING = f"00-{TRACE}-{SPAN}-01"
+MANY = 20
 STEPS = ["resolve", "settle", "detect", "store", "register"]
 
 
@@ -163,19 +165,19 @@ def test_a_collector_that_is_away_delays_nothing(how: str, tmp_path: Path) -> No
         assert away < 2 * off + 3, (away, off)
         began = time.monotonic()
         call(environment, "ingest", str(run), "--experiment", "cli")
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < CLOSE_SECONDS + 10
     complaints = [line for line in lines_of(tmp_path / "away.log") if "opentelemetry" in str(line.get("logger"))]
-    assert len(complaints) <= 2, complaints
+    assert len(complaints) <= 1 + 60 / COMPLAINT_SECONDS, complaints
 
 
 def worked_off(run: Path, environment: dict[str, str], log: Path) -> float:
-    """Return how many seconds a worker takes for 20 ingestions, from the first claim to the last end."""
+    """Return how many seconds a worker takes for some ingestions, from the first claim to the last end."""
     with api(environment, log.with_suffix(".api")) as door:
-        for number in range(20):
+        for number in range(MANY):
             report(door, f"e{number}", run)
     with running(["worker"], environment, log):
-        assert until(lambda: log.read_text().count('"ended"') == 20, 90), log.read_text()
+        assert until(lambda: log.read_text().count('"ended"') == MANY, 90), log.read_text()
         began = time.monotonic()
-    assert time.monotonic() - began < 15  # the end of the worker
+    assert time.monotonic() - began < CLOSE_SECONDS + 10  # the end of the worker
     claimed, *_, ended = [datetime.fromisoformat(line["timestamp"]) for line in lines_of(log) if "attempt" in line]
     return (ended - claimed).total_seconds()
