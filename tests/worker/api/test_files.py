@@ -101,6 +101,8 @@ def test_head_reads_no_file(door: Door, admin: Client) -> None:
     spoil(door, version, {"other": b""})
     told = door.client().request("HEAD", url)
     assert (told.status_code, told.content) == (200, b"")
+    for answer in (told, given):
+        del answer.headers["X-Request-ID"]
     assert told.headers == given.headers
     assert door.client().get(url).status_code == 503
 
