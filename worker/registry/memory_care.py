@@ -22,6 +22,7 @@ from worker.records import (
     Keep,
     ModelVersion,
     Removed,
+    SoFar,
     Trigger,
     Worker,
 )
@@ -62,7 +63,7 @@ class Shelves:
         past = self.past.get(event_key(event))
         if past is not None and event_digest(past.event) != event_digest(event):
             raise conflict(event, past.id)
-        return past
+        return None if past is None else replace(past, event=event)
 
 
 class MemoryCare:
@@ -124,7 +125,7 @@ class MemoryCare:
             fruitless, told, audit, workers = (found[:most] for found in self._old(keep))
             for id in fruitless:
                 gone = shelves.ingestions.pop(id)
-                shelves.past[event_key(gone.event)] = gone
+                shelves.past[event_key(gone.event)] = _what_stays(gone)
                 del shelves.by_event[event_key(gone.event)], shelves.history[id]
             _drop(shelves.deliveries, told)
             _drop(shelves.audit, audit)
@@ -161,6 +162,11 @@ class MemoryCare:
 
     def _records(self) -> list[tuple[Kept, ModelVersion]]:
         return [(kept, replace(kept.record(), report="")) for kept in self._shelves.versions.values() if kept.deleted is None]
+
+
+def _what_stays(gone: Ingestion) -> Ingestion:
+    """Return what is known of an ingestion after it was removed."""
+    return replace(gone, location=None, so_far=SoFar(), rest=None, run_after=None, turn=1)
 
 
 def _older(times: Mapping[str, datetime], before: datetime | None) -> list[str]:

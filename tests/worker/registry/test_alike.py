@@ -34,6 +34,7 @@ from worker.records import (
     Ingestion,
     IngestionQuery,
     IngestionState,
+    Keep,
     NewVersion,
     Registration,
     Scope,
@@ -214,6 +215,18 @@ class Alike(RuleBasedStateMachine):
         now = self.now
         resumed = self.both(lambda registry: registry.resume_queue(team, is_all, now, "a person"))
         assert (resumed is not None) == self.model.resume(None if is_all else team)
+
+    @rule(seconds=st.integers(0, 100), most=st.integers(0, 3))
+    def remove(self, seconds: int, most: int) -> None:
+        """What led to nothing goes, and nothing else; an event that is said again later is known (`submit`)."""
+        keep = Keep(history=self.moment - timedelta(seconds=seconds))
+        self.both(lambda registry: registry.care.removable(keep))
+        amount = self.both(lambda registry: registry.care.remove(keep, most)).history
+        gone = self.model.rows.keys() - self.memory._ingestions.keys()
+        assert len(gone) == amount <= most
+        for id in gone:
+            assert self.model.rows.pop(id).state in ("unchanged", "nothing_found", "discarded", "ignored")
+            self.ended.pop(id, None)
 
     @rule()
     def queue(self) -> None:

@@ -23,6 +23,14 @@ SHOWN = {
 }
 """How each condition is shown beside what the scan said; nothing is said of files that are fine."""
 
+USE = {
+    Condition.MISSING: "It cannot be used as it lies: its files are gone.",
+    Condition.CHANGED: "It is not to be used as it lies: its files are not those that were registered.",
+    Condition.TOUCHED: "It is to be looked at first: its files were written since it was registered.",
+    Condition.UNREACHABLE: "Whether it can be used is not known: its files could not be reached.",
+}
+"""Whether such a version can be used, in place of what the scan report alone would say."""
+
 IS_FINE = State("ok", "", "As registered")
 
 
@@ -31,15 +39,16 @@ def drift(version: ModelVersion) -> State | None:
     return None if version.files_seen is None else SHOWN.get(version.files_seen.condition)
 
 
-def context(version: ModelVersion, now: datetime, states: Sequence[State]) -> Mapping[str, Any]:
+def context(version: ModelVersion, now: datetime, states: Sequence[State], use: str) -> Mapping[str, Any]:
     """Return what the template shows: how the files were found and when, and whether newer rules would judge the version.
 
-    What is wrong with the files stands before the *states* that the scan report tells.
+    What is wrong with the files stands before the *states* that the scan report tells, and in place of the *use* that it sees.
     """
     seen = version.files_seen
     found = drift(version)
     return {
         "states": tuple(states) if found is None else (found, *states),
+        "use": use if found is None or seen is None else USE[seen.condition],
         "drift_state": IS_FINE if seen is None else SHOWN.get(seen.condition, IS_FINE),
         "drift_lines": [] if seen is None else list(_lines(version, now)),
         "is_looked_at": seen is not None,

@@ -80,7 +80,6 @@ def context(known: Known, now: datetime) -> dict[str, Any]:
         "here": f"/versions/{version.id}",
         "now": now,
         "wording": wording,
-        "use": wording.use(report),
         "parameters": facts.get("parameters") or {},
         "framework": framework(facts),
         "snippets": [] if dangers(report) else snippets(version, primary),
@@ -94,7 +93,7 @@ def context(known: Known, now: datetime) -> dict[str, Any]:
         **_scanned(report),
         **_files(known),
         **_history(known, now),
-        **kept.context(version, now, wording.states(report)),
+        **kept.context(version, now, wording.states(report), wording.use(report)),
     }
 
 

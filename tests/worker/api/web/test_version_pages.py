@@ -12,15 +12,17 @@ from zipfile import ZipFile
 import httpx
 import pytest
 
+from detectors.scan import RULES_VERSION
 from tests.builders import onnx
 from tests.worker.api.conftest import Door
 from tests.worker.api.web.run import dangerous, digits, ingest, onnx_run, small
 from tests.worker.api.web.shelf import put, report
 from tests.worker.api.web.visitor import Visitor
 from worker.api.app import make_app
+from worker.api.web import kept
 from worker.api.web.model_page import MOST_FINDINGS
 from worker.api.web.model_page import said as summary_of
-from worker.records import Action, AuditQuery, ModelVersion, Trigger, VersionQuery
+from worker.records import Action, AuditQuery, Condition, FilesSeen, ModelVersion, Trigger, VersionQuery
 
 
 def words(answer: httpx.Response) -> str:
@@ -62,6 +64,42 @@ def test_a_version_says_whether_it_can_be_used_and_where_it_came_from(reader: Vi
     ):
         assert fact in said
     assert f"{version.digest[:15]}… Copy" in said
+
+
+@pytest.mark.parametrize(
+    ("condition", "title", "use"),
+    [
+        (Condition.MISSING, "Files gone", "It cannot be used as it lies: its files are gone."),
+        (Condition.CHANGED, "Files changed", "It is not to be used as it lies"),
+        (Condition.TOUCHED, "Files written since", "It is to be looked at first"),
+        (Condition.UNREACHABLE, "Files not reached", "Whether it can be used is not known"),
+    ],
+)
+def test_a_version_whose_files_drifted_is_never_shown_as_fine(
+    room: Door, reader: Visitor, version: ModelVersion, condition: Condition, title: str, use: str
+) -> None:
+    now = room.service.clock.now()
+    assert "nobody looked at them since they were registered" in words(reader.get(f"/versions/{version.id}"))
+    seen = FilesSeen(condition, "1 of 3 files (a) is so", now, now, "the mount is away")
+    assert room.registry.care.note_files(version, seen, None)
+    said = words(reader.get(f"/versions/{version.id}"))
+    assert f"digits v1 {title} Complete No findings {use}" in said
+    assert "It can be used" not in said
+    assert f"Files now {title} 1 of 3 files (a) is so, just now the mount is away, just now" in said
+    assert title in words(reader.get("/"))
+    fine = FilesSeen(Condition.FINE, "as registered, byte for byte", now, now)
+    assert room.registry.care.note_files(version, fine, None)
+    said = words(reader.get(f"/versions/{version.id}"))
+    assert "It can be used" in said
+    assert "Files now As registered as registered, byte for byte, just now" in said
+
+
+def test_a_version_says_that_newer_rules_would_judge_it(
+    reader: Visitor, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f"Judged by rules {RULES_VERSION} Ingestion" in words(reader.get(f"/versions/{version.id}"))
+    monkeypatch.setattr(kept, "RULES_VERSION", "99")
+    assert f"Judged by rules {RULES_VERSION} newest are 99" in words(reader.get(f"/versions/{version.id}"))
 
 
 def test_numbers_stand_at_the_top(reader: Visitor, version: ModelVersion) -> None:
