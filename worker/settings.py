@@ -212,7 +212,7 @@ class Settings(BaseModel):
         default=0, description="The same for the log of what people did; 0: for ever."
     )
     drift_days: Annotated[float, Field(ge=0, le=100_000)] = Field(
-        default=7,
+        default=1,
         description="How many days pass until a sweep looks again whether the files of a version are there, by names, sizes "
         "and times; 0: never, but for `modelport doctor --drift`.",
     )

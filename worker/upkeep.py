@@ -29,10 +29,10 @@ PAUSE_SECONDS = 60.0
 """How long after one turn the next one comes."""
 
 MOST_REMOVED, PORTIONS = 200, 10
-"""Rows of a kind that one transaction removes, and how many of those a turn makes: some three million a day."""
+"""Rows of a kind that one transaction removes, and how many of those a turn makes: in a process some three million a day."""
 
 MOST_LOOKS = 20
-"""Versions whose files a turn looks at: some 28,000 a day."""
+"""Versions whose files a turn looks at: in a process some 28,000 a day."""
 
 BEGAN = "a look began and has not come back"
 
