@@ -43,7 +43,8 @@ from worker.inspector.in_process import InProcessInspector
 from worker.inspector.isolated import STALL_SECONDS, IsolatedInspector, Patience
 from worker.locations import resolve
 from worker.operations import Check
-from worker.ports import Destination, Inspector, OpenSink, Store
+from worker.ports import Destination, Inspector, OpenSink, Quarantine, Store
+from worker.quarantine import quarantine_at
 from worker.reach import holds, is_on_network, lies_in, open_location
 from worker.records import DEFAULT_TEAM, CompletionEvent, Location, ModelVersion, StoreKey, StoreMode, Trigger, Worker
 from worker.registry.clock import RegistryClock
@@ -216,6 +217,11 @@ class Embedded:
         """Return how many workers gave a sign of life a moment ago, on every machine or on *host* alone."""
         living = self.registry.workers(self.clock.now() - timedelta(seconds=LIVING_SECONDS))
         return sum(host in (None, worker.host) for worker in living)
+
+    @property
+    def quarantine(self) -> Quarantine:
+        """Where messages are that no worker could read."""
+        return quarantine_at(self.settings.broker_url)
 
     def new_folder(self, path: Path) -> AbstractContextManager[OpenSink]:
         """Open a folder that does not exist yet for writing."""

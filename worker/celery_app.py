@@ -34,6 +34,7 @@ from worker.bootstrap import embedded
 from worker.consumer import Worker
 from worker.doorbell import QUARANTINE, QUEUE, QUEUE_ARGUMENTS, SWEEP_TASK, TASK, CeleryDoorbell, broker_ssl
 from worker.logged_registry import logged
+from worker.quarantine import QUEUE_ARGUMENTS as KEPT_ARGUMENTS
 from worker.runner import Runner, abandoned, is_worn_out
 from worker.settings import Settings, check_limits, load
 from worker.stuck import is_stuck, join
@@ -75,9 +76,6 @@ AMQP_OPTIONS = {
 AMQP_HEARTBEAT_SECONDS = 5
 """How often either side of a connection to RabbitMQ says that it is there; after two silent ones it counts as cut."""
 
-QUARANTINE_ARGUMENTS = {"x-max-length": 1000, "x-overflow": "drop-head"}
-"""Of what RabbitMQ sets aside, the newest messages are kept. Source: RabbitMQ 3.10, "Queue Length Limit"."""
-
 
 class Quarantine(bootsteps.StartStopStep):
     """Makes the queue for what is set aside, at every new connection: what is refused before it is there is lost."""
@@ -87,7 +85,7 @@ class Quarantine(bootsteps.StartStopStep):
     def start(self, parent: Any) -> None:
         """Make the queue unless it is there."""
         channel = parent.connection.default_channel
-        channel.queue_declare(queue=QUARANTINE, durable=True, auto_delete=False, arguments=QUARANTINE_ARGUMENTS)
+        channel.queue_declare(queue=QUARANTINE, durable=True, auto_delete=False, arguments=KEPT_ARGUMENTS)
 
 
 def make_app(settings: Settings) -> Celery:

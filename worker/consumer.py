@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -112,7 +113,10 @@ class Consumer(Base):  # type: ignore[misc]
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Refuse *message*, which cannot be used."""
-        log.error("a message cannot be used and is set aside", why=f"{type(exc).__name__}: {exc}"[:MOST_SHOWN])
+        why = f"{type(exc).__name__}: {exc}"[:MOST_SHOWN]
+        log.error("a message cannot be used and is set aside", why=why)
+        with suppress(AttributeError):  # what is kept says why, where the transport can tell (`redis_transport`)
+            message.refused_for = why
         if not message.acknowledged:
             message.reject_log_error(logging.getLogger("modelport.broker"), self.connection_errors)
 

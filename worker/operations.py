@@ -18,7 +18,7 @@ from worker.drift import OpenVersion, Seen, look, noted
 from worker.errors import NotFound, RegistryUnavailable, RejectedEvent, WrongState
 from worker.ingest import Borders, recover
 from worker.lifecycle import Mover, is_end
-from worker.ports import Registry
+from worker.ports import Quarantine, Registry
 from worker.records import (
     DEFAULT_TEAM,
     DRIFTED,
@@ -100,6 +100,31 @@ def resume(registry: Registry, team: str, is_all: bool, who: str, now: datetime,
         RejectedEvent: the note is too long.
     """
     return registry.resume_queue(team, is_all, now, who, note_of(note))
+
+
+def remove_messages(
+    quarantine: Quarantine,
+    registry: Registry,
+    team: str,
+    message_id: str | None,
+    who: str,
+    now: datetime,
+    note: str | None = None,
+) -> int:
+    """Remove a message that no worker could read, None for all, and return how many that were. The log of *team* says so.
+
+    Raises:
+        NotFound: there is no such message.
+        RejectedEvent: the note is too long.
+        ServerUnavailable: the broker did not answer in time.
+    """
+    kept = note_of(note)
+    if message_id is not None and quarantine.find(message_id) is None:
+        raise NotFound(f"there is no message {message_id[:80]!a}")
+    if message_id is None and not quarantine.count():
+        return 0
+    registry.note_removal(team, message_id, now, who, kept)
+    return quarantine.remove(message_id)
 
 
 def retry(registry: Registry, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None) -> Ingestion:

@@ -54,6 +54,7 @@ from worker.records import (
     VersionQuery,
     Worker,
 )
+from worker.stranded import Aside, Stranded
 
 
 class Registry(Protocol):
@@ -268,6 +269,15 @@ class Registry(Protocol):
     def resume_queue(self, team: str, is_all: bool, now: datetime, who: str = UNSAID, note: str | None = None) -> Halt | None:
         """Let workers begin again what `pause_queue` with the same words kept them from, and return what that was; None, and
         nothing changed, where it was not paused so. A team of a queue that is paused for all stays paused.
+        """
+        ...
+
+    def note_removal(
+        self, team: str, message_id: str | None, now: datetime, who: str = UNSAID, note: str | None = None
+    ) -> None:
+        """Write in the team's log that *who* removes a message that was set aside, None for all of them.
+
+        They are not in the registry: the line is written before they are removed.
         """
         ...
 
@@ -580,6 +590,30 @@ class Registry(Protocol):
 
     def store_keys(self) -> Iterable[tuple[str, bool]]:
         """Yield (version id, whether its files must be in the store) for every version ever registered."""
+        ...
+
+
+class Quarantine(Protocol):
+    """The messages that workers could not use, wherever the broker keeps them. They hold no work: a message is only a bell.
+
+    Raises:
+        ServerUnavailable: the broker did not answer in time.
+    """
+
+    def look(self, most: int) -> Aside:
+        """Return the newest of them, *most* at most, and how many there are."""
+        ...
+
+    def find(self, message_id: str) -> Stranded | None:
+        """Return the one that is called so, None where there is none."""
+        ...
+
+    def count(self) -> int:
+        """Return how many are kept."""
+        ...
+
+    def remove(self, message_id: str | None) -> int:
+        """Remove what is called so, None for all, and return how many that were."""
         ...
 
 

@@ -801,6 +801,8 @@ class Action(StrEnum):
     """No worker begins anything of a team, or of any, from now on."""
     QUEUE_RESUMED = "queue.resumed"
     """Workers do again."""
+    MESSAGE_REMOVED = "queue.message_removed"
+    """A message that no worker could read, or all of them, was thrown away."""
     TEAM_CREATED = "team.created"
     """A team was made; it is the first line of its log."""
     TOKEN_CREATED = "token.created"  # noqa: S105 - a word

@@ -9,6 +9,7 @@ Source: kombu 5.7 `transport/redis.py` (`_brpop_read`, `QoS`), `transport/virtua
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from queue import Empty
 from typing import Any
 
@@ -17,12 +18,10 @@ from kombu.transport import redis as typed_kombu_redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
-QUARANTINE = "modelport.quarantine"
-"""The list that holds what could not be used, the newest first: as it came, or, where a worker refused it, as JSON."""
+from worker.stranded import MAX_KEPT, MAX_WHY_CHARACTERS, wrapped
 
-MAX_QUARANTINED = 1000
-MAX_QUARANTINED_BYTES = 64 << 10
-"""Messages that are kept, and of each the most bytes; older ones and the rest are dropped."""
+QUARANTINE = "modelport.quarantine"
+"""The list that holds what could not be used, the newest first, each as `stranded.wrapped` keeps it."""
 
 COUNTER = "modelport.quarantined"
 """How many messages were ever set aside."""
@@ -60,7 +59,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             message = loads(bytes_to_str(item))
             _check(self.Message(message, channel=self))
         except Exception as exc:  # noqa: BLE001 - any bytes may be there, and nothing they do may end the worker
-            self._set_aside(item, exc)
+            self._set_aside(item, queue, exc)
             return
         self.connection._deliver(message, queue)
 
@@ -68,17 +67,19 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         """Take the message back, or keep it apart where it is not to come again."""
         refused = None if requeue else self.qos._delivered.get(delivery_tag)
         if refused is not None:
-            self._keep(dumps(refused._raw).encode())
+            why = getattr(refused, "refused_for", "a worker refused it")
+            self._keep(dumps(refused._raw).encode(), str(refused.delivery_info.get("routing_key")), why)
         super().basic_reject(delivery_tag, requeue)
 
-    def _set_aside(self, item: bytes, error: Exception) -> None:
-        log.error("a message cannot be read and is set aside", why=f"{type(error).__name__}: {error}", size=len(item))
-        self._keep(item)
+    def _set_aside(self, item: bytes, queue: str, error: Exception) -> None:
+        why = f"{type(error).__name__}: {error}"[:MAX_WHY_CHARACTERS]
+        log.error("a message cannot be read and is set aside", why=why, size=len(item))
+        self._keep(item, queue, why)
 
-    def _keep(self, item: bytes) -> None:
+    def _keep(self, item: bytes, queue: str, why: str) -> None:
         with self.conn_or_acquire() as client:
-            client.lpush(QUARANTINE, item[:MAX_QUARANTINED_BYTES])
-            client.ltrim(QUARANTINE, 0, MAX_QUARANTINED - 1)
+            client.lpush(QUARANTINE, wrapped(item, queue, why, datetime.now(UTC)))
+            client.ltrim(QUARANTINE, 0, MAX_KEPT - 1)
             client.incr(COUNTER)
 
 

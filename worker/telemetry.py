@@ -43,17 +43,23 @@ COUNTERS: tuple[tuple[Counted, str, str, tuple[str, ...]], ...] = (
 """What is counted, the name of its counter without `_total`, its help, and its labels."""
 
 
-def exposition(pulse: Pulse, now: datetime, accepted: str = "", connections: Sequence[Connection] = ()) -> tuple[bytes, str]:
+def exposition(
+    pulse: Pulse, now: datetime, accepted: str = "", connections: Sequence[Connection] = (), undecodable: int | None = 0
+) -> tuple[bytes, str]:
     """Return *pulse*, taken at *now*, and how the *connections* are, as it is scraped, and the type of what is returned:
-    OpenMetrics where the header `Accept` prefers it, otherwise the text format."""
+    OpenMetrics where the header `Accept` prefers it, otherwise the text format. *undecodable* is as for `families`."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Told(pulse, now, connections))
+    registry.register(_Told(pulse, now, connections, undecodable))
     encode, media_type = choose_encoder(accepted)
     return encode(registry), media_type
 
 
-def families(pulse: Pulse, now: datetime, connections: Sequence[Connection] = ()) -> Iterator[Metric]:
-    """Yield the metrics that *pulse*, taken at *now*, and the *connections* are told in."""
+def families(
+    pulse: Pulse, now: datetime, connections: Sequence[Connection] = (), undecodable: int | None = 0
+) -> Iterator[Metric]:
+    """Yield the metrics that *pulse*, taken at *now*, and the *connections* are told in. *undecodable* is how many messages no
+    worker could read, None where the broker does not tell: then it is left out.
+    """
     for counted, name, help, labels in COUNTERS:
         family = CounterMetricFamily(name, help, labels=labels)
         for one in pulse.counts:
@@ -93,6 +99,12 @@ def families(pulse: Pulse, now: datetime, connections: Sequence[Connection] = ()
         "Accepted and retried less ended less in flight; anything but 0 is a lost or doubled ingestion.",
         value=unaccounted(pulse),
     )
+    if undecodable is not None:
+        yield GaugeMetricFamily(
+            "modelport_undecodable_messages",
+            "Messages that no worker could read and that are kept; missing where the broker does not answer.",
+            value=undecodable,
+        )
     yield _waits(pulse)
     yield _steps(pulse)
     yield from _workers(pulse, now)
@@ -178,8 +190,8 @@ def _seconds(since: datetime, now: datetime) -> float:
 
 
 class _Told(Collector):
-    def __init__(self, pulse: Pulse, now: datetime, connections: Sequence[Connection]) -> None:
-        self._pulse, self._now, self._connections = pulse, now, connections
+    def __init__(self, pulse: Pulse, now: datetime, connections: Sequence[Connection], undecodable: int | None) -> None:
+        self._pulse, self._now, self._connections, self._undecodable = pulse, now, connections, undecodable
 
     def collect(self) -> Iterator[Metric]:
-        return families(self._pulse, self._now, self._connections)
+        return families(self._pulse, self._now, self._connections, self._undecodable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from worker.records import (
     Summary,
     Upload,
 )
+from worker.stranded import Aside, Stranded
 
 
 def version_json(version: ModelVersion) -> dict[str, Any]:
@@ -131,6 +133,25 @@ def halt_json(halt: Halt, is_named: bool = True) -> dict[str, Any]:
         "by": halt.by if is_named else None,
         "note": halt.note,
     }
+
+
+def stranded_json(message: Stranded, is_whole: bool = False) -> dict[str, Any]:
+    """Return a message that no worker could read; only where it *is_whole* with all bytes that are kept of it, in base64."""
+    return {
+        "id": message.id,
+        "at": None if message.at is None else timestamp(message.at),
+        "queue": message.queue,
+        "why": message.why,
+        "size": message.size,
+        "preview": message.preview,
+        "body": base64.b64encode(message.body).decode("ascii") if is_whole else None,
+    }
+
+
+def aside_json(aside: Aside) -> dict[str, Any]:
+    """Return what was set aside, without the bytes of each."""
+    messages = [stranded_json(message) for message in aside.messages]
+    return {"messages": messages, "kept": aside.kept, "ever": aside.ever, "broker": aside.broker}
 
 
 def history_json(entry: HistoryEntry) -> dict[str, Any]:

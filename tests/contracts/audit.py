@@ -66,6 +66,7 @@ PREPARED: dict[str, tuple[Callable[[Registry], str], Callable[[Registry, str, di
     "discard": (failed_id, lambda registry, id, by: registry.discard("default", id, ANN, LATER)),
     "pause_queue": (nothing, lambda registry, id, by: registry.pause_queue("default", True, LATER, **by)),
     "resume_queue": (paused_queue, lambda registry, id, by: registry.resume_queue("default", True, LATER, **by)),
+    "note_removal": (nothing, lambda registry, id, by: registry.note_removal("default", None, LATER, **by) or True),
     "rename": (version_id, lambda registry, id, by: registry.rename("default", id, "digits", LATER, **by)),
     "publish": (version_id, lambda registry, id, by: registry.publish("default", id, True, LATER, **by)),
     "tag": (version_id, lambda registry, id, by: registry.tag("default", id, ["a"], [], LATER, **by)),
@@ -82,7 +83,7 @@ PREPARED: dict[str, tuple[Callable[[Registry], str], Callable[[Registry, str, di
 }
 """For each method that does something for a person: what makes what it needs, and the call."""
 
-MAKING = ("create_", "begin_", "pause_")
+MAKING = ("create_", "begin_", "pause_", "note_removal")
 """How the methods begin that need nothing to be there before."""
 
 FOR_NOBODY = {

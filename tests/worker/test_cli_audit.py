@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 
 from tests.worker.conftest import json_of
+from worker.bootstrap import Embedded
 from worker.cli import auditing, run
 from worker.cli.common import person
+from worker.quarantine import MemoryQuarantine
 from worker.records import Action
 
-BY_NO_COMMAND = {Action.VERSION_NOTED, Action.UPLOAD_TAGGED, Action.UPLOAD_ENDED, Action.QUEUE_PAUSED, Action.QUEUE_RESUMED}
+BY_NO_COMMAND = {Action.VERSION_NOTED, Action.UPLOAD_TAGGED, Action.UPLOAD_ENDED}
 """What is done by the API alone, and shown by the command as everything is."""
 
 
 def test_every_change_at_the_command_line_names_its_user(
-    home: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    home: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of = ("--team", "vision")
     json_of(capsys, "team", "create", "vision")
@@ -36,6 +38,10 @@ def test_every_change_at_the_command_line_names_its_user(
     uploaded = json_of(capsys, "models", "upload", str(model), *of)["versionId"]
     json_of(capsys, "projects", "create", "digits", *of)
     json_of(capsys, "projects", "rename", "digits", "handwriting", *of)
+    json_of(capsys, "queue", "pause", *of)
+    json_of(capsys, "queue", "resume", *of)
+    monkeypatch.setattr(Embedded, "quarantine", MemoryQuarantine([b"garbage"]))
+    json_of(capsys, "queue", "undecodable", "--remove-all", "--yes", *of)
     lines = json_of(capsys, "audit", *of)["audit"]
     assert [(line["action"], line["objectId"]) for line in reversed(lines)] == [
         ("team.created", "vision"),
@@ -51,6 +57,9 @@ def test_every_change_at_the_command_line_names_its_user(
         ("upload.begun", uploaded),
         ("project.created", "digits"),
         ("project.renamed", "digits"),
+        ("queue.paused", "queue"),
+        ("queue.resumed", "queue"),
+        ("queue.message_removed", "queue"),
     ]
     assert {line["who"] for line in lines} == {f"{pwd.getpwuid(os.getuid()).pw_name} at the command line"}
     assert {line["action"] for line in lines} == set(Action) - BY_NO_COMMAND

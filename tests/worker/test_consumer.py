@@ -19,7 +19,9 @@ from tests.chaos.stack import stack, until
 from worker.celery_app import app
 from worker.consumer import HEADERS, Worker, check
 from worker.doorbell import QUEUE, SWEEP_TASK, TASK
-from worker.redis_transport import COUNTER, MAX_QUARANTINED, MAX_QUARANTINED_BYTES, QUARANTINE
+from worker.quarantine import RedisQuarantine
+from worker.redis_transport import COUNTER, QUARANTINE
+from worker.stranded import MAX_KEPT, MAX_KEPT_BYTES
 
 NO_MESSAGES = {
     "no JSON": b"garbage",
@@ -143,7 +145,10 @@ def test_what_is_no_bell_is_set_aside_and_counted_and_the_worker_goes_on(server_
             redis.lpush(QUEUE, item)
             assert until(lambda: int(redis.get(COUNTER) or 0) == number, 10), f"{what}\n{standing.log()}"  # noqa: B023
         assert redis.llen(QUARANTINE) == len(bad)
-        assert redis.lindex(QUARANTINE, -1) == b"garbage"
+        kept = RedisQuarantine(standing.redis.url).look(1000)
+        assert (len(kept.messages), kept.kept, kept.ever) == (len(bad), len(bad), len(bad))
+        assert (kept.messages[-1].body, kept.messages[-1].queue, kept.messages[-1].size) == (b"garbage", QUEUE, 7)
+        assert all(one.why and one.at for one in kept.messages)
         assert (redis.llen(QUEUE), redis.hlen("unacked")) == (0, 0)
         standing.accept(second)
         redis.lpush(QUEUE, HEARD_AGAIN)
@@ -156,14 +161,15 @@ def test_what_is_no_bell_is_set_aside_and_counted_and_the_worker_goes_on(server_
 def test_what_is_set_aside_is_bounded_in_number_and_size(server_folder: Path) -> None:
     with stack(server_folder, "sqlite") as standing, Redis.from_url(standing.redis.url) as redis:
         standing.start_worker()
-        long = message([["x" * 2 * MAX_QUARANTINED_BYTES, ""], {}, {}])
-        for item in (b"x" * 2 * MAX_QUARANTINED_BYTES, long):
+        long = message([["x" * 2 * MAX_KEPT_BYTES, ""], {}, {}])
+        for item in (b"x" * 2 * MAX_KEPT_BYTES, long):
             redis.lpush(QUEUE, item)
         assert until(lambda: redis.llen(QUARANTINE) == 2, 60), standing.log()
-        assert [len(item) for item in redis.lrange(QUARANTINE, 0, -1)] == [MAX_QUARANTINED_BYTES] * 2
-        redis.lpush(QUEUE, *[FORGED["a task that nobody knows"]] * MAX_QUARANTINED)
-        assert until(lambda: int(redis.get(COUNTER) or 0) == MAX_QUARANTINED + 2, 60), standing.log()
-        assert redis.llen(QUARANTINE) == MAX_QUARANTINED
+        found = RedisQuarantine(standing.redis.url).look(2).messages
+        assert [(len(one.body), (one.size or 0) >= 2 * MAX_KEPT_BYTES) for one in found] == [(MAX_KEPT_BYTES, True)] * 2
+        redis.lpush(QUEUE, *[FORGED["a task that nobody knows"]] * MAX_KEPT)
+        assert until(lambda: int(redis.get(COUNTER) or 0) == MAX_KEPT + 2, 60), standing.log()
+        assert redis.llen(QUARANTINE) == MAX_KEPT
 
 
 def sent(task: str, **options: Any) -> Any:

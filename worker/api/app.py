@@ -29,6 +29,7 @@ from worker.api import (
     projects,
     queue,
     scrapes,
+    undecodable,
     uploads,
     versions,
 )
@@ -40,7 +41,7 @@ from worker.api.request_ids import RequestIds
 from worker.api.schemas import BODIES
 from worker.api.service import Service
 from worker.api.spans import telemetry_of
-from worker.api.web import assets, compare_page, failures, operations_page, sign_in, upload_page, version_pages
+from worker.api.web import assets, compare_page, failures, messages_page, operations_page, sign_in, upload_page, version_pages
 from worker.api.web import models as models_page
 from worker.api.web.sessions import OnceOnly
 from worker.events import MAX_ID_CHARACTERS, MAX_PATH_CHARACTERS
@@ -71,6 +72,7 @@ PROGRAMS: tuple[ModuleType, ...] = (
     completions,
     ingestions,
     queue,
+    undecodable,
     deliveries,
     models,
     versions,
@@ -84,7 +86,16 @@ PROGRAMS: tuple[ModuleType, ...] = (
 )
 """The faces for programs, each with a router."""
 
-PAGES: tuple[ModuleType, ...] = (assets, sign_in, models_page, version_pages, compare_page, upload_page, operations_page)
+PAGES: tuple[ModuleType, ...] = (
+    assets,
+    sign_in,
+    models_page,
+    version_pages,
+    compare_page,
+    upload_page,
+    operations_page,
+    messages_page,
+)
 """The face for people."""
 
 

@@ -31,6 +31,7 @@ from worker.errors import (
     RejectedEvent,
     RejectedLocation,
     RejectedUpload,
+    ServerUnavailable,
     StorageUnavailable,
     WorkerError,
     WrongState,
@@ -69,6 +70,7 @@ MEANINGS: tuple[tuple[type[WorkerError], int, str], ...] = (
     (WrongState, 409, "wrong-state"),
     (NotFound, 404, "not-found"),
     (StorageUnavailable, 503, "storage-unavailable"),
+    (ServerUnavailable, 503, "broker-unavailable"),
 )
 """What an exception of ours is to a sender, the most special first. Any other is not theirs to know."""
 

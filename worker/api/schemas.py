@@ -184,6 +184,37 @@ class QueuePauses(Shape):
     pauses: list[QueuePause]
 
 
+class Undecodable(Shape):
+    """A message that no worker could read. preview is its beginning, with all that is no printable ASCII escaped; body is all
+    that is kept of it in base64, and null in a list. What nobody noted is null.
+    """
+
+    id: str
+    at: AwareDatetime | None
+    queue: str | None
+    why: str | None
+    size: int | None
+    preview: str
+    body: str | None
+
+
+class UndecodableMessages(Shape):
+    """Messages that no worker could read, newest first. kept is how many there are, ever how many there ever were, null where
+    nobody counts; broker is where they are, null where there is none.
+    """
+
+    messages: list[Undecodable]
+    kept: int
+    ever: int | None
+    broker: Literal["redis", "rabbitmq"] | None
+
+
+class Removed(Shape):
+    """How many were removed."""
+
+    removed: int
+
+
 class QueueState(QueuePauses):
     """How many jobs stand in each state, how many may be worked on now if nothing is paused, when the oldest unfinished one was
     accepted.
@@ -545,6 +576,17 @@ def _filter(to: IngestionState) -> dict[str, Any]:
 
 
 NOTE = {"type": "object", "additionalProperties": False, "properties": {"note": NOTE_TEXT}}
+MESSAGES = {
+    "type": "object",
+    "description": "The `id` of one, or `all`, and not both",
+    "minProperties": 1,
+    "additionalProperties": False,
+    "oneOf": [
+        {"required": ["id"], "properties": {"id": {"type": "string"}, "all": {"not": {"const": True}}}},
+        {"required": ["all"], "properties": {"id": {"type": "null"}, "all": {"const": True}}},
+    ],
+    "properties": {"id": ID_OR_NULL, "all": {"type": ["boolean", "null"]}, "note": NOTE_TEXT},
+}
 PAUSE = {
     "type": "object",
     "additionalProperties": False,
@@ -599,6 +641,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "UnwantedIngestions": _filter(IngestionState.DISCARDED),
     "Note": NOTE,
     "Pause": PAUSE,
+    "UnwantedMessages": MESSAGES,
     "NewName": NAME,
     "ModelChange": MODEL_CHANGE,
     "VersionChange": CHANGE,
@@ -637,6 +680,7 @@ RETRY_BODY = _body(**{"application/json": _named("FailedIngestions")})
 DISCARD_BODY = _body(**{"application/json": _named("UnwantedIngestions")})
 NOTE_BODY = _body(**{"application/json": _named("Note")}) | {"required": False}
 PAUSE_BODY = _body(**{"application/json": _named("Pause")}) | {"required": False}
+MESSAGES_BODY = _body(**{"application/json": _named("UnwantedMessages")})
 NAME_BODY = _body(**{"application/json": _named("NewName")})
 MODEL_CHANGE_BODY = _body(**{"application/json": _named("ModelChange")})
 CHANGE_BODY = _body(**{"application/json": _named("VersionChange")})

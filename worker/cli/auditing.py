@@ -25,6 +25,7 @@ ACTIONS = (
     "ingestion.discarded",
     "queue.paused",
     "queue.resumed",
+    "queue.message_removed",
     "team.created",
     "token.created",
     "token.revoked",

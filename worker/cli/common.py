@@ -316,6 +316,18 @@ def can_ask() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
+def ask(question: str) -> None:
+    """Go on where a person at the terminal says so.
+
+    Raises:
+        UsageError: there is nobody to ask.
+        Abort: they say no.
+    """
+    if not can_ask():
+        raise click.UsageError("expected --yes: there is no terminal to ask at", click.get_current_context())
+    click.confirm(question, err=True, abort=True)
+
+
 def say_progress(sentence: str) -> None:
     """Write *sentence* to stderr where that is a terminal."""
     if sys.stderr is not None and sys.stderr.isatty():

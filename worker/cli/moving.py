@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.common import EXPERIMENT, FORMAT, MODEL_FORMAT, TEAM, acting, answer, can_ask, person, say_progress
+from worker.cli.common import EXPERIMENT, FORMAT, MODEL_FORMAT, TEAM, acting, answer, ask, person, say_progress
 
 if TYPE_CHECKING:
     from worker.bootstrap import Embedded
@@ -101,7 +101,7 @@ def _moved(
     experiment, reason, format = (filters[name] for name in ("experiment", "reason", "model_format"))
     query = IngestionQuery(service.team, IngestionState.FAILED, experiment, reason, format=format)
     if not yes:
-        _ask(f"{move.verb} all failed ingestions of {_said(query)}?")
+        ask(f"{move.verb} all failed ingestions of {_said(query)}?")
     count = _move_all(move, query, service, note)
     return {"count": count}, f"{count} {move.done}"
 
@@ -122,18 +122,6 @@ def _move_all(move: Move, query: IngestionQuery, service: Embedded, note: str | 
         if moved.more_are_left:
             say_progress(f"{count} {move.done}")
     return count
-
-
-def _ask(question: str) -> None:
-    """Go on where a person at the terminal says so.
-
-    Raises:
-        UsageError: there is nobody to ask.
-        Abort: they say no.
-    """
-    if not can_ask():
-        raise click.UsageError("expected --yes: there is no terminal to ask at", click.get_current_context())
-    click.confirm(question, err=True, abort=True)
 
 
 def _said(query: IngestionQuery) -> str:

@@ -123,7 +123,7 @@ def _ago(then: str | None, at: str) -> str:
     return NOTHING if then is None else f"{_since(then, at)} ago"
 
 
-def show_messages(console: Console, told: Mapping[str, Any]) -> None:
+def show_messages(console: Console, told: Mapping[str, Any], is_lone: bool = False) -> None:
     """Print the messages that could not be read, the newest first, each with its bytes as text that does nothing."""
     if not told["kept"]:
         console.print("No message was set aside." if told["broker"] else NO_BROKER)
@@ -135,7 +135,7 @@ def show_messages(console: Console, told: Mapping[str, Any]) -> None:
         if one["why"]:
             console.print(Padding(Line(Text(clean(one["why"]), "yellow")), INSIDE, expand=False))
         console.print(Padding(Text(one["preview"], "dim", overflow="fold"), INSIDE, expand=False))
-    if told["kept"] > len(told["messages"]):
+    if told["kept"] > len(told["messages"]) and not is_lone:
         console.print(Text(f"and {told['kept'] - len(told['messages']):,} more", "dim"))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.common import FORMAT, OUTPUT, TEAM, acting, answer, emit, person, write
+from worker.cli.common import FORMAT, OUTPUT, TEAM, acting, answer, ask, emit, person, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,6 +92,55 @@ def queue_resume(is_all: bool, note: str | None, team: str | None, format: str) 
         "pauses": [halt_json(one) for one in left],
     }
     answer(value, format, said + others)
+
+
+@queue.command("undecodable", epilog="Example: modelport queue undecodable --format json")
+@click.option("--id", "message", metavar="ID", help="Only this one; as JSON with all bytes that are kept of it, in base64.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="The most that are shown.")
+@click.option("--remove", is_flag=True, help="Remove the one of --id.")
+@click.option("--remove-all", is_flag=True, help="Remove all of them.")
+@click.option("--yes", is_flag=True, help="Do not ask first.")
+@NOTE
+@TEAM
+@FORMAT
+@OUTPUT
+def queue_undecodable(
+    message: str | None,
+    limit: int,
+    remove: bool,
+    remove_all: bool,
+    yes: bool,
+    note: str | None,
+    team: str | None,
+    format: str,
+    output: Path | None,
+) -> None:
+    """Show the messages that no worker could read, with their first bytes, or remove them. No work is in them.
+
+    They are of no team; that they were removed stands in the log of the one that it is done for.
+    """
+    from worker.errors import NotFound
+    from worker.operations import remove_messages
+    from worker.views import aside_json, stranded_json
+
+    if remove != (remove and message is not None) or (remove_all and (remove or message is not None)):
+        raise click.UsageError("expected --remove with --id, or --remove-all alone", click.get_current_context())
+    with acting(team) as service:
+        quarantine = service.quarantine
+        if remove or remove_all:
+            count = 1 if remove else quarantine.count()
+            if count and not yes:
+                ask(f"Remove {count} of the messages that no worker could read?")
+            removed = remove_messages(quarantine, service.registry, service.team, message, person(), service.clock.now(), note)
+            return answer({"removed": removed}, format, f"{removed} removed")
+        told = aside_json(quarantine.look(limit if message is None else 0))
+        if message is not None:
+            found = quarantine.find(message)
+            if found is None:
+                raise NotFound(f"{message}: no such message; `modelport queue undecodable` shows what is there")
+            told |= {"messages": [stranded_json(found, is_whole=True)]}
+    write(told, format, output, lambda console: _view().show_messages(console, told, is_lone=message is not None))
+    return None
 
 
 def _whose(halt: Halt) -> str:

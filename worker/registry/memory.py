@@ -96,6 +96,7 @@ from worker.registry.words import (
     event_words,
     folded,
     is_by,
+    message_words,
     queue_words,
     random_id,
     reasons,
@@ -464,6 +465,13 @@ class MemoryRegistry:
             if was is not None:
                 self._note(team, who, Action.QUEUE_RESUMED, now, QUEUE, queue_words(of), **reasons(note, was))
             return was
+
+    def note_removal(
+        self, team: str, message_id: str | None, now: datetime, who: str = UNSAID, note: str | None = None
+    ) -> None:
+        with self._lock:
+            told = (message_id or QUEUE, message_words(message_id))
+            self._note(team, who, Action.MESSAGE_REMOVED, now, *told, **reasons(note))
 
     def halts(self, team: str | None) -> Sequence[Halt]:
         with self._lock:

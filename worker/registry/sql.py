@@ -126,6 +126,7 @@ from worker.registry.words import (
     event_words,
     folded,
     is_searchable,
+    message_words,
     queue_words,
     random_id,
     reasons,
@@ -392,6 +393,12 @@ class SqlRegistry:
             return was
 
         return self._write(work)
+
+    def note_removal(
+        self, team: str, message_id: str | None, now: datetime, who: str = UNSAID, note: str | None = None
+    ) -> None:
+        told = (message_id or QUEUE, message_words(message_id))
+        self._write(lambda connection: self._note(connection, team, who, Action.MESSAGE_REMOVED, now, *told, **reasons(note)))
 
     def halts(self, team: str | None) -> Sequence[Halt]:
         return self._read_one(lambda connection: halts.of_team(connection, team))

@@ -117,6 +117,11 @@ def queue_words(team: str | None) -> str:
     return "the queue of all teams" if team is None else f"the queue of the team {team}"
 
 
+def message_words(message_id: str | None) -> str:
+    """Return how the log calls a message that could not be read, None for all of them."""
+    return "all messages that could not be read" if message_id is None else "a message that could not be read"
+
+
 def reasons(note: str | None, was: Halt | None = None) -> dict[str, str]:
     """Return what the log tells of a step beside who, when and what: why, and since when the queue *was* paused."""
     said = {"note": note, "since": None if was is None else was.since.isoformat(timespec="seconds")}

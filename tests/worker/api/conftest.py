@@ -17,7 +17,8 @@ from worker.api.limits import Rates
 from worker.api.service import Service, Uploading
 from worker.connections import Connection
 from worker.locations import Places
-from worker.ports import Registry, Store
+from worker.ports import Quarantine, Registry, Store
+from worker.quarantine import NoQuarantine
 from worker.registry.memory import MemoryRegistry
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
@@ -58,6 +59,7 @@ class Door:
     uploading: Uploading = AT_ONCE
     rates: Rates = field(default_factory=Rates)
     connections: tuple[Connection, ...] = ()
+    quarantine: Quarantine = field(default_factory=NoQuarantine)
     secrets: Iterator[int] = field(default_factory=lambda: count(1))
 
     def ring(self) -> None:
@@ -80,6 +82,7 @@ class Door:
             is_loopback=self.is_loopback,
             s3_runs=self.s3_runs,
             quiet_seconds=60.0,
+            quarantine=self.quarantine,
             uploading=self.uploading,
             rates=self.rates,
             connections=lambda: self.connections,

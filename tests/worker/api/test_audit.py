@@ -12,6 +12,7 @@ from tests.worker.api.conftest import Door
 from tests.worker.api.shelf import put
 from tests.worker.api.test_policies import IN_BODY, ROUTES, body_for
 from worker.api.app import make_app
+from worker.quarantine import MemoryQuarantine
 from worker.records import AuditQuery
 from worker.registry.memory import MemoryRegistry
 
@@ -35,6 +36,10 @@ def test_every_change_by_the_api_names_who_asked_for_it(method: str, path: str) 
     door.registry.tag("default", version.id, ["old"], [])
     ingestion = claimed(door.registry, "lost")
     door.registry.finish(ingestion.id, "me", failed("x"), door.clock.now())
+    if "undecodable" in path or "messages" in path:
+        door.quarantine = MemoryQuarantine([b"garbage"])
+        secret = door.token("operate:all")
+        token = door.registry.tokens("default")[0]
     if path.endswith("/resume"):
         door.registry.pause_queue("default", False, door.clock.now())
     filled = path.format(version_id=version.id, model=version.id, ingestion_id=ingestion.id, project="default")
@@ -45,7 +50,7 @@ def test_every_change_by_the_api_names_who_asked_for_it(method: str, path: str) 
         body = {"files": {"file": ("m.onnx", b"1")}}
     elif path.startswith(("/versions/", "/operations/")):
         name = version.model_name if path.endswith("/delete") else "other"
-        body = {"data": {"name": name, "add": "x", "notes": "x", "state": "failed"}}
+        body = {"data": {"name": name, "add": "x", "notes": "x", "state": "failed", "all": "yes"}}
     else:
         body = {"json": body_for(path, version.id)} if method in IN_BODY else {}
     answer = client.request(method, filled, **body)

@@ -35,7 +35,7 @@ EXAMPLES = os.environ.get("EXAMPLES", "20")
 OPERATIONS = """
 report_completion ask_for_rescan
 list_ingestions show_ingestion retry_ingestions discard_ingestions retry_ingestion discard_ingestion show_queue
-pause_queue resume_queue
+pause_queue resume_queue list_undecodable discard_undecodable
 list_deliveries list_audit
 list_models show_model change_model show_totals
 list_versions show_version change_version delete_version show_report show_manifest show_difference

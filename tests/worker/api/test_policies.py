@@ -89,7 +89,7 @@ def status(door: Door, method: str, path: str, secret: str | None, team: str = "
         return client.request(method, path, files={"file": ("m", b"1")} if method == "POST" else None).status_code
     body: dict[str, object] = {}
     if path.startswith(("/versions/", "/operations/")):
-        body = {"data": {"name": version.model_name, "add": "x", "state": "failed"}} if method == "POST" else {}
+        body = {"data": {"name": version.model_name, "add": "x", "state": "failed", "all": "yes"}} if method == "POST" else {}
     elif method in IN_BODY or path.startswith("/mlModels/listFiles"):
         body = {"json": body_for(path, version.id)}
     return client.request(method, filled, params=asked, **body).status_code
@@ -100,6 +100,8 @@ def body_for(path: str, version_id: str) -> dict[str, object]:
         return {"entity": "mlModel", "entityId": version_id, "tags": []}
     if path.startswith("/mlModels/"):
         return {"id": version_id, "upd": {"name": "other"}}
+    if path == "/v1/queue/undecodable/discard":
+        return {"all": True}
     if path.endswith(("/{ingestion_id}/retry", "/{ingestion_id}/discard")) or path.startswith("/v1/queue/"):
         return {"note": "x"}
     if path.startswith("/v1/ingestions/"):
@@ -143,13 +145,14 @@ NAMING = [(method, path) for method, path, _ in ROUTES if "{" in path or path.rs
 
 LISTS = """
 / /compare /upload /operations /operations/ingestions /v1/audit /v1/deliveries /v1/ingestions /v1/models /v1/projects /v1/queue
-/v1/totals /v1/versions
+/v1/totals /v1/versions /v1/queue/undecodable /operations/messages
 /mlModels/getModelList /mlModels/getModelList/ /entityTags/getTags /entityTags/getTags/
 """.split()
 MAKES = """
 /sign-out /upload /v1/completions /v1/projects /v1/rescans /v1/uploads /mlModels/createModelV2 /mlModels/createModelV2/
 /v1/ingestions/retry /v1/ingestions/discard /operations/retry /operations/discard
 /v1/queue/pause /v1/queue/resume /operations/pause /operations/resume
+/v1/queue/undecodable/discard /operations/messages/discard
 """.split()
 """Routes that name nothing that must be there: they find what there is, or make it. `test_two_teams.py` compares them all."""
 

@@ -118,9 +118,10 @@ class PagePolicy(Policy):
 
 Visitor = Annotated[Visit, Depends(PagePolicy(frozenset({TokenScope.MODEL_READ, TokenScope.OPERATE})))]
 Editor = Annotated[Visit, Depends(PagePolicy(frozenset({TokenScope.MODEL_WRITE})))]
+Overseer = Annotated[Visit, Depends(PagePolicy(frozenset({TokenScope.OPERATE_ALL})))]
 Steward = Annotated[Visit, Depends(PagePolicy(frozenset({TokenScope.OPERATE})))]
 Anybody = Annotated[Visit, Depends(PagePolicy(frozenset(TokenScope)))]
-"""Who looks at pages, who may change models, who may steer the queue, and whoever signed in."""
+"""Who looks at pages, who may change models, who looks after all teams, who may steer the queue, and whoever signed in."""
 
 
 async def visit_of(

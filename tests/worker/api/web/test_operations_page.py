@@ -415,3 +415,62 @@ def test_a_worker_is_forgotten_after_a_while(door: Door, operator: Visitor) -> N
     door.clock.sleep(1)
     assert "worker-1" not in operator.get("/operations").text
     assert timedelta(minutes=1) < operations_page.REMEMBERED
+
+
+# Pausing and resuming
+
+
+def test_a_pause_is_told_in_place_of_a_stall_with_who_and_why(door: Door, operator: Visitor) -> None:
+    work.trouble(door)
+    assert 'href="/operations?ask=pause"' in operator.get("/operations").text
+    asked = operator.get("/operations?ask=pause")
+    assert "Pause the queue?" in plain(asked)
+    assert "all teams" not in words(asked.text.partition("</form>")[0].rpartition("<form")[2])
+    answer = operator.post("/operations/pause", {"csrf": operator.csrf(), "note": "the store moves"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/operations")
+    paused = operator.get("/operations")
+    assert seen(paused) == (200, "Paused")
+    token = door.registry.tokens("default")[0]
+    assert (
+        f"Since 12:25, by the token test ({token.id}): “the store moves”. No worker begins anything of the team default; "
+        "1 that runs goes on to the end. 21 ingestions may begin once it is resumed. What is reported is accepted all the same."
+    ) in plain(paused)
+    assert strip(paused)["Oldest waiting"] == "24 min while paused"
+    assert "ask=pause" not in paused.text
+    assert "Resume the queue of your team?" in plain(operator.get("/operations?ask=resume&of=team"))
+    assert operator.post("/operations/resume", {"csrf": operator.csrf(), "note": "it has moved"}).status_code == 303
+    assert seen(operator.get("/operations")) == (200, "Stalled")
+    told = [(line.action.value, line.details.get("note")) for line in door.registry.audit(AuditQuery("default"))[:2]]
+    assert told == [("queue.resumed", "it has moved"), ("queue.paused", "the store moves")]
+
+
+def test_who_looks_after_all_teams_pauses_them_and_others_cannot_resume_it(door: Door, operator: Visitor) -> None:
+    overseer = Visitor(make_app(door.service))
+    overseer.sign_in(door.token("model:read", "operate", "operate:all"))
+    assert "The work of all teams" in plain(overseer.get("/operations?ask=pause"))
+    refused = operator.post("/operations/pause", {"csrf": operator.csrf(), "of": "all"})
+    assert (refused.status_code, door.registry.halts("default")) == (403, [])
+    assert operator.post("/operations/pause", {"csrf": operator.csrf(), "of": "me"}).status_code == 422
+    overseer.post("/operations/pause", {"csrf": overseer.csrf(), "of": "all"})
+    shown = operator.get("/operations")
+    assert "by whoever looks after all teams. No worker begins anything of any team." in plain(shown)
+    assert "ask=resume" not in shown.text
+    operator.post("/operations/pause", {"csrf": operator.csrf()})
+    shown = overseer.get("/operations")
+    assert "The team default is paused by itself as well." in plain(shown)
+    assert ("of=all" in shown.text, "of=team" in shown.text) == (True, True)
+    overseer.post("/operations/resume", {"csrf": overseer.csrf(), "of": "all"})
+    assert [halt.team for halt in door.registry.halts("default")] == ["default"]
+
+
+def test_why_is_written_down_with_each_that_is_moved(door: Door, operator: Visitor) -> None:
+    one, two = work.fail(door, ("1", "2"), "broken", "why")
+    asked = operator.get(f"{LIST}/{one.id}?ask=retry")
+    assert 'name="note" type="text" maxlength="500"' in asked.text
+    operator.post(f"{LIST}/{one.id}/retry", {"csrf": operator.csrf(), "note": "the disk is back"})
+    assert 'name="note"' in operator.get(f"{LIST}?state=failed&ask=discard").text
+    operator.post("/operations/discard", {"csrf": operator.csrf(), "state": "failed", "note": "nobody needs it"})
+    told = [(line.object_id, line.details.get("note")) for line in door.registry.audit(AuditQuery("default"))[:2]]
+    assert told == [(two.id, "nobody needs it"), (one.id, "the disk is back")]
+    long = operator.post(f"{LIST}/{one.id}/discard", {"csrf": operator.csrf(), "note": "x" * 501})
+    assert long.status_code == 422

@@ -1,0 +1,140 @@
+"""What workers set aside, looked at and removed where it is: in memory, in a Redis, in a RabbitMQ, and nowhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from tests.servers.process import free_port
+from tests.servers.rabbitmq import rabbitmq_server, skip_without_rabbitmq
+from tests.servers.redis import RedisServer
+from worker.errors import ServerUnavailable
+from worker.ports import Quarantine
+from worker.quarantine import (
+    COUNTER,
+    KEPT,
+    MemoryQuarantine,
+    NoQuarantine,
+    RabbitQuarantine,
+    RedisQuarantine,
+    quarantine_at,
+)
+from worker.stranded import MAX_KEPT_BYTES, MAX_WRAPPED_BYTES, wrapped
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+Fill = Callable[[Sequence[bytes]], Quarantine]
+"""Sets messages aside, the last one last, and returns where."""
+
+
+@pytest.fixture
+def redis_url(redis: RedisServer) -> Iterator[str]:
+    with Redis.from_url(redis.url) as client:
+        client.delete(KEPT, COUNTER)
+        yield redis.url
+        client.delete(KEPT, COUNTER)
+
+
+@pytest.fixture(params=["memory", "redis"])
+def fill(request: pytest.FixtureRequest, redis_url: str) -> Fill:
+    def fill(bodies: Sequence[bytes]) -> Quarantine:
+        kept = [wrapped(body, "modelport", "why", NOON + timedelta(seconds=place)) for place, body in enumerate(bodies)]
+        if request.param == "memory":
+            return MemoryQuarantine(kept[::-1])
+        with Redis.from_url(redis_url) as client:
+            for item in kept:
+                client.lpush(KEPT, item)
+                client.incr(COUNTER)
+        return RedisQuarantine(redis_url)
+
+    return fill
+
+
+def test_the_newest_are_shown_with_their_bytes_and_all_are_counted(fill: Fill) -> None:
+    quarantine = fill([b"first", b"\xff\x00", b"last"])
+    found = quarantine.look(2)
+    assert ([one.body for one in found.messages], found.kept, quarantine.count()) == ([b"last", b"\xff\x00"], 3, 3)
+    last = found.messages[0]
+    assert (last.queue, last.why, last.size, last.at) == ("modelport", "why", 4, NOON + timedelta(seconds=2))
+    assert quarantine.find(last.id) == last
+    assert quarantine.look(0).messages == ()
+
+
+def test_one_or_all_are_removed(fill: Fill) -> None:
+    quarantine = fill([b"a", b"b", b"c"])
+    ids = {one.body: one.id for one in quarantine.look(10).messages}
+    assert (quarantine.remove(ids[b"b"]), quarantine.remove(ids[b"b"])) == (1, 0)
+    assert quarantine.find(ids[b"b"]) is None
+    assert [one.body for one in quarantine.look(10).messages] == [b"c", b"a"]
+    assert (quarantine.remove(None), quarantine.remove(None), quarantine.count()) == (2, 0, 0)
+
+
+def test_what_is_there_and_was_not_set_aside_by_us_is_cut_by_redis(redis_url: str) -> None:
+    """As what an earlier release left, or anybody else: fifty megabytes are not sent."""
+    huge = 50_000_000
+    with Redis.from_url(redis_url) as client:
+        client.lpush(KEPT, b"garbage", b"x" * huge)
+    quarantine = RedisQuarantine(redis_url)
+    began = time.monotonic()
+    first, second = quarantine.look(10).messages
+    assert (len(first.body), first.size, second.body, second.size) == (MAX_KEPT_BYTES, huge, b"garbage", 7)
+    assert MAX_KEPT_BYTES <= MAX_WRAPPED_BYTES
+    assert quarantine.find(first.id) == first
+    assert quarantine.remove(first.id) == 1
+    assert time.monotonic() - began < 30
+
+
+def test_how_many_there_ever_were_is_told(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as client:
+        client.set(COUNTER, 7)
+    assert (RedisQuarantine(redis_url).look(1).ever, RedisQuarantine(redis_url).look(1).kept) == (7, 0)
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_broker_that_does_not_answer_is_told_in_time(scheme: str) -> None:
+    quarantine = quarantine_at(f"{scheme}://127.0.0.1:{free_port()}/")
+    began = time.monotonic()
+    for ask in (lambda: quarantine.look(1), quarantine.count, lambda: quarantine.remove(None), lambda: quarantine.find("x")):
+        with pytest.raises(ServerUnavailable, match="the broker does not tell what was set aside"):
+            ask()
+    assert time.monotonic() - began < 20
+
+
+def test_without_a_broker_there_is_nothing() -> None:
+    quarantine = quarantine_at(None)
+    assert isinstance(quarantine, NoQuarantine)
+    told = quarantine.look(10)
+    assert (told.messages, told.kept, told.broker) == ((), 0, None)
+    assert (quarantine.count(), quarantine.find("x"), quarantine.remove(None)) == (0, None, 0)
+
+
+@pytest.mark.slow
+def test_rabbitmq_gives_back_what_is_looked_at(server_folder: Path) -> None:
+    skip_without_rabbitmq()
+    with rabbitmq_server(server_folder) as server:
+        quarantine = RabbitQuarantine(server.url)
+        assert quarantine.look(10).kept == 0
+        publish(server.url, [b"first", b"\xff\x00", b"x" * 5_000_000])
+        for _ in range(2):
+            found = quarantine.look(2)
+            assert [len(one.body) for one in found.messages] == [MAX_KEPT_BYTES, 2]
+            assert (found.kept, found.broker, found.messages[0].size) == (3, "rabbitmq", 5_000_000)
+        middle = found.messages[1]
+        assert quarantine.find(middle.id) == middle
+        assert (quarantine.remove(middle.id), quarantine.remove(middle.id)) == (1, 0)
+        assert [one.body[:5] for one in quarantine.look(10).messages] == [b"xxxxx", b"first"]
+        assert (quarantine.remove(None), quarantine.count()) == (2, 0)
+
+
+def publish(url: str, bodies: Sequence[bytes]) -> None:
+    from kombu import Connection
+
+    with Connection(url) as connection:
+        channel: Any = connection.default_channel
+        for body in bodies:
+            channel.basic_publish(channel.prepare_message(body), exchange="", routing_key=KEPT)
