@@ -187,7 +187,8 @@ def _paused(standing: Standing, now: datetime, is_over_all: bool) -> str:
     why = "." if halt.note is None else f": “{halt.note}”."
     whose = "anything of any team" if halt.team is None else f"anything of the team {halt.team}"
     running = standing.in_flight.get(IngestionState.RUNNING, 0)
-    goes_on = f"; {running:,} that {'runs goes' if running == 1 else 'run go'} on to the end" if running else ""
+    to_the_end = "runs, to its end" if running == 1 else "run, to their end"
+    goes_on = f"; {counted(running, 'ingestion')} still {to_the_end}" if running else ""
     waits = f"{counted(standing.due, 'ingestion')} may begin once it is resumed. " if standing.due else ""
     also = f" The team {others[0].team} is paused by itself as well." if others else ""
     return (

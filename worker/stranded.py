@@ -28,7 +28,7 @@ MAX_WRAPPED_BYTES = 2 * MAX_KEPT_BYTES
 
 MAX_WHY_CHARACTERS = 500
 
-PREVIEW_BYTES = 512
+PREVIEW_BYTES = 256
 """Bytes of a message that a preview shows."""
 
 MARK = "modelport.stranded"

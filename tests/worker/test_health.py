@@ -12,7 +12,7 @@ import pytest
 from tests.worker.registry.test_counters import ROOT, said_in
 from worker.health import MEANING, Hand, clock, hands, verdict
 from worker.lifecycle import LOST, claim, receive
-from worker.records import CompletionEvent, Ingestion, IngestionState, Standing, Trigger, Worker
+from worker.records import CompletionEvent, Halt, Ingestion, IngestionState, Standing, Trigger, Worker
 from worker.verdict import UNFORESEEN, Reject
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -107,6 +107,39 @@ def test_the_worst_that_is_so_is_what_is_said(
     hands: Sequence[Hand], known: dict[str, Any], expected: tuple[str, str, str]
 ) -> None:
     assert said(hands, **known) == expected
+
+
+HALT = Halt(None, NOON - timedelta(minutes=6), "the token ops (tk1)", "the store moves")
+
+
+@pytest.mark.parametrize(
+    ("halts", "is_over_all", "expected"),
+    [
+        (
+            (HALT,),
+            True,
+            "Since 11:54, by the token ops (tk1): “the store moves”. No worker begins anything of any team. "
+            "7 ingestions may begin once it is resumed. What is reported is accepted all the same.",
+        ),
+        (
+            (HALT, replace(HALT, team="red")),
+            False,
+            "Since 11:54, by whoever looks after all teams: “the store moves”. No worker begins anything of any team. "
+            "7 ingestions may begin once it is resumed. What is reported is accepted all the same. "
+            "The team red is paused by itself as well.",
+        ),
+        (
+            (replace(HALT, team="red", note=None),),
+            False,
+            "Since 11:54, by the token ops (tk1). No worker begins anything of the team red. 7 ingestions may begin once it is "
+            "resumed. What is reported is accepted all the same.",
+        ),
+    ],
+)
+def test_a_pause_is_said_before_everything_else(halts: tuple[Halt, ...], is_over_all: bool, expected: str) -> None:
+    standing = replace(Standing({}, 0, None, {}, None, ()), **QUEUED, due_since=NOON - LONG, halts=halts)
+    found = verdict(standing, [], NOON, is_over_all)
+    assert (found.sign, found.level, found.title, found.says) == ("pause", "is-warn", "Paused", expected)
 
 
 def test_who_is_silent_stands_first_with_what_it_still_holds() -> None:

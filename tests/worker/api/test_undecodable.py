@@ -58,7 +58,7 @@ def test_they_are_listed_without_their_bytes_and_one_is_shown_with_them(overseer
         "preview": "<script>alert(1)</script>\\x00\\x1b[31m\\xff",
         "body": None,
     }
-    assert (long["size"], len(long["preview"]), long["body"]) == (2 * MAX_KEPT_BYTES, 513, None)
+    assert (long["size"], len(long["preview"]), long["body"]) == (2 * MAX_KEPT_BYTES, 257, None)
     [whole] = overseer.get(LIST, params={"id": first["id"]}).json()["messages"]
     assert base64.b64decode(whole["body"]) == HOSTILE
     [cut] = overseer.get(LIST, params={"id": long["id"]}).json()["messages"]

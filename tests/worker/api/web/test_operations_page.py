@@ -433,7 +433,8 @@ def test_a_pause_is_told_in_place_of_a_stall_with_who_and_why(door: Door, operat
     token = door.registry.tokens("default")[0]
     assert (
         f"Since 12:25, by the token test ({token.id}): “the store moves”. No worker begins anything of the team default; "
-        "1 that runs goes on to the end. 21 ingestions may begin once it is resumed. What is reported is accepted all the same."
+        "1 ingestion still runs, to its end. 21 ingestions may begin once it is resumed. "
+        "What is reported is accepted all the same."
     ) in plain(paused)
     assert strip(paused)["Oldest waiting"] == "24 min while paused"
     assert "ask=pause" not in paused.text
