@@ -8,12 +8,16 @@ from playwright.sync_api import Browser, expect
 from tests.browser.seat import DESK, PHONE, SMALL_PHONE, Seat, seat
 from tests.browser.test_journeys import LEGIBLE
 from tests.worker.api.conftest import Door
+from tests.worker.api.shelf import serving
 from tests.worker.api.web import work
+from worker.quarantine import MemoryQuarantine
 from worker.records import IngestionState
+from worker.stranded import wrapped
 
 pytestmark = pytest.mark.slow
 
 LIST = "/operations/ingestions"
+MESSAGES = "/operations/messages"
 
 SOON = 15_000
 """Milliseconds in which the page has asked again, also on a busy machine."""
@@ -73,6 +77,8 @@ def test_all_of_a_reason_are_retried_and_one_is_discarded(browser: Browser, url:
         page.get_by_role("link", name="Retry all 11…").press("Enter")
         expect(page.get_by_role("heading", name="Retry 11 ingestions?")).to_be_focused()
         page.keyboard.press("Tab")
+        page.keyboard.type("the shard is there")
+        page.keyboard.press("Tab")
         expect(page.get_by_role("button", name="Retry 11")).to_be_focused()
         page.keyboard.press("Enter")
         expect(page.get_by_text("11 were queued again.")).to_be_visible()
@@ -84,6 +90,51 @@ def test_all_of_a_reason_are_retried_and_one_is_discarded(browser: Browser, url:
         expect(page.get_by_text("It is discarded, and is not tried again.")).to_be_visible()
     known = states(room)
     assert (known[IngestionState.RECEIVED], known[IngestionState.FAILED], known[IngestionState.DISCARDED]) == (31, 41, 1)
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+def test_the_queue_is_paused_and_resumed_by_keys(browser: Browser, url: str, room: Door, has_script: bool) -> None:
+    work.trouble(room)
+    with seat(browser, url, java_script_enabled=has_script) as here:
+        page = here.page
+        here.sign_in(room.token("operate"))
+        here.go("/operations")
+        page.get_by_role("link", name="Pause…").press("Enter")
+        expect(page.get_by_role("heading", name="Pause the queue?")).to_be_focused()
+        page.get_by_label("Note for the log").fill("the store moves")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Paused")).to_be_visible()
+        expect(page.get_by_text("“the store moves”")).to_be_visible()
+        assert room.registry.claim_next("w", room.clock.now()) is None
+        page.get_by_role("link", name="Resume…").press("Enter")
+        page.get_by_role("button", name="Resume").press("Enter")
+        expect(page.get_by_role("heading", name="Stalled")).to_be_visible()
+    assert room.registry.halts("default") == []
+
+
+def test_a_pause_by_another_is_told_without_reloading(operator: Seat, room: Door) -> None:
+    work.health(room)
+    operator.go("/operations")
+    expect(operator.page.get_by_role("heading", name="Healthy")).to_be_visible()
+    room.registry.pause_queue("default", False, room.clock.now(), "kim at the command line")
+    expect(operator.page.get_by_role("heading", name="Paused")).to_be_visible(timeout=SOON)
+    expect(operator.page.get_by_role("link", name="Resume…")).to_be_visible()
+
+
+def test_messages_that_nobody_could_read_fit_and_do_nothing(browser: Browser, url: str, room: Door) -> None:
+    bodies = (bytes(range(256)), b"x" * 100_000, b"<script>window.done = 1</script>")
+    room.quarantine = MemoryQuarantine([wrapped(body, "q" * 300, "w" * 300, room.clock.now()) for body in bodies])
+    with serving(room) as client, seat(browser, str(client.base_url).rstrip("/")) as here:
+        here.sign_in(room.token("model:read", "operate", "operate:all"))
+        here.go("/operations")
+        here.page.get_by_role("link", name="Look at them").click()
+        assert here.run("window.done") is None
+        for path in (MESSAGES, f"{MESSAGES}?ask=all"):
+            here.go(path)
+            assert here.run(LEGIBLE) == []
+            for width in (DESK, PHONE, SMALL_PHONE):
+                here.page.set_viewport_size({"width": width, "height": 900})
+                assert not here.is_wider_than_window(), (path, width)
 
 
 def test_a_list_follows_its_filters(operator: Seat, room: Door) -> None:
