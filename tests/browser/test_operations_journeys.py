@@ -11,7 +11,7 @@ from tests.worker.api.conftest import Door
 from tests.worker.api.shelf import serving
 from tests.worker.api.web import work
 from worker.quarantine import MemoryQuarantine
-from worker.records import IngestionState
+from worker.records import STEPS, End, IngestionState, Took
 from worker.stranded import wrapped
 
 pytestmark = pytest.mark.slow
@@ -51,6 +51,44 @@ def test_the_page_goes_on_by_itself_and_keeps_focus(operator: Seat, room: Door) 
     expect(page.get_by_role("heading", name="Stalled")).to_be_visible(timeout=SOON)
     assert operator.run("window.stayed") is True
     operator.keep("operations-live")
+
+
+CALLS = "ValueError: no such\n" + "\n".join(f"  worker/module_{number}.py:17 in {'call' * 30}" for number in range(30))
+
+
+def test_what_was_opened_and_scrolled_stays_so(operator: Seat, room: Door) -> None:
+    one = work.run(room, "1", "worker-1")
+    room.registry.finish(one.id, "worker-1", End(IngestionState.FAILED, "unforeseen", "x", backtrace=CALLS), room.clock.now())
+    page = operator.page
+    operator.go("/operations")
+    page.get_by_text("Where it came from").click()
+    operator.run("document.getElementById('calls-unforeseen-lines').scrollTo(120, 0)")
+    operator.run("window.scrollTo(0, 200)")
+    page.locator("#calls-unforeseen summary").focus()
+    room.clock.sleep(5)
+    expect(page.get_by_text("Live, 12:00:05")).to_be_visible(timeout=SOON)
+    expect(page.locator("#calls-unforeseen")).to_have_attribute("open", "")
+    left = "document.getElementById('calls-unforeseen-lines').scrollLeft"
+    assert (operator.run(left), operator.run("window.scrollY")) == (120, 200)
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+def test_one_team_of_all_is_chosen_and_kept(browser: Browser, url: str, room: Door, has_script: bool) -> None:
+    room.registry.create_team("red", room.clock.now())
+    work.fail(room, ["1", "2"], "incomplete", work.SHARD, team="red")
+    work.fail(room, ["3"], "incomplete", work.SHARD)
+    with seat(browser, url, java_script_enabled=has_script) as here:
+        page = here.page
+        here.sign_in(room.token("operate", "operate:all"))
+        here.go("/operations")
+        expect(page.get_by_role("link", name="Retry all 3…")).to_be_visible()
+        page.get_by_label("Team").select_option("red")
+        page.get_by_role("button", name="Show").click()
+        page.get_by_role("link", name="Retry all 2…").click()
+        page.get_by_role("button", name="Retry 2").click()
+        expect(page.get_by_text("2 were queued again.")).to_be_visible()
+    known = states(room)
+    assert (known[IngestionState.RECEIVED], known[IngestionState.FAILED]) == (2, 1)
 
 
 def test_a_server_that_does_not_answer_is_told_and_so_is_when_it_does_again(operator: Seat, room: Door) -> None:
@@ -161,15 +199,23 @@ def test_the_pages_fit_and_can_be_read(browser: Browser, url: str, room: Door, s
     if state != "empty":
         getattr(work, state)(room)
         work.fail(room, ["x" * 200], "y" * 200, "z" * 200, model_path="/" + "p" * 300, experiment="e" * 200)
+        room.registry.create_team("t" * 63, room.clock.now())
+        long = work.run(room, "l", "worker-1", team="t" * 63)
+        end = End(IngestionState.FAILED, "unforeseen", "m" * 300, format="tensorflow_savedmodel", backtrace=CALLS)
+        room.registry.finish(long.id, "worker-1", end, room.clock.now())
+        room.registry.took([Took(step, 3.0) for step in STEPS])
+        room.clock.sleep(60)
         work.run(room, "r", "w" * 100, model_path="/" + "p" * 300, experiment="e" * 200)
         work.see(room, "w" * 100, "h" * 200)
     one = next(iter(work.fail(room, ["last"], "incomplete", work.SHARD))) if state != "empty" else None
+    whose = ["operate", "operate:all"] if state != "empty" else ["operate"]
     paths = ["/operations", LIST, f"{LIST}?state=failed&ask=retry", *([f"{LIST}/{one.id}?ask=discard"] if one else [])]
     for scheme in ("light", "dark"):
         with seat(browser, url, color_scheme=scheme) as here:
-            here.sign_in(room.token("operate"))
+            here.sign_in(room.token(*whose))
             for path in paths:
                 here.go(path)
+                here.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
                 assert here.run(LEGIBLE) == [], path
                 for width in (DESK, 900, PHONE, SMALL_PHONE):
                     here.page.set_viewport_size({"width": width, "height": 900})

@@ -3,8 +3,8 @@
 Operators look every few seconds, whatever has come to lie there: what waits and what has failed is counted in indexes, what
 finished lately is counted there by the minute, and of each reason one row is read.
 
-Indexes begin with the team. So where all teams are meant they are named, and each is sought for itself; what stands in line
-has an index that does without.
+Indexes begin with the team. So where all teams are meant they are named, and each is sought for itself, in one statement where
+a database does not take another index for it; what stands in line has an index that does without.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, select
+from sqlalchemy import Connection, Select, bindparam, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker import lifecycle
-from worker.records import MOST_FINISHED, MOST_REASONS, MOST_TIMED, FailureGroup, IngestionState, Standing
+from worker.records import MOST_FINISHED, MOST_REASONS, MOST_TIMED, FailureGroup, Ingestion, IngestionState, Standing
 from worker.registry import halts, rows
 from worker.registry.line import IN_LINE, IS_PAUSE_OVER
 from worker.registry.tables import FAILED, claimable, ingestions, is_finished, stands, teams
@@ -56,7 +56,7 @@ def standing(connection: Connection, team: str | None, now: datetime, since: dat
         min(first, default=None),
         finished,
         connection.execute(asked.newest, given | {"passed": 0, "since": lifecycle.EPOCH}).scalar(),
-        _failures(connection, given),
+        _failures(connection, known),
         _took(connection, finished, given),
         counted_since,
         tuple(halts.of_team(connection, team)),
@@ -82,20 +82,27 @@ def _took(connection: Connection, finished: Mapping[datetime, Mapping[IngestionS
     return tuple(max(0.0, (updated - created).total_seconds()) for created, updated in found)
 
 
-def _failures(connection: Connection, given: Given) -> list[FailureGroup]:
+def _failures(connection: Connection, teams: Sequence[str]) -> list[FailureGroup]:
     """Return the groups of what has failed. A reason of several teams is one; the newest of them is read."""
-    found: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-    for row in connection.execute(FAILURES, given):
-        found[row.reason].append(row)
-    amounts = {reason: sum(row.amount for row in of_reason) for reason, of_reason in found.items()}
+    found: defaultdict[str, list[Group]] = defaultdict(list)
+    for team in teams:
+        for reason, amount, last in connection.execute(FAILURES, {"team": team}):
+            found[reason].append((last, amount, team))
+    amounts = {reason: sum(amount for _, amount, _ in of_reason) for reason, of_reason in found.items()}
     shown = sorted(found, key=lambda reason: (-amounts[reason], reason))[:MOST_REASONS]
-    return [FailureGroup(reason, amounts[reason], rows.ingestion_of(_newest(connection, found[reason]))) for reason in shown]
+    return [FailureGroup(reason, amounts[reason], _newest(connection, reason, found[reason])) for reason in shown]
 
 
-def _newest(connection: Connection, of_reason: Sequence[Row[Any]]) -> Row[Any]:
-    last = max(row.last for row in of_reason)
-    failed_last = [row.team for row in of_reason if row.last == last]
-    return connection.execute(NEWEST, {"teams": failed_last, "reason": of_reason[0].reason, "last": last}).one()
+Group = tuple[datetime, int, str]
+"""What failed of a team by one reason: when the last of them did, how many there are, the team."""
+
+
+def _newest(connection: Connection, reason: str, of_reason: Sequence[Group]) -> Ingestion:
+    """Return the one that failed last; of several at once, that which was accepted last."""
+    last = max(moment for moment, _, _ in of_reason)
+    given = [{"team": team, "reason": reason, "last": last} for moment, _, team in of_reason if moment == last]
+    found = (connection.execute(NEWEST, one).one() for one in given)
+    return rows.ingestion_of(max(found, key=lambda row: row.sequence))
 
 
 THEIRS = COLUMNS.team.in_(bindparam("teams", expanding=True))
@@ -107,25 +114,25 @@ BY_MINUTE = (
     .group_by("minute", COLUMNS.state)
 )
 
+NEWEST_ENDS = (
+    select(COLUMNS.sequence).where(is_finished(), THEIRS, SINCE).order_by(COLUMNS.updated.desc()).limit(MOST_TIMED).subquery()
+)
 TOOK = (
     select(COLUMNS.created, COLUMNS.updated)
-    .where(is_finished(), THEIRS, SINCE)
+    .where(COLUMNS.sequence.in_(select(NEWEST_ENDS.c.sequence)))
     .order_by(COLUMNS.updated.desc())
-    .limit(MOST_TIMED)
 )
+"""The places of those that finished last are sought in the index alone; only their rows are read."""
 
+OF_TEAM = COLUMNS.team == bindparam("team")
 FAILURES = (
-    select(COLUMNS.team, COLUMNS.reason, func.count().label("amount"), func.max(COLUMNS.updated).label("last"))
-    .where(stands(FAILED), THEIRS)
-    .group_by(COLUMNS.team, COLUMNS.reason)
+    select(COLUMNS.reason, func.count(), func.max(COLUMNS.updated)).where(stands(FAILED), OF_TEAM).group_by(COLUMNS.reason)
 )
 
-IS_NEWEST = COLUMNS.updated == bindparam("last", type_=COLUMNS.updated.type)
-NEWEST = (
-    select(ingestions)
-    .where(stands(FAILED), THEIRS, COLUMNS.reason == bindparam("reason", type_=COLUMNS.reason.type), IS_NEWEST)
-    .order_by(COLUMNS.sequence.desc())
-    .limit(1)
+IS_REASON = COLUMNS.reason == bindparam("reason", type_=COLUMNS.reason.type)
+IS_LAST = COLUMNS.updated == bindparam("last", type_=COLUMNS.updated.type)
+NEWEST = select(ingestions).where(
+    COLUMNS.sequence == select(func.max(COLUMNS.sequence)).where(stands(FAILED), OF_TEAM, IS_REASON, IS_LAST).scalar_subquery()
 )
 
 
@@ -152,7 +159,7 @@ def _asked(newest: Select[Any], *theirs: ColumnElement[bool]) -> Asked:
 
 
 LAST = select(COLUMNS.updated).where(is_finished(), SINCE).order_by(COLUMNS.updated.desc()).offset(bindparam("passed")).limit(1)
-OF_ONE = _asked(LAST.where(COLUMNS.team == bindparam("team")), COLUMNS.team == bindparam("team"))
+OF_ONE = _asked(LAST.where(OF_TEAM), OF_TEAM)
 
 OF_EACH = select(LAST.where(COLUMNS.team == teams.c.name).scalar_subquery().label("last")).select_from(teams).subquery()
 OF_ALL = _asked(select(func.max(OF_EACH.c.last)))
