@@ -582,7 +582,7 @@ MESSAGES = {
     "minProperties": 1,
     "additionalProperties": False,
     "oneOf": [
-        {"required": ["id"], "properties": {"id": {"type": "string"}, "all": {"not": {"const": True}}}},
+        {"required": ["id"], "properties": {"id": {"not": {"type": "null"}}, "all": {"not": {"const": True}}}},
         {"required": ["all"], "properties": {"id": {"type": "null"}, "all": {"const": True}}},
     ],
     "properties": {"id": ID_OR_NULL, "all": {"type": ["boolean", "null"]}, "note": NOTE_TEXT},
