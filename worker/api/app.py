@@ -166,7 +166,7 @@ def _complete(operation: dict[str, Any], route: APIRoute) -> None:
     if isinstance(policy, Policy):
         operation["security"] = [{name: []} for name in SECURITY]
         operation["x-scopes"] = sorted(scope.value for scope in policy.scopes)
-        scopes = " or ".join(f"`{scope}`" for scope in operation["x-scopes"])
+        scopes = (" and " if policy.needs_all else " or ").join(f"`{scope}`" for scope in operation["x-scopes"])
         operation["description"] = f"{operation.get('description', '')}\n\nNeeds the scope {scopes}.".strip()
     for status in (
         ANYWHERE | (TOO_OFTEN if isinstance(policy, Policy) else {}) | (TOO_SLOW if "requestBody" in operation else {})

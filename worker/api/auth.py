@@ -48,12 +48,13 @@ ANYBODY_HERE = Caller(DEFAULT_TEAM, tokens.ALL_SCOPES, "somebody at this machine
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a route asks of who calls it: one of *scopes*, and, if it *is_limited*, not too often. Used as a dependency it gives
-    the caller.
+    """What a route asks of who calls it: one of *scopes*, or all of them if it *needs_all*, and, if it *is_limited*, not too
+    often. Used as a dependency it gives the caller.
     """
 
     scopes: frozenset[TokenScope]
     is_limited: bool = True
+    needs_all: bool = False
 
     async def __call__(self, request: Request, desk: Annotated[Desk, Depends(desk_of)]) -> Caller:
         try:
@@ -79,12 +80,18 @@ class Policy:
         Raises:
             Problem: may not.
         """
-        if not tokens.allows(caller.scopes, self.scopes):
+        if not self.is_met_by(caller.scopes):
             wanted = sorted(scope.value for scope in self.scopes)
             challenge = f'Bearer realm="modelport", error="insufficient_scope", scope="{" ".join(wanted)}"'
-            detail = f"the token lacks the scope {' or '.join(wanted)}"
+            detail = f"the token lacks the scope {(' and ' if self.needs_all else ' or ').join(wanted)}"
             raise Problem(403, "insufficient-scope", detail, {"WWW-Authenticate": challenge})
         return caller
+
+    def is_met_by(self, held: frozenset[TokenScope]) -> bool:
+        """Tell whether who holds the scopes *held* may come in."""
+        if self.needs_all:
+            return all(tokens.allows(held, {scope}) for scope in self.scopes)
+        return tokens.allows(held, self.scopes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +104,17 @@ class Public:
 
 PUBLIC = Depends(Public())
 
+OVERSEES = frozenset({TokenScope.OPERATE, TokenScope.OPERATE_ALL})
+
 Reporter = Annotated[Caller, Depends(Policy(frozenset({TokenScope.COMPLETION_WRITE}), is_limited=False))]
 Writer = Annotated[Caller, Depends(Policy(frozenset({TokenScope.MODEL_WRITE})))]
 Operator = Annotated[Caller, Depends(Policy(frozenset({TokenScope.OPERATE})))]
 Reader = Annotated[Caller, Depends(Policy(frozenset({TokenScope.MODEL_READ, TokenScope.OPERATE})))]
 Watcher = Annotated[Caller, Depends(Policy(frozenset({TokenScope.OPERATE_ALL}), is_limited=False))]
+Overseer = Annotated[Caller, Depends(Policy(OVERSEES, needs_all=True))]
 Asker = Annotated[Caller, Depends(Policy(frozenset({TokenScope.MODEL_READ, TokenScope.OPERATE, TokenScope.COMPLETION_WRITE})))]
-"""Callers, by what they must be allowed to do. An asker may also be who reported a completion and wants to know its end. A
+"""Callers, by what they must be allowed to do. An overseer both steers and watches all teams: a token that was made to read
+figures does not. An asker may also be who reported a completion and wants to know its end. A
 reporter is never told to come later: what ends does so when it ends, ten thousand at once if it must be. Nor is a watcher,
 which is a machine and may be several.
 """

@@ -8,7 +8,7 @@ import structlog
 from fastapi import APIRouter, Query, Request, Response
 
 from worker import operations
-from worker.api.auth import Watcher
+from worker.api.auth import Overseer
 from worker.api.bodies import JSON, Body, expect, json_of, media_type
 from worker.api.pages import Text
 from worker.api.problems import reply
@@ -29,7 +29,7 @@ log = structlog.get_logger("modelport.api")
 
 @router.get("/queue/undecodable", responses=answers(UndecodableMessages, 401, 403, 404, 422, 503))
 def list_undecodable(
-    caller: Watcher, service: Inside, id: Text = None, limit: Annotated[int, Query(ge=1, le=MOST)] = 20
+    caller: Overseer, service: Inside, id: Text = None, limit: Annotated[int, Query(ge=1, le=MOST)] = 20
 ) -> Response:
     """List the messages that no worker could read, newest first; the one with this `id` with all bytes that are kept of it."""
     if id is None:
@@ -45,7 +45,7 @@ def list_undecodable(
     responses=answers(Removed, 400, 401, 403, 404, 413, 415, 422, 503),
     openapi_extra={"requestBody": MESSAGES_BODY},
 )
-def discard_undecodable(request: Request, caller: Watcher, body: Body, service: Inside) -> Response:
+def discard_undecodable(request: Request, caller: Overseer, body: Body, service: Inside) -> Response:
     """Remove a message that no worker could read, or all of them. No work is lost with them: each was only a bell."""
     expect(media_type(request.headers), JSON)
     said = object_with("the body", json_of(body), ("id", "all", "note"))

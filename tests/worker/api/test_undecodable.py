@@ -36,7 +36,7 @@ def overseer(door: Door) -> Client:
     now = door.clock.now()
     kept = [wrapped(body, "modelport", "JSONDecodeError: no", now) for body in (HOSTILE, b"x" * 2 * MAX_KEPT_BYTES)]
     door.quarantine = MemoryQuarantine([*kept, b"of an earlier release"])
-    return door.client().with_token(door.token("operate:all"))
+    return door.client().with_token(door.token("operate", "operate:all"))
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_one_or_all_are_removed_and_that_is_written_down(door: Door, overseer: C
 def test_a_broker_that_is_away_is_told_and_left_out_of_the_figures(door: Door, overseer: Client) -> None:
     assert "modelport_undecodable_messages 3.0" in overseer.get("/metrics").text
     door.quarantine = Away()
-    away = door.client().with_token(door.token("operate:all"))
+    away = door.client().with_token(door.token("operate", "operate:all"))
     answer = away.get(LIST)
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:modelport:problem:broker-unavailable")
     assert "modelport_undecodable_messages" not in away.get("/metrics").text

@@ -17,7 +17,17 @@ from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Depends, Request, Response
 
-from worker.api.auth import ANYBODY_HERE, Caller, Policy, caller_by, is_sent_here, known_token, secret_in, unauthorized
+from worker.api.auth import (
+    ANYBODY_HERE,
+    OVERSEES,
+    Caller,
+    Policy,
+    caller_by,
+    is_sent_here,
+    known_token,
+    secret_in,
+    unauthorized,
+)
 from worker.api.bodies import bounded, media_type
 from worker.api.desk import Desk, desk_of
 from worker.api.limits import count_failure
@@ -118,7 +128,7 @@ class PagePolicy(Policy):
 
 Visitor = Annotated[Visit, Depends(PagePolicy(frozenset({TokenScope.MODEL_READ, TokenScope.OPERATE})))]
 Editor = Annotated[Visit, Depends(PagePolicy(frozenset({TokenScope.MODEL_WRITE})))]
-Overseer = Annotated[Visit, Depends(PagePolicy(frozenset({TokenScope.OPERATE_ALL})))]
+Overseer = Annotated[Visit, Depends(PagePolicy(OVERSEES, needs_all=True))]
 Steward = Annotated[Visit, Depends(PagePolicy(frozenset({TokenScope.OPERATE})))]
 Anybody = Annotated[Visit, Depends(PagePolicy(frozenset(TokenScope)))]
 """Who looks at pages, who may change models, who looks after all teams, who may steer the queue, and whoever signed in."""
