@@ -7,7 +7,7 @@ read here. Pure.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from worker.figures import MONTHS, NBSP, counted
@@ -175,6 +175,9 @@ def partly_paused(said: Verdict, halts: Sequence[Halt], now: datetime) -> Verdic
     if not halts:
         return said
     first, *others = halts
+    if said.is_pause:
+        which = f"The team {first.team} is" if not others else f"{counted(len(halts), 'team')} are"
+        return replace(said, says=f"{said.says} {which} paused by {'itself' if not others else 'themselves'} as well.")
     why = "" if first.note is None else f": “{first.note}”"
     more = f" So {'is' if len(others) == 1 else 'are'} {counted(len(others), 'other team')}." if others else ""
     says = f"Since {clock(first.since, now)}, by {first.by}{why}, no worker begins anything of the team {first.team}.{more}"

@@ -616,7 +616,7 @@ class RegistryContract:
         ingestion = claimed(registry, traceparent=SPAN, git_sha="0123")
         for wanted in (None, OTHER_SPAN):
             registry.finish(ingestion.id, "me", failed(), LATER)
-            again = registry.retry("default", ingestion.id, "a person", LATER, wanted)
+            again = registry.retry("default", ingestion.id, "a person", LATER, traceparent=wanted)
             assert again is not None
             assert again.event == replace(ingestion.event, traceparent=wanted or SPAN)
             assert registry.ingestion("default", ingestion.id) == again

@@ -84,7 +84,7 @@ def test_an_incident_is_told_within_half_a_minute_by_the_intervals_of_the_config
 
 
 def seconds_of(told: str) -> int:
-    return int(told[:-1]) * {"s": 1, "m": 60}[told[-1]]
+    return int(told[:-1]) * {"s": 1, "m": 60, "h": 3600}[told[-1]]
 
 
 @contextmanager

@@ -30,7 +30,7 @@ ALL = click.option("--all", "is_all", is_flag=True, help="The work of all teams,
 NOTE = click.option("--note", help="Why, for the log of what people did.")
 
 
-@click.group()
+@click.group(short_help="How the queue stands, and to pause it.")
 def queue() -> None:
     """The queue as a whole: how it stands, and whether workers begin anything."""
 

@@ -33,10 +33,10 @@ def test_a_change_whose_line_cannot_be_written_is_not_made(registry: SqlRegistry
 
 
 def test_nothing_changes_a_line_or_removes_one() -> None:
-    """Who writes to the table is one function, and it inserts."""
+    """Who writes to the table is one function, and it inserts; `care` removes what is older than a setting says."""
     modules = (path for path in (ROOT / "worker").rglob("*.py") if "migrations" not in path.parts)
     named = {path.name for path in modules if re.search(r"\baudit_log\b", path.read_text(encoding="utf-8"))}
-    assert named == {"audit.py", "tables.py"}
+    assert named == {"audit.py", "care.py", "tables.py"}
     said = Path(audit.__file__).read_text(encoding="utf-8")
     assert re.findall(r"\b(insert|update|delete)\(", said) == ["insert"]
 

@@ -438,7 +438,7 @@ def test_a_pause_is_told_in_place_of_a_stall_with_who_and_why(door: Door, operat
     ) in plain(paused)
     assert strip(paused)["Oldest waiting"] == "24 min while paused"
     assert "ask=pause" not in paused.text
-    assert "Resume the queue of your team?" in plain(operator.get("/operations?ask=resume&of=team"))
+    assert "Resume the queue of the team default?" in plain(operator.get("/operations?ask=resume&of=team"))
     assert operator.post("/operations/resume", {"csrf": operator.csrf(), "note": "it has moved"}).status_code == 303
     assert seen(operator.get("/operations")) == (200, "Stalled")
     told = [(line.action.value, line.details.get("note")) for line in door.registry.audit(AuditQuery("default"))[:2]]
