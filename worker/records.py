@@ -852,9 +852,9 @@ class TokenScope(StrEnum):
     MODEL_WRITE = "model:write"
     """Add, rename, tag and delete models; ask for another look at a path."""
     OPERATE = "operate"
-    """Steer the queue: retry, discard."""
+    """Steer the queue: retry, discard, pause, resume."""
     OPERATE_ALL = "operate:all"
-    """Watch the work of all teams, in figures that name none; with `operate` too, see and steer it on the page."""
+    """Watch the work of all teams, in figures that name none; with `operate` too, see it and steer it."""
     ADMIN = "admin"
     """Everything that the team may do."""
 

@@ -83,7 +83,7 @@ ingestions = Table(
     Column("attempts", Integer, nullable=False),
     # Each attempt gets its own, so that it writes to its own prefix of the store: who lost the lease spoils nothing.
     Column("version_id", AnyText, nullable=False, unique=True),
-    # Null before the end. No foreign key: it and model_versions.ingestion_id would form a ring, and rows are never removed.
+    # Null before the end. No foreign key: it and model_versions.ingestion_id would form a ring, and no version is ever removed.
     Column("answered_version", AnyText),
     # Set exactly while the state is running. Who is not the owner changes nothing: that is the fence.
     Column("owner", AnyText),
@@ -106,7 +106,7 @@ ingestions = Table(
     # Null, or not to be claimed before. By the clock of the registry, like lease_until, which is set while it runs.
     Column("run_after", Moment),
     Column("lease_until", Moment),
-    # That of the primary model that the last look found; null where none came so far, and before revision 0013 unless it was
+    # That of the primary model that the last look found; null where none came so far, and before revision 0012 unless it was
     # answered with a version.
     Column("format", Text),
     # The sequence makes a list of one state come in its order.
