@@ -252,8 +252,7 @@ def _to_here(kept: Kept, spool: Path) -> str | None:
 
 
 def _told(service: Embedded, ingestion: Ingestion) -> str:
-    standing = service.registry.ingestion(ingestion.event.team, ingestion.id)
-    assert standing is not None, "an ingestion is never removed"
+    standing = service.registry.ingestion(ingestion.event.team, ingestion.id) or ingestion
     message = f" ({standing.message})" if standing.message else ""
     return f"{standing.id}: {standing.state.value}{message}{_warning(service, standing)}"
 
