@@ -1,7 +1,7 @@
 """Where an error came from that nobody foresaw, as lines that an operator reads: the calls, and what the error says.
 
-In goes an exception, out comes bounded text. No value of a variable stands in it, and no credential of an address: what an
-error says is all that may be somebody's. Pure.
+In goes an exception, out comes bounded text. No value of a variable stands in it, and nothing that looks like a secret: what
+an error says besides is all that may be somebody's. Pure.
 
 Laws (each has a test of the same name):
     a backtrace is bounded;
@@ -14,6 +14,8 @@ import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+
+from worker.masks import masked
 
 MOST_CHARACTERS = 8000
 """Characters of all that is told."""
@@ -28,11 +30,10 @@ MOST_ERRORS = 5
 """Errors of a chain that are told."""
 
 PACKAGES = re.compile(r".*/(?:site|dist)-packages/")
-OURS = Path(__file__).parents[1]
 """Where packages lie: what stands before them is the machine's affair."""
 
-CREDENTIALS = re.compile(r"(?<=://)[^/@\s'\"]+(?=@)")
-"""A user, perhaps with a password, in an address."""
+OURS = Path(__file__).parents[1]
+"""Where our own lie."""
 
 
 def backtrace_of(error: BaseException) -> str:
@@ -42,12 +43,12 @@ def backtrace_of(error: BaseException) -> str:
 
 
 def said(error: BaseException) -> str:
-    """Return the kind of *error* and what it says, in one line, without credentials; it is asked carefully."""
+    """Return the kind of *error* and what it says, in one line, without what looks like a secret; it is asked carefully."""
     try:
         text = " ".join(str(error).split())
     except Exception:  # noqa: BLE001 - an error that cannot even say what it is
         text = "it cannot say what it is"
-    text = CREDENTIALS.sub("…", text)
+    text = masked(text)
     return f"{type(error).__name__}: {text if len(text) <= MOST_SAID else text[: MOST_SAID - 1] + '…'}"
 
 
@@ -72,7 +73,7 @@ def _lines(error: BaseException) -> Iterator[str]:
         calls[first : len(calls) - MOST_CALLS + first] = [f"  … {len(calls) - MOST_CALLS} more calls"]
     yield from calls
     for note in getattr(error, "__notes__", ()):
-        yield from (f"  {line}" for line in CREDENTIALS.sub("…", str(note)).splitlines())
+        yield from (f"  {line}" for line in masked(str(note)).splitlines())
 
 
 def _short(file: str) -> str:

@@ -5,7 +5,7 @@ libraries say through `logging`. What `worker.bound` binds to a line stands in b
 them, so that a name out of a stranger's folder can neither break the line nor colour the terminal. The time is UTC.
 
 Nobody logs a secret here. Should one get into a message all the same, out of a library's error or a stranger's path, it is
-masked by what secrets look like; that is the second lock, not the first.
+masked by what secrets look like (`masks`); that is the second lock, not the first.
 
 Law (with a test of the same name):
     no line holds what looks like a secret.
@@ -14,13 +14,13 @@ Law (with a test of the same name):
 from __future__ import annotations
 
 import logging
-import re
 import sys
-from collections.abc import Sequence
 from typing import Literal
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from worker.masks import masked
 
 Format = Literal["text", "json"]
 
@@ -30,22 +30,6 @@ FIRST = ("timestamp", "level", "event")
 OURS = ("celery", "uvicorn")
 """Libraries that tell what this process does. Of all others only warnings are of use: below that they tell of single requests,
 with headers and addresses."""
-
-OPENS = ("signature", "credential", "token", "secret", "password", "sig", "once")
-"""What the parameters of an address are called that open something."""
-
-SECRETS: Sequence[tuple[Sequence[str], re.Pattern[str], str]] = (
-    (("@",), re.compile(r"://[^\s/@'\"\\]+@"), "://***@"),
-    (("mp_",), re.compile(r"\bmp_[A-Za-z0-9]{20,}"), "mp_***"),
-    (("bearer ", "basic "), re.compile(r"(?i)\b(bearer|basic) [A-Za-z0-9._~+/=-]{8,}"), r"\1 ***"),
-    (
-        [f"{name}=" for name in OPENS],
-        re.compile(rf"(?i)({'|'.join(OPENS[:-2])}|\bsig|\bonce)=[^&\s'\"\\]+"),
-        r"\1=***",
-    ),
-)
-"""What passwords in addresses, our own tokens, headers that open something, and signed links look like; each with what must
-stand in a line, in small letters, before it is worth a closer look, which takes fifty times as long."""
 
 
 def configure(level: str = "INFO", format: Format = "text") -> None:
@@ -75,15 +59,6 @@ def configure(level: str = "INFO", format: Format = "text") -> None:
     for name in OURS:
         logging.getLogger(name).setLevel(least)
     logging.captureWarnings(capture=True)
-
-
-def masked(text: str) -> str:
-    """Return *text* without what looks like a secret in it."""
-    lowered = text.lower()
-    for hints, pattern, mask in SECRETS:
-        if any(hint in lowered for hint in hints):
-            text = pattern.sub(mask, text)
-    return text
 
 
 def _rendering(format: Format) -> Processor:

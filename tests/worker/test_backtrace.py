@@ -55,13 +55,21 @@ def test_an_error_in_a_library_names_the_library_and_not_where_it_lies() -> None
 def test_a_note_belongs_to_it() -> None:
     error = ValueError("a")
     error.add_note("in the inspection\nat s3://kim:secret@store/x")
-    assert backtrace_of(error).splitlines() == ["ValueError: a", "  in the inspection", "  at s3://…@store/x"]
+    assert backtrace_of(error).splitlines() == ["ValueError: a", "  in the inspection", "  at s3://***@store/x"]
 
 
 def test_no_value_of_a_variable_is_told() -> None:
     error = raised(ValueError("cannot connect to postgresql://kim:hunter2@db/x"), secret="hunter2")
     assert "hunter2" not in backtrace_of(error)
-    assert said(error) == "ValueError: cannot connect to postgresql://…@db/x"
+    assert said(error) == "ValueError: cannot connect to postgresql://***@db/x"
+
+
+def test_what_looks_like_a_secret_is_masked_as_in_the_log() -> None:
+    token = "mp_c4n4ryC4N4RYc4n4ryC4N4RY"
+    error = raised(ValueError(f"https://store/x?X-Amz-Signature={token}&a=b refused {token}"))
+    error.add_note(f"Authorization: Bearer {token}")
+    assert token not in backtrace_of(error)
+    assert said(error) == "ValueError: https://store/x?X-Amz-Signature=***&a=b refused mp_***"
 
 
 class Mute(Exception):
