@@ -28,7 +28,7 @@ from worker.registry.engine import BUSY_SECONDS, SETTING, open_engine, parse_url
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013", "0014")
 """Every revision of the tables, oldest first; the last one is what this code works with. A test compares with the folder."""
 
 DIGITS = 4
@@ -74,15 +74,20 @@ def check_newest(url: str) -> None:
 
 
 def migrate(url: str, busy_seconds: float = BUSY_SECONDS) -> tuple[str, ...]:
-    """Bring the database at *url* to the tables of this code, in one transaction; return the revisions that it lacked.
+    """Bring the database at *url* to the tables of this code; return the revisions that it lacked.
+
+    An empty one gets all of them in one transaction. Else each has its own, so that others who work there wait for one at most.
 
     Raises:
         BadSetting: the database is newer than this code can work with, or the URL is not one.
-        RegistryUnavailable: the database did not answer; nothing was changed.
+        RegistryUnavailable: the database did not answer; the revision that was under way changed nothing.
     """
     engine = open_engine(url, busy_seconds)
     try:
-        return _migrate(engine)
+        done: tuple[str, ...] = ()
+        while more := _migrate(engine):
+            done += more
+        return done
     finally:
         engine.dispose()
 
@@ -97,21 +102,23 @@ def configuration() -> Config:
 
 
 def _migrate(engine: Engine) -> tuple[str, ...]:
+    """Take the next step in a transaction, and return the revisions that it brought; none where none are lacking."""
     with translated(), engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": POSTGRES_LOCK})
         lacking = _pending(connection)
-        if lacking:
-            _upgrade(connection)
-        return lacking
+        now = lacking if lacking == REVISIONS else lacking[:1]
+        if now:
+            _upgrade(connection, now[-1])
+        return now
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, revision: str) -> None:
     from alembic import command
 
     config = configuration()
     config.attributes["connection"] = connection
-    command.upgrade(config, REVISIONS[-1])
+    command.upgrade(config, revision)
 
 
 def _pending(connection: Connection) -> tuple[str, ...]:

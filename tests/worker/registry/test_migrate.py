@@ -21,7 +21,7 @@ from detectors.facts import Metric
 from tests.contracts.lists import SERIOUS, fill, keep
 from tests.contracts.registry import NOON, claimed, failed, register
 from worker.errors import BadSetting, RegistryUnavailable
-from worker.records import End, Trigger, VersionQuery
+from worker.records import End, IngestionQuery, Trigger, VersionQuery
 from worker.registry import migrate as migrating
 from worker.registry.engine import open_engine
 from worker.registry.migrate import REVISIONS, check_newest, configuration, migrate, pending
@@ -112,7 +112,7 @@ def test_a_database_without_counters_begins_with_what_its_rows_tell(database: st
     execute(database, "DROP INDEX ix_ingestion_history_version_id")
     execute(database, "ALTER TABLE ingestion_history DROP COLUMN version_id")
     execute(database, "UPDATE alembic_version SET version_num = '0002'")
-    assert migrate(database) == ("0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
+    assert migrate(database) == REVISIONS[2:]
     assert [(one.name, dict(one.labels), one.value) for one in registry.counters()] == [
         ("accepted", {"trigger": "cli"}, 5),
         ("accepted", {"trigger": "completion"}, 1),
@@ -150,7 +150,7 @@ def check_that_lists_are_filled(database: str) -> None:
     without_indexes(database)
     without_lists(database)
     execute(database, "UPDATE alembic_version SET version_num = '0008'")
-    assert migrate(database) == ("0009", "0010", "0011", "0012", "0013")
+    assert migrate(database) == REVISIONS[8:]
     assert (listed(database), registry.versions(VersionQuery())) == (written, shown)
     assert [registry.count(VersionQuery(is_latest=True, text=text)) for text in ("strasse", "b")] == [1, 1]
     keep(registry, 102)
@@ -263,14 +263,43 @@ def test_a_migration_that_fails_leaves_nothing(empty: str, monkeypatch: pytest.M
     """SQLite takes the making of tables back, because the transaction begins before the first one."""
     upgrade = migrating._upgrade
 
-    def fail(connection: object) -> None:
-        upgrade(connection)  # type: ignore[arg-type]
+    def fail(connection: object, revision: str) -> None:
+        upgrade(connection, revision)  # type: ignore[arg-type]
         raise OperationalError("CREATE TABLE", None, Exception("disk I/O error"))
 
     monkeypatch.setattr(migrating, "_upgrade", fail)
     with pytest.raises(RegistryUnavailable, match="disk I/O error"):
         migrate(empty)
     assert tables(empty) == set()
+
+
+def test_each_revision_of_a_database_with_rows_has_a_transaction_of_its_own(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails leaves those before it, and the next call goes on behind them."""
+    registry = SqlRegistry(database)
+    made = register(registry)
+    ended = [one.id for one in registry.ingestions(IngestionQuery())]
+    registry.close()
+    execute(database, "UPDATE ingestions SET format = NULL")
+    without_care(database)
+    execute(database, "UPDATE alembic_version SET version_num = '0012'")
+    upgrade = migrating._upgrade
+
+    def fail(connection: object, revision: str) -> None:
+        upgrade(connection, revision)  # type: ignore[arg-type]
+        if revision == "0014":
+            raise OperationalError("UPDATE", None, Exception("disk I/O error"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(migrating, "_upgrade", fail)
+        with pytest.raises(RegistryUnavailable, match="disk I/O error"):
+            migrate(database)
+    assert pending(database) == ("0014",)
+    assert migrate(database) == ("0014",)
+    registry = SqlRegistry(database)
+    assert [(one.id, one.format) for one in registry.ingestions(IngestionQuery())] == [(ended[0], made.version.format)]
+    registry.close()
 
 
 def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path) -> None:

@@ -558,8 +558,8 @@ def test_a_migration_that_fails_leaves_nothing(empty: str, monkeypatch: pytest.M
 
     upgrade = migrating._upgrade
 
-    def fail(connection: object) -> None:
-        upgrade(connection)  # type: ignore[arg-type]
+    def fail(connection: object, revision: str) -> None:
+        upgrade(connection, revision)  # type: ignore[arg-type]
         raise OperationalError("CREATE TABLE", None, Exception("the disk is full"))
 
     monkeypatch.setattr(migrating, "_upgrade", fail)

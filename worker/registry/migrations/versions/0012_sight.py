@@ -1,6 +1,6 @@
 """Keep what format was found, and where an error came from that nobody foresaw; index both that and when things failed.
 
-What was answered with a version before has the format of that version; of the rest nobody knows it any more.
+What was answered with a version before gets the format of that version in 0014, which keeps nobody waiting.
 """
 
 from __future__ import annotations
@@ -16,17 +16,11 @@ depends_on = None
 FAILED = sa.text("state = 'failed'")
 KNOWN = sa.text("format IS NOT NULL")
 
-OF_VERSIONS = """
-    UPDATE ingestions SET format = (SELECT format FROM model_versions WHERE model_versions.id = ingestions.answered_version)
-    WHERE answered_version IS NOT NULL
-"""
-
 
 def upgrade() -> None:
     """Make the columns and the indexes."""
     op.add_column("ingestions", sa.Column("format", sa.Text()))
     op.add_column("ingestion_history", sa.Column("backtrace", sa.Text()))
-    op.execute(OF_VERSIONS)
     op.drop_index("ix_ingestions_failed", table_name="ingestions")
     for name, columns, where in (
         ("failed", ["team", "reason", "sequence", "updated"], FAILED),
