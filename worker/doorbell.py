@@ -8,11 +8,12 @@ At most `BELLS_PER_WORKER` bells for each living worker are outstanding.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from ssl import CERT_REQUIRED
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -99,9 +100,11 @@ def broker_ssl(url: str) -> dict[str, Any] | None:
 
 
 def broker_shown(url: str) -> str:
-    """Return the URL of a broker without user and password."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+    """Return the URL of a broker without user and password, also where a password has characters that end its part of a URL,
+    or where several brokers are named.
+    """
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{re.split('[?#]', rest.rpartition('@')[2])[0]}"
 
 
 REFUSALS = ("AuthenticationError", "AccessRefused", "NoPermissionError", "NotAllowed")

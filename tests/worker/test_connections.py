@@ -236,6 +236,14 @@ def test_a_store_that_takes_connections_and_says_nothing_keeps_nobody_waiting(
 def test_the_url_of_a_broker_is_shown_without_user_and_password() -> None:
     assert broker_shown("rediss://me:hunter2@cache:6380/0?ssl_cert_reqs=none") == "rediss://cache:6380/0"
     assert broker_shown("amqp://me:hunter2@rabbit:5672//") == "amqp://rabbit:5672//"
+    for odd in (
+        "redis://:hunter2/x@cache/0",
+        "redis://:hunter2#x@cache/0",
+        "redis://:hunter2?x@cache/0",
+        "redis://:hunter2@[x/0",
+    ):
+        assert "hunter2" not in broker_shown(odd)
+    assert "hunter2" not in broker_shown("redis://:hunter2@first/0;redis://:hunter2@second/0")
 
 
 def test_a_redis_is_reached_and_one_that_is_gone_is_not(tmp_path: Path) -> None:

@@ -55,6 +55,9 @@ BEGIN_AGAIN = ("40001", "40P01")
 
 SETTING = "MODELPORT_DATABASE_URL"
 
+SECRET_PARAMETERS = ("password", "sslpassword")
+"""Parameters of a URL that open something. Source: PostgreSQL 15, 34.1.2 "Parameter Key Words"."""
+
 
 def open_engine(url: str, busy_seconds: float = BUSY_SECONDS) -> Engine:
     """Return an engine for the database at *url*; nothing is connected yet.
@@ -106,8 +109,8 @@ def parse_url(url: str) -> URL:
 
 
 def shown(url: URL) -> str:
-    """Return *url* without its password."""
-    return url.render_as_string(hide_password=True)
+    """Return *url* without its password, and without those that libpq takes from the query."""
+    return url.difference_update_query(SECRET_PARAMETERS).render_as_string(hide_password=True)
 
 
 def may_begin_again(error: DBAPIError, is_committing: bool) -> bool:

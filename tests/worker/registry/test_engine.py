@@ -78,6 +78,8 @@ def test_a_url_may_say_how_long_to_wait_for_a_network(url: str) -> None:
 
 def test_a_password_is_not_shown() -> None:
     assert shown(parse_url("postgresql://user:secret@host/db")) == "postgresql://user:***@host/db"
+    hidden = parse_url("postgresql:///db?host=/run/pg&password=secret&sslpassword=secret")
+    assert shown(hidden) == "postgresql:///db?host=%2Frun%2Fpg"
 
 
 def test_a_new_file_that_another_process_writes_to_is_waited_for(tmp_path: Path) -> None:
