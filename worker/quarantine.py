@@ -116,7 +116,7 @@ class RedisQuarantine:
         with self._asked() as redis:
             kept, ever, *items = redis.eval(READ, 2, KEPT, COUNTER, most, MAX_WRAPPED_BYTES)
         found = tuple(unwrapped(item, size, digest.decode()) for digest, size, item in items)
-        return Aside(found, int(kept), int(ever or 0), "redis")
+        return Aside(found, int(kept), _counted(ever), "redis")
 
     def find(self, message_id: str) -> Stranded | None:
         with self._asked(SEARCH_SECONDS) as redis:
@@ -145,6 +145,13 @@ class RedisQuarantine:
                 yield redis
         except (RedisError, OSError, ValueError) as exc:
             raise ServerUnavailable(f"the broker does not tell what was set aside: {type(exc).__name__}: {exc}"[:300]) from exc
+
+
+def _counted(ever: bytes | None) -> int | None:
+    """Return what the counter says, 0 where there is none yet; None where somebody left no count there."""
+    if ever is None:
+        return 0
+    return int(ever) if ever.isdigit() and len(ever) < 20 else None
 
 
 class RabbitQuarantine:

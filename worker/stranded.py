@@ -5,6 +5,7 @@ left in the list, is taken for the bytes themselves.
 
 Laws (each has a test of the same name):
     any bytes are kept and given back up to their bound;
+    whatever lies there can be shown;
     a preview has no character that does anything.
 """
 
@@ -27,6 +28,9 @@ MAX_WRAPPED_BYTES = 2 * MAX_KEPT_BYTES
 """Bytes of a kept message in its wrapping, at most; more is none of ours, and not read."""
 
 MAX_WHY_CHARACTERS = 500
+
+MAX_SIZE_BYTES = 1 << 40
+"""No broker takes a message of this size; what claims it was not wrapped by us."""
 
 PREVIEW_BYTES = 256
 """Bytes of a message that a preview shows."""
@@ -92,11 +96,24 @@ def unwrapped(kept: bytes, size: int | None = None, id: str | None = None) -> St
     known = id or identity(kept)
     try:
         told = json.loads(kept) if kept.startswith(b'{"' + MARK.encode()) else {}
-        at = datetime.fromisoformat(told["at"])
+        at, whole = _moment(told["at"]), int(told["size"])
+        if not 0 <= whole < MAX_SIZE_BYTES:
+            raise ValueError("expected the size of a message")
         body = base64.b64decode(told["body"], validate=True)
-        return Stranded(known, at, str(told["queue"]), str(told["why"]), int(told["size"]), body[:MAX_KEPT_BYTES])
-    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error):
+        return Stranded(known, at, _text(told["queue"]), _text(told["why"]), whole, body[:MAX_KEPT_BYTES])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, binascii.Error):
         return Stranded(known, None, None, None, len(kept) if size is None else size, kept[:MAX_KEPT_BYTES])
+
+
+def _moment(written: str) -> datetime:
+    """Return a moment with its offset, in UTC; one that names none is taken for UTC."""
+    at = datetime.fromisoformat(written)
+    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _text(said: object) -> str:
+    """Return *said* as text that can be written as UTF-8, no longer than what we write."""
+    return str(said)[:MAX_WHY_CHARACTERS].encode("utf-8", "backslashreplace").decode()
 
 
 def identity(kept: bytes) -> str:

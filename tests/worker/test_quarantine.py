@@ -95,6 +95,12 @@ def test_how_many_there_ever_were_is_told(redis_url: str) -> None:
     assert (RedisQuarantine(redis_url).look(1).ever, RedisQuarantine(redis_url).look(1).kept) == (7, 0)
 
 
+def test_what_is_no_count_is_none(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as client:
+        client.set(COUNTER, b"many\xff")
+    assert RedisQuarantine(redis_url).look(1).ever is None
+
+
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
 def test_a_broker_that_does_not_answer_is_told_in_time(scheme: str) -> None:
     quarantine = quarantine_at(f"{scheme}://127.0.0.1:{free_port()}/")

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.api.web.format import age
 from worker.stranded import MARK, MAX_KEPT_BYTES, MAX_WRAPPED_BYTES, PREVIEW_BYTES, identity, unwrapped, visible, wrapped
+from worker.views import stranded_json
 
 NOON = datetime(2026, 11, 20, 12, 0, 0, 5, tzinfo=UTC)
 
@@ -27,6 +29,29 @@ def test_of_a_long_message_the_beginning_is_kept_and_its_size() -> None:
     assert len(kept) < MAX_WRAPPED_BYTES
     found = unwrapped(kept)
     assert (len(found.body), found.size, len(found.why or "")) == (MAX_KEPT_BYTES, MAX_KEPT_BYTES + 1, 500)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"at": "2026-11-20T12:00:00"},
+        {"at": "9999-12-31T23:59:59-23:00"},
+        {"at": "0001-01-01T00:00:00+23:00"},
+        {"queue": "\ud800", "why": "\x00\u202e\udfff" * 1000},
+        {"size": float("inf")},
+        {"size": 1e308},
+        {"size": -5},
+    ],
+    ids=str,
+)
+def test_whatever_lies_there_can_be_shown(odd: dict[str, object]) -> None:
+    """As where somebody writes into the list what looks as if a worker had."""
+    told = {MARK: 1, "at": NOON.isoformat(), "queue": "q", "why": "w", "size": 1, "body": ""}
+    found = unwrapped(json.dumps(told | odd).encode())
+    assert json.dumps(stranded_json(found, is_whole=True), ensure_ascii=False).encode()
+    assert found.at is None or age(found.at, NOON)
+    assert 0 <= (found.size or 0) < 1 << 41
+    assert len(found.why or "") < 5000
 
 
 @given(st.binary(max_size=2000))
