@@ -17,6 +17,7 @@ import structlog
 from kombu.transport import redis as typed_kombu_redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
+from redis.exceptions import ResponseError
 
 from worker.stranded import MAX_KEPT, MAX_WHY_CHARACTERS, wrapped
 
@@ -77,10 +78,17 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         self._keep(item, queue, why)
 
     def _keep(self, item: bytes, queue: str, why: str) -> None:
+        """Keep a message apart, and count it; it is lost where Redis refuses to, as where another key is called so."""
         with self.conn_or_acquire() as client:
-            client.lpush(QUARANTINE, wrapped(item, queue, why, datetime.now(UTC)))
-            client.ltrim(QUARANTINE, 0, MAX_KEPT - 1)
-            client.incr(COUNTER)
+            try:
+                client.incr(COUNTER)
+            except ResponseError as exc:
+                log.error("messages that are set aside are not counted", why=str(exc), key=COUNTER)
+            try:
+                client.lpush(QUARANTINE, wrapped(item, queue, why, datetime.now(UTC)))
+                client.ltrim(QUARANTINE, 0, MAX_KEPT - 1)
+            except ResponseError as exc:
+                log.error("a message is lost that was to be set aside", why=str(exc), key=QUARANTINE, size=len(item))
 
 
 def _check(message: Any) -> None:

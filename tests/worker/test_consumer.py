@@ -172,6 +172,21 @@ def test_what_is_set_aside_is_bounded_in_number_and_size(server_folder: Path) ->
         assert redis.llen(QUARANTINE) == MAX_KEPT
 
 
+@pytest.mark.slow
+def test_a_worker_goes_on_where_nothing_can_be_set_aside(server_folder: Path) -> None:
+    """Other keys had the names of the list and of the counter: the first bad message ended the worker."""
+    with stack(server_folder, "sqlite") as standing, Redis.from_url(standing.redis.url) as redis:
+        redis.set(QUARANTINE, "no list")
+        redis.set(COUNTER, "many")
+        worker = standing.start_worker(1)
+        for bad in (b"garbage", FORGED["a task that nobody knows"]):
+            redis.lpush(QUEUE, bad)
+        standing.accept(*standing.make_models(1))
+        assert standing.wait_until_done(60), standing.log()
+        assert until(lambda: standing.log().count("a message is lost that was to be set aside") == 2, 30), standing.log()
+        assert (worker.poll(), redis.llen(QUEUE), redis.get(QUARANTINE)) == (None, 0, b"no list")
+
+
 def sent(task: str, **options: Any) -> Any:
     """Return what comes out of the queue when Celery sends *task*."""
     with app.connection_for_write() as connection:
