@@ -66,12 +66,12 @@ MAX_NOTE_CHARACTERS = 500
 
 
 def note_of(note: str | None) -> str | None:
-    """Return what is kept of a *note* that a person wrote, None for nothing: the log has one line for it.
+    """Return what is kept of a *note* that a person wrote, None for nothing: the log has one line for it, in UTF-8.
 
     Raises:
         RejectedEvent: it is too long.
     """
-    said = " ".join((note or "").split())
+    said = " ".join((note or "").encode("utf-8", "backslashreplace").decode().split())
     if len(said) > MAX_NOTE_CHARACTERS:
         raise RejectedEvent(f"note: expected at most {MAX_NOTE_CHARACTERS} characters, found {len(said)}")
     return said or None

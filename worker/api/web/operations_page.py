@@ -237,7 +237,7 @@ def _of_all(visit: Visit, fields: Mapping[str, str]) -> bool:
 def _mark(said: Verdict, standing: Standing) -> str:
     """Return what stands for all that a verdict says: only another one is read out."""
     words = f"{said.title} {said.says} {sum(group.count for group in standing.failures)}"
-    return f"{zlib.crc32(words.encode()):08x}"
+    return f"{zlib.crc32(words.encode('utf-8', 'backslashreplace')):08x}"
 
 
 def _backtraces(service: Service, standing: Standing) -> dict[str, str]:

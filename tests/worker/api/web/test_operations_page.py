@@ -21,6 +21,7 @@ from worker.api.app import make_app
 from worker.api.web import operations_page
 from worker.errors import RegistryUnavailable
 from worker.events import MAX_ID_CHARACTERS
+from worker.operations import pause as pause_queue
 from worker.records import Action, AuditQuery, IngestionQuery, IngestionState, Trigger
 from worker.registry.memory import MemoryRegistry
 from worker.registry.sql import SqlRegistry
@@ -443,6 +444,15 @@ def test_a_pause_is_told_in_place_of_a_stall_with_who_and_why(door: Door, operat
     assert seen(operator.get("/operations")) == (200, "Stalled")
     told = [(line.action.value, line.details.get("note")) for line in door.registry.audit(AuditQuery("default"))[:2]]
     assert told == [("queue.resumed", "it has moved"), ("queue.paused", "the store moves")]
+
+
+def test_a_note_that_is_not_utf_8_is_shown_all_the_same(door: Door, operator: Visitor) -> None:
+    """As JSON may bring it, and a command line: the page could not be written, nor could the queue be resumed by it."""
+    for note in ("half \ud800 of a pair", "a byte \udcff"):
+        pause_queue(door.registry, "default", False, "kim", door.clock.now(), note)
+        assert f"“{note.encode('utf-8', 'backslashreplace').decode()}”" in plain(operator.get("/operations"))
+        assert operator.post("/operations/resume", {"csrf": operator.csrf()}).status_code == 303
+        assert not door.registry.halts("default")
 
 
 def test_who_looks_after_all_teams_pauses_them_and_others_cannot_resume_it(door: Door, operator: Visitor) -> None:
