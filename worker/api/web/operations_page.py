@@ -8,6 +8,7 @@ with a form that is sent; so all of it works without a script. With one, what st
 from __future__ import annotations
 
 import zlib
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from markupsafe import Markup
 from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
 
 from worker import lifecycle, operations
 from worker.api.pages import Experiment, Text
@@ -472,10 +474,13 @@ def _move_all(
             log.error("the registry does not answer", why=moved.trouble)
         return moved
 
-    def follow(query: IngestionQuery, first: Moved) -> None:
+    async def follow(query: IngestionQuery, first: Moved) -> None:
+        others = operations.further(several, query, first)
         try:
-            for _ in operations.further(several, query, first):
-                pass
+            while await run_in_threadpool(next, others, None) is not None:
+                pass  # here a server that is to end takes its leave: a thread that goes on would keep it
+        except CancelledError:
+            log.warning("the others stay as they are", why="the server ends", who=who)
         except RegistryUnavailable as exc:
             log.error("the registry does not answer", why=str(exc))
 

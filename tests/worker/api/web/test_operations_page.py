@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
@@ -18,11 +20,13 @@ from tests.worker.api.web import work
 from tests.worker.api.web.test_version_pages import HOSTILE
 from tests.worker.api.web.visitor import Visitor, seen
 from worker.api.app import make_app
+from worker.api.auth import Caller
 from worker.api.web import operations_page
+from worker.api.web.visitors import Visit
 from worker.errors import RegistryUnavailable
 from worker.events import MAX_ID_CHARACTERS
 from worker.operations import pause as pause_queue
-from worker.records import Action, AuditQuery, IngestionQuery, IngestionState, Trigger
+from worker.records import Action, AuditQuery, IngestionQuery, IngestionState, TokenScope, Trigger
 from worker.registry.memory import MemoryRegistry
 from worker.registry.sql import SqlRegistry
 
@@ -340,6 +344,32 @@ def test_more_than_are_moved_at_once_follow_by_themselves(
     assert states(door) == {IngestionState.RECEIVED: 5}
     assert len(door.registry.audit(AuditQuery("default", action=Action.INGESTION_RETRIED))) == 5
     assert len(door.rung) == 3
+
+
+def test_those_that_follow_keep_no_server_from_its_end(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where thousands followed, a server that was told to stop was still there minutes later."""
+    monkeypatch.setattr("worker.operations.MOST_AT_ONCE", 2)
+    work.fail(door, map(str, range(20)), "incomplete", work.SHARD)
+    visit = Visit(Caller("default", frozenset({TokenScope.OPERATE}), "kim"), "kim", "")
+    retry, calls = door.registry.retry, count()
+
+    async def stopped() -> None:
+        answer = operations_page.retry_all(visit, door.service, {"state": "failed"})
+        assert answer.background is not None
+        following, loop = asyncio.ensure_future(answer.background()), asyncio.get_running_loop()
+
+        def stop_at_the_fourth(*given: Any) -> Any:
+            if next(calls) == 3:
+                loop.call_soon_threadsafe(following.cancel)
+                time.sleep(0.05)
+            return retry(*given)
+
+        monkeypatch.setattr(door.registry, "retry", stop_at_the_fourth)
+        await following
+        await asyncio.sleep(0.3)  # in which a thread would go on
+
+    asyncio.run(stopped())
+    assert states(door)[IngestionState.RECEIVED] == 6
 
 
 def test_those_that_follow_end_with_a_database_that_does_not_answer_and_stay_as_they_are(
