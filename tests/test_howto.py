@@ -55,6 +55,8 @@ def test_every_command_is_one_that_there_is(page: Path) -> None:
 def check_command_or_version(words: tuple[str, ...]) -> None:
     if words == ("--version",):
         return
+    if words[:2] in (("ingestions", "retry"), ("ingestions", "discard")) and words[2:3] and words[2].startswith("--"):
+        assert "--all" in words, f"modelport {' '.join(words)}: which ones is told by options of --all"
     try:
         check_command(words)
     except click.MissingParameter:  # a sentence names the command without what it needs
@@ -78,5 +80,7 @@ def check_named(words: list[str]) -> None:
 def test_a_slip_would_be_noticed() -> None:
     with pytest.raises(AssertionError, match="--repare"):
         check_command_or_version(("doctor", "--repare"))
+    with pytest.raises(AssertionError, match="--all"):
+        check_command_or_version(("ingestions", "retry", "--reason", "store-unavailable"))
     with pytest.raises(AssertionError):
         check_named(["systemctl", "restart", "modelport-apy.service"])
