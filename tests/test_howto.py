@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from itertools import takewhile
+from itertools import dropwhile, groupby, takewhile
 from pathlib import Path
 
 import click
@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "howto").glob("*.md"))
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 UNITS = ROOT / "deploy" / "systemd"
-PROGRAMS = "cp createdb curl docker dropdb install kubectl ln mkdir mv pg_dump pg_restore pip python3 rm systemctl useradd"
-OF_OTHERS = frozenset((*PROGRAMS.split(), "celery", "echo", "export", "set"))
+PROGRAMS = "celery cp createdb curl docker dropdb grep install jq kubectl ln mkdir mv pg_dump pg_restore pip python3 rm"
+OF_OTHERS = frozenset((*PROGRAMS.split(), "systemctl", "useradd", "echo", "export", "set"))
 
 
 def shown(page: Path) -> Iterator[str]:
@@ -27,6 +27,14 @@ def shown(page: Path) -> Iterator[str]:
     for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
         yield from block.replace("\\\n", " ").splitlines()
     yield from re.findall(r"`((?:modelport|make) [^`]+)`", text)
+
+
+def commands(line: str) -> Iterator[list[str]]:
+    """Yield the words of each command of a pipe, without what is set for it and where it writes to."""
+    for is_bar, words in groupby(shlex.split(line, comments=True), lambda word: word == "|"):
+        if not is_bar:
+            behind = dropwhile(lambda word: re.fullmatch(r"[A-Z_]+=.*", word, re.DOTALL), words)
+            yield list(takewhile(lambda word: not re.match(r"\d?>", word), behind))
 
 
 def ours(words: list[str]) -> tuple[str, ...] | None:
@@ -38,17 +46,14 @@ def ours(words: list[str]) -> tuple[str, ...] | None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_command_is_one_that_there_is(page: Path) -> None:
-    for line in shown(page):
-        words = list(takewhile(lambda word: word not in ("|", ">", "2>&1"), shlex.split(line, comments=True)))
-        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
-            words = words[1:]
+    for words in (words for line in shown(page) for words in commands(line)):
         own = ours(words)
         if own is not None:
             check_command_or_version(own)
         elif words and words[0] == "make":
-            assert words[1] in TARGETS, line
+            assert words[1] in TARGETS, words
         elif words:
-            assert Path(words[0]).name in OF_OTHERS, line
+            assert Path(words[0]).name in OF_OTHERS, words
         check_named(words)
 
 
