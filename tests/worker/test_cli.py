@@ -23,6 +23,7 @@ import pytest
 from tests.builders import onnx
 from tests.worker.conftest import ROOT, json_of
 from worker.cli import app, models, run
+from worker.cli.steering import queue
 from worker.spool import keep, spool_of
 
 EXAMPLE = ROOT / "examples" / "digits"
@@ -195,7 +196,7 @@ ROOM = 62
 """Columns that a line of `modelport --help` has for what a command does, at 80 columns."""
 
 
-@pytest.mark.parametrize("group", [app, models], ids=["modelport", "models"])
+@pytest.mark.parametrize("group", [app, models, queue], ids=["modelport", "models", "queue"])
 def test_no_command_is_told_with_half_a_sentence(group: click.Group) -> None:
     assert [name for name, one in group.commands.items() if one.get_short_help_str(ROOM).endswith("...")] == []
 
@@ -616,7 +617,7 @@ def test_no_line_is_broken_where_a_program_reads(tmp_path: Path, capsys: pytest.
     shown = text_of(capsys, "ingest", run_folder)
     assert any(str(deep.relative_to(run_folder)) in line and "✓ complete" in line for line in shown.splitlines())
     heading, row = text_of(capsys, "ingestions", "list").splitlines()
-    assert heading.split() == ["ID", "STATE", "REASON", "ACCEPTED", "TRIES", "EXPERIMENT", "PATH"]
+    assert heading.split() == ["ID", "STATE", "REASON", "ACCEPTED", "ATTEMPTS", "EXPERIMENT", "PATH"]
     assert row.endswith(str(run_folder))
 
 

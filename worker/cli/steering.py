@@ -30,12 +30,12 @@ ALL = click.option("--all", "is_all", is_flag=True, help="The work of all teams,
 NOTE = click.option("--note", help="Why, for the log of what people did.")
 
 
-@click.group(short_help="How the queue stands, and to pause it.")
+@click.group(short_help="How the work stands, pausing it, and what nobody could read.")
 def queue() -> None:
     """The queue as a whole: how it stands, and whether workers begin anything."""
 
 
-@queue.command("status", epilog="Example: modelport queue status --watch")
+@queue.command("status", short_help="Show how the work of a team stands.", epilog="Example: modelport queue status --watch")
 @click.option("--watch", is_flag=True, help=f"Look again every {WATCH_SECONDS:g} seconds, until stopped.")
 @TEAM
 @FORMAT
@@ -94,7 +94,11 @@ def queue_resume(is_all: bool, note: str | None, team: str | None, format: str) 
     answer(value, format, said + others)
 
 
-@queue.command("undecodable", epilog="Example: modelport queue undecodable --format json")
+@queue.command(
+    "undecodable",
+    short_help="Show or remove messages nobody could read.",
+    epilog="Example: modelport queue undecodable --format json",
+)
 @click.option("--id", "message", metavar="ID", help="Only this one; as JSON with all bytes that are kept of it, in base64.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="The most that are shown.")
 @click.option("--remove", is_flag=True, help="Remove the one of --id.")
