@@ -319,7 +319,7 @@ def _ingestion_row(ingestion: Mapping[str, Any]) -> dict[str, Text]:
         "STATE": Text(ingestion["state"], STATE_STYLES.get(ingestion["state"], "")),
         "REASON": Text(clean(ingestion["reason"] or NOTHING)),
         "ACCEPTED": Text(moment(ingestion["dtCreated"])),
-        ">TRIES": Text(str(ingestion["attempts"])),
+        ">ATTEMPTS": Text(str(ingestion["attempts"])),
         "EXPERIMENT": Text(clean(ingestion["experimentId"] or NOTHING)),
         "PATH": Text(clean(ingestion["modelPath"])),
     }
@@ -332,7 +332,7 @@ def _delivery_row(delivery: Mapping[str, Any]) -> dict[str, Text]:
         "TO": Text(clean(delivery["destination"])),
         "WHAT": Text(f"{delivery['kind']} {delivery['versionId'] or NOTHING}"),
         "SINCE": Text(moment(delivery["dtCreated"])),
-        ">TRIES": Text(str(delivery["attempts"])),
+        ">ATTEMPTS": Text(str(delivery["attempts"])),
         "MESSAGE": Text(clean(delivery["message"] or NOTHING)),
     }
 
@@ -385,7 +385,7 @@ def _ingestion_pairs(ingestion: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "asked by", clean(_asked_by(ingestion["trigger"], ingestion["source"]))
     yield "accepted", f"{moment(ingestion['dtCreated'])} UTC"
     yield "format", ingestion["format"] or ""
-    yield "tries", str(ingestion["attempts"])
+    yield "attempts", str(ingestion["attempts"])
 
 
 def _asked_by(trigger: str, source: str) -> str:

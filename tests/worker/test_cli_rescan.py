@@ -80,7 +80,7 @@ def test_a_rescan_that_is_not_waited_for_stands_in_the_servers_queue(
 ) -> None:
     assert run(["rescan", str(model)]) == 0
     heading, row = capsys.readouterr().out.splitlines()
-    assert heading.split() == ["ID", "STATE", "REASON", "ACCEPTED", "TRIES", "EXPERIMENT", "PATH"]
+    assert heading.split() == ["ID", "STATE", "REASON", "ACCEPTED", "ATTEMPTS", "EXPERIMENT", "PATH"]
     assert row.split()[1] == "received"
     assert row.endswith(str(model))
 

@@ -268,7 +268,7 @@ def test_an_ingestion_is_shown_in_words() -> None:
         "experiment    e7",
         "asked by      completion from modelport complete",
         "accepted      2026-01-01 10:05:00 UTC",
-        "tries         2",
+        "attempts      2",
     ]
 
 
@@ -326,8 +326,8 @@ def test_a_narrow_terminal_shows_every_field_of_an_ingestion() -> None:
     row |= {"dtCreated": "2026-01-01T10:05:00.000Z", "experimentId": "e7", "modelPath": "/mnt/runs/mnist-7"}
     assert lines(60, lambda console: terminal.show_ingestions(console, [row])) == [
         "in4f8dzaduglhlx3cm1pp5  failed  nothing-there",
-        "    accepted 2026-01-01 10:05:00 · tries 2 · experiment e7 ·",
-        "    path /mnt/runs/mnist-7",
+        "    accepted 2026-01-01 10:05:00 · attempts 2 ·",
+        "    experiment e7 · path /mnt/runs/mnist-7",
     ]
 
 
