@@ -54,6 +54,8 @@ def test_what_is_paused_is_not_begun_and_is_told_until_it_is_resumed(
     paused = json_of(capsys, "queue", "pause", "--note", "the store moves")
     assert (paused["of"], paused["note"], paused["running"]) == ("team", "the store moves", 0)
     assert json_of(capsys, "rescan", str(model))["state"] == "received"
+    again = text_of(capsys, "queue", "pause", "--note", "another reason")
+    assert again.endswith(", and stays so for the reason given then: “the store moves”; nothing runs\n")
     told = json_of(capsys, "queue", "status")
     assert (told["paused"], told["pauses"][0]["note"], told["due"]) == (True, "the store moves", 1)
     shown = text_of(capsys, "queue", "status")

@@ -63,10 +63,13 @@ def queue_pause(is_all: bool, note: str | None, team: str | None, format: str) -
     from worker.views import halt_json
 
     with acting(team) as service:
+        before = service.registry.halts(service.team)
         halt = pause(service.registry, service.team, is_all, person(), service.clock.now(), note)
         running = _running(service, is_all)
     goes_on = f"; {running} still {'runs' if running == 1 else 'run'}" if running else "; nothing runs"
-    answer(halt_json(halt) | {"running": running}, format, f"{_whose(halt)} paused since {_when(halt)} by {halt.by}{goes_on}")
+    stays = f", and stays so{_kept(halt)}" if halt in before else ""
+    said = f"{_whose(halt)} paused since {_when(halt)} by {halt.by}{stays}{goes_on}"
+    answer(halt_json(halt) | {"running": running}, format, said)
 
 
 @queue.command("resume", epilog="Example: modelport queue resume")
@@ -145,6 +148,11 @@ def queue_undecodable(
             told |= {"messages": [stranded_json(found, is_whole=True)]}
     write(told, format, output, lambda console: _view().show_messages(console, told, is_lone=message is not None))
     return None
+
+
+def _kept(halt: Halt) -> str:
+    """Return the reason that was given first; the one of who pauses again is not kept."""
+    return "" if halt.note is None else f" for the reason given then: “{halt.note}”"
 
 
 def _whose(halt: Halt) -> str:
