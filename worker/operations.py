@@ -375,11 +375,14 @@ class _Tally:
 
     amount: int = 0
     wrong: list[str] = field(default_factory=list)
+    touched: list[str] = field(default_factory=list)
     unreached: list[str] = field(default_factory=list)
 
     def add(self, version: ModelVersion, condition: Condition, depth: Depth) -> None:
         self.amount += 1
-        if condition in FOUND_WRONG[depth]:
+        if depth is Depth.TIMES and condition is Condition.TOUCHED:
+            self.touched.append(_called(version))
+        elif condition in FOUND_WRONG[depth]:
             self.wrong.append(_called(version))
         elif condition is Condition.UNREACHABLE:
             self.unreached.append(_called(version))
@@ -390,6 +393,10 @@ class _Tally:
         said = []
         if self.wrong:
             said.append(f"{what} of {_named(self.wrong)} are not those that were registered; {advice}")
+        if self.touched:
+            said.append(
+                f"files of {_named(self.touched)} were written since; --drift --digests tells whether they are the same"
+            )
         if self.unreached:
             said.append(f"those of {_named(self.unreached)} could not be looked at")
         if said:

@@ -43,6 +43,9 @@ def test_drift_of_a_reference_is_found_shown_and_gone_again(
     model = next(run_folder.rglob("model.onnx"))
     os.utime(model, ns=(1, 1))
     assert checks(capsys, status=1)["references"] == "trouble"
+    told = json_of(capsys, "doctor", "--drift", status=1)["checks"]
+    [says] = [one["says"] for one in told if one["name"] == "references"]
+    assert says == f"files of {id} were written since; --drift --digests tells whether they are the same"
     assert drift_of(capsys, id)["state"] == "touched"
     assert "files written since" in text_of(capsys, "models", "list")
     assert checks(capsys, "--digests")["digests of references"] == "ok"
