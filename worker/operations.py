@@ -240,10 +240,10 @@ UPLOAD_PATIENCE = timedelta(days=1)
 
 
 def check_ingestions(borders: Borders, repair: bool) -> Check:
-    """Tell whether every ingestion that runs has its process, and how many wait for one."""
+    """Tell whether every ingestion that runs has its process, how many wait, and whose work is paused."""
     lost = [ingestion.id for ingestion in borders.registry.owned() if borders.is_dead(ingestion.owner or "")]
     if not lost:
-        return Check("ingestions", "ok", f"what runs has its process; {_waiting(borders)}")
+        return Check("ingestions", "ok", f"what runs has its process; {_waiting(borders)}{_paused(borders)}")
     if repair:
         recover(borders)
         return Check("ingestions", "repaired", f"ended {_named(lost)}, whose process is gone")
@@ -253,7 +253,16 @@ def check_ingestions(borders: Borders, repair: bool) -> Check:
 def _waiting(borders: Borders) -> str:
     states = borders.registry.queue(borders.clock.now()).states
     count = sum(states.get(state, 0) for state in (IngestionState.RECEIVED, IngestionState.WAITING))
-    return f"{count} wait for a worker" if count else "nothing waits"
+    return f"{count} {'waits' if count == 1 else 'wait'}" if count else "nothing waits"
+
+
+def _paused(borders: Borders) -> str:
+    """Return whose work a person has paused: a doctor looks at all teams, whatever team a command is of."""
+    return "".join(
+        f"; the work of {'all teams' if halt.team is None else f'the team {halt.team}'} is paused "
+        f"since {halt.since:%Y-%m-%d %H:%M} UTC by {halt.by}"
+        for halt in borders.registry.halts(None)
+    )
 
 
 def check_promise(borders: Borders) -> Check:

@@ -119,11 +119,23 @@ def test_a_rescan_reads_again_only_when_it_is_forced(home: Path, model: Path, ca
     assert json_of(capsys, "rescan", str(model), "--force", "--wait")["reason"] == "same-content"
 
 
-def test_doctor_counts_what_waits_for_a_worker(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_counts_what_waits(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     failed = str(json_of(capsys, "rescan", str(tmp_path / "late"), status=2)["id"])
     assert doctor_says(capsys) == "what runs has its process; nothing waits"
     assert run(["ingestions", "retry", failed]) == 0
-    assert doctor_says(capsys) == "what runs has its process; 1 wait for a worker"
+    assert doctor_says(capsys) == "what runs has its process; 1 waits"
+
+
+def test_doctor_names_every_team_whose_work_is_paused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["team", "create", "vision"]) == 0
+    assert run(["queue", "pause", "--team", "vision"]) == 0
+    capsys.readouterr()
+    assert doctor_says(capsys).startswith(
+        "what runs has its process; nothing waits; the work of the team vision is paused since "
+    )
+    assert run(["queue", "pause", "--all"]) == 0
+    capsys.readouterr()
+    assert "; the work of all teams is paused since " in doctor_says(capsys)
 
 
 def doctor_says(capsys: pytest.CaptureFixture[str]) -> str:
