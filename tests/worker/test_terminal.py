@@ -272,6 +272,33 @@ def test_an_ingestion_is_shown_in_words() -> None:
     ]
 
 
+def test_a_history_of_many_looks_that_came_to_the_same_is_short() -> None:
+    def step(second: int, state: str, reason: str | None = None, message: str | None = None) -> dict[str, Any]:
+        return {"at": f"2026-01-01T10:05:{second:02}.000Z", "state": state, "reason": reason, "message": message}
+
+    def shown(looks: int) -> list[str]:
+        history = [step(0, "received")]
+        for second in range(1, 2 * looks, 2):
+            history.append(step(second, "running", "claimed", f"attempt 1 by worker-1.{second}"))
+            history.append(step(second + 1, "waiting", "not-settled", "files changed a moment ago"))
+        history.append(step(59, "failed", "not-settled", "given up"))
+        row = {"id": "in4f8dzaduglhlx3cm1pp5", "state": "failed", "reason": "not-settled", "message": "given up", "attempts": 0}
+        row |= {"versionId": None, "projectId": "default", "trigger": "cli", "source": "cli", "experimentId": None}
+        row |= {"dtCreated": "2026-01-01T10:05:00.000Z", "modelPath": "/runs/1", "history": history, "format": None}
+        return lines(80, lambda console: terminal.show_ingestion(console, row))[11:]
+
+    assert shown(20) == [
+        "2026-01-01 10:05:00  received",
+        "2026-01-01 10:05:01  running   claimed      attempt 1 by worker-1.1",
+        "2026-01-01 10:05:02  waiting   not-settled  files changed a moment ago",
+        "                                            and 36 more steps like these two",
+        "2026-01-01 10:05:39  running   claimed      attempt 1 by worker-1.39",
+        "2026-01-01 10:05:40  waiting   not-settled  files changed a moment ago",
+        "2026-01-01 10:05:59  failed    not-settled  given up",
+    ]
+    assert (len(shown(2)), len(shown(3)), len(shown(4))) == (6, 8, 7)
+
+
 def test_the_version_that_one_is_equal_to_is_named() -> None:
     assert outcome(VERSION | {"duplicateOf": "mobbbbbbbbbbbb"})[1] == "equal to digits@1 (mobbbbbbbbbbbb) of another experiment"
 
