@@ -193,7 +193,8 @@ def _paused(standing: Standing, now: datetime, is_over_all: bool) -> str:
     to_the_end = "runs, to its end" if running == 1 else "run, to their end"
     goes_on = f"; {counted(running, 'ingestion')} still {to_the_end}" if running else ""
     waits = f"{counted(standing.due, 'ingestion')} may begin once it is resumed. " if standing.due else ""
-    also = f" The team {others[0].team} is paused by itself as well." if others else ""
+    one = f" The team {others[0].team} is paused by itself as well." if others else ""
+    also = f" {counted(len(others), 'team')} are paused by themselves as well." if len(others) > 1 else one
     return (
         f"Since {clock(halt.since, now)}, by {by}{why} No worker begins {whose}{goes_on}. {waits}"
         f"What is reported is accepted all the same.{also}"

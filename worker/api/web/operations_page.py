@@ -165,7 +165,8 @@ def show_operations(
     shown = hands(workers, running, now - timedelta(seconds=LIVING_SECONDS))
     leaned = service.connections()
     is_over_all = may_steer_all(visit.caller)
-    paused_teams = [halt for halt in standing.halts if halt.team is not None] if whose.team is None else []
+    are_all_paused = any(halt.team is None for halt in standing.halts)
+    paused_teams = list(standing.halts) if whose.team is None and not are_all_paused else []
     of_these = replace(standing, halts=[halt for halt in standing.halts if halt not in paused_teams])
     said = partly_paused(verdict(of_these, shown, now, is_over_all), paused_teams, now)
     said = verdict_with(said, leaned, now)

@@ -498,7 +498,11 @@ def test_who_looks_after_all_teams_pauses_them_and_others_cannot_resume_it(door:
     assert "ask=resume" not in shown.text
     operator.post("/operations/pause", {"csrf": operator.csrf()})
     shown = overseer.get("/operations")
+    assert seen(shown) == (200, "Paused")
     assert "The team default is paused by itself as well." in plain(shown)
+    door.registry.create_team("vision", door.clock.now())
+    door.registry.pause_queue("vision", False, door.clock.now(), "kim at the command line")
+    assert "2 teams are paused by themselves as well." in plain(overseer.get("/operations"))
     assert ("of=all" in shown.text, "of=team" in shown.text) == (True, True)
     overseer.post("/operations/resume", {"csrf": overseer.csrf(), "of": "all"})
     assert [halt.team for halt in door.registry.halts("default")] == ["default"]
