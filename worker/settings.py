@@ -255,6 +255,8 @@ class Settings(BaseModel):
     @field_validator("broker_url")
     @classmethod
     def _known_broker(cls, url: str | None) -> str | None:
+        if url is not None and not all(map(_is_whole_address, url.split(";"))):
+            raise ValueError("expected redis://USER:PASSWORD@HOST:PORT/…, with / ? # [ ] of a password as %2F %3F %23 %5B %5D")
         if url is not None and urlsplit(url).scheme not in ("redis", "rediss", "amqp", "amqps"):
             raise ValueError("expected redis://… or amqp://…")
         return url
@@ -394,6 +396,15 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _sqlite_file(url: str) -> str:
     """Return the path in the URL of an SQLite database, as SQLAlchemy takes it: percent escapes undone, no query."""
     return unquote(url.removeprefix(SQLITE).partition("?")[0])
+
+
+def _is_whole_address(url: str) -> bool:
+    """Tell whether host and port of *url* can be read: else a password may have ended them, and errors of clients tell it."""
+    try:
+        parts = urlsplit(url)
+        return (parts.port is None or parts.port >= 0) and ("@" in parts.netloc or "@" not in parts.path + parts.fragment)
+    except ValueError:
+        return False
 
 
 def _check_file(name: str) -> None:

@@ -225,3 +225,27 @@ def test_a_password_in_a_place_on_object_storage_is_never_shown(tmp_path: Path) 
     with pytest.raises(BadSetting) as caught:
         load({"MODELPORT_ROOTS": '["s3://user:hunter2@bucket/runs"]'}, tmp_path)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hunter2/x@cache/0",
+        "redis://:hunter2#x@cache/0",
+        "redis://:hunter2?x@cache/0",
+        "amqp://me:[hunter2@rabbit//",
+        "redis://first/0;redis://:hunter2/x@second/0",
+    ],
+)
+def test_a_password_that_ends_the_address_of_its_broker_is_refused_and_not_told(url: str, tmp_path: Path) -> None:
+    """What reads the address later says of the password that it is no port."""
+    with pytest.raises(BadSetting, match="%2F") as refused:
+        load({"MODELPORT_BROKER_URL": url}, tmp_path)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis:///0", "rediss://:p%2Fw@cache:6380/0?x=a@b", "redis://[::1]:1/0;redis://h/0", "amqp://h//"]
+)
+def test_an_address_of_a_broker_is_taken(url: str, tmp_path: Path) -> None:
+    assert load({"MODELPORT_BROKER_URL": url}, tmp_path).broker_url == url
