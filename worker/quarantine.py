@@ -214,7 +214,7 @@ def _taken(channel: Any, most: int) -> list[tuple[Any, Stranded]]:
         message = channel.basic_get(KEPT, no_ack=False)
         if message is None:
             break
-        body = message.body.encode("utf-8", "surrogateescape") if isinstance(message.body, str) else bytes(message.body)
+        body = message.body.encode("utf-8", "surrogatepass") if isinstance(message.body, str) else bytes(message.body)
         size += len(body)
         found.append((message.delivery_tag, _of_rabbit(body, message)))
     return found

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from worker.quarantine import (
     NoQuarantine,
     RabbitQuarantine,
     RedisQuarantine,
+    _taken,
     quarantine_at,
 )
 from worker.stranded import MAX_KEPT_BYTES, MAX_WRAPPED_BYTES, wrapped
@@ -117,6 +119,15 @@ def test_without_a_broker_there_is_nothing() -> None:
     told = quarantine.look(10)
     assert (told.messages, told.kept, told.broker) == ((), 0, None)
     assert (quarantine.count(), quarantine.find("x"), quarantine.remove(None)) == (0, None, 0)
+
+
+def test_text_in_an_odd_encoding_hides_no_other_message() -> None:
+    """A sender may name an encoding by which the client of RabbitMQ makes text that UTF-8 has not."""
+    odd = SimpleNamespace(body=b"\\ud800".decode("raw_unicode_escape"), headers=None, delivery_tag=1)
+    plain = SimpleNamespace(body=b"plain", headers={}, delivery_tag=2)
+    left = iter([odd, plain, None])
+    channel = SimpleNamespace(basic_get=lambda queue, no_ack: next(left))
+    assert [one.body for _, one in _taken(channel, 10)] == [b"\xed\xa0\x80", b"plain"]
 
 
 @pytest.mark.slow
