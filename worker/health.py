@@ -7,7 +7,7 @@ read here. Pure.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from worker.figures import MONTHS, NBSP, counted
@@ -171,13 +171,10 @@ def verdict(standing: Standing, hands: Sequence[Hand], now: datetime, is_over_al
 
 
 def partly_paused(said: Verdict, halts: Sequence[Halt], now: datetime) -> Verdict:
-    """Return what is *said* of the work of all teams, behind that some of them are paused, if any is."""
+    """Return what is *said* of the work of all teams, behind that those of the *halts* are paused; none where all are."""
     if not halts:
         return said
     first, *others = halts
-    if said.is_pause:
-        which = f"The team {first.team} is" if not others else f"{counted(len(halts), 'team')} are"
-        return replace(said, says=f"{said.says} {which} paused by {'itself' if not others else 'themselves'} as well.")
     why = "" if first.note is None else f": “{first.note}”"
     more = f" So {'is' if len(others) == 1 else 'are'} {counted(len(others), 'other team')}." if others else ""
     says = f"Since {clock(first.since, now)}, by {first.by}{why}, no worker begins anything of the team {first.team}.{more}"

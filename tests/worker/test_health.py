@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.worker.registry.test_counters import ROOT, said_in
-from worker.health import MEANING, PAUSE, Hand, Verdict, clock, hands, partly_paused, verdict
+from worker.health import MEANING, Hand, Verdict, clock, hands, partly_paused, verdict
 from worker.lifecycle import LOST, claim, receive
 from worker.records import CompletionEvent, Halt, Ingestion, IngestionState, Standing, Trigger, Worker
 from worker.verdict import UNFORESEEN, Reject
@@ -169,7 +169,6 @@ def test_a_worker_of_several_processes_holds_what_any_of_them_holds() -> None:
 def test_teams_that_are_paused_among_all_are_said_before_how_the_others_are() -> None:
     red, blue = (Halt(team, NOON, "ann", "the disk moves") for team in ("red", "blue"))
     well, bad = Verdict("ok", "", "Healthy", "All is well."), Verdict("bad", "is-bad", "Stalled", "It stands still.")
-    full = Verdict(PAUSE, "is-warn", "Paused", "Nothing begins.")
     assert partly_paused(well, [], NOON) == well
     told = partly_paused(well, [red, blue], NOON)
     assert (told.title, told.level) == ("Partly paused", "is-warn")
@@ -177,8 +176,6 @@ def test_teams_that_are_paused_among_all_are_said_before_how_the_others_are() ->
         "Since 12:00, by ann: “the disk moves”, no worker begins anything of the team red. So is 1 other team. All is well."
     )
     assert partly_paused(bad, [red], NOON).level == "is-bad"
-    assert partly_paused(full, [red], NOON).says == "Nothing begins. The team red is paused by itself as well."
-    assert partly_paused(full, [red], NOON).title == "Paused"
 
 
 def test_a_time_of_another_day_has_its_day() -> None:
