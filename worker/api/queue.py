@@ -50,8 +50,7 @@ def pause_queue(request: Request, caller: Operator, body: Body, service: Inside)
     where it is so already.
     """
     is_all, note = _asked(request, body, caller)
-    halt = operations.pause(service.registry, caller.team, is_all, caller.name, service.clock.now(), note)
-    log.warning("paused", all=is_all, team=caller.team, who=caller.name, by=halt.by, note=halt.note)
+    pause(service, caller, caller.team, is_all, note)
     return reply(_pauses(caller, service))
 
 
@@ -63,11 +62,22 @@ def pause_queue(request: Request, caller: Operator, body: Body, service: Inside)
 def resume_queue(request: Request, caller: Operator, body: Body, service: Inside) -> Response:
     """Let workers begin again. Harmless where they do; a team stays paused where the queue of all teams is."""
     is_all, note = _asked(request, body, caller)
-    was = operations.resume(service.registry, caller.team, is_all, caller.name, service.clock.now(), note)
+    resume(service, caller, caller.team, is_all, note)
+    return reply(_pauses(caller, service))
+
+
+def pause(service: Service, caller: Caller, team: str, is_all: bool, note: str | None) -> None:
+    """Let no worker begin anything of *team*, or of any if *is_all*, for *caller*, who may do so; and log it."""
+    halt = operations.pause(service.registry, team, is_all, caller.name, service.clock.now(), note)
+    log.warning("paused", all=is_all, team=team, who=caller.name, by=halt.by, note=halt.note)
+
+
+def resume(service: Service, caller: Caller, team: str, is_all: bool, note: str | None) -> None:
+    """Let workers begin again, and tell them and the log, unless nothing kept them."""
+    was = operations.resume(service.registry, team, is_all, caller.name, service.clock.now(), note)
     if was is not None:
         service.ring()
-        log.warning("resumed", all=is_all, team=caller.team, who=caller.name, note=note)
-    return reply(_pauses(caller, service))
+        log.warning("resumed", all=is_all, team=team, who=caller.name, note=note)
 
 
 def said_in(request: Request, body: bytes, names: Collection[str]) -> Object:

@@ -8,13 +8,13 @@ import structlog
 from fastapi import APIRouter, Query, Request, Response
 
 from worker import operations
-from worker.api.auth import Overseer
+from worker.api.auth import Caller, Overseer
 from worker.api.bodies import JSON, Body, expect, json_of, media_type
 from worker.api.pages import Text
 from worker.api.problems import reply
 from worker.api.queue import note_in
 from worker.api.schemas import MESSAGES_BODY, Removed, UndecodableMessages, answers
-from worker.api.service import Inside
+from worker.api.service import Inside, Service
 from worker.errors import NotFound, RejectedEvent
 from worker.events import MAX_ID_CHARACTERS
 from worker.fields import flag, object_with, text
@@ -52,8 +52,12 @@ def discard_undecodable(request: Request, caller: Overseer, body: Body, service:
     id, is_all, note = text(said, "id", MAX_ID_CHARACTERS), flag(said, "all"), note_in(said)
     if (id is None) != is_all:
         raise RejectedEvent("the body: expected the id of a message, or all, and not both")
-    removed = operations.remove_messages(
-        service.quarantine, service.registry, caller.team, id, caller.name, service.clock.now(), note
-    )
-    log.warning("messages removed", count=removed, message=id, who=caller.name)
-    return reply({"removed": removed})
+    return reply({"removed": remove(service, caller, id, note)})
+
+
+def remove(service: Service, caller: Caller, message_id: str | None, note: str | None) -> int:
+    """Remove a message for *caller*, who may do so, None for all; log it, and return how many that were."""
+    now, registry = service.clock.now(), service.registry
+    removed = operations.remove_messages(service.quarantine, registry, caller.team, message_id, caller.name, now, note)
+    log.warning("messages removed", count=removed, message=message_id, who=caller.name)
+    return removed

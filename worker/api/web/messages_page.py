@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-import structlog
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from worker import operations
+from worker.api import undecodable
 from worker.api.pages import Text
 from worker.api.service import Inside
 from worker.api.web.render import is_part, page
@@ -28,7 +27,6 @@ MOST = 50
 Count = Annotated[int, Query(ge=0, le=MAX_KEPT)]
 
 router = APIRouter(tags=["page"])
-log = structlog.get_logger("modelport.api")
 
 
 @router.get("/operations/messages", include_in_schema=False)
@@ -59,9 +57,5 @@ def discard_messages(visit: Overseer, service: Inside, fields: Fields) -> Respon
     id = fields.get("id", "")
     if bool(id) == (fields.get("all") == "yes") or len(id) > MAX_ID_CHARACTERS:
         raise RejectedEvent("expected the id of a message, or all, and not both")
-    caller, now = visit.caller, service.clock.now()
-    removed = operations.remove_messages(
-        service.quarantine, service.registry, caller.team, id or None, caller.name, now, fields.get("note")
-    )
-    log.warning("messages removed", count=removed, message=id or None, who=caller.name)
+    removed = undecodable.remove(service, visit.caller, id or None, fields.get("note"))
     return RedirectResponse(f"/operations/messages?{urlencode({'done': 'yes', 'count': removed})}", 303)

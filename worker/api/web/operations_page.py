@@ -23,6 +23,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from worker import lifecycle, operations
+from worker.api import queue
 from worker.api.pages import Experiment, Text
 from worker.api.queue import OVER_ALL, may_steer_all
 from worker.api.service import Inside, Service
@@ -200,9 +201,7 @@ def show_operations(
 def pause(visit: Steward, service: Inside, fields: Fields) -> Response:
     """Let no worker begin anything of the team, or of any."""
     is_all, whose = _of_all(visit, fields), chosen(visit, service, fields.get("team", ""))
-    team, who = whose.team or whose.own, visit.caller.name
-    halt = operations.pause(service.registry, team, is_all, who, service.clock.now(), fields.get("note"))
-    log.warning("paused", all=is_all, team=team, who=who, by=halt.by, note=halt.note)
+    queue.pause(service, visit.caller, whose.team or whose.own, is_all, fields.get("note"))
     return RedirectResponse(_with("/operations", whose.given), 303)
 
 
@@ -210,11 +209,7 @@ def pause(visit: Steward, service: Inside, fields: Fields) -> Response:
 def resume(visit: Steward, service: Inside, fields: Fields) -> Response:
     """Let workers begin again."""
     is_all, whose = _of_all(visit, fields), chosen(visit, service, fields.get("team", ""))
-    team, who = whose.team or whose.own, visit.caller.name
-    was = operations.resume(service.registry, team, is_all, who, service.clock.now(), fields.get("note"))
-    if was is not None:
-        service.ring()
-        log.warning("resumed", all=is_all, team=team, who=who)
+    queue.resume(service, visit.caller, whose.team or whose.own, is_all, fields.get("note"))
     return RedirectResponse(_with("/operations", whose.given), 303)
 
 
