@@ -61,6 +61,9 @@ PAUSES_SECONDS = (0.5, 2.0, 8.0)
 OUTAGE_OF_A_PERSON_SECONDS = 15.0
 """How long a person who waits at a terminal is kept waiting for what does not answer."""
 
+LONGEST_LOOK_SECONDS = 60.0
+"""The longest pause between two looks at what is not whole yet."""
+
 MAX_NAME_CHARACTERS = 100
 """Length of a name that is made from a path; a longer one is cut."""
 
@@ -299,7 +302,8 @@ def _attempt(ingestion: Ingestion, sight: Sight, borders: Borders) -> Scan | Non
         borders.step("detect")
         found = borders.inspect(tree, event.declared_type, look.entries, event.team)
         sight.keep(found)
-        check_whole(event, found, look, quiet_seconds, borders.patience_seconds)
+        waited_seconds = ingestion.so_far.waited_seconds
+        check_whole(event, found, look, quiet_seconds, borders.patience_seconds, waited_seconds)
         if not found.models:
             end = nothing_in(location, found, look)
             _finish(ingestion, borders, end)
@@ -367,14 +371,17 @@ def _look(tree: FileTree, at: float, files_at: float) -> Look:
     return Look(at, entries, tree.passed_over if isinstance(tree, RemarksOnListing) else (), files_at)
 
 
-def check_whole(event: CompletionEvent, found: Scan, look: Look, quiet_seconds: float, patience_seconds: float) -> None:
+def check_whole(
+    event: CompletionEvent, found: Scan, look: Look, quiet_seconds: float, patience_seconds: float, waited_seconds: float = 0.0
+) -> None:
     """Raise NotSettled where what a model lacks may still come. Who names what is there waits for nothing more.
 
-    Half a file looks broken, or like no model: that is believed when the files have rested for longer.
+    Half a file looks broken, or like no model: that is believed when the files have rested for longer. What was waited for
+    long is looked at less often: each pause is a twentieth of all before it, and a minute at most.
     """
     if event.trigger in GIVEN_WHOLE:
         return
-    pause_seconds = max(quiet_seconds, LOOK_AGAIN_SECONDS)
+    pause_seconds = max(quiet_seconds, LOOK_AGAIN_SECONDS, min(waited_seconds / 20, LONGEST_LOOK_SECONDS))
     completenesses = (model.extraction.completeness for model in found.models)
     incomplete = next((one for one in completenesses if one.state is State.INCOMPLETE), None)
     if incomplete is not None:

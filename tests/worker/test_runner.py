@@ -197,6 +197,21 @@ def test_what_stays_incomplete_fails_with_what_is_missing(borders: Borders, runs
     assert "variables.data-00000-of-00001" in (now.message or "")
 
 
+def test_what_is_waited_for_long_is_looked_at_less_often(borders: Borders, runs: Path) -> None:
+    (saved_model(runs / "a") / "variables" / "variables.data-00000-of-00001").unlink()
+    patient = replace(borders, patience_seconds=3600.0)
+    ingestion, pauses = submit(patient, runs / "a"), [0.0]
+    while (now := standing(patient, ingestion)).state in (IngestionState.RECEIVED, IngestionState.WAITING):
+        if now.run_after is not None:
+            pauses.append((now.run_after - patient.clock.now()).total_seconds())
+            assert pauses[-1] <= max(pauses[1], sum(pauses[:-1]) / 20 + 0.01)
+            patient.clock.sleep(pauses[-1])
+        Runner(patient, "w").work_next()
+    assert 59.0 < max(pauses) <= 60.0
+    assert 3540 <= sum(pauses) <= 3720
+    assert len(pauses) < 200
+
+
 class Died(BaseException):
     """The process ends here, and cleans nothing up."""
 
