@@ -16,6 +16,7 @@ from rich.text import Text
 
 from worker.figures import exact, short, size
 from worker.layout import ITEMS, NOTHING, WORDS, Line, print_rows, table
+from worker.repeats import told_once
 
 FORMAT_WORDS = {
     "tensorflow_savedmodel": "TensorFlow SavedModel",
@@ -367,7 +368,7 @@ def show_ingestion(console: Console, ingestion: Mapping[str, Any]) -> None:
     """Show one ingestion: how it stands, what was asked for, and its steps."""
     console.print(_pairs(_ingestion_pairs(ingestion)))
     steps = table("AT", "STATE", "REASON", "")
-    for step in _folded(ingestion["history"]):
+    for step in told_once(ingestion["history"], _said):
         if isinstance(step, int):
             steps.add_row("", "", "", Text(f"and {exact(step)} more steps like these two", "dim"))
             continue
@@ -376,34 +377,9 @@ def show_ingestion(console: Console, ingestion: Mapping[str, Any]) -> None:
     console.print(steps)
 
 
-def _folded(history: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any] | int]:
-    """Yield the steps, but of looks that came to the same again and again only the first two and the last two, and between
-    them how many there were: what waits for its files for an hour is looked at every few seconds."""
-    place = 0
-    while place < len(history):
-        end = place + 2
-        while end < len(history) and _looks_like(history[end], history[end - 2]):
-            end += 1
-        end -= (end - place) % 2
-        left = end - place - 4
-        if left >= FEWEST_FOLDED:
-            yield from history[place : place + 2]
-            yield left
-            yield from history[end - 2 : end]
-            place = end
-        else:
-            yield history[place]
-            place += 1
-
-
-FEWEST_FOLDED = 4
-"""Fewer steps than this are shown, though they are alike."""
-
-
-def _looks_like(step: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether two steps say the same, whoever made them."""
-    said = [(one["state"], one["reason"], one["reason"] == "claimed" or one["message"]) for one in (step, other)]
-    return said[0] == said[1]
+def _said(step: Mapping[str, Any]) -> object:
+    """Return what a step says, whoever made it."""
+    return step["state"], step["reason"], step["reason"] == "claimed" or step["message"]
 
 
 def _ingestion_pairs(ingestion: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -56,6 +56,7 @@ from worker.operations import MAX_NOTE_CHARACTERS, MOST_AT_ONCE, Moved
 from worker.ports import Registry
 from worker.records import NO_FORMAT, HistoryEntry, Ingestion, IngestionQuery, IngestionState, Standing, Trigger
 from worker.registry.counters import FORMATS
+from worker.repeats import told_once
 from worker.verdict import UNFORESEEN
 
 PAGE = 50
@@ -377,6 +378,7 @@ def show_ingestion(
     registry, one = service.registry, _found(service, whose, ingestion_id)
     team = one.event.team
     history = registry.history(one.id)
+    steps: list[HistoryEntry | int] = [*told_once(history[::-1], _said)]
     moves = tuple(what for what, to in TO.items() if one.state in lifecycle.movable(to, Mover.PERSON))
     version = None if one.answered_version is None else registry.version(team, one.answered_version)
     context: dict[str, Any] = {
@@ -390,8 +392,8 @@ def show_ingestion(
         "door": TRIGGERS[one.event.trigger],
         "whose": whose,
         "backtrace": _backtrace(history),
-        "history": history[-MOST_STEPS:][::-1],
-        "history_more": max(0, len(history) - MOST_STEPS),
+        "history": steps[:MOST_STEPS],
+        "history_more": sum(step if isinstance(step, int) else 1 for step in steps[MOST_STEPS:]),
         "moves": moves,
         "here": f"/operations/ingestions/{quote(one.id, safe='')}",
         "project": registry.renamed_projects(team).get(one.event.project, one.event.project),
@@ -413,6 +415,11 @@ def _found(service: Service, whose: Whose, ingestion_id: str) -> Ingestion:
     if one is None:
         raise NotFound(f"there is no ingestion {ingestion_id[:80]!a}")
     return one
+
+
+def _said(step: HistoryEntry) -> object:
+    """Return what a step says, whoever made it."""
+    return step.state, step.reason, step.reason == "claimed" or step.message
 
 
 def title_of(one: Ingestion) -> str:

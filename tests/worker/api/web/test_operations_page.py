@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from tests.contracts.registry import PAUSE
 from tests.worker.api.conftest import Door
 from tests.worker.api.web import work
 from tests.worker.api.web.test_version_pages import HOSTILE
@@ -243,6 +244,18 @@ def test_one_is_shown_with_its_history(door: Door, operator: Visitor) -> None:
     steps = re.findall(r'<td role="cell"><span class="state[^"]*">.*?</svg>(\w+)</span>', answer.text)
     assert steps == ["Failed", "Running", "Queued"]
     assert "claimed attempt 1 by worker-gone" in told
+
+
+def test_looks_that_came_to_the_same_are_told_once(door: Door, operator: Visitor) -> None:
+    one = work.pause(door, "1")
+    for _ in range(19):
+        door.clock.sleep(600)
+        running = door.registry.claim(one.id, "me", door.clock.now())
+        assert running is not None
+        assert door.registry.wait(one.id, "me", PAUSE, door.clock.now())
+    shown = operator.get(f"{LIST}/{one.id}")
+    assert "and 36 more steps like these two" in plain(shown)
+    assert plain(shown).count("attempt 1 by me") == 2
 
 
 def test_a_long_history_is_cut(door: Door, operator: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
