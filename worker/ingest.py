@@ -129,14 +129,31 @@ def ingest(event: CompletionEvent, borders: Borders) -> Outcome:
 
 
 def until_the_end(ingestion: Ingestion, borders: Borders) -> Scan | None:
-    """Work on *ingestion*, wait as long as it must, and work on it again; nothing where it is another's or has ended."""
+    """Work on *ingestion*, wait as long as it must, and work on it again; nothing where it is another's or has ended.
+
+    Wherever somebody stops that, the ingestion ends, unless another works on it by then.
+    """
     scanned = None
-    mine = ingestion if ingestion.owner == borders.owner else _claimed_again(ingestion, borders)
-    while mine is not None:
-        with borders.attempt(mine) as told:
-            scanned = work(mine, replace(borders, step=_both(told, borders.step)))
-        mine = _claimed_again(mine, borders)
+    try:
+        mine = ingestion if ingestion.owner == borders.owner else _claimed_again(ingestion, borders)
+        while mine is not None:
+            with borders.attempt(mine) as told:
+                scanned = work(mine, replace(borders, step=_both(told, borders.step)))
+            mine = _claimed_again(mine, borders)
+    except (KeyboardInterrupt, SystemExit):
+        _let_go(ingestion, borders)
+        raise
     return scanned
+
+
+def _let_go(ingestion: Ingestion, borders: Borders) -> None:
+    """End *ingestion*, which this process is stopped over, or leave it to others; nothing where `work` has done so."""
+    standing = borders.registry.ingestion(ingestion.event.team, ingestion.id)
+    if standing is None or is_end(standing.state) or standing.reason == INTERRUPTED:
+        return
+    mine = borders.registry.claim(ingestion.id, borders.owner, borders.clock.now())
+    if mine is not None:
+        _carry_out(mine, _interrupted(mine), mine.so_far, mine.rest, borders)
 
 
 def _both(one: Step, other: Step) -> Step:
@@ -152,13 +169,7 @@ def _claimed_again(ingestion: Ingestion, borders: Borders) -> Ingestion | None:
     standing = borders.registry.ingestion(ingestion.event.team, ingestion.id)
     if standing is None or is_end(standing.state):
         return None
-    try:
-        _pause(standing, borders)
-    except (KeyboardInterrupt, SystemExit):
-        mine = borders.registry.claim(ingestion.id, borders.owner, borders.clock.now())
-        if mine is not None:
-            _carry_out(mine, _interrupted(mine), mine.so_far, mine.rest, borders)
-        raise
+    _pause(standing, borders)
     return borders.registry.claim(ingestion.id, borders.owner, borders.clock.now())
 
 
@@ -264,8 +275,12 @@ def _carry_out(
 def _interrupted(ingestion: Ingestion) -> Decision:
     """Return what it means that this process is stopped: the end of what a person watches, another worker's turn otherwise."""
     if ingestion.event.trigger is Trigger.CLI:
-        return Reject("interrupted", "a person or the system stopped it")
-    return Again(0.0, False, "interrupted", "the worker was stopped")
+        return Reject(INTERRUPTED, "a person or the system stopped it")
+    return Again(0.0, False, INTERRUPTED, "the worker was stopped")
+
+
+INTERRUPTED = "interrupted"
+"""The reason of what a stopped process let go of."""
 
 
 def _patience(ingestion: Ingestion, borders: Borders) -> Patience:

@@ -28,7 +28,17 @@ from worker.lifecycle import LEASE_SECONDS, is_end
 from worker.locations import Mount, Places, resolve
 from worker.ports import Alive, OpenSink, Registry, Store
 from worker.reach import open_location
-from worker.records import CompletionEvent, IngestionState, Location, NamedFile, StoreKey, StoreMode, Trigger, VersionQuery
+from worker.records import (
+    CompletionEvent,
+    IngestionQuery,
+    IngestionState,
+    Location,
+    NamedFile,
+    StoreKey,
+    StoreMode,
+    Trigger,
+    VersionQuery,
+)
 from worker.registry.memory import MemoryRegistry
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
@@ -920,3 +930,32 @@ def test_a_file_beside_a_model_that_may_not_be_read_leaves_nothing_registered(
     assert list(borders.store.prefixes()) == []
     with open_location(Location("", str(run), mode)) as tree:
         assert scan(HidesNotes(tree)).verdict is Verdict.CLEAN
+
+
+@pytest.mark.parametrize("moment", ["wait", "ingestion", "claim", "sleep"])
+@pytest.mark.parametrize(
+    ("trigger", "state"),
+    [(Trigger.CLI, IngestionState.FAILED), (Trigger.RESCAN, IngestionState.WAITING)],
+    ids=["cli", "rescan"],
+)
+def test_what_is_stopped_between_two_looks_is_let_go_of(
+    moment: str, trigger: Trigger, state: IngestionState, borders: Borders, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just after the pause was written, before it is read, while it lasts, and before the next claim."""
+    young = replace(borders, clock=TestClock(datetime.now(UTC), []))
+    of = young.clock if moment == "sleep" else young.registry
+    real, calls = getattr(of, moment), []
+
+    def stop(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) > 1 or (moment == "claim" and not young.clock.slept):  # type: ignore[attr-defined]
+            return real(*given)
+        if moment == "wait":
+            real(*given)
+        raise SystemExit(143)
+
+    monkeypatch.setattr(of, moment, stop)
+    with pytest.raises(SystemExit):
+        ingest(event(run, trigger=trigger), young)
+    [left] = young.registry.ingestions(IngestionQuery("default"))
+    assert (left.state, left.reason, left.owner) == (state, "interrupted", None)

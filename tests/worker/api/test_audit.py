@@ -38,7 +38,7 @@ def test_every_change_by_the_api_names_who_asked_for_it(method: str, path: str) 
     door.registry.finish(ingestion.id, "me", failed("x"), door.clock.now())
     if "undecodable" in path or "messages" in path:
         door.quarantine = MemoryQuarantine([b"garbage"])
-        secret = door.token("operate:all")
+        secret = door.token("operate", "operate:all")
         token = door.registry.tokens("default")[0]
     if path.endswith("/resume"):
         door.registry.pause_queue("default", False, door.clock.now())
