@@ -11,10 +11,8 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
 import venv
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -98,8 +96,8 @@ def of_commit(commit: str, folder: Path) -> Release:
     """Install *commit* below the new *folder*."""
     sources = folder / "sources"
     packed = git("archive", "--format=tar", commit, "--", *SOURCES)
-    with tarfile.open(fileobj=BytesIO(packed)) as archive:
-        archive.extractall(sources, filter="data")
+    sources.mkdir(parents=True)
+    subprocess.run(["tar", "--extract", "--directory", sources], input=packed, check=True)
     return _installed(commit[:7], folder)
 
 
