@@ -248,7 +248,7 @@ def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli", wo
     prepare_home(settings)
     _prepare_database(settings)
     owner = "-".join(filter(None, (worker, role, secrets.token_hex(8))))
-    with _working_as(owner, settings), closing(_traces(environment, role, owner)) as traces:
+    with _working_as(owner, settings), closing(_traces(environment, "worker" if worker else role, owner)) as traces:
         told = _destinations(settings, environment)
         registry = SqlRegistry(settings.database, lease_seconds=settings.lease_seconds, destinations=tuple(told))
         if traces is not SILENT:

@@ -24,7 +24,7 @@ def kill_workers(
         for fault in faults:
             before = standing.unfinished()
             standing.start_worker()
-            if not until(lambda before=before: standing.unfinished() < before, 30):
+            if before and not until(lambda before=before: standing.unfinished() < before, 30):
                 raise AssertionError(f"no worker got on with its work within 30 s\n{standing.log()}")
             time.sleep(chance.uniform(0, 0.4))
             _strike(standing, fault)
