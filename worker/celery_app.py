@@ -32,11 +32,12 @@ from kombu.utils.url import maybe_sanitize_url
 from worker import logs
 from worker.bootstrap import embedded
 from worker.consumer import Worker
-from worker.doorbell import QUARANTINE, QUEUE, QUEUE_ARGUMENTS, SWEEP_TASK, TASK, CeleryDoorbell, broker_ssl
+from worker.doorbell import QUEUE, QUEUE_ARGUMENTS, SWEEP_TASK, TASK, CeleryDoorbell, broker_ssl
 from worker.logged_registry import logged
 from worker.quarantine import QUEUE_ARGUMENTS as KEPT_ARGUMENTS
 from worker.runner import Runner, abandoned, is_worn_out
 from worker.settings import Settings, check_limits, load
+from worker.stranded import QUARANTINE
 from worker.stuck import is_stuck, join
 from worker.sweeper import sweep_for
 

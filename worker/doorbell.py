@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from worker.connections import Answer
+from worker.stranded import QUARANTINE
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 BELLS_PER_WORKER = 2
 TASK, SWEEP_TASK = "modelport.ingest", "modelport.sweep"
 QUEUE = "modelport"
-
-QUARANTINE = "modelport.quarantine"
-"""Where messages go that cannot be read."""
 
 QUEUE_ARGUMENTS = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": QUARANTINE}
 """What RabbitMQ is told to do with refused messages; Redis ignores it. Whoever names the queue must say the same."""

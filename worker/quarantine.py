@@ -17,10 +17,17 @@ from urllib.parse import urlsplit
 
 from worker.errors import ServerUnavailable
 from worker.ports import Quarantine
-from worker.stranded import MAX_KEPT, MAX_KEPT_BYTES, MAX_WRAPPED_BYTES, Aside, Stranded, identity, unwrapped
-
-KEPT, COUNTER = "modelport.quarantine", "modelport.quarantined"
-"""What both brokers call where messages are kept, and where Redis counts them."""
+from worker.stranded import (
+    COUNTER,
+    MAX_KEPT,
+    MAX_KEPT_BYTES,
+    MAX_WRAPPED_BYTES,
+    QUARANTINE,
+    Aside,
+    Stranded,
+    identity,
+    unwrapped,
+)
 
 PATIENCE_SECONDS = 2.0
 """How long a broker may take to answer."""
@@ -114,25 +121,25 @@ class RedisQuarantine:
 
     def look(self, most: int) -> Aside:
         with self._asked() as redis:
-            kept, ever, *items = redis.eval(READ, 2, KEPT, COUNTER, most, MAX_WRAPPED_BYTES)
+            kept, ever, *items = redis.eval(READ, 2, QUARANTINE, COUNTER, most, MAX_WRAPPED_BYTES)
         found = tuple(unwrapped(item, size, digest.decode()) for digest, size, item in items)
         return Aside(found, int(kept), _counted(ever), "redis")
 
     def find(self, message_id: str) -> Stranded | None:
         with self._asked(SEARCH_SECONDS) as redis:
-            item = redis.eval(FIND, 1, KEPT, message_id, MAX_WRAPPED_BYTES)
+            item = redis.eval(FIND, 1, QUARANTINE, message_id, MAX_WRAPPED_BYTES)
         return unwrapped(item[1], item[0], message_id) if item else None
 
     def count(self) -> int:
         with self._asked() as redis:
-            return int(redis.llen(KEPT))
+            return int(redis.llen(QUARANTINE))
 
     def remove(self, message_id: str | None) -> int:
         with self._asked(SEARCH_SECONDS) as redis:
             if message_id is not None:
-                return int(redis.eval(REMOVE, 1, KEPT, message_id))
+                return int(redis.eval(REMOVE, 1, QUARANTINE, message_id))
             with redis.pipeline(transaction=True) as together:
-                together.llen(KEPT).delete(KEPT)
+                together.llen(QUARANTINE).delete(QUARANTINE)
                 return int(together.execute()[0])
 
     @contextmanager
@@ -177,7 +184,7 @@ class RabbitQuarantine:
     def remove(self, message_id: str | None) -> int:
         with self._asked() as channel:
             if message_id is None:
-                return int(channel.queue_purge(KEPT) or 0) if _length(channel) else 0
+                return int(channel.queue_purge(QUARANTINE) or 0) if _length(channel) else 0
             gone = [tag for tag, one in _taken(channel, MAX_KEPT) if one.id == message_id]
             for tag in gone:
                 channel.basic_ack(tag)
@@ -203,7 +210,9 @@ def _errors_of(connection: Any) -> tuple[type[Exception], ...]:
 
 def _length(channel: Any) -> int:
     """Return how many messages the queue holds; it is made by the first worker, with what `celery_app` says of it."""
-    return int(channel.queue_declare(queue=KEPT, durable=True, auto_delete=False, arguments=QUEUE_ARGUMENTS).message_count)
+    return int(
+        channel.queue_declare(queue=QUARANTINE, durable=True, auto_delete=False, arguments=QUEUE_ARGUMENTS).message_count
+    )
 
 
 def _taken(channel: Any, most: int) -> list[tuple[Any, Stranded]]:
@@ -211,7 +220,7 @@ def _taken(channel: Any, most: int) -> list[tuple[Any, Stranded]]:
     found: list[tuple[Any, Stranded]] = []
     size = 0
     while len(found) < most and size < MAX_TAKEN_BYTES:
-        message = channel.basic_get(KEPT, no_ack=False)
+        message = channel.basic_get(QUARANTINE, no_ack=False)
         if message is None:
             break
         body = message.body.encode("utf-8", "surrogatepass") if isinstance(message.body, str) else bytes(message.body)

@@ -19,13 +19,7 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis.exceptions import ResponseError
 
-from worker.stranded import MAX_KEPT, MAX_WHY_CHARACTERS, wrapped
-
-QUARANTINE = "modelport.quarantine"
-"""The list that holds what could not be used, the newest first, each as `stranded.wrapped` keeps it."""
-
-COUNTER = "modelport.quarantined"
-"""How many messages were ever set aside."""
+from worker.stranded import COUNTER, MAX_KEPT, MAX_WHY_CHARACTERS, QUARANTINE, wrapped
 
 log = structlog.get_logger("modelport.broker")
 

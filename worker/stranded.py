@@ -21,6 +21,12 @@ from hashlib import sha1
 MAX_KEPT_BYTES = 64 << 10
 """Bytes that are kept of one message; the rest is dropped."""
 
+QUARANTINE = "modelport.quarantine"
+"""Where messages are kept that could not be used: a list in Redis, the newest first, each `wrapped`; a queue in RabbitMQ."""
+
+COUNTER = "modelport.quarantined"
+"""Where Redis counts how many messages were ever set aside."""
+
 MAX_KEPT = 1000
 """Messages that are kept; older ones are dropped."""
 

@@ -20,8 +20,7 @@ from worker.celery_app import app
 from worker.consumer import HEADERS, Worker, check
 from worker.doorbell import QUEUE, SWEEP_TASK, TASK
 from worker.quarantine import RedisQuarantine
-from worker.redis_transport import COUNTER, QUARANTINE
-from worker.stranded import MAX_KEPT, MAX_KEPT_BYTES
+from worker.stranded import COUNTER, MAX_KEPT, MAX_KEPT_BYTES, QUARANTINE
 
 NO_MESSAGES = {
     "no JSON": b"garbage",

@@ -18,8 +18,6 @@ from tests.servers.redis import RedisServer
 from worker.errors import ServerUnavailable
 from worker.ports import Quarantine
 from worker.quarantine import (
-    COUNTER,
-    KEPT,
     MemoryQuarantine,
     NoQuarantine,
     RabbitQuarantine,
@@ -27,7 +25,7 @@ from worker.quarantine import (
     _taken,
     quarantine_at,
 )
-from worker.stranded import MAX_KEPT_BYTES, MAX_WRAPPED_BYTES, wrapped
+from worker.stranded import COUNTER, MAX_KEPT_BYTES, MAX_WRAPPED_BYTES, QUARANTINE, wrapped
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 Fill = Callable[[Sequence[bytes]], Quarantine]
@@ -37,9 +35,9 @@ Fill = Callable[[Sequence[bytes]], Quarantine]
 @pytest.fixture
 def redis_url(redis: RedisServer) -> Iterator[str]:
     with Redis.from_url(redis.url) as client:
-        client.delete(KEPT, COUNTER)
+        client.delete(QUARANTINE, COUNTER)
         yield redis.url
-        client.delete(KEPT, COUNTER)
+        client.delete(QUARANTINE, COUNTER)
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -50,7 +48,7 @@ def fill(request: pytest.FixtureRequest, redis_url: str) -> Fill:
             return MemoryQuarantine(kept[::-1])
         with Redis.from_url(redis_url) as client:
             for item in kept:
-                client.lpush(KEPT, item)
+                client.lpush(QUARANTINE, item)
                 client.incr(COUNTER)
         return RedisQuarantine(redis_url)
 
@@ -80,7 +78,7 @@ def test_what_is_there_and_was_not_set_aside_by_us_is_cut_by_redis(redis_url: st
     """As what an earlier release left, or anybody else: fifty megabytes are not sent."""
     huge = 50_000_000
     with Redis.from_url(redis_url) as client:
-        client.lpush(KEPT, b"garbage", b"x" * huge)
+        client.lpush(QUARANTINE, b"garbage", b"x" * huge)
     quarantine = RedisQuarantine(redis_url)
     began = time.monotonic()
     first, second = quarantine.look(10).messages
@@ -154,4 +152,4 @@ def publish(url: str, bodies: Sequence[bytes]) -> None:
     with Connection(url) as connection:
         channel: Any = connection.default_channel
         for body in bodies:
-            channel.basic_publish(channel.prepare_message(body), exchange="", routing_key=KEPT)
+            channel.basic_publish(channel.prepare_message(body), exchange="", routing_key=QUARANTINE)

@@ -15,8 +15,9 @@ from amqp import Connection, Message
 from tests.chaos.stack import Stack, stack, until
 from tests.servers.rabbitmq import RabbitServer, rabbitmq_server, skip_without_rabbitmq
 from worker.celery_app import make_app
-from worker.doorbell import QUARANTINE, QUEUE, CeleryDoorbell
+from worker.doorbell import QUEUE, CeleryDoorbell
 from worker.settings import load
+from worker.stranded import QUARANTINE
 
 pytestmark = pytest.mark.slow
 
