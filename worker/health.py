@@ -7,7 +7,7 @@ read here. Pure.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from worker.figures import MONTHS, NBSP, counted
@@ -168,6 +168,13 @@ def verdict(standing: Standing, hands: Sequence[Hand], now: datetime, is_over_al
     if not standing.in_flight:
         return Verdict("ok", "", "Quiet", f"Nothing waits, nothing runs. {_answering(living)}")
     return Verdict("ok", "", "Healthy", f"Nothing waits for long. {_answering(living)}")
+
+
+def verdict_of_all(standing: Standing, hands: Sequence[Hand], now: datetime, is_over_all: bool = False) -> Verdict:
+    """Return how the work of all teams is: as `verdict`, behind that some of them are paused, where not all are."""
+    if any(halt.team is None for halt in standing.halts):
+        return verdict(standing, hands, now, is_over_all)
+    return partly_paused(verdict(replace(standing, halts=()), hands, now, is_over_all), standing.halts, now)
 
 
 def partly_paused(said: Verdict, halts: Sequence[Halt], now: datetime) -> Verdict:

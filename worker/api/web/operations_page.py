@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
@@ -48,8 +48,8 @@ from worker.health import (
     STALLED_AFTER,
     Verdict,
     hands,
-    partly_paused,
     verdict,
+    verdict_of_all,
 )
 from worker.lifecycle import Mover
 from worker.operations import MAX_NOTE_CHARACTERS, MOST_AT_ONCE, Moved
@@ -167,11 +167,8 @@ def show_operations(
     shown = hands(workers, running, now - timedelta(seconds=LIVING_SECONDS))
     leaned = service.connections()
     is_over_all = may_steer_all(visit.caller)
-    are_all_paused = any(halt.team is None for halt in standing.halts)
-    paused_teams = list(standing.halts) if whose.team is None and not are_all_paused else []
-    of_these = replace(standing, halts=[halt for halt in standing.halts if halt not in paused_teams])
-    said = partly_paused(verdict(of_these, shown, now, is_over_all), paused_teams, now)
-    said = verdict_with(said, leaned, now)
+    judge = verdict_of_all if whose.team is None else verdict
+    said = verdict_with(judge(standing, shown, now, is_over_all), leaned, now)
     mark = _mark(said, standing)
     context: dict[str, Any] = {
         "whose": whose,

@@ -11,14 +11,11 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
-from worker import tokens
 from worker.api.problems import Problem
+from worker.api.queue import may_steer_all
 from worker.api.service import Inside, Service
 from worker.api.web.visitors import Steward, Visit
 from worker.errors import NotFound
-from worker.records import TokenScope
-
-WATCHES_ALL = frozenset({TokenScope.OPERATE_ALL})
 
 MOST_TEAM_CHARACTERS = 63
 """Characters of a team's name (`worker.teams`)."""
@@ -65,7 +62,7 @@ def chosen(visit: Visit, service: Service, team: str) -> Whose:
         Problem: it is not theirs.
     """
     own = visit.caller.team
-    if not tokens.allows(visit.caller.scopes, WATCHES_ALL):
+    if not may_steer_all(visit.caller):
         if team not in ("", own):
             raise Problem(403, "insufficient-scope", "the work of other teams is for who has the scope operate:all too")
         return Whose(own, own)
