@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event as hooks
-from sqlalchemy import text
 
 from tests.contracts.registry import NOON, claimed, failed
+from tests.worker.registry.many import multiply
 from worker.records import IngestionQuery, IngestionState, Trigger
 from worker.registry.sql import SqlRegistry
-from worker.registry.tables import ingestions
 
 FAILED = IngestionState.FAILED
 
@@ -28,19 +27,11 @@ def fill(registry: SqlRegistry, count: int) -> None:
     many have been registered after them.
     """
     assert registry.finish(claimed(registry, "first", experiment="e").id, "me", failed("broken"), NOON)
-    columns = [column.name for column in ingestions.columns if column.name != "sequence"]
     made = {name: f"'{name}' || number" for name in ("id", "event_key", "version_id", "experiment")}
     made["state"] = "CASE WHEN number <= :count THEN 'failed' ELSE 'registered' END"
     made["reason"] = "CASE WHEN number > :count THEN 'new-content' WHEN number % 2 = 0 THEN 'broken' ELSE 'unreadable' END"
     made["format"] = "CASE WHEN number % 7 = 0 THEN 'keras' WHEN number > :count THEN 'onnx' END"
-    numbers = "WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 5 * :count)"
-    values = ", ".join(made.get(name, name) for name in columns)
-    rows = f"{numbers} SELECT {values} FROM ingestions, numbers"
-    with registry.engine.begin() as connection:
-        connection.execute(text(f"INSERT INTO ingestions ({', '.join(columns)}) {rows}"), {"count": count})
-    if registry.engine.dialect.name == "postgresql":
-        with registry.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE ingestions"))
+    multiply(registry, made, "5 * :count", count)
 
 
 def plans(registry: SqlRegistry, work: Any) -> list[str]:

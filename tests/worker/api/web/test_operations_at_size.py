@@ -9,18 +9,17 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from sqlalchemy import text
 
 from tests.contracts.registry import claimed, failed
 from tests.servers.postgresql import PostgresServer
 from tests.worker.api.conftest import Door
 from tests.worker.api.web.visitor import Visitor, seen
+from tests.worker.registry.many import multiply
 from worker.api.app import make_app
 from worker.records import IngestionQuery, IngestionState
 from worker.registry import standing as statements
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
-from worker.registry.tables import ingestions
 
 pytestmark = pytest.mark.slow
 
@@ -54,15 +53,7 @@ def fill(door: Door, registry: SqlRegistry) -> None:
         "updated": f"CASE WHEN number > {COUNT - OF_HOUR} THEN {lately} ELSE updated END",
         "created": f"CASE WHEN number > {COUNT - OF_HOUR} THEN {lately} ELSE created END",
     }
-    columns = [column.name for column in ingestions.columns if column.name != "sequence"]
-    numbers = "WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < :count)"
-    values = ", ".join(made.get(name, name) for name in columns)
-    rows = f"{numbers} SELECT {values} FROM ingestions, numbers"
-    with registry.engine.begin() as connection:
-        connection.execute(text(f"INSERT INTO ingestions ({', '.join(columns)}) {rows}"), {"count": COUNT})
-    if registry.engine.dialect.name == "postgresql":
-        with registry.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE ingestions"))
+    multiply(registry, made, ":count", COUNT)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
