@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest.mock import patch
 
 from playwright.sync_api import expect
 
@@ -102,7 +103,7 @@ def _work_well(scene: Scene) -> None:
     """Let a few models be registered, and a page and a Prometheus find nothing wrong."""
     standing = scene.standing
     for _ in range(2):
-        _start_worker(standing)
+        standing.start_worker()
     for run in standing.make_models(FIRST):
         standing.accept(run)
     if not standing.wait_until_done(60):
@@ -189,12 +190,8 @@ def _is_done(standing: Stack, poison: str) -> bool:
         kill_group(worker)
         standing.workers.remove(worker)
     while len(standing.workers) < 2:
-        _start_worker(standing)
+        standing.start_worker()
     return standing.unfinished() == 0
-
-
-def _start_worker(standing: Stack) -> None:
-    standing.start_worker()
 
 
 @contextmanager
@@ -206,7 +203,7 @@ def _scene(folder: Path) -> Iterator[Scene]:
         s3 = servers.enter_context(moto_server(folder / "s3"))
         store = servers.enter_context(cutting_proxy(s3.port))
         keys = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key, "AWS_DEFAULT_REGION": REGION}
-        servers.enter_context(_environment(keys))
+        servers.enter_context(patch.dict(os.environ, keys))  # in which the SDK of S3 looks for them
         more = {
             **keys,
             "MODELPORT_STORE_URL": f"s3://{s3.new_bucket()}/kept",
@@ -222,18 +219,3 @@ def _scene(folder: Path) -> Iterator[Scene]:
         here = servers.enter_context(seat(servers.enter_context(browsing()), url))
         here.sign_in(token)
         yield Scene(standing, store, prometheus, here)
-
-
-@contextmanager
-def _environment(more: Mapping[str, str]) -> Iterator[None]:
-    """Have *more* in the environment of this process, in which the SDK of S3 looks for its keys."""
-    before = {name: os.environ.get(name) for name in more}
-    os.environ.update(more)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
