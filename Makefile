@@ -20,7 +20,8 @@ test: $(MARK)/test            ## set up and pass the tests, as any user, with wh
 	$(BIN)/pytest -n 2 -m "not slow"
 
 test-all: $(MARK)/test $(GRADIENT)/.made $(GRADIENT_1)/.made $(MLFLOW)/.made    ## all tests, the slow ones too
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -m "not alone"
+	$(BIN)/pytest -m alone
 
 lint: $(MARK)/test            ## style, types, and who may import whom
 	$(BIN)/ruff check .

@@ -63,7 +63,7 @@ from worker.teams import existing_team
 from worker.tracing import SILENT, Traces, are_wanted
 from worker.upkeep import keep_of
 
-SEEN_EVERY_SECONDS, LIVING_SECONDS = 5.0, 15.0
+SEEN_EVERY_SECONDS, LIVING_SECONDS = 4.0, 12.0
 """How often a worker says that it lives, and how old its last word may be."""
 
 WELL_AGAIN_SECONDS = 1.5

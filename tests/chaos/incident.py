@@ -43,20 +43,24 @@ LATE = 30
 
 @dataclass
 class Scene:
-    """What stands, who looks at it, and how many seconds after the incident began what was told."""
+    """What stands, who looks at it, and how many seconds after it went wrong what was told."""
 
     standing: Stack
     store: CuttingProxy
     prometheus: PrometheusServer
     seat: Seat
     told: dict[str, float] = field(default_factory=dict)
-    began: float = 0.0
+    wrong: dict[str, float] = field(default_factory=dict)
 
-    def wait(self, what: str, holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
-        """Wait until *holds*, and note when that was."""
+    def goes_wrong(self, what: str) -> None:
+        """Note that *what* goes wrong now."""
+        self.wrong[what] = time.monotonic()
+
+    def wait(self, who: str, what: str, holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+        """Wait until *holds*, by which *who* tells *what* went wrong, and note when that was."""
         if not until(holds, seconds):
-            raise AssertionError(f"{what}: not within {seconds:g} s\n{self.standing.log()}")
-        self.told[what] = time.monotonic() - self.began
+            raise AssertionError(f"{who}: {what}: not within {seconds:g} s\n{self.standing.log()}")
+        self.told[f"{who}: {what}"] = time.monotonic() - self.wrong[what]
 
     def says(self, words: str) -> bool:
         """Tell whether the page has these words, which asks for news by itself."""
@@ -76,7 +80,6 @@ def play(folder: Path, waiting: int, models: int) -> Row:
     with _scene(folder) as scene:
         standing = scene.standing
         _work_well(scene)
-        scene.began = time.monotonic()
         poison = _strike(scene, waiting, models)
         _be_told(scene, waiting)
         came_back = _bring_back(scene, poison)
@@ -123,11 +126,14 @@ def _strike(scene: Scene, waiting: int, models: int) -> str:
     standing = scene.standing
     runs = _make_runs(standing, waiting, models)
     scene.store.cut()
+    scene.goes_wrong("the store")
     poison = standing.accept(runs[0]).id
     for run in runs[1:4]:
         standing.accept(run)
     time.sleep(2)  # what runs when the workers die
+    scene.goes_wrong("no worker")
     standing.kill_workers()
+    scene.goes_wrong("how many wait")
     standing.accept_all(runs[4:])
     return poison
 
@@ -144,12 +150,12 @@ def _make_runs(standing: Stack, waiting: int, models: int) -> list[Path]:
 
 def _be_told(scene: Scene, waiting: int) -> None:
     """Wait until page and alerts tell what is wrong, while nobody touches anything."""
-    scene.wait("page: the store", lambda: scene.says("Store unreachable"))
-    scene.wait("page: nobody works", lambda: scene.says("No worker gives a sign of life"))
-    scene.wait("page: how many wait", lambda: scene.says(f"{waiting - 4:,}") or scene.says(f"{waiting - 3:,}"))
+    scene.wait("page", "the store", lambda: scene.says("Store unreachable"))
+    scene.wait("page", "no worker", lambda: scene.says("No worker gives a sign of life"))
+    scene.wait("page", "how many wait", lambda: scene.says(f"{waiting - 4:,}") or scene.says(f"{waiting - 3:,}"))
     scene.seat.keep("incident-2-told")
-    scene.wait("alert: no worker", lambda: scene.fires("ModelportNoWorker"))
-    scene.wait("alert: the store", lambda: scene.fires("ModelportStoreUnreachable"))
+    scene.wait("alert", "no worker", lambda: scene.fires("ModelportNoWorker"))
+    scene.wait("alert", "the store", lambda: scene.fires("ModelportStoreUnreachable"))
 
 
 def _bring_back(scene: Scene, poison: str) -> float:

@@ -104,6 +104,7 @@ def test_a_store_that_hangs_stops_no_worker(server_folder: Path, with_broker: bo
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_an_incident_is_told_within_half_a_minute_and_an_operator_brings_the_work_back(server_folder: Path) -> None:
     skip_without(chromium, "WITHOUT_CHROMIUM")
     skip_without_prometheus()
@@ -113,6 +114,7 @@ def test_an_incident_is_told_within_half_a_minute_and_an_operator_brings_the_wor
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_all_failures_are_retried_by_one_click_each_once(server_folder: Path) -> None:
     skip_without(chromium, "WITHOUT_CHROMIUM")
     row = retry_all(server_folder, count=1500, seconds=240)

@@ -79,7 +79,7 @@ def test_an_incident_is_told_within_half_a_minute_by_the_intervals_of_the_config
     reckon = seconds_of(group["interval"])
     lasting = {rule["alert"]: seconds_of(rule["for"]) for rule in ALERTS if "for" in rule}
     assert look + scrape + reckon + lasting["ModelportStoreUnreachable"] < 30
-    assert LIVING_SECONDS + scrape + reckon + lasting["ModelportNoWorker"] <= 30
+    assert LIVING_SECONDS + scrape + reckon + lasting["ModelportNoWorker"] < 30
     assert scrape + reckon + lasting["ModelportUnreachable"] < 30
 
 
