@@ -24,6 +24,7 @@ from detectors.facts import (
     Signature,
     TensorSpec,
 )
+from detectors.rules import advice_on
 from detectors.scan import Model, Scan
 from detectors.tree import readable
 from detectors.wire import shown
@@ -188,4 +189,4 @@ def _fits(value: Any) -> bool:
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
-    return _plain(asdict(finding)) | {"severity": finding.severity.value}
+    return _plain(asdict(finding)) | {"severity": finding.severity.value, "advice": advice_on(finding.rule)}

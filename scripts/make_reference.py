@@ -1,4 +1,4 @@
-"""Writes the reference pages that follow from the code: commands and settings. `make reference`; a test keeps them fresh."""
+"""Writes the reference pages that follow from the code: commands, settings, findings. `make reference`; tests keep them so."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from detectors.rules import RULES, Rule
 from worker.cli import app
 from worker.settings import FILE_NAME, PREFIX, Settings
 
@@ -46,6 +47,30 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def findings_page() -> str:
+    """Return the page of all rules."""
+    lines = [
+        "# Findings",
+        "",
+        "Generated from the program by `make reference`.",
+        "Each finding has a stable rule, a severity, and a place.",
+        "`high` and `critical` make the verdict `findings` and the exit status 1.",
+        "",
+        "| rule | severity | what it says |",
+        "|---|---|---|",
+    ]
+    rules = sorted(RULES.values(), key=lambda rule: rule.name)
+    lines += [f"| [`{rule.name}`](#{rule.name}) | {_severities(rule)} | {rule.says} |" for rule in rules]
+    for rule in rules:
+        lines += ["", f"## {rule.name}", "", f"Severity {_severities(rule)}; rules version {rule.since}.", ""]
+        lines += [f"- **Says**: {rule.says}.", f"- **Why it matters**: {rule.why}.", f"- **What to do**: {rule.advice}."]
+    return "\n".join(lines) + "\n"
+
+
+def _severities(rule: Rule) -> str:
+    return " or ".join(rule.severities)
+
+
 def _default(value: object) -> str:
     return "–" if value in (None, {}) else f"`{value}`"
 
@@ -61,6 +86,7 @@ def main() -> None:
     REFERENCE.mkdir(parents=True, exist_ok=True)
     (REFERENCE / "commands.md").write_text(commands_page(), encoding="utf-8")
     (REFERENCE / "settings.md").write_text(settings_page(), encoding="utf-8")
+    (REFERENCE / "findings.md").write_text(findings_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,166 @@
+"""The rules of the scanner: what each finding says in general, why it matters, and what to do about it.
+
+In go names, out come records; whoever finds something raises a `Finding` with one of these names and tells what is special to
+its place. docs/reference/findings.md is made from here.
+
+Laws (each has a test of the same name):
+    every finding has a rule;
+    a rule says how bad it may be, why, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from detectors.facts import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. *severities* are all that its findings may have, worst first. *says* completes "the scanner found that"; *why*
+    is what may come of it; *advice* is what a person does next. *since* is the version of the rules (`scan.RULES_VERSION`) in
+    which it last began to find something else.
+    """
+
+    name: str
+    severities: tuple[Severity, ...]
+    says: str
+    why: str
+    advice: str
+    since: int = 1
+
+
+def rule(name: str) -> Rule:
+    """Return the rule called *name*.
+
+    Raises:
+        KeyError: there is none. Reports of other versions may name rules that this one does not have: `advice_on`.
+    """
+    return RULES[name]
+
+
+def advice_on(name: str) -> str:
+    """Return what to do about findings of the rule *name*, "" where it is none of this version."""
+    found = RULES.get(name)
+    return found.advice if found is not None else ""
+
+
+CRITICAL, HIGH, MEDIUM, LOW, INFO = Severity
+
+ABOUT_THE_PATH = (
+    Rule(
+        "link-outside",
+        (HIGH,),
+        "a symbolic link is absolute, leaves the path, dangles or loops; it was not followed, and is not kept",
+        "what it leads to is not part of the model, may be secret, and is another file on each machine",
+        "put the file itself there, or remove the link",
+    ),
+    Rule(
+        "odd-name",
+        (HIGH,),
+        "the key of an object is no path that a file can have (`../`, an empty part, a name with others below it); it was not "
+        "read, and is not kept",
+        "who downloads the keys as files would write outside the folder, or lose one file to another",
+        "store it under a key whose parts are plain names",
+    ),
+    Rule(
+        "type-mismatch",
+        (MEDIUM,),
+        "the declared type and the detected one differ",
+        "who trusts what was declared would load it with the wrong program",
+        "declare what it is",
+    ),
+)
+
+ABOUT_TENSORFLOW = (
+    Rule(
+        "tf-asset-outside",
+        (HIGH,),
+        "an asset is said to lie outside `assets/`; it was not looked up",
+        "TensorFlow opens whatever the path says when the model is loaded, also `../` and absolute ones",
+        "export again",
+    ),
+    Rule(
+        "tf-duplicate-field",
+        (MEDIUM,),
+        "a field that may stand once stands several times: two files were joined",
+        "readers merge such fields or take the last, so two of them may see different models",
+        "export again",
+    ),
+    Rule(
+        "tf-equal-tags",
+        (INFO,),
+        "two meta graphs have the same tags; a loader takes the first",
+        "nobody can load the other by its tags",
+        "export with different tags",
+    ),
+    Rule(
+        "tf-graph-not-frozen",
+        (LOW,),
+        "a graph has variables, whose values are not in the file",
+        "the file alone cannot be served",
+        "export a SavedModel",
+    ),
+    Rule(
+        "tf-too-large",
+        (MEDIUM,),
+        "more than 2 GiB in `saved_model.pb`: no runtime can parse it",
+        "nobody can load it",
+        "keep the constants in variables",
+    ),
+)
+
+ABOUT_ONNX = (
+    Rule(
+        "onnx-duplicate-field",
+        (MEDIUM,),
+        "a field that may stand once stands several times: two files were joined",
+        "readers merge such fields or take the last, so two of them may see different models",
+        "write the model again",
+    ),
+    Rule(
+        "onnx-external-data-key",
+        (HIGH, LOW),
+        "external data have a key that the format does not know; `high` where it looks like an attribute of Python",
+        "readers have set such keys as attributes of their own objects (CVE-2026-34445)",
+        "write the model again with a current `onnx`",
+    ),
+    Rule(
+        "onnx-external-data-outside",
+        (HIGH,),
+        "external data are said to lie outside the model's folder; they were not opened",
+        "a reader that follows them takes any file of the machine for weights, and may give it away",
+        "save the data beside the model",
+    ),
+    Rule(
+        "onnx-opset-missing",
+        (MEDIUM,),
+        "nodes use a domain whose opset is not imported",
+        "a runtime may refuse the model, or take another version of the operators",
+        "export again",
+    ),
+    Rule(
+        "onnx-over-2gib",
+        (HIGH,),
+        "more than 2 GiB in one file: no runtime can load it",
+        "nobody can load it",
+        "save the weights as external data",
+    ),
+)
+
+ABOUT_OTHERS = (
+    Rule(
+        "keras-lambda",
+        (MEDIUM,),
+        "a Keras configuration holds a layer with code of its own",
+        "loading it may run that code",
+        "look at the code before anybody loads the model",
+    ),
+)
+
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {one.name: one for group in (ABOUT_THE_PATH, ABOUT_TENSORFLOW, ABOUT_ONNX, ABOUT_OTHERS) for one in group}
+)
+"""Every rule by its name."""
