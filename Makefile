@@ -10,7 +10,7 @@ GRADIENT := .venv-gradient
 GRADIENT_1 := .venv-gradient-1
 MLFLOW := .venv-mlflow
 
-.PHONY: demo test test-all lint bench capacity chaos upgrade conformance compose-bare protos reference dashboard clean
+.PHONY: demo test test-all lint bench capacity chaos fuzz upgrade conformance compose-bare protos reference dashboard clean
 
 demo: $(MARK)/base            ## set up, ingest the example run, and show what was registered
 	$(BIN)/modelport ingest $(EXAMPLE) --project examples --experiment digits
@@ -37,6 +37,9 @@ capacity: $(MARK)/test        ## what one core does, into docs/howto/capacity.md
 
 chaos: $(MARK)/test           ## faults at full length, told in figures; SCALE=0.1 for a tenth
 	$(BIN)/python -m tests.chaos --scale $(or $(SCALE),1)
+
+fuzz: $(MARK)/fuzz           ## every reader of foreign bytes for a minute, two at once; SECONDS=1800 for longer, ONLY=onnx for one
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(addprefix --only ,$(ONLY))
 
 upgrade: $(MARK)/test         ## rolling upgrades under load, told in figures; EACH=20 for shorter ones, FROM=COMMIT for another
 	$(BIN)/python -m tests.upgrade --each $(or $(EACH),200) $(if $(FROM),--from $(FROM))
@@ -67,6 +70,10 @@ $(MARK)/base: pyproject.toml
 
 $(MARK)/test: $(MARK)/base
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
+	touch $@
+
+$(MARK)/fuzz: $(MARK)/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	touch $@
 
 # modelscan wants other versions of what we use, so it has an environment of its own. Where it cannot be had, its rows say so.

@@ -1,0 +1,1 @@
+"""Fuzzers of everything that reads foreign bytes: `make fuzz`."""
