@@ -250,7 +250,8 @@ def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli", wo
     owner = "-".join(filter(None, (worker, role, secrets.token_hex(8))))
     with _working_as(owner, settings), closing(_traces(environment, "worker" if worker else role, owner)) as traces:
         told = _destinations(settings, environment)
-        registry = SqlRegistry(settings.database, lease_seconds=settings.lease_seconds, destinations=tuple(told))
+        wants = {name: one.wants for name, one in told.items()}
+        registry = SqlRegistry(settings.database, lease_seconds=settings.lease_seconds, destinations=wants)
         if traces is not SILENT:
             registry = cast(SqlRegistry, traced.TracedRegistry(registry, traces))
             told = traced.traced(told, registry, traces)

@@ -8,7 +8,8 @@ Laws (each has a test of the same name):
     a destination that is away delays no ingestion and loses nothing;
     a destination that is away is not asked once for each delivery;
     what one delivery raises ends or delays that delivery and no other;
-    one that is killed between telling and noting is told again.
+    one that is killed between telling and noting is told again;
+    what failed is told as it failed, whatever became of it since.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event, Lock, Thread
 
@@ -26,10 +27,11 @@ import structlog
 
 from worker import bound
 from worker import delivery as steps
-from worker.delivery import Delivery, DeliveryQuery, DeliveryState
+from worker.delivery import Delivery, DeliveryKind, DeliveryQuery, DeliveryState
 from worker.errors import NotFound, NotTaken, RegistryUnavailable, ServerUnavailable, WorkerError, WrongState
 from worker.operations import Check
 from worker.ports import Clock, Destination, Notice, Registry
+from worker.records import Ingestion, IngestionState
 
 LOOK_SECONDS = 1.0
 """How often it is looked whether anything is due."""
@@ -42,6 +44,8 @@ END_SECONDS = 5.0
 
 MOST_COUNTED = 10_000
 """Deliveries that a check or a retry of all looks at."""
+
+FAILED = IngestionState.FAILED
 
 log = structlog.get_logger("modelport.deliver")
 
@@ -118,7 +122,7 @@ class Deliverer:
         except RegistryUnavailable:
             raise
         except ServerUnavailable as exc:
-            return steps.failed(delivery, str(exc), self.clock.now(), self.chance())
+            return steps.failed(delivery, str(exc), self.clock.now(), self.chance(), exc.after_seconds)
         except NotTaken as exc:
             return steps.given_up(delivery, str(exc), self.clock.now())
         except Exception as exc:
@@ -126,10 +130,21 @@ class Deliverer:
             return steps.given_up(delivery, f"unforeseen: {type(exc).__name__}: {exc}", self.clock.now())
 
     def _notice(self, delivery: Delivery) -> Notice:
+        ingestion = self._ingestion(delivery)
         if delivery.version_id is None:
-            return Notice(delivery, None, None)
+            return Notice(delivery, None, None, ingestion)
         version = self.registry.version(delivery.team, delivery.version_id)
-        return Notice(delivery, version, None if version is None else self.registry.metrics(version.id))
+        return Notice(delivery, version, None if version is None else self.registry.metrics(version.id), ingestion)
+
+    def _ingestion(self, delivery: Delivery) -> Ingestion | None:
+        """Return the ingestion that *delivery* names. One that failed may go on since: it is told as it failed."""
+        if delivery.ingestion_id is None:
+            return None
+        found = self.registry.ingestion(delivery.team, delivery.ingestion_id)
+        if found is None or delivery.kind is not DeliveryKind.FAILED:
+            return found
+        then = [one for one in self.registry.history(found.id) if one.state is FAILED and one.at == delivery.created]
+        return replace(found, state=FAILED, reason=then[0].reason, message=then[0].message) if then else found
 
 
 _claims = itertools.count(1)
@@ -220,11 +235,9 @@ def examine(deliverer: Deliverer) -> Iterator[Check]:
     """Yield a check of each destination, and of what was given up or waits for one that is not configured here."""
     for name, destination in deliverer.destinations.items():
         try:
-            destination.check()
+            yield Check(name, "ok", destination.check())
         except WorkerError as exc:
             yield Check(name, "trouble", str(exc))
-        else:
-            yield Check(name, "ok", "it answers and lets us in")
     lost = _standing(deliverer.registry, DeliveryState.GIVEN_UP)
     if lost:
         advice = "see `modelport deliveries list --state given_up`, and have them tried again with `modelport deliveries retry`"

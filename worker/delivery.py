@@ -32,6 +32,9 @@ TRY_SECONDS = 120.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 10.0, 600.0
 """Pauses after a try that failed: twice as long each time, from the first to the longest."""
 
+LONGEST_WISH_SECONDS = 3600.0
+"""How long a destination may have us wait by its own word."""
+
 MOST_TRIES = 400
 """Tries before a delivery is given up: about two days, which is a weekend."""
 
@@ -47,6 +50,16 @@ class DeliveryKind(StrEnum):
     """A new version was registered."""
     DELETED = "version.deleted"
     """A version was deleted."""
+    FAILED = "ingestion.failed"
+    """An ingestion ended as failed."""
+    FINDING = "finding.raised"
+    """A version has a finding of severity high or above, and had none before."""
+    GATE_FAILED = "gate.failed"
+    """A gate that a version was to pass failed."""
+
+
+LIFE = frozenset({DeliveryKind.REGISTERED, DeliveryKind.DELETED})
+"""That versions come and go."""
 
 
 class DeliveryState(StrEnum):
@@ -128,14 +141,16 @@ def told(delivery: Delivery, message: str, now: datetime) -> Delivery:
     return replace(_over(delivery, DeliveryState.DELIVERED, message, now), delivered=now)
 
 
-def failed(delivery: Delivery, message: str, now: datetime, chance: float) -> Delivery:
+def failed(delivery: Delivery, message: str, now: datetime, chance: float, after_seconds: float = 0.0) -> Delivery:
     """Return *delivery* after a try that failed: waiting for the next one, or given up after the last.
 
-    *chance* is drawn from [0, 1), so that what failed together is not tried together again.
+    *chance* is drawn from [0, 1), so that what failed together is not tried together again. *after_seconds* is when the
+    destination wants to be asked again at the earliest, which counts up to `LONGEST_WISH_SECONDS`.
     """
     if delivery.attempts >= MOST_TRIES:
         return given_up(delivery, f"{message} (tried {delivery.attempts} times)", now)
-    due = now + timedelta(seconds=pause_seconds(delivery.attempts, chance))
+    wish = min(after_seconds, LONGEST_WISH_SECONDS)
+    due = now + timedelta(seconds=max(wish, pause_seconds(delivery.attempts, chance)))
     return replace(delivery, state=DeliveryState.WAITING, owner=None, message=message[:MOST_CHARS], due=due, updated=now)
 
 

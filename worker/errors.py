@@ -84,7 +84,13 @@ class NothingStored(StorageUnavailable):
 
 
 class ServerUnavailable(WorkerError):
-    """The server that a completion goes to did not answer; the same request may be answered later."""
+    """The server that a completion goes to did not answer; the same request may be answered later, and not before
+    *after_seconds* where it said so.
+    """
+
+    def __init__(self, reason: str, after_seconds: float = 0.0) -> None:
+        super().__init__(reason)
+        self.after_seconds = after_seconds
 
 
 class NotTaken(WorkerError):

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx
 
-from worker.delivery import TRY_SECONDS, DeliveryKind
+from worker.delivery import LIFE, TRY_SECONDS, DeliveryKind
 from worker.errors import BadSetting, NotTaken, ServerUnavailable
 from worker.mlflow_words import (
     DELETED_TAG,
@@ -126,6 +126,10 @@ class Mlflow:
     seconds: float = TRY_SECONDS
     transport: httpx.BaseTransport | None = None
 
+    @property
+    def wants(self) -> Collection[DeliveryKind]:
+        return LIFE
+
     def take(self, notice: Notice) -> str:
         """Tell *notice*, as `Destination.take`."""
         if notice.delivery.version_id is None:
@@ -140,14 +144,15 @@ class Mlflow:
                 _renew_tags(asked, found, tags(notice.version, self.page(notice.version)))
             return _called(found)
 
-    def check(self) -> None:
-        """Return where an MLflow answers that lets us in.
+    def check(self) -> str:
+        """As `Destination.check`, where an MLflow answers that lets us in.
 
         Raises:
             ServerUnavailable: none does.
         """
         with self._asking() as asked:
             asked.get("model-versions/search", {"filter": f"tags.`{VERSION_TAG}` = '-'", "max_results": "1"})
+        return "it answers and lets us in"
 
     def _told_deleted(self, asked: _Asked, notice: Notice, found: Mapping[str, Any] | None) -> str:
         if found is None:

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 from detectors.facts import Finding, Metrics, ModelType
 from detectors.scan import Scan
 from detectors.tree import FileEntry, FileTree
-from worker.delivery import Delivery, DeliveryQuery
+from worker.delivery import Delivery, DeliveryKind, DeliveryQuery
 from worker.errors import RejectedEvent
 from worker.records import (
     UNSAID,
@@ -683,7 +683,7 @@ class Care(Protocol):
         """
         ...
 
-    def judge(self, version: ModelVersion, judgement: Judgement) -> bool:
+    def judge(self, version: ModelVersion, judgement: Judgement, now: datetime) -> bool:
         """Replace what is said of the content of *version*; its identity, its listing and what people said stay.
 
         False, and nothing changed, where it was deleted, or other rules than those that *version* names judged it by now.
@@ -706,15 +706,24 @@ class Care(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What a destination is told. version is None where it was deleted by now; metrics are then None too."""
+    """What a destination is told. version is None where it was deleted by now; metrics are then None too.
+
+    ingestion is the one that the delivery names, as it stood when it happened; None where it names none.
+    """
 
     delivery: Delivery
     version: ModelVersion | None
     metrics: Metrics | None
+    ingestion: Ingestion | None = None
 
 
 class Destination(Protocol):
     """Somebody else's system that is told what happened here."""
+
+    @property
+    def wants(self) -> Collection[DeliveryKind]:
+        """Return what it wants to hear of."""
+        ...
 
     def take(self, notice: Notice) -> str:
         """Tell *notice*, and return where it is kept there now, as a person finds it. The same one again changes nothing.
@@ -725,8 +734,8 @@ class Destination(Protocol):
         """
         ...
 
-    def check(self) -> None:
-        """Return where it answers and lets us in.
+    def check(self) -> str:
+        """Return what can be said of it where it answers.
 
         Raises:
             ServerUnavailable, NotTaken: it does not.

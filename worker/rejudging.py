@@ -102,7 +102,7 @@ def judge_anew(brief: ModelVersion, borders: Borders) -> Judged:
         return Judged(version.id, False, "these rules find no model in it; what older ones said of it stays")
     before = f"rules {version.rules_version}: {version.verdict}"
     judgement = _judgement(version, _with_remarks(version, found, borders.registry.findings(version.id)))
-    if not borders.registry.care.judge(version, judgement):
+    if not borders.registry.care.judge(version, judgement, borders.clock.now()):
         return Judged(version.id, False, "it was deleted or judged by somebody else meanwhile")
     return Judged(version.id, True, f"{before}, rules {RULES_VERSION}: {judgement.verdict}")
 

@@ -10,12 +10,13 @@ Law (with a test of the same name):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from worker.delivery import DeliveryKind
 from worker.ingest import Step
 from worker.ports import Destination, Notice, Registry
 from worker.records import STEPS, CompletionEvent, End, Ingestion, IngestionState, NewVersion, Pause, Registration
@@ -122,6 +123,10 @@ class TracedDestination:
     registry: Registry
     traces: Traces
 
+    @property
+    def wants(self) -> Collection[DeliveryKind]:
+        return self.inside.wants
+
     def take(self, notice: Notice) -> str:
         delivery = notice.delivery
         found = self.registry.ingestion(delivery.team, delivery.ingestion_id) if delivery.ingestion_id else None
@@ -135,8 +140,8 @@ class TracedDestination:
         with self.traces.span(f"deliver {delivery.kind.value} to {delivery.destination}", Kind.CLIENT, follows, **about):
             return self.inside.take(notice)
 
-    def check(self) -> None:
-        self.inside.check()
+    def check(self) -> str:
+        return self.inside.check()
 
 
 def traced(destinations: Mapping[str, Destination], registry: Registry, traces: Traces) -> Mapping[str, Destination]:

@@ -24,7 +24,7 @@ from tests.contracts.registry import (
     register_judged,
     sealed,
 )
-from worker.delivery import DeliveryQuery, given_up, told
+from worker.delivery import LIFE, DeliveryQuery, given_up, told
 from worker.errors import ConflictingEvent
 from worker.ports import Registry
 from worker.records import (
@@ -171,7 +171,7 @@ class CareContract:
         version = register(registry).version
         registry.tag("default", version.id, ["production"], [])
         registry.note("default", version.id, "by hand", NOON)
-        assert registry.care.judge(version, JUDGEMENT)
+        assert registry.care.judge(version, JUDGEMENT, LATER)
         found = registry.version("default", version.id)
         assert found is not None
         expected = {name: getattr(JUDGEMENT, name) for name in ("rules_version", "model_type", "format", "verdict", "report")}
@@ -191,9 +191,9 @@ class CareContract:
     def test_what_is_deleted_or_was_judged_meanwhile_is_not_judged(self, registry: Registry) -> None:
         version, deleted = register(registry).version, register(registry, "run-2", "d2").version
         registry.delete("default", deleted.id, NOON)
-        assert not registry.care.judge(deleted, JUDGEMENT)
-        assert registry.care.judge(version, JUDGEMENT)
-        assert not registry.care.judge(version, replace(JUDGEMENT, verdict="clean"))
+        assert not registry.care.judge(deleted, JUDGEMENT, LATER)
+        assert registry.care.judge(version, JUDGEMENT, LATER)
+        assert not registry.care.judge(version, replace(JUDGEMENT, verdict="clean"), LATER)
         assert registry.care.judged_by() == {"2": 1}
 
     # removing what is old
@@ -293,7 +293,7 @@ class CareContract:
         assert registry.contradictions(NOON) == []
 
     def test_deliveries_that_were_taken_go_and_no_others(self, build: Build) -> None:
-        registry = build(destinations=["shelf"])
+        registry = build(destinations={"shelf": LIFE})
         for number in range(4):
             register(registry, f"run-{number}", f"d{number}")
         outbox = registry.outbox

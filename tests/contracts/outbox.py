@@ -13,11 +13,13 @@ from threading import Barrier, Thread
 
 import pytest
 
-from tests.contracts.registry import LATER, NOON, claimed, event, new_version, register
+from detectors.facts import Finding, Severity
+from tests.contracts.care import JUDGEMENT
+from tests.contracts.registry import LATER, NOON, PAUSE, claimed, event, failed, new_version, register
 from worker import delivery as steps
-from worker.delivery import LEASE_SECONDS, MOST_TRIES, Delivery, DeliveryKind, DeliveryQuery, DeliveryState
+from worker.delivery import LEASE_SECONDS, LIFE, MOST_TRIES, Delivery, DeliveryKind, DeliveryQuery, DeliveryState
 from worker.ports import Registry
-from worker.records import IngestionQuery, ModelVersion
+from worker.records import IngestionQuery, ModelVersion, Trigger
 
 Build = Callable[..., Registry]
 
@@ -38,12 +40,24 @@ def claim(registry: Registry, owner: str = "me", destination: str = "mlflow") ->
     return found
 
 
+def found_in(path: str, severity: Severity) -> Finding:
+    return Finding("onnx-external-data", severity, path, "tensor w", "leaves the folder")
+
+
+def register_as(registry: Registry, id: str, experiment: str, findings: tuple[Finding, ...]) -> ModelVersion:
+    """Return the version of *experiment*, always of the same content, in which the scanner found *findings*."""
+    ingestion = claimed(registry, id, experiment=experiment)
+    answer = registry.register(ingestion.id, "me", new_version(ingestion, experiment, findings=findings), LATER)
+    assert answer is not None
+    return answer.version
+
+
 class OutboxContract:
     """Everything that an outbox promises."""
 
     @pytest.fixture
     def registry(self, build: Build) -> Registry:
-        return build(destinations=("mlflow",))
+        return build(destinations={"mlflow": LIFE})
 
     @pytest.fixture
     def version(self, registry: Registry) -> ModelVersion:
@@ -51,7 +65,7 @@ class OutboxContract:
         return register(registry).version
 
     def test_what_is_registered_is_told_to_each_destination_once(self, build: Build) -> None:
-        registry = build(destinations=("mlflow", "webhook"))
+        registry = build(destinations={"mlflow": LIFE, "webhook": LIFE})
         made = register(registry).version
         found = told_of(registry)
         assert [(one.destination, one.kind, one.version_id) for one in found] == [
@@ -79,6 +93,65 @@ class OutboxContract:
         with pytest.raises(ValueError):
             registry.register(mine.id, "me", new_version(mine, "d2", id="mo-of-another"), LATER)
         assert len(told_of(registry)) == 1
+
+    def test_a_destination_hears_of_what_it_wants_alone(self, build: Build) -> None:
+        registry = build(destinations={"all": frozenset(DeliveryKind), "life": LIFE, "failures": {DeliveryKind.FAILED}})
+        made = register(registry).version
+        registry.delete("default", made.id, LATER)
+        lost = claimed(registry, "2")
+        assert registry.finish(lost.id, "me", failed(), LATER)
+        assert [(one.destination, one.kind.value) for one in told_of(registry)] == [
+            ("all", "version.registered"),
+            ("life", "version.registered"),
+            ("all", "finding.raised"),
+            ("all", "version.deleted"),
+            ("life", "version.deleted"),
+            ("all", "ingestion.failed"),
+            ("failures", "ingestion.failed"),
+        ]
+
+    def test_what_failed_is_told_each_time_that_it_fails(self, build: Build) -> None:
+        """By its worker, or because its worker was lost; and neither what waits, nor what a person puts away."""
+        registry = build(destinations={"webhook": {DeliveryKind.FAILED}})
+        lost = claimed(registry)
+        assert registry.wait(lost.id, "me", PAUSE, NOON)
+        assert told_of(registry) == []
+        assert registry.claim(lost.id, "me", LATER) is not None
+        assert not registry.finish(lost.id, "a stranger", failed(), LATER)
+        assert registry.finish(lost.id, "me", failed(), LATER)
+        assert not registry.finish(lost.id, "me", failed(), LATER)
+        assert registry.retry("default", lost.id, "ann", LATER) is not None
+        assert registry.claim(lost.id, "me", LATER) is not None
+        assert registry.finish(lost.id, "me", failed(), LEASE_END)
+        assert registry.discard("default", lost.id, "ann", LEASE_END) is not None
+        watched, _ = registry.submit(event("2", trigger=Trigger.CLI), NOON, "a person")
+        assert [one.id for one in registry.free(LATER, dead=lambda owner: owner == "a person")] == [watched.id]
+        told = told_of(registry)
+        assert [(one.ingestion_id, one.created) for one in told] == [
+            (lost.id, LATER),
+            (lost.id, LEASE_END),
+            (watched.id, LATER),
+        ]
+        assert {(one.kind, one.version_id, one.due == one.created) for one in told} == {(DeliveryKind.FAILED, None, True)}
+
+    def test_serious_findings_are_told_once_when_a_version_first_has_them(self, build: Build) -> None:
+        """At its registration, where equal content is found again, or where it is judged anew."""
+        registry = build(destinations={"webhook": {DeliveryKind.FINDING}})
+        bad, mild = (found_in("a", Severity.CRITICAL),), (found_in("a", Severity.MEDIUM),)
+        at_once = register_as(registry, "1", "a", (*mild, *bad))
+        again, later = register_as(registry, "2", "b", mild), register_as(registry, "3", "c", mild)
+        assert [one.version_id for one in told_of(registry)] == [at_once.id]
+        for n, is_first in ((4, True), (5, False)):
+            register_as(registry, f"{n}", "a", (found_in("b", Severity.HIGH),))
+            register_as(registry, f"{n}.2", "b", bad)
+            assert registry.care.judge(later, replace(JUDGEMENT, findings=bad), LATER) is is_first
+        told = told_of(registry)
+        assert [(one.version_id, one.ingestion_id is None) for one in told] == [
+            (at_once.id, False),
+            (again.id, False),
+            (later.id, True),
+        ]
+        assert [one.kind for one in told] == [DeliveryKind.FINDING] * 3
 
     def test_what_is_deleted_is_told(self, registry: Registry, version: ModelVersion) -> None:
         assert registry.delete("other", version.id, LATER) is None
@@ -212,7 +285,7 @@ class OutboxContract:
         assert registry.outbox.deliveries(DeliveryQuery("red", version_id=version.id)) == []
 
     def test_deliveries_are_listed_newest_first_page_by_page(self, build: Build) -> None:
-        registry = build(destinations=("mlflow", "webhook"))
+        registry = build(destinations={"mlflow": LIFE, "webhook": LIFE})
         made = [register(registry, str(n), f"d{n}").version.id for n in range(3)]
         newest_first = registry.outbox.deliveries(ALL)
         assert [one.version_id for one in newest_first] == [id for id in reversed(made) for _ in range(2)]

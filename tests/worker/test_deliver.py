@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -13,15 +13,15 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from tests.builders import onnx
-from tests.contracts.registry import register
+from tests.contracts.registry import LATER, LEASE_END, claimed, register
 from tests.servers.process import until
 from tests.worker.api.conftest import StandingClock
 from tests.worker.test_ingest import make_borders
 from worker.deliver import Deliverer, Rounds, examine, retry, retry_given_up
-from worker.delivery import LEASE_SECONDS, Delivery, DeliveryKind, DeliveryQuery, DeliveryState
+from worker.delivery import LEASE_SECONDS, LIFE, Delivery, DeliveryKind, DeliveryQuery, DeliveryState
 from worker.errors import NotFound, NotTaken, RegistryUnavailable, ServerUnavailable, WrongState
 from worker.ports import Notice, Registry
-from worker.records import CompletionEvent, IngestionState, Trigger
+from worker.records import CompletionEvent, End, IngestionState, Trigger
 from worker.registry.memory import MemoryRegistry
 from worker.runner import Runner
 from worker.storage.memory import MemoryStore
@@ -36,6 +36,7 @@ class Shelf:
     """A destination that keeps what it is told by version; *fails* is raised before, for as long as it says so."""
 
     fails: Callable[[Notice], BaseException | None] = lambda notice: None
+    wants: Collection[DeliveryKind] = LIFE
     asked: list[str | None] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)
 
@@ -44,17 +45,18 @@ class Shelf:
         error = self.fails(notice)
         if error is not None:
             raise error
-        assert notice.delivery.version_id is not None
-        self.kept[notice.delivery.version_id] = "gone" if notice.version is None else notice.version.model_name
-        return f"shelf {notice.delivery.version_id}"
+        about = notice.delivery.version_id or notice.delivery.ingestion_id
+        assert about is not None
+        self.kept[about] = "gone" if notice.version is None else notice.version.model_name
+        return f"shelf {about}"
 
-    def check(self) -> None:
-        pass
+    def check(self) -> str:
+        return "it stands"
 
 
 @pytest.fixture
 def registry() -> Registry:
-    return MemoryRegistry(destinations=("shelf",))
+    return MemoryRegistry(destinations={"shelf": LIFE})
 
 
 @pytest.fixture
@@ -160,6 +162,35 @@ def test_one_that_is_killed_between_telling_and_noting_is_told_again(
     assert next_one.work_off() == 1
     assert shelf.asked == [version.id, version.id]
     assert [(one.state, one.attempts) for one in all_of(registry)] == [(DeliveryState.DELIVERED, 2)]
+
+
+def test_what_failed_is_told_as_it_failed_whatever_became_of_it_since(clock: StandingClock) -> None:
+    registry, told = MemoryRegistry(destinations={"shelf": {DeliveryKind.FAILED}}), list[Notice]()
+    lost = claimed(registry)
+    registry.finish(lost.id, "me", End(IngestionState.FAILED, "first", "it may not be read"), LATER)
+    registry.retry("default", lost.id, "ann", LATER)
+    registry.claim(lost.id, "me", LATER)
+    registry.finish(lost.id, "me", End(IngestionState.FAILED, "second", "nor may it now"), LEASE_END)
+    registry.retry("default", lost.id, "ann", LEASE_END)
+    clock.sleep(LEASE_SECONDS)
+    assert Deliverer(registry, {"shelf": Shelf(lambda notice: told.append(notice))}, clock, "me").work_off() == 2
+    found = [one.ingestion for one in told if one.ingestion is not None]
+    assert [(one.id, one.state, one.reason, one.message) for one in found] == [
+        (lost.id, IngestionState.FAILED, "first", "it may not be read"),
+        (lost.id, IngestionState.FAILED, "second", "nor may it now"),
+    ]
+    assert {one.version for one in told} == {None}
+
+
+def test_a_destination_may_say_when_it_wants_to_be_asked_again(registry: Registry, deliverer: Deliverer, shelf: Shelf) -> None:
+    register(registry)
+    for wish, pause in ((0.5, 5.0), (700.0, 700.0), (1e9, 3600.0)):
+        shelf.fails = lambda notice, wish=wish: ServerUnavailable("later", wish)
+        with capture_logs():
+            assert deliverer.work_off() == 0
+        [one] = all_of(registry)
+        assert one.due == deliverer.clock.now() + timedelta(seconds=pause)
+        registry.outbox.retry("default", one.id, deliverer.clock.now())
 
 
 def test_who_hung_for_longer_than_the_lease_notes_nothing(registry: Registry, deliverer: Deliverer, shelf: Shelf) -> None:
@@ -296,7 +327,7 @@ def test_a_round_outlives_what_the_registry_does_not_answer(
 
 
 def test_a_destination_that_hangs_delays_no_other(clock: StandingClock) -> None:
-    registry, comes_back, well = MemoryRegistry(destinations=("hung", "well")), threading.Event(), Shelf()
+    registry, comes_back, well = MemoryRegistry(destinations={"hung": LIFE, "well": LIFE}), threading.Event(), Shelf()
 
     def hang(notice: Notice) -> None:
         assert comes_back.wait(20)
@@ -332,7 +363,7 @@ def test_a_destination_that_is_away_is_left_alone_for_longer_each_time(
 
 
 def test_a_destination_that_is_away_delays_no_ingestion_and_loses_nothing(tmp_path: Path) -> None:
-    registry, shelf = MemoryRegistry(destinations=("shelf",)), Shelf(lambda notice: ServerUnavailable("away"))
+    registry, shelf = MemoryRegistry(destinations={"shelf": LIFE}), Shelf(lambda notice: ServerUnavailable("away"))
     borders = make_borders(registry, MemoryStore())
     rounds = Rounds(Deliverer(registry, {"shelf": shelf}, borders.clock, "me", lambda: 0.0))
     runner = Runner(borders, "w", deliver=rounds.look)

@@ -21,7 +21,7 @@ from tests.contracts.registry import LATER, register
 from tests.servers.fake_mlflow import FakeMlflow
 from tests.servers.mlflow import MlflowServer
 from tests.worker.test_mlflow_words import ODD_METRICS
-from worker.delivery import Delivery
+from worker.delivery import LIFE, Delivery
 from worker.errors import BadSetting, NotTaken, ServerUnavailable
 from worker.mlflow_sink import Mlflow, access
 from worker.mlflow_words import VERSION_TAG, model_name
@@ -89,7 +89,7 @@ class Kept(httpx.BaseTransport):
 
 def new_notice(**changes: object) -> Notice:
     """Return what is told of a new version in a project of its own."""
-    registry = MemoryRegistry(destinations=("mlflow",))
+    registry = MemoryRegistry(destinations={"mlflow": LIFE})
     version = register(registry, project=f"p{next(numbers)}").version
     metrics = registry.metrics(version.id)
     assert metrics is not None
@@ -104,7 +104,7 @@ def version_of(notice: Notice) -> ModelVersion:
 
 def deleted(notice: Notice) -> Notice:
     """Return what is told when the version of *notice* was deleted."""
-    registry = MemoryRegistry(destinations=("mlflow",))
+    registry = MemoryRegistry(destinations={"mlflow": LIFE})
     made = register(registry).version
     registry.delete("default", made.id, LATER)
     gone: Delivery = replace(told_of(registry)[1], version_id=notice.delivery.version_id)

@@ -52,7 +52,7 @@ def old(borders: Borders, tmp_path: Path, experiment: str = "e1", **judged: obje
         metrics=metrics.values,
         findings=tuple(borders.registry.findings(found.id)),
     )
-    assert borders.registry.care.judge(found, replace(plain, **judged))
+    assert borders.registry.care.judge(found, replace(plain, **judged), borders.clock.now())
     return now(borders, found)
 
 

@@ -21,10 +21,11 @@ from typing import Any
 from sqlalchemy import Column, Connection, Select, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
+from worker import occurrences
 from worker.records import FilesSeen, IngestionState, Judgement, Keep, ModelVersion, Removed, Trigger
 from worker.registry import rows
-from worker.registry.outbox import Transaction
-from worker.registry.registering import judge_parts
+from worker.registry.outbox import SqlOutbox, Transaction
+from worker.registry.registering import has_serious, judge_parts
 from worker.registry.tables import (
     FRUITLESS,
     Likely,
@@ -69,8 +70,8 @@ JUDGED = update(model_versions).where(*SAME, OF_RULES).returning(model_versions.
 class SqlCare:
     """`worker.ports.Care` beside the other tables of a registry, which gives its transactions."""
 
-    def __init__(self, read: Transaction, write: Transaction) -> None:
-        self._read, self._write = read, write
+    def __init__(self, read: Transaction, write: Transaction, outbox: SqlOutbox) -> None:
+        self._read, self._write, self._outbox = read, write, outbox
 
     def note_files(self, version: ModelVersion, seen: FilesSeen, mark: str | None) -> bool:
         given = {"same": version.id, "at": version.url, **rows.files_values(seen, mark)}
@@ -101,7 +102,7 @@ class SqlCare:
         limited = wanted.order_by(model_versions.c.sequence).limit(most)
         return self._read(lambda connection: versions(connection, limited, {"rules": rules_version}))
 
-    def judge(self, version: ModelVersion, judgement: Judgement) -> bool:
+    def judge(self, version: ModelVersion, judgement: Judgement, now: datetime) -> bool:
         given = {"same": version.id, "rules": version.rules_version, **rows.judged_values(judgement)}
 
         def work(connection: Connection) -> bool:
@@ -110,7 +111,9 @@ class SqlCare:
             sequence = connection.execute(JUDGED, given).scalar_one_or_none()
             if sequence is None:
                 return False
+            told = occurrences.of_judgement(judgement.findings, partial(has_serious, connection, version.id))
             judge_parts(connection, version.id, sequence, judgement)
+            self._outbox.add(connection, told, version.team, None, version.id, now)
             return True
 
         return self._write(work)

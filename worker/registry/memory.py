@@ -15,10 +15,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import dropwhile, islice
 from json import loads
 from threading import Lock, RLock
+from types import MappingProxyType
 from typing import Any
 
 from detectors.facts import Finding, Metrics
-from worker import lifecycle
+from worker import lifecycle, occurrences
 from worker.delivery import DeliveryKind
 from worker.errors import NameTaken, RegistryUnavailable, RejectedEvent
 from worker.records import (
@@ -83,6 +84,7 @@ from worker.registry.words import (
     TOKEN_PREFIX,
     VERSION_CHARS,
     VERSION_PREFIX,
+    Destinations,
     NewId,
     called,
     changed_tags,
@@ -152,6 +154,10 @@ class _Kept:
         self.new = replace(self.new, **{name: getattr(judged, name) for name in JUDGED})
         self.metrics = _metrics_of(judged)
 
+    def is_serious(self) -> bool:
+        """Tell whether it has a finding that somebody should hear of."""
+        return occurrences.is_serious(self.new.findings)
+
     def record(self) -> ModelVersion:
         new = self.new
         return ModelVersion(
@@ -211,7 +217,7 @@ class MemoryRegistry:
         self,
         new_id: NewId = random_id,
         lease_seconds: float = lifecycle.LEASE_SECONDS,
-        destinations: Collection[str] = (),
+        destinations: Destinations = MappingProxyType({}),
     ) -> None:
         self._new_id = new_id
         self._lease_seconds = lease_seconds
@@ -236,7 +242,7 @@ class MemoryRegistry:
         self._shelves = Shelves(
             self._versions, self._ingestions, self._by_event, self._history, self._audit, self._workers, self.outbox.kept
         )
-        self.care = MemoryCare(self._shelves, self._lock)
+        self.care = MemoryCare(self._shelves, self.outbox, self._lock)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -363,11 +369,13 @@ class MemoryRegistry:
             check_theirs(ingestion, version)
             same = self._newest(lambda kept: _holds(kept, version.scope) and kept.new.digest == version.digest)
             if same is not None:
+                told = occurrences.of_judgement(version.findings, same.is_serious)
                 same.list_anew(version)
+                self.outbox.add(told, version.scope.team, ingestion_id, same.new.id, now)
                 self._counted.update(of_content(version, is_new=False))
                 return Registration(same.record(), is_new=False)
             registered = self._fulfilled(self._add(version, _utc(now))).record()
-            self.outbox.add(DeliveryKind.REGISTERED, version.scope.team, ingestion_id, version.id, now)
+            self.outbox.add(occurrences.of_version(version), version.scope.team, ingestion_id, version.id, now)
             self._keep(ingestion, lifecycle.end(ingestion, owner, first_seen(registered), _utc(now)), version.format)
             self._counted.update(of_content(version, is_new=True))
             return Registration(registered, is_new=True)
@@ -646,7 +654,7 @@ class MemoryRegistry:
                 return None
             kept.deleted = _utc(now)
             self._note(team, who, Action.VERSION_DELETED, now, version_id, called(kept.record()))
-            self.outbox.add(DeliveryKind.DELETED, team, None, version_id, now)
+            self.outbox.add([DeliveryKind.DELETED], team, None, version_id, now)
             return kept.record()
 
     def publish(self, team: str, version_id: str, is_published: bool, now: datetime, who: str = UNSAID) -> ModelVersion | None:
@@ -936,6 +944,9 @@ class MemoryRegistry:
             ingestion = self._ingestions.get(ingestion_id)
             move = None if ingestion is None else step(ingestion)
             self._keep(ingestion, move)
+            if move is not None:
+                after = move.ingestion
+                self.outbox.add(occurrences.of_move(move), after.event.team, after.id, None, after.updated)
             return None if move is None else move.ingestion
 
     def _moved_by_person(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from worker import occurrences
 from worker.delivery import Delivery
 from worker.lifecycle import FRUITLESS
 from worker.records import (
@@ -26,6 +27,7 @@ from worker.records import (
     Trigger,
     Worker,
 )
+from worker.registry.memory_outbox import MemoryOutbox
 from worker.registry.words import conflict, event_digest, event_key
 
 
@@ -39,6 +41,8 @@ class Kept(Protocol):
     def record(self) -> ModelVersion: ...
 
     def judge(self, judgement: Judgement) -> None: ...
+
+    def is_serious(self) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -69,8 +73,8 @@ class Shelves:
 class MemoryCare:
     """`worker.ports.Care` in memory."""
 
-    def __init__(self, shelves: Shelves, lock: AbstractContextManager[object]) -> None:
-        self._shelves = shelves
+    def __init__(self, shelves: Shelves, outbox: MemoryOutbox, lock: AbstractContextManager[object]) -> None:
+        self._shelves, self._outbox = shelves, outbox
         self._lock = lock
 
     def note_files(self, version: ModelVersion, seen: FilesSeen, mark: str | None) -> bool:
@@ -107,12 +111,14 @@ class MemoryCare:
             found = [one for _, one in self._records() if one.rules_version == rules_version and order[one.id] > start]
             return found[:most]
 
-    def judge(self, version: ModelVersion, judgement: Judgement) -> bool:
+    def judge(self, version: ModelVersion, judgement: Judgement, now: datetime) -> bool:
         with self._lock:
             kept = self._living(version.id)
             if kept is None or kept.record().rules_version != version.rules_version:
                 return False
+            told = occurrences.of_judgement(judgement.findings, kept.is_serious)
             kept.judge(judgement)
+            self._outbox.add(told, version.team, None, version.id, now)
             return True
 
     def removable(self, keep: Keep) -> Removed:

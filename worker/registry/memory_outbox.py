@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from worker import delivery as steps
 from worker.delivery import Delivery, DeliveryKind, DeliveryQuery, DeliveryState, new_delivery
-from worker.registry.words import NewId, rows_wanted
+from worker.registry.words import Destinations, NewId, rows_wanted, wanted
 
 DELIVERY_PREFIX, DELIVERY_CHARS = "de", 20
 
@@ -16,8 +16,8 @@ DELIVERY_PREFIX, DELIVERY_CHARS = "de", 20
 class MemoryOutbox:
     """`worker.ports.Outbox` in memory."""
 
-    def __init__(self, destinations: Iterable[str], new_id: NewId, lock: AbstractContextManager[object]) -> None:
-        self._destinations = tuple(destinations)
+    def __init__(self, destinations: Destinations, new_id: NewId, lock: AbstractContextManager[object]) -> None:
+        self._destinations = dict(destinations)
         self._new_id = new_id
         self._lock = lock
         self._deliveries: dict[str, Delivery] = {}
@@ -27,9 +27,11 @@ class MemoryOutbox:
         """Return all deliveries by id, as they are kept."""
         return self._deliveries
 
-    def add(self, kind: DeliveryKind, team: str, ingestion_id: str | None, version_id: str | None, now: datetime) -> None:
-        """Add a delivery for each destination."""
-        for destination in self._destinations:
+    def add(
+        self, kinds: Iterable[DeliveryKind], team: str, ingestion_id: str | None, version_id: str | None, now: datetime
+    ) -> None:
+        """Add a delivery of each of *kinds* for each destination that wants it."""
+        for kind, destination in wanted(self._destinations, kinds):
             id = self._new_id(DELIVERY_PREFIX, DELIVERY_CHARS)
             self._deliveries[id] = new_delivery(id, team, kind, destination, ingestion_id, version_id, _utc(now))
 

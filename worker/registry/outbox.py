@@ -1,12 +1,15 @@
 """The outbox: deliveries as rows, each added in the transaction in which happened what it tells of.
 
 So nothing is told that did not happen, and nothing that happened is forgotten, whatever is killed in between. A row is added
-for each destination that is configured at that moment, and claimed by those alone who have it configured. What a step makes of
-a delivery is `worker.delivery`'s to say.
+for each destination that is configured at that moment and wants to hear of such things, and claimed by those alone who have it
+configured. What a step makes of a delivery is `worker.delivery`'s to say; what is worth one, `worker.occurrences`'.
 
 Laws (each has a test of the same name, for every outbox):
     what is registered is told to each destination once;
     what is not registered is told to nobody;
+    a destination hears of what it wants alone;
+    serious findings are told once, when a version first has them;
+    what failed is told each time that it fails;
     exactly one of many claims a delivery;
     what is told of one version is told in its order;
     a delivery whose deliverer was lost is delivered by the next;
@@ -26,7 +29,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from worker import delivery as steps
 from worker.delivery import Delivery, DeliveryKind, DeliveryQuery, DeliveryState, new_delivery
 from worker.registry.tables import deliveries
-from worker.registry.words import NewId, rows_wanted
+from worker.registry.words import Destinations, NewId, rows_wanted, wanted
 
 T = TypeVar("T")
 
@@ -77,22 +80,22 @@ class Transaction(Protocol):
 class SqlOutbox:
     """`worker.ports.Outbox` beside the other tables of a registry, which gives its transactions."""
 
-    def __init__(self, destinations: Iterable[str], new_id: NewId, read: Transaction, write: Transaction) -> None:
-        self._destinations = tuple(destinations)
+    def __init__(self, destinations: Destinations, new_id: NewId, read: Transaction, write: Transaction) -> None:
+        self._destinations = dict(destinations)
         self._new_id = new_id
         self._read, self._write = read, write
 
     def add(
         self,
         connection: Connection,
-        kind: DeliveryKind,
+        kinds: Iterable[DeliveryKind],
         team: str,
         ingestion_id: str | None,
         version_id: str | None,
         now: datetime,
     ) -> None:
-        """Add a delivery for each destination, in the transaction of *connection*."""
-        for destination in self._destinations:
+        """Add a delivery of each of *kinds* for each destination that wants it, in the transaction of *connection*."""
+        for kind, destination in wanted(self._destinations, kinds):
             new = new_delivery(self._id(), team, kind, destination, ingestion_id, version_id, now)
             connection.execute(NEW, _values(new))
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, func, 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
+from worker.occurrences import SERIOUS
 from worker.records import Judgement, ModelVersion, NewVersion
 from worker.registry import listed, rows, versions
 from worker.registry.tables import (
@@ -48,6 +49,12 @@ NAMED = update(registered_models).where(registered_models.c.sequence == bindpara
 
 SEEN_ANEW = update(model_versions).where(model_versions.c.id == bindparam("same"), model_versions.c.url == bindparam("at"))
 
+A_SERIOUS = (
+    select(version_findings.c.version_id)
+    .where(version_findings.c.version_id == bindparam("of"), version_findings.c.severity.in_(sorted(SERIOUS)))
+    .limit(1)
+)
+
 JUDGED = update(model_versions).where(model_versions.c.id == bindparam("same")).returning(model_versions.c.sequence)
 
 
@@ -81,6 +88,11 @@ def nearest_in_scope(connection: Connection, version: NewVersion) -> Row[Any, An
     """Return id, model and digest of the scope's version of equal content, else of its newest one; None where it has none."""
     given = {"scope": scope_key(version.scope), "digest": version.digest}
     return connection.execute(NEAREST, given).one_or_none()
+
+
+def has_serious(connection: Connection, version_id: str) -> bool:
+    """Tell whether the version has a finding that somebody should hear of."""
+    return connection.execute(A_SERIOUS, {"of": version_id}).first() is not None
 
 
 def list_anew(connection: Connection, same: str, version: NewVersion) -> ModelVersion:

@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Row, Select, Table, and_, bindparam, delete, func, insert, null, or_, select, update
@@ -25,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
 from detectors.facts import Finding, Metrics
-from worker import lifecycle
+from worker import lifecycle, occurrences
 from worker.delivery import DeliveryKind
 from worker.errors import ConflictingEvent, NameTaken, RegistryUnavailable, RejectedEvent
 from worker.records import (
@@ -90,7 +91,7 @@ from worker.registry.endings import check_theirs, first_seen
 from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, reading_one, translated
 from worker.registry.line import ARE_PAUSES_OVER, IN_LINE, let_in, next_turn
 from worker.registry.outbox import SqlOutbox
-from worker.registry.registering import insert_version, list_anew, nearest_in_scope
+from worker.registry.registering import has_serious, insert_version, list_anew, nearest_in_scope
 from worker.registry.tables import (
     claimable,
     ingestion_history,
@@ -116,6 +117,7 @@ from worker.registry.words import (
     TOKEN_PREFIX,
     VERSION_CHARS,
     VERSION_PREFIX,
+    Destinations,
     NewId,
     called,
     changed_tags,
@@ -149,7 +151,7 @@ class SqlRegistry:
         new_id: NewId = random_id,
         busy_seconds: float = BUSY_SECONDS,
         lease_seconds: float = lifecycle.LEASE_SECONDS,
-        destinations: Collection[str] = (),
+        destinations: Destinations = MappingProxyType({}),
     ) -> None:
         self._lease_seconds = lease_seconds
         self.engine = open_engine(url, busy_seconds)
@@ -158,7 +160,7 @@ class SqlRegistry:
         self._new_id = new_id
         self._signing_key: bytes | None = None
         self.outbox = SqlOutbox(destinations, new_id, self._read, self._write)
-        self.care = SqlCare(self._read, self._write)
+        self.care = SqlCare(self._read, self._write, self.outbox)
 
     def close(self) -> None:
         """Close all connections."""
@@ -278,7 +280,9 @@ class SqlRegistry:
             check_theirs(ingestion, version)
             nearest = nearest_in_scope(connection, version)
             if nearest is not None and nearest.digest == version.digest:
+                told = occurrences.of_judgement(version.findings, partial(has_serious, connection, nearest.id))
                 known = list_anew(connection, nearest.id, version)
+                self.outbox.add(connection, told, version.scope.team, ingestion_id, nearest.id, now)
                 shards.add(connection, of_content(version, is_new=False))
                 return Registration(known, is_new=False)
             model = None if nearest is None else int(nearest.model)
@@ -286,7 +290,7 @@ class SqlRegistry:
             if ingestion.event.trigger is Trigger.UPLOAD:
                 uploads.fulfil(connection, version.id)
                 registered = versions.by_id(connection, version.id) or registered
-            told = DeliveryKind.REGISTERED
+            told = occurrences.of_version(version)
             self.outbox.add(connection, told, version.scope.team, ingestion_id, version.id, now)
             _end(connection, ingestion, lifecycle.end(ingestion, owner, first_seen(registered), now), version)
             return Registration(registered, is_new=True)
@@ -569,7 +573,7 @@ class SqlRegistry:
             deleted = versions.by_id(connection, version_id)
             assert deleted is not None, version_id
             self._note(connection, team, who, Action.VERSION_DELETED, now, version_id, called(deleted))
-            self.outbox.add(connection, DeliveryKind.DELETED, team, None, version_id, now)
+            self.outbox.add(connection, [DeliveryKind.DELETED], team, None, version_id, now)
             return deleted
 
         return self._write(work)
@@ -792,7 +796,11 @@ class SqlRegistry:
 
         def work(connection: Connection) -> Ingestion | None:
             ingestion = _locked(connection, ingestion_id)
-            return _kept(connection, ingestion, None if ingestion is None else step(ingestion))
+            move = None if ingestion is None else step(ingestion)
+            if move is not None:
+                after = move.ingestion
+                self.outbox.add(connection, occurrences.of_move(move), after.event.team, after.id, None, after.updated)
+            return _kept(connection, ingestion, move)
 
         return self._write(work)
 

@@ -9,9 +9,10 @@ import hashlib
 import json
 import secrets
 import string
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
 
+from worker.delivery import DeliveryKind
 from worker.errors import ConflictingEvent, NameTaken, RejectedEvent
 from worker.events import MAX_NAME_BYTES
 from worker.records import CompletionEvent, Halt, ModelVersion, NewUpload, NewVersion, Scope
@@ -38,6 +39,14 @@ is a bad generator of ids."""
 
 NewId = Callable[[str, int], str]
 """Takes a prefix and a number of characters, and returns an id that nobody can guess."""
+
+Destinations = Mapping[str, Collection[DeliveryKind]]
+"""Whom to tell, and of what."""
+
+
+def wanted(destinations: Destinations, kinds: Iterable[DeliveryKind]) -> Iterator[tuple[DeliveryKind, str]]:
+    """Yield each of *kinds* with every destination that wants it, in the order of *kinds*."""
+    return ((kind, name) for kind in kinds for name, wants in destinations.items() if kind in wants)
 
 
 def random_id(prefix: str, chars: int) -> str:

@@ -7,12 +7,13 @@ import pytest
 from tests.contracts.registry import LATER, register
 from tests.worker.api.conftest import Door
 from worker import delivery as steps
+from worker.delivery import LIFE
 from worker.registry.memory import MemoryRegistry
 
 
 @pytest.fixture
 def door() -> Door:
-    return Door(MemoryRegistry(destinations=("mlflow", "webhook")))
+    return Door(MemoryRegistry(destinations={"mlflow": LIFE, "webhook": LIFE}))
 
 
 def test_a_delivery_shows_what_is_told_to_whom_and_how_that_stands(door: Door) -> None:

@@ -36,7 +36,7 @@ from tests.worker.api.shelf import put
 from worker.api.app import make_app
 from worker.api.limits import Rates
 from worker.api.problems import READS
-from worker.delivery import DeliveryQuery
+from worker.delivery import LIFE, DeliveryQuery
 from worker.ports import Registry
 from worker.records import AuditQuery, CompletionEvent, End, IngestionState, NewUpload
 from worker.registry.memory import MemoryRegistry
@@ -259,7 +259,7 @@ def check_that_nobody_sees_the_other(build: MakeRegistry, most: int = 100) -> No
 
 
 def in_memory(ids: NewId) -> Registry:
-    return MemoryRegistry(ids, destinations=("mlflow",))
+    return MemoryRegistry(ids, destinations={"mlflow": LIFE})
 
 
 def test_nobody_sees_the_other() -> None:
@@ -278,7 +278,7 @@ def test_nobody_sees_the_other_on_sqlite(migrated: Path, tmp_path: Path) -> None
 
         def build(ids: NewId) -> Registry:
             path = shutil.copy(migrated, tmp_path / f"{next(numbers)}.db")
-            registry = SqlRegistry(f"sqlite:///{path}", ids, destinations=("mlflow",))
+            registry = SqlRegistry(f"sqlite:///{path}", ids, destinations={"mlflow": LIFE})
             opened.callback(registry.close)
             return registry
 
@@ -296,7 +296,7 @@ def databases(postgres: PostgresServer) -> Iterator[MakeRegistry]:
             url = postgres.create_database(name)
             opened.callback(postgres.drop_database, name)
             migrate(url)
-            registry = SqlRegistry(url, ids, destinations=("mlflow",))
+            registry = SqlRegistry(url, ids, destinations={"mlflow": LIFE})
             opened.callback(registry.close)
             return registry
 

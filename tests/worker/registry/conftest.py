@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from worker.lifecycle import LEASE_SECONDS
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
-from worker.registry.words import NewId, random_id
+from worker.registry.words import Destinations, NewId, random_id
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +38,7 @@ def build(database: str) -> Iterator[Callable[..., SqlRegistry]]:
         new_id: NewId = random_id,
         busy_seconds: float = 30.0,
         lease_seconds: float = LEASE_SECONDS,
-        destinations: Collection[str] = (),
+        destinations: Destinations = MappingProxyType({}),
     ) -> SqlRegistry:
         opened.append(SqlRegistry(database, new_id, busy_seconds, lease_seconds, destinations))
         return opened[-1]

@@ -2,7 +2,8 @@
 
 python -m tests.worker.registry.outbox_processes deliver DATABASE   prints the ids that each process delivered
 python -m tests.worker.registry.outbox_processes killed DATABASE    kills a process before each statement of register,
-                                                                    delete, claim and keep; prints how many were killed
+                                                                    delete, claim, keep and finish; prints how many were
+                                                                    killed
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ import sys
 from datetime import timedelta
 from typing import Any
 
-from tests.contracts.registry import LATER, claimed, new_version
+from tests.contracts.registry import LATER, claimed, failed, new_version
 from tests.worker.registry.processes import at_once, die_before
 from worker import delivery as steps
+from worker.delivery import LIFE, DeliveryKind
 from worker.registry.sql import SqlRegistry
 
 EACH = 15
 """Versions that each process registers, one between two claims."""
 
-TO = ("mlflow",)
+TO = {"mlflow": LIFE, "webhook": {DeliveryKind.FAILED}}
 
 LONG_AFTER = LATER + timedelta(days=1)
 
@@ -69,6 +71,8 @@ def dies(database: str, statement: int) -> bool:
         made = register(registry, f"killed {statement}")
         deliver_next(registry, f"killed {statement}")
         registry.delete("default", made, LATER)
+        lost = claimed(registry, f"lost {statement}")
+        registry.finish(lost.id, "me", failed(), LATER)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     return os.WIFSIGNALED(status)

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from tests.contracts.outbox import Build, OutboxContract, told_of
-from tests.contracts.registry import LATER, claimed, new_version
+from tests.contracts.registry import LATER, claimed, failed, new_version
 from tests.worker.registry.test_processes import ROOT
 from tests.worker.registry.test_sql import everything, failed_with_a_full_disk
 from worker import delivery as steps
-from worker.delivery import DeliveryKind, DeliveryQuery, DeliveryState
-from worker.records import VersionQuery
+from worker.delivery import LIFE, DeliveryKind, DeliveryQuery, DeliveryState
+from worker.records import IngestionQuery, IngestionState, VersionQuery
 from worker.registry.memory import MemoryRegistry
 from worker.registry.outbox import DUE
 from worker.registry.sql import SqlRegistry
@@ -53,22 +53,29 @@ def retry_once(registry: SqlRegistry) -> None:
     registry.outbox.retry("default", told_of(registry)[0].id, LATER)
 
 
+def fail_once(registry: SqlRegistry) -> None:
+    [mine] = registry.owned()
+    registry.finish(mine.id, "me", failed(), LATER)
+
+
 def delete_once(registry: SqlRegistry) -> None:
     registry.delete("default", told_of(registry)[0].version_id or "", LATER)
 
 
 def test_a_statement_that_fails_leaves_version_and_deliveries_as_they_were(build: Callable[..., SqlRegistry]) -> None:
     """Each statement of each step in the life of a delivery fails once, BEGIN and COMMIT too; then the step succeeds."""
-    registry = build(destinations=("mlflow",))
+    registry = build(destinations={"mlflow": {*LIFE, DeliveryKind.FAILED}})
     claimed(registry, "1")
-    for step in (register_once, claim_once, keep_once, retry_once, delete_once):
+    for step in (register_once, claim_once, keep_once, retry_once, delete_once, fail_once):
+        if step is fail_once:
+            claimed(registry, "2")
         before, seen, failures = everything(registry), list[str](), 0
         while failed_with_a_full_disk(registry, step, failures, seen):
             assert everything(registry) == before, step
             failures += 1
         assert failures >= 3
         assert everything(registry) != before
-    assert [one.state for one in told_of(registry)] == [DeliveryState.WAITING, DeliveryState.WAITING]
+    assert [one.state for one in told_of(registry)] == [DeliveryState.WAITING] * 3
 
 
 def test_each_is_delivered_once_by_many_processes(database: str) -> None:
@@ -96,14 +103,16 @@ def check_that_kills_lose_nothing(database: str) -> None:
     registry = SqlRegistry(database)
     living = {version.id for version in registry.versions(VersionQuery(limit=1000))}
     registered = {id for id, _ in registry.store_keys()}
-    noted = told_of(registry, limit=1000)
-    assert killed > 12
+    noted = told_of(registry, limit=1000, destination="mlflow")
+    assert killed > 18
+    failures = registry.ingestions(IngestionQuery(state=IngestionState.FAILED))
+    assert [one.ingestion_id for one in told_of(registry, destination="webhook")] == [one.id for one in reversed(failures)]
     assert {one.version_id for one in noted if one.kind is DeliveryKind.REGISTERED} == registered
     assert {one.version_id for one in noted if one.kind is DeliveryKind.DELETED} == registered - living
     assert len(noted) == 2 * len(registered) - len(living)
     while (found := registry.outbox.claim("mlflow", "next", LATER + timedelta(days=1))) is not None:
         assert registry.outbox.keep(steps.told(found, "there", LATER), "next")
-    assert {one.state for one in told_of(registry, limit=1000)} == {DeliveryState.DELIVERED}
+    assert {one.state for one in told_of(registry, limit=1000, destination="mlflow")} == {DeliveryState.DELIVERED}
     registry.close()
 
 
@@ -115,7 +124,7 @@ def in_processes(mode: str, database: str) -> Any:
 
 
 def test_deliveries_that_are_due_are_found_by_their_index(build: Callable[..., SqlRegistry]) -> None:
-    registry = build(destinations=("mlflow",))
+    registry = build(destinations={"mlflow": LIFE})
     asked = DUE.compile(registry.engine)
     with registry.engine.connect() as connection:
         values = tuple(asked.params[name] for name in asked.positiontup or ())

@@ -1,0 +1,60 @@
+"""What is worth telling: of a version, of a judgement, of a step."""
+
+from __future__ import annotations
+
+import pytest
+
+from detectors.facts import Finding, Severity
+from tests.contracts.registry import LATER, NOON, claimed, event, failed, new_version
+from worker import lifecycle, occurrences
+from worker.delivery import DeliveryKind
+from worker.records import Ingestion, IngestionState
+from worker.registry.memory import MemoryRegistry
+
+
+@pytest.fixture
+def running() -> Ingestion:
+    return claimed(MemoryRegistry())
+
+
+def found(*severities: Severity) -> tuple[Finding, ...]:
+    return tuple(Finding("a-rule", severity, "a", "", "so") for severity in severities)
+
+
+@pytest.mark.parametrize(
+    ("severities", "is_worth_it"),
+    [
+        ([], False),
+        ([Severity.MEDIUM, Severity.LOW, Severity.INFO], False),
+        ([Severity.HIGH], True),
+        ([Severity.INFO, Severity.CRITICAL], True),
+    ],
+)
+def test_serious_findings_are_told_besides(running: Ingestion, severities: list[Severity], is_worth_it: bool) -> None:
+    told = occurrences.of_version(new_version(running, findings=found(*severities)))
+    assert told == [DeliveryKind.REGISTERED, *[DeliveryKind.FINDING] * is_worth_it]
+    assert occurrences.of_judgement(found(*severities), lambda: False) == [DeliveryKind.FINDING] * is_worth_it
+    assert occurrences.of_judgement(found(*severities), lambda: True) == []
+
+
+def test_a_gate_that_failed_is_told_last(running: Ingestion) -> None:
+    version = new_version(running, findings=found(Severity.HIGH))
+    assert [kind.value for kind in occurrences.of_version(version, has_failed_gate=True)] == [
+        "version.registered",
+        "finding.raised",
+        "gate.failed",
+    ]
+
+
+def test_of_all_steps_a_failure_alone_is_told(running: Ingestion) -> None:
+    moves = [
+        lifecycle.receive(event(), "in1", "mo1", NOON, 1),
+        lifecycle.end(running, "me", failed(), LATER),
+        lifecycle.discard(running, "ann", LATER),
+    ]
+    told = [(move.ingestion.state, list(occurrences.of_move(move))) for move in moves if move is not None]
+    assert told == [
+        (IngestionState.RECEIVED, []),
+        (IngestionState.FAILED, [DeliveryKind.FAILED]),
+        (IngestionState.DISCARDED, []),
+    ]
