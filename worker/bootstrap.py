@@ -301,12 +301,19 @@ def _traces(environment: Mapping[str, str], role: str, owner: str) -> Traces:
 
 def _destinations(settings: Settings, environment: Mapping[str, str]) -> Mapping[str, Destination]:
     """Return whom to tell of what happens, by the names that their deliveries carry; where nobody is, nothing is imported."""
-    if settings.mlflow_tracking_uri is None:
-        return {}
-    from worker import mlflow_sink
+    told: dict[str, Destination] = {}
+    if settings.mlflow_tracking_uri is not None:
+        from worker import mlflow_sink
 
-    reached = mlflow_sink.access(settings.mlflow_tracking_uri, environment)
-    return {mlflow_sink.NAME: mlflow_sink.Mlflow(reached, partial(_page, settings.api_url))}
+        reached = mlflow_sink.access(settings.mlflow_tracking_uri, environment)
+        told[mlflow_sink.NAME] = mlflow_sink.Mlflow(reached, partial(_page, settings.api_url))
+    if settings.webhook_url is not None and settings.webhook_secret is not None:
+        from worker import webhook_sink
+
+        now = partial(datetime.now, UTC)
+        signed = (settings.webhook_url, settings.webhook_secret)
+        told[webhook_sink.NAME] = webhook_sink.webhook(*signed, settings.webhook_may(), now, settings.api_url)
+    return told
 
 
 def _page(api_url: str | None, version: ModelVersion) -> str | None:

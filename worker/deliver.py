@@ -165,9 +165,9 @@ def retry(registry: Registry, team: str, delivery_id: str, now: datetime) -> Del
     raise WrongState(f"{delivery_id} is being delivered just now")
 
 
-def retry_given_up(registry: Registry, team: str, now: datetime) -> Sequence[Delivery]:
-    """Have the team's deliveries that were given up tried anew, and return them."""
-    lost = registry.outbox.deliveries(DeliveryQuery(team, DeliveryState.GIVEN_UP, limit=MOST_COUNTED))
+def retry_given_up(registry: Registry, team: str, now: datetime, destination: str | None = None) -> Sequence[Delivery]:
+    """Have the team's deliveries that were given up tried anew, those for *destination* or all, and return them."""
+    lost = registry.outbox.deliveries(DeliveryQuery(team, DeliveryState.GIVEN_UP, destination, limit=MOST_COUNTED))
     again = (registry.outbox.retry(team, one.id, now) for one in lost)
     return [one for one in again if one is not None]
 

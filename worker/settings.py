@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from detectors.tree import readable
 from worker.errors import BadSetting, RejectedEvent
 from worker.events import checked_name
 from worker.locations import FIELDS, SENDERS, Mount, Places, shared_part
+from worker.public_addresses import Allowed, allowed
 from worker.records import DEFAULT_TEAM, Retention, StoreMode
 from worker.s3_events import SETTING as S3_RUNS
 from worker.s3_events import RunsBelow
@@ -37,6 +39,8 @@ DATABASES = (SQLITE, "postgresql://", "postgresql+psycopg://")
 
 NO_FILES = (":memory:", "file:")
 """How names begin that SQLite does not take for a file's."""
+
+A_SECRET = "whsec_ and 24 to 64 bytes in base64"  # noqa: S105 - it says what one looks like
 
 FILE_NAME = "modelport.toml"
 """Looked for in the working folder. Keys are the settings without `MODELPORT_`, in lower case."""
@@ -179,6 +183,23 @@ class Settings(BaseModel):
         "from `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`, `MLFLOW_TRACKING_TOKEN`, or the address; "
         "docs/mlflow.md tells more.",
     )
+    webhook_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="Receiver of events, `https://…`: new versions, failed ingestions, serious findings, failed gates; none: "
+        "nobody. docs/howto/webhooks.md tells more.",
+    )
+    webhook_secret: str | None = Field(
+        default=None,
+        repr=False,
+        description="Secret that signs events, `whsec_` and 24 to 64 bytes in base64; several, with spaces between them, while "
+        "one follows the other.",
+    )
+    webhook_allow: Annotated[tuple[str, ...], BeforeValidator(_from_json)] = Field(
+        default=(),
+        description="JSON list of hosts, addresses and networks that events may be sent to though they are not public, or by "
+        'plain http: `["hooks.internal", "10.1.0.0/16"]`.',
+    )
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(
         default=None,
         description="How long files must have rested; 5 where it is not set, and 60 on network file systems and object "
@@ -275,6 +296,28 @@ class Settings(BaseModel):
             raise ValueError("expected an address without a user; credentials come from the AWS standard chain")
         return url
 
+    @field_validator("webhook_url")
+    @classmethod
+    def _a_receiver(cls, url: str | None) -> str | None:
+        if url is not None and not (re.fullmatch(r"https?://[^/\s?#@]+([/?][^\s#]*)?", url) and _is_whole_address(url)):
+            raise ValueError("expected https://HOST/PATH without a user; MODELPORT_WEBHOOK_SECRET tells who sends")
+        return url
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _signs(cls, secret: str | None, info: ValidationInfo) -> str | None:
+        if (secret or "").strip() == "" and info.data.get("webhook_url") is not None:
+            raise ValueError(f"expected a secret where MODELPORT_WEBHOOK_URL is set, {A_SECRET}")
+        if not all(map(_is_secret, (secret or "").split())):
+            raise ValueError(f"expected {A_SECRET}, several with spaces between them")
+        return secret
+
+    @field_validator("webhook_allow")
+    @classmethod
+    def _hosts_and_networks(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        allowed(entries)
+        return entries
+
     @field_validator("store_url")
     @classmethod
     def _known_store(cls, url: str | None) -> str | None:
@@ -340,6 +383,10 @@ class Settings(BaseModel):
     def retention(self) -> Retention:
         """Return how long what is old is kept, as plain values."""
         return Retention(self.keep_history_days, self.keep_deliveries_days, self.keep_audit_days)
+
+    def webhook_may(self) -> Allowed:
+        """Return what events may be sent to though it is not public, as plain values."""
+        return allowed(self.webhook_allow)
 
     def runs_below(self) -> tuple[RunsBelow, ...]:
         """Return where object storage tells of runs, as plain values."""
@@ -407,6 +454,16 @@ def _is_whole_address(url: str) -> bool:
         return False
 
 
+def _is_secret(text: str) -> bool:
+    """Tell whether *text* is a secret as Standard Webhooks writes one, with or without the signs that fill it up."""
+    key = text.removeprefix("whsec_")
+    try:
+        size = len(b64decode(key + "=" * (-len(key) % 4), validate=True))
+    except ValueError:
+        return False
+    return key != text and 24 <= size <= 64
+
+
 def _check_file(name: str) -> None:
     """Raise unless SQLite takes *name* for that of a file."""
     if not name:
@@ -451,9 +508,13 @@ def _in_words(exc: ValidationError) -> str:
     for error in exc.errors():
         setting, *inside = (str(part) for part in error["loc"])
         key = ".".join((PREFIX + setting.upper(), *inside))
-        lines.append(f"{key}: {_says(error['type'], error['msg'], setting, inside)}, found {_without_secrets(error['input'])}")
+        found = "what is not shown here" if setting in UNSHOWN else _without_secrets(error["input"])
+        lines.append(f"{key}: {_says(error['type'], error['msg'], setting, inside)}, found {found}")
     return "; ".join(lines)
 
+
+UNSHOWN = frozenset({"webhook_url", "webhook_secret"})
+"""Settings of which no message shows anything: many receivers know their senders by the path."""
 
 KEYS: Mapping[str, type[BaseModel]] = {"mounts": MountSetting, "watch": WatchSetting, "s3_runs": RunsSetting}
 """Settings whose values are objects, and the keys of those."""

@@ -331,7 +331,7 @@ def _delivery_row(delivery: Mapping[str, Any]) -> dict[str, Text]:
         "ID": Text(delivery["id"], "cyan"),
         "STATE": Text(delivery["state"], STATE_STYLES.get(delivery["state"], "")),
         "TO": Text(clean(delivery["destination"])),
-        "WHAT": Text(f"{delivery['kind']} {delivery['versionId'] or NOTHING}"),
+        "WHAT": Text(f"{delivery['kind']} {delivery['versionId'] or delivery['ingestionId'] or NOTHING}"),
         "SINCE": Text(moment(delivery["dtCreated"])),
         ">ATTEMPTS": Text(str(delivery["attempts"])),
         "MESSAGE": Text(clean(delivery["message"] or NOTHING)),

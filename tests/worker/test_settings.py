@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from worker.bootstrap import STALL_PER_LEASE
 from worker.errors import BadSetting
 from worker.heartbeat import BEATS_PER_LEASE
 from worker.locations import Mount
+from worker.public_addresses import Allowed
 from worker.records import StoreMode
 from worker.registry.migrate import migrate
 from worker.runner import LOOKS_PER_LEASE, SILENCE_PER_LEASE
@@ -158,6 +160,58 @@ def test_the_address_of_an_s3_server_holds_no_user(url: str, tmp_path: Path) -> 
     with pytest.raises(BadSetting, match="MODELPORT_S3_ENDPOINT_URL: expected") as raised:
         load({"MODELPORT_S3_ENDPOINT_URL": url}, tmp_path)
     assert "secret" not in str(raised.value)
+
+
+SECRET = "whsec_" + "c2VjcmV0" * 6
+
+WEBHOOK = {"MODELPORT_WEBHOOK_URL": "https://hooks.example.org/t0p?key=t0p", "MODELPORT_WEBHOOK_SECRET": SECRET}
+
+
+def test_a_webhook_has_an_address_and_secrets(tmp_path: Path) -> None:
+    settings = load(WEBHOOK | {"MODELPORT_WEBHOOK_ALLOW": '["10.0.0.0/8", "hooks.internal"]'}, tmp_path)
+    assert settings.webhook_url == WEBHOOK["MODELPORT_WEBHOOK_URL"]
+    assert settings.webhook_may() == Allowed((ip_network("10.0.0.0/8"),), frozenset({"hooks.internal"}))
+    assert load(WEBHOOK, tmp_path).webhook_may() == Allowed()
+    assert "t0p" not in repr(settings)
+    assert SECRET not in repr(settings)
+    for secret in (f"{SECRET} {SECRET}", "whsec_" + "a" * 32, "whsec_" + "ab" * 17, "whsec_" + "a" * 84 + "aa=="):
+        assert load(WEBHOOK | {"MODELPORT_WEBHOOK_SECRET": secret}, tmp_path).webhook_secret == secret
+    assert load({}, tmp_path).webhook_url is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("MODELPORT_WEBHOOK_URL", "ftp://hooks/t0p", "expected https://HOST/PATH"),
+        ("MODELPORT_WEBHOOK_URL", "https://ann:t0p@hooks/", "without a user"),
+        ("MODELPORT_WEBHOOK_URL", "https://hooks:99999/t0p", "expected https://HOST/PATH"),
+        ("MODELPORT_WEBHOOK_URL", "https://hooks/t0p#part", "expected https://HOST/PATH"),
+        ("MODELPORT_WEBHOOK_URL", "https:///t0p", "expected https://HOST/PATH"),
+        ("MODELPORT_WEBHOOK_URL", "https://hooks/t0p\n", "expected https://HOST/PATH"),
+        ("MODELPORT_WEBHOOK_URL", "", "expected https://HOST/PATH"),
+        ("MODELPORT_WEBHOOK_SECRET", "t0p", "expected whsec_ and 24 to 64 bytes in base64"),
+        ("MODELPORT_WEBHOOK_SECRET", "whsec_t0pt0p", "24 to 64 bytes"),
+        ("MODELPORT_WEBHOOK_SECRET", "whsec_" + "t0pa" * 30, "24 to 64 bytes"),
+        ("MODELPORT_WEBHOOK_SECRET", "c2VjcmV0" * 6, "expected whsec_"),
+        ("MODELPORT_WEBHOOK_SECRET", f"{SECRET} whsec_t0p!{'a' * 40}", "several with spaces between them"),
+        ("MODELPORT_WEBHOOK_SECRET", " ", "expected a secret where MODELPORT_WEBHOOK_URL is set"),
+        ("MODELPORT_WEBHOOK_ALLOW", '["10.1.2.3/8"]', "a network such as 10.1.0.0/16"),
+        ("MODELPORT_WEBHOOK_ALLOW", "hooks.internal", "expected JSON"),
+    ],
+)
+def test_what_is_wrong_about_a_webhook_is_told_without_what_is_secret(key: str, value: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(BadSetting) as raised:
+        load(WEBHOOK | {key: value}, tmp_path)
+    assert str(raised.value).startswith(f"{key}: ")
+    assert says in str(raised.value)
+    assert "t0p" not in str(raised.value)
+
+
+def test_an_address_without_a_secret_is_refused(tmp_path: Path) -> None:
+    """What is not signed could come from anybody."""
+    with pytest.raises(BadSetting, match=r"^MODELPORT_WEBHOOK_SECRET: expected a secret where MODELPORT_WEBHOOK_URL is set"):
+        load({"MODELPORT_WEBHOOK_URL": "https://hooks.example.org/"}, tmp_path)
+    assert load({"MODELPORT_WEBHOOK_SECRET": SECRET}, tmp_path).webhook_secret == SECRET
 
 
 def test_places_of_runs_on_object_storage_become_plain_values(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from worker.bootstrap import Embedded
     from worker.delivery import Delivery
 
+DESTINATION = click.option("--destination", metavar="NAME", help="Only those for this one: mlflow or webhook.")
+
 STATES = ("waiting", "running", "delivered", "given_up")
 
 HERE_SECONDS = 20.0
@@ -45,18 +47,25 @@ def _say_what_is_left(delivery: Delivery) -> None:
 
 @click.group(short_help="What others were told, and what not yet.")
 def deliveries() -> None:
-    """What others, such as MLflow, were told of new and deleted versions, and what they have not taken yet."""
+    """What others, such as MLflow or a webhook, were told of what happened here, and what they have not taken yet."""
 
 
 @deliveries.command("list", epilog="Example: modelport deliveries list --state given_up")
 @click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
+@DESTINATION
 @click.option("--version", "version_id", metavar="ID", help="Only those about this version (mo…).")
 @TEAM
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="The most rows.")
 @FORMAT
 @OUTPUT
 def deliveries_list(
-    state: str | None, version_id: str | None, team: str | None, limit: int, format: str, output: Path | None
+    state: str | None,
+    destination: str | None,
+    version_id: str | None,
+    team: str | None,
+    limit: int,
+    format: str,
+    output: Path | None,
 ) -> None:
     """List deliveries, newest first."""
     from worker.delivery import DeliveryQuery, DeliveryState
@@ -64,7 +73,7 @@ def deliveries_list(
 
     wanted = None if state is None else DeliveryState(state)
     with acting(team) as service:
-        query = DeliveryQuery(service.team, state=wanted, version_id=version_id, limit=limit)
+        query = DeliveryQuery(service.team, wanted, destination, version_id, limit=limit)
         rows = [delivery_row(one) for one in service.registry.outbox.deliveries(query)]
 
     def show(console: Console) -> None:
@@ -76,9 +85,10 @@ def deliveries_list(
 @deliveries.command("retry", epilog="Example: modelport deliveries retry --all")
 @click.argument("delivery", required=False)
 @click.option("--all", "is_all", is_flag=True, help="All that were given up.")
+@DESTINATION
 @TEAM
 @FORMAT
-def deliveries_retry(delivery: str | None, is_all: bool, team: str | None, format: str) -> None:
+def deliveries_retry(delivery: str | None, is_all: bool, destination: str | None, team: str | None, format: str) -> None:
     """Have a DELIVERY tried anew at once, or all that were given up. What was delivered is delivered again."""
     from worker.deliver import retry, retry_given_up
     from worker.views import delivery_row
@@ -88,7 +98,7 @@ def deliveries_retry(delivery: str | None, is_all: bool, team: str | None, forma
     with acting(team) as service:
         now = service.clock.now()
         if delivery is None:
-            again = list(retry_given_up(service.registry, service.team, now))
+            again = list(retry_given_up(service.registry, service.team, now, destination))
         else:
             again = [retry(service.registry, service.team, delivery, now)]
         deliver_here(service)

@@ -1,0 +1,108 @@
+"""What a webhook is told: one CloudEvent for each delivery; pure.
+
+Its data are what the scan report of an ingestion says of `version`, `ingestion`, `verdict` and `findings`, bounded: a receiver
+takes a message of some kilobytes, and a report has megabytes. What is left out is counted, and told where it can be read.
+
+Laws (each has a test of the same name):
+    the same delivery is told in the same words;
+    a message has a bounded size.
+
+Source: CloudEvents 1.0.2, "JSON Event Format", section 3 (structured mode).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from detectors.facts import Severity
+from detectors.report import plain
+from worker.delivery import Delivery
+from worker.ports import Notice
+from worker.records import Ingestion, ModelVersion
+from worker.views import ingestion_json, timestamp, version_json
+
+CONTENT_TYPE = "application/cloudevents+json"
+
+TYPE_PREFIX = "modelport."
+
+HERE = "/modelport"
+"""The source of events where nobody said what this server is called."""
+
+MOST_FINDINGS = 20
+"""Findings in one message, the worst first."""
+
+MOST_TAGS = 50
+
+MOST_CHARS = 500
+"""Characters of a text that somebody else has written: a path, a note."""
+
+WORST_FIRST = {severity.value: place for place, severity in enumerate(Severity)}
+"""A severity that newer code wrote comes first."""
+
+
+def body(notice: Notice, api_url: str | None) -> str:
+    """Return the event that tells *notice*, as JSON; *api_url* is where the API is reached, None where nobody said so."""
+    delivery, version = notice.delivery, notice.version
+    event = {
+        "specversion": "1.0",
+        "id": delivery.id,
+        "source": HERE if api_url is None else api_url.rstrip("/"),
+        "type": TYPE_PREFIX + delivery.kind.value,
+        "subject": _subject(delivery),
+        "time": timestamp(delivery.created),
+        "datacontenttype": "application/json",
+        "team": delivery.team,
+        "data": {
+            "version": None if version is None else _version(version),
+            "ingestion": None if notice.ingestion is None else _ingestion(notice.ingestion),
+            "verdict": None if version is None else version.verdict,
+            **_findings(version),
+            "reportUrl": _report_url(version, api_url),
+        },
+    }
+    return json.dumps(plain(event), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _subject(delivery: Delivery) -> str | None:
+    return delivery.version_id or delivery.ingestion_id
+
+
+def _version(version: ModelVersion) -> dict[str, Any]:
+    said = version_json(version)
+    notes = None if version.notes is None else _short(version.notes)
+    return said | {"notes": notes, "tags": [_short(tag) for tag in version.tags[:MOST_TAGS]]}
+
+
+def _ingestion(ingestion: Ingestion) -> dict[str, Any]:
+    """Return how *ingestion* ended, and what it was about. What changes while it goes on is left out."""
+    event, said = ingestion.event, ingestion_json(ingestion)
+    about = {
+        "eventId": _short(event.id),
+        "trigger": event.trigger.value,
+        "modelPath": _short(event.model_path),
+        "projectId": event.project,
+        "experimentId": event.experiment,
+        "format": ingestion.format,
+    }
+    return said | {"message": _short(ingestion.message or "")} | about
+
+
+def _findings(version: ModelVersion | None) -> dict[str, Any]:
+    """Return the worst findings of *version*, and how many it has."""
+    found = [] if version is None else json.loads(version.report).get("findings", [])
+    worst = sorted(found, key=lambda one: WORST_FIRST.get(one["severity"], 0))[:MOST_FINDINGS]
+    return {"findings": [_finding(one) for one in worst], "findingsCount": len(found)}
+
+
+def _finding(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _short(value) if isinstance(value, str) else value for key, value in said.items()}
+
+
+def _report_url(version: ModelVersion | None, api_url: str | None) -> str | None:
+    return None if version is None or api_url is None else f"{api_url.rstrip('/')}/v1/versions/{version.id}/report"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_CHARS else text[: MOST_CHARS - 1] + "…"
