@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -140,6 +141,59 @@ class NamedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """A condition on a number of a run (`worker.gates`).
+
+    name is `tensorflow:METRIC`, `onnx:METRIC` or `custom:ANYTHING`; aggregate is one of the statistics of the metric, and for
+    custom ones a JSON pointer into the custom metadata. The number, rounded to *precision* decimal places, must lie between
+    *above* and *below*, both excluded; None is no bound on that side, and one of the two is there.
+    """
+
+    name: str
+    aggregate: str
+    above: Decimal | None
+    below: Decimal | None
+    precision: int = 2
+    is_rounded_up: bool = False
+    passes_if_not_found: bool = False
+
+    @property
+    def target(self) -> str:
+        """Return the range as people write it: `0.7..`, `..0.025`, `0.99..1.00`."""
+        return f"{'' if self.above is None else self.above}..{'' if self.below is None else self.below}"
+
+
+class GateOutcome(StrEnum):
+    """What became of a gate."""
+
+    PASSED = "passed"
+    """The number lies in the range."""
+    FAILED = "failed"
+    """It does not, or is none."""
+    NOT_FOUND = "not-found"
+    """There is no such number; the gate says whether that passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What became of a *gate*: *value* is the number as it was found and *rounded* what was compared, both as text; None where
+    there was none. *says* is a sentence."""
+
+    gate: Gate
+    outcome: GateOutcome
+    value: str | None
+    rounded: str | None
+    says: str
+
+    @property
+    def is_passed(self) -> bool:
+        """Tell whether the gate lets the version pass."""
+        if self.outcome is GateOutcome.NOT_FOUND:
+            return self.gate.passes_if_not_found
+        return self.outcome is GateOutcome.PASSED
+
+
+@dataclass(frozen=True, slots=True)
 class CompletionEvent:
     """A run that finished, or a person who wants a path looked at.
 
@@ -148,7 +202,8 @@ class CompletionEvent:
     does not say. name is the wanted name of the registered model, None for a generated one. files are all that the model
     has, as far as the sender says: once they are there nothing more is waited for. is_forced asks for a look even where
     nothing changed. traceparent names the span that it follows from, as W3C Trace Context writes it, None for none; it is no
-    part of what the event says, so the same event in another trace is the same event.
+    part of what the event says, so the same event in another trace is the same event. gates are those of the sender; the
+    settings may have others.
     """
 
     source: str
@@ -168,6 +223,7 @@ class CompletionEvent:
     files: tuple[NamedFile, ...] = ()
     is_forced: bool = False
     traceparent: str | None = None
+    gates: tuple[Gate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +426,9 @@ class NewVersion:
 
     listing_key is the digest of location, listing and rules version: the same again means that no byte need be read.
     report is the scan report as JSON text. metadata_raw keeps the custom metadata as found, byte for byte. mark is what later
-    looks at files that stay where they are compare their listing with (`drift.mark_of`), None for copies.
+    looks at files that stay where they are compare their listing with (`drift.mark_of`), None for copies. gates are what became
+    of the gates. arrival is what differs from the version before it (`worker.arrival`), None for a
+    first one.
     """
 
     id: str
@@ -397,6 +455,8 @@ class NewVersion:
     metrics: tuple[Metric, ...]
     findings: tuple[Finding, ...]
     mark: str | None = None
+    gates: tuple[GateResult, ...] = ()
+    arrival: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,7 +482,8 @@ class ModelVersion:
     equal content in another scope, None where there is none. deleted is None while the version lives. notes and said_summary
     are what people wrote about it, None where nobody did. is_published tells whether its team lets all others read its model.
     rules_version is that of the rules that judged it. files_seen is how its files were found when somebody last looked, None
-    where nobody did; mark as in `NewVersion`, None where no look noted it yet.
+    where nobody did; mark as in `NewVersion`, None where no look noted it yet. gates are what became of the gates of the last
+    ingestion that had some, and are no reason not to register it. arrival as in `NewVersion`; None too where the rest is brief.
     """
 
     id: str
@@ -453,6 +514,8 @@ class ModelVersion:
     rules_version: str = ""
     files_seen: FilesSeen | None = None
     mark: str | None = None
+    gates: tuple[GateResult, ...] = ()
+    arrival: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
