@@ -46,7 +46,7 @@ from worker.operations import Check
 from worker.ports import Destination, Inspector, OpenSink, Quarantine, Store
 from worker.quarantine import quarantine_at
 from worker.reach import holds, is_on_network, lies_in, open_location
-from worker.records import DEFAULT_TEAM, CompletionEvent, Location, ModelVersion, StoreKey, StoreMode, Trigger, Worker
+from worker.records import DEFAULT_TEAM, CompletionEvent, Gate, Location, ModelVersion, StoreKey, StoreMode, Trigger, Worker
 from worker.registry.clock import RegistryClock
 from worker.registry.engine import parse_url, shown
 from worker.registry.migrate import check_newest, migrate
@@ -129,8 +129,12 @@ class Embedded:
             step=step,
             expect=expect,
             progress=progress,
+            gates=self._gates,
             attempt=untold if self.traces is SILENT else partial(traced.attempt, self.traces),
         )
+
+    def _gates(self, event: CompletionEvent) -> tuple[Gate, ...]:
+        return self.settings.standing_gates().of(event.project, event.gates)
 
     def _resolve(self, event: CompletionEvent) -> Location:
         """Return where the model path of *event* is; what was uploaded is where the store keeps it."""

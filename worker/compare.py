@@ -1,10 +1,12 @@
-"""What differs between two versions: signatures first, because a client breaks by them, then operators, parameters, metrics
-and files. In go two scan reports and their files, out comes plain JSON. Pure.
+"""What differs between two versions: signatures first, because a client breaks by them, then operators, parameters, metrics,
+findings and files. In go two scan reports and their files, out comes plain JSON. Pure.
 
 A change of a signature is breaking where a call, or a reader of its answer, that was right before may be wrong now: an input
 is there that was not, or is gone, or takes less than it took; an output is gone, or promises less than it did. Everything else
 is compatible. An unknown size or rank takes everything, and promises nothing. Only the primary models are compared. The name
 of a graph of ONNX is nothing to its callers, who name inputs and outputs alone, so it may change.
+
+A finding is the same one where its rule and place are, and its path below the model: each export has a folder of its own.
 
 Laws (each has a test of the same name):
     nothing differs from itself;
@@ -13,11 +15,12 @@ Laws (each has a test of the same name):
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from worker.manifest import file_json
 from worker.records import FileDigest
-from worker.views import file_json
 
 Report = Mapping[str, Any]
 Change = dict[str, Any]
@@ -44,6 +47,10 @@ def compared(
         "sizeBytes": _pair(before.get("size_bytes"), after.get("size_bytes")),
         "operators": _counts(before.get("operators") or {}, after.get("operators") or {}),
         "metrics": _metrics(old, new)[:MAX_LISTED],
+        "findings": {
+            "new": list(_findings_only_in(new, old))[:MAX_LISTED],
+            "gone": list(_findings_only_in(old, new))[:MAX_LISTED],
+        },
         "files": None if old_files is None or new_files is None else _files(old_files, new_files),
     }
 
@@ -136,6 +143,28 @@ def _metrics(old: Report, new: Report) -> list[Change]:
         for key in keys
         if before.get(key) != after.get(key)
     ]
+
+
+def _findings_only_in(one: Report, other: Report) -> Iterator[Change]:
+    """Yield the findings of *one* that *other* has not, as often as it lacks them."""
+    theirs = Counter(_key_of(finding, other) for finding in other.get("findings", ()))
+    for finding in one.get("findings", ()):
+        key = _key_of(finding, one)
+        if theirs[key]:
+            theirs[key] -= 1
+        else:
+            yield {name: finding.get(name) for name in TOLD_OF_FINDINGS}
+
+
+TOLD_OF_FINDINGS = ("rule", "severity", "path", "place", "message")
+
+
+def _key_of(finding: Mapping[str, Any], report: Report) -> tuple[str, str | None, str]:
+    """Return what a finding is told from others by: rule, place, and the path below the model that it is about."""
+    path = finding["path"]
+    roots = [f"{model.get('root', '')}/" for model in report.get("models", ())]
+    root = max((root for root in roots if root != "/" and path.startswith(root)), key=len, default="")
+    return finding["rule"], finding.get("place"), path.removeprefix(root)
 
 
 def _files(old: Sequence[FileDigest], new: Sequence[FileDigest]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from detectors.facts import ModelType
 from detectors.tree import NO_BYTE
 from worker.errors import RejectedEvent
 from worker.fields import Object, flag, is_number, number, object_of, only, required_text, shown, text, word
+from worker.gates import parse_gates
 from worker.model_types import model_type
 from worker.records import (
     DEFAULT_PROJECT,
@@ -32,6 +33,7 @@ from worker.records import (
     Cluster,
     CompletionEvent,
     ExperimentState,
+    Gate,
     Kind,
     NamedFile,
     Trigger,
@@ -104,6 +106,7 @@ def event_of_path(
     name: str | None = None,
     declared: ModelType | None = None,
     team: str = DEFAULT_TEAM,
+    gates: tuple[Gate, ...] = (),
 ) -> CompletionEvent:
     """Return the event of a person of *team* who wants *path* looked at; a relative path is meant from *working_folder*.
 
@@ -124,6 +127,7 @@ def event_of_path(
         declared_type=declared,
         name=checked_model_name(name),
         trigger=Trigger.CLI,
+        gates=gates,
     )
 
 
@@ -205,6 +209,7 @@ def _completion(fields: Object, team: str, source: str, event_id: str | None) ->
         git_ref=text(git, "ref", MAX_GIT_CHARACTERS, "git.ref"),
         git_sha=text(git, "sha", MAX_GIT_CHARACTERS, "git.sha"),
         files=_files(fields.get("files")),
+        gates=() if fields.get("gates") is None else parse_gates(fields["gates"]),
     )
 
 

@@ -37,7 +37,7 @@ def gates_at(path: Path) -> tuple[Gate, ...]:
     Raises:
         RejectedEvent: it cannot be read, or holds something else; the message names file and place.
     """
-    return parse_gates(_value_at(path), str(path))
+    return parse_gates(_value_at(path), f"{path}: gates")
 
 
 def standing_at(path: Path) -> StandingGates:
@@ -46,7 +46,7 @@ def standing_at(path: Path) -> StandingGates:
     Raises:
         RejectedEvent: as `gates_at`.
     """
-    return parse_standing(_value_at(path), str(path))
+    return parse_standing(_value_at(path), f"{path}: gates")
 
 
 def json_value(data: bytes, where: str) -> Any:
@@ -56,9 +56,9 @@ def json_value(data: bytes, where: str) -> Any:
         RejectedEvent: it is not JSON, or says something twice.
     """
     try:
-        value, notes = parse_json(data)
+        value, notes = parse_json(data, where)
     except ModelError as exc:
-        raise RejectedEvent(f"{where}: {exc}") from exc
+        raise RejectedEvent(str(exc)) from exc
     if any(note.reason.startswith(TWICE) for note in notes):
         raise RejectedEvent(f"{where}: expected each name once in an object, found one twice")
     return value

@@ -13,21 +13,27 @@ Laws (each has a test of the same name):
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import PurePosixPath
+from typing import Any
 
 from detectors.checks import tensor_checks
 from detectors.errors import TreeChanged, TreeError, Unreadable
-from detectors.facts import State
+from detectors.facts import Metadata, State
+from detectors.json_text import parse_json
 from detectors.report import scan_report, to_json
 from detectors.scan import RULES_VERSION, Scan, with_problems, worst_state
 from detectors.tree import FileTree, Passed, RemarksOnListing, readable
+from worker.arrival import arrival
 from worker.backtrace import backtrace_of
 from worker.drift import OpenVersion, mark_of, nowhere
 from worker.errors import LeaseLost, NothingThere, NotSettled, RegistryUnavailable, StorageHangs, StorageUnavailable
+from worker.gates import evaluate
 from worker.heartbeat import BeatingTree, Heartbeat
 from worker.lifecycle import LEASE_SECONDS, is_end, lost_attempts
 from worker.manifest import Manifest, content_digest, oms_digest, read_once
@@ -37,6 +43,8 @@ from worker.records import (
     GIVEN_WHOLE,
     CompletionEvent,
     End,
+    Gate,
+    GateResult,
     Ingestion,
     IngestionState,
     Location,
@@ -84,8 +92,8 @@ class Borders:
     a file is as young as either says. is_dead tells whether the owner of an ingestion is known to have ended; its lease need
     not be waited for. open_version opens the files of a version wherever they are kept. retention is how long is kept what
     led to nothing, drift_days how many days may pass between two looks at the files of a version, 0 for no looks. expect is
-    told how many bytes will be read for good, progress how many were. attempt is opened by who makes an
-    attempt, for as long as it goes on, and gives what hears of its steps besides.
+    told how many bytes will be read for good, progress how many were. gates tells what an event is judged by. attempt is
+    opened by who makes an attempt, for as long as it goes on, and gives what hears of its steps besides.
     """
 
     registry: Registry
@@ -106,6 +114,7 @@ class Borders:
     step: Step = lambda name: None
     expect: Callable[[int], None] = lambda size: None
     progress: Callable[[int], None] = lambda count: None
+    gates: Callable[[CompletionEvent], tuple[Gate, ...]] = attrgetter("gates")
     attempt: Callable[[Ingestion], AbstractContextManager[Step]] = untold
 
 
@@ -312,6 +321,7 @@ def _attempt(ingestion: Ingestion, sight: Sight, borders: Borders) -> Scan | Non
         key = listing_key(location, look, event)
         same = known_answer(event, location, key, borders)
         if same is not None:
+            _judge_known(ingestion, same, borders)
             _finish(ingestion, borders, _same_listing(same, event))
             return None
         borders.step("detect")
@@ -329,8 +339,9 @@ def _attempt(ingestion: Ingestion, sight: Sight, borders: Borders) -> Scan | Non
         manifest, found, url = _keep(ingestion, location, tree, look, found, alive, borders)
         _check_named(ingestion, manifest, look, quiet_seconds)
     borders.step("register")
-    version = _version(ingestion, location, key, look, manifest, found, url)
-    _register(ingestion, version, alive, borders)
+    gates = evaluate(borders.gates(event), found.metrics.summary, found.metadata)
+    version = _version(ingestion, location, key, look, manifest, found, url, gates)
+    _register(ingestion, replace(version, arrival=_arrival(version, registry)), alive, borders)
     return found
 
 
@@ -605,8 +616,45 @@ def _insist_on_forgetting(ingestion: Ingestion, borders: Borders) -> None:
     forget_leftover(ingestion, borders)
 
 
+def _judge_known(ingestion: Ingestion, same: ModelVersion, borders: Borders) -> None:
+    """Judge what the version *same* reported by the gates of *ingestion*, where there are any, and keep that with it.
+
+    Raises:
+        LeaseLost: the ingestion is another's by now, and so is the word about the version.
+    """
+    gates = borders.gates(ingestion.event)
+    if not gates:
+        return
+    summary = borders.registry.summaries([same.id], is_brief=True)[same.id].summary
+    results = evaluate(gates, summary, _metadata_of(same, borders.registry))
+    if not borders.registry.beat(ingestion.id, borders.owner, borders.clock.now()):
+        raise LeaseLost("the ingestion has another owner now, or has ended")
+    borders.registry.note_gates(same.id, results)
+
+
+def _metadata_of(version: ModelVersion, registry: Registry) -> Metadata:
+    """Return the custom metadata of *version* as they were found, with the word on whether they count."""
+    said, raw = json.loads(version.report).get("metadata", {}), registry.metadata(version.id)
+    if raw is None or not said.get("used"):
+        return Metadata(why=said.get("why", Metadata().why))
+    return Metadata(parse_json(raw)[0], said.get("source"), raw, used=True)
+
+
+def _arrival(version: NewVersion, registry: Registry) -> Mapping[str, Any] | None:
+    """Return what differs in *version* from the one before it of its name, None for a first one."""
+    before = registry.predecessor(version)
+    return None if before is None else arrival(before, registry.files(before.id), version)
+
+
 def _version(
-    ingestion: Ingestion, location: Location, key: str, look: Look, manifest: Manifest, found: Scan, url: str
+    ingestion: Ingestion,
+    location: Location,
+    key: str,
+    look: Look,
+    manifest: Manifest,
+    found: Scan,
+    url: str,
+    gates: tuple[GateResult, ...],
 ) -> NewVersion:
     event, primary = ingestion.event, next(model for model in found.models if model.primary)
     return NewVersion(
@@ -634,6 +682,7 @@ def _version(
         metrics=found.metrics.values,
         findings=found.findings,
         mark=mark_of(look.entries) if location.mode is StoreMode.REFERENCE else None,
+        gates=gates,
     )
 
 

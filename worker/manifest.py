@@ -19,11 +19,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 from detectors.errors import TreeChanged
 from detectors.facts import Problem
-from detectors.tree import FileEntry, FileTree
+from detectors.tree import FileEntry, FileTree, readable
 from worker.records import FileDigest
 
 CHUNK_BYTES = 1 << 20
@@ -175,3 +175,8 @@ def _path_bytes(path: str) -> bytes:
 
 def _folder_by_folder(file: FileDigest) -> list[str]:
     return file.path.split("/")
+
+
+def file_json(file: FileDigest) -> dict[str, Any]:
+    """Return a file of a version as plain JSON."""
+    return {"path": readable(file.path), "size": file.size, "sha256": file.sha256}

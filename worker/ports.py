@@ -23,6 +23,7 @@ from worker.records import (
     End,
     FileDigest,
     FilesSeen,
+    GateResult,
     Halt,
     HistoryEntry,
     Ingestion,
@@ -200,6 +201,14 @@ class Registry(Protocol):
 
     def kept_at(self, version_id: str, store: StoreMode, url: str, location: str) -> None:
         """Note where a version's files are kept from now on, and where they came from; its content stays what it is."""
+        ...
+
+    def note_gates(self, version_id: str, gates: Sequence[GateResult]) -> None:
+        """Note what became of the gates of an ingestion that a version answered; earlier ones are forgotten."""
+        ...
+
+    def predecessor(self, version: NewVersion) -> ModelVersion | None:
+        """Return the newest living version of the model that *version* would be registered under, None where it has none."""
         ...
 
     def same_listing(self, scope: Scope, listing_key: str) -> ModelVersion | None:

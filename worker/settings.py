@@ -20,6 +20,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from detectors.tree import readable
 from worker.errors import BadSetting, RejectedEvent
 from worker.events import checked_name
+from worker.gate_files import json_value, standing_at
+from worker.gates import StandingGates, parse_standing
 from worker.locations import FIELDS, SENDERS, Mount, Places, shared_part
 from worker.public_addresses import Allowed, allowed
 from worker.records import DEFAULT_TEAM, Retention, StoreMode
@@ -59,6 +61,18 @@ def _from_json(value: Any) -> Any:
 def _project(name: str | None) -> str | None:
     try:
         return checked_name("project", name)
+    except RejectedEvent as exc:
+        raise ValueError(str(exc)) from exc
+
+
+def _standing_gates(value: Any) -> Any:
+    """Return the gates in JSON text, in an object of the file of settings, or in the file that is named."""
+    try:
+        if value is None:
+            return None
+        if isinstance(value, str) and not value.lstrip().startswith("{"):
+            return standing_at(Path(value))
+        return parse_standing(json_value(value.encode(), "gates") if isinstance(value, str) else value)
     except RejectedEvent as exc:
         raise ValueError(str(exc)) from exc
 
@@ -199,6 +213,11 @@ class Settings(BaseModel):
         default=(),
         description="JSON list of hosts, addresses and networks that events may be sent to though they are not public, or by "
         'plain http: `["hooks.internal", "10.1.0.0/16"]`.',
+    )
+    gates: Annotated[StandingGates | None, BeforeValidator(_standing_gates)] = Field(
+        default=None,
+        description='JSON of gates for every run, `{"tensorflow:accuracy": {"target": "0.9..", "aggregate": "mean"}}`, and for '
+        'projects, `{"checks": {…}, "projects": {"digits": {…}}}`, or a file that holds it; docs/howto/gates.md tells more.',
     )
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(
         default=None,
@@ -371,6 +390,10 @@ class Settings(BaseModel):
         if self.store_place is not None:
             return None
         return Path(unquote(urlsplit(self.store_url).path)) if self.store_url else self.home / "store"
+
+    def standing_gates(self) -> StandingGates:
+        """Return the gates of every run, beside those that it sends."""
+        return self.gates or StandingGates()
 
     def places(self) -> Places:
         """Return where models may be, as plain values."""

@@ -155,6 +155,23 @@ def show_outcome(console: Console, report: Mapping[str, Any], twin: str = "") ->
         console.print(Text(f"equal to {_called(version['duplicateOf'], twin)} of another experiment", "dim"))
 
 
+def show_gates(console: Console, gates: Sequence[Mapping[str, Any]]) -> None:
+    """Print what became of each gate, those that failed first; nothing where there were none."""
+    shown = sorted(gates, key=lambda gate: bool(gate["passed"]))
+    for gate in shown[:MOST_LINES]:
+        sign, style = ("✓", "green") if gate["passed"] else ("⬣", "red")
+        line = Text.assemble((f"{sign} gate ", style), (clean(gate["name"]), "bold"), f" {clean(gate['aggregate'])}")
+        console.print(Line(line.append(f" {gate['target']}: {clean(gate['says'])}")))
+    for more in _more(shown):
+        console.print(more)
+
+
+def show_arrival(console: Console, difference: Mapping[str, Any] | None) -> None:
+    """Print in a line what differed from the version before when a version came; nothing for the first of its name."""
+    if difference is not None:
+        console.print(Line(Text(clean(difference["says"]), "red" if difference["signature"] == "breaking" else "")))
+
+
 def _version_line(version: Mapping[str, Any], verdict: Text) -> Text:
     name = Text(f"{clean(version['name'])}@{version['number']}", "bold")
     kept = Text(f"{size(version['sizeBytes'])} {STORE_WORDS[version['store']]}")
@@ -236,6 +253,7 @@ def show_end(console: Console, ingestion: Mapping[str, Any], version: Mapping[st
         console.print(Line(Text(clean(ingestion["message"]))))
     if version is not None:
         console.print(Line(_version_line(version, _state(version))))
+        show_gates(console, version.get("gates", ()))
 
 
 def show_difference(console: Console, found: Mapping[str, Any]) -> None:

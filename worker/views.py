@@ -11,9 +11,10 @@ from typing import Any
 from detectors.facts import ModelType
 from detectors.report import plain, scan_report
 from detectors.scan import RULES_VERSION, UNSEEN
-from detectors.tree import readable
 from worker.delivery import Delivery
+from worker.gates import gates_json
 from worker.ingest import Outcome
+from worker.manifest import file_json
 from worker.records import (
     AuditEntry,
     FileDigest,
@@ -55,6 +56,7 @@ def version_json(version: ModelVersion) -> dict[str, Any]:
         "rulesVersion": version.rules_version,
         "newestRulesVersion": RULES_VERSION,
         "drift": None if version.files_seen is None else drift_json(version.files_seen),
+        "gates": gates_json(version.gates),
         "dtCreated": timestamp(version.created),
     }
 
@@ -178,7 +180,8 @@ def delivery_row(delivery: Delivery) -> dict[str, Any]:
 
 
 def ingest_report(outcome: Outcome, path: str) -> dict[str, Any]:
-    """Return the scan report of an ingestion with its `ingestion` and `version`.
+    """Return the scan report of an ingestion with its `ingestion` and `version`, what became of the gates, and what differs
+    from the version before.
 
     Where nothing was looked at because nothing had changed, the report is the one of the version that is there.
     """
@@ -188,12 +191,9 @@ def ingest_report(outcome: Outcome, path: str) -> dict[str, Any]:
     return report | {
         "ingestion": ingestion_json(outcome.ingestion),
         "version": version_json(version) if version is not None else None,
+        "gates": [] if version is None else gates_json(version.gates),
+        "diff": None if version is None else version.arrival,
     }
-
-
-def file_json(file: FileDigest) -> dict[str, Any]:
-    """Return a file of a version."""
-    return {"path": readable(file.path), "size": file.size, "sha256": file.sha256}
 
 
 def gradient_json(version: ModelVersion, summary: Summary) -> dict[str, Any]:

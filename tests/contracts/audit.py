@@ -88,7 +88,7 @@ MAKING = ("create_", "begin_", "pause_", "note_removal")
 
 FOR_NOBODY = {
     *("submit", "submit_all", "claim", "claim_next", "beat", "wait", "free", "sweeping", "finish", "register", "kept_at"),
-    *("see", "leave", "took", "signing_key", "take_upload", "beat_upload", "leave_upload", "seal_upload"),
+    *("note_gates", "see", "leave", "took", "signing_key", "take_upload", "beat_upload", "leave_upload", "seal_upload"),
 }
 """Methods that change something for a program: a sender, a worker, the server. Ingestions have a history of their own."""
 
@@ -97,7 +97,7 @@ ONLY_READ = {
     *("history", "versions", "count", "summaries", "named", "version", "files", "metrics", "findings", "metadata", "teams"),
     *("projects", "project", "renamed_projects", "token_by_digest", "tokens", "has_tokens", "audit", "attempts_among"),
     *("store_keys", "upload", "kept_uploads", "overview", "tags", "metric_names", "courses", "readable", "origin"),
-    *("uploads_among", "pulse", "standing", "count_ingestions", "halts"),
+    *("uploads_among", "pulse", "standing", "count_ingestions", "halts", "predecessor"),
 }
 
 

@@ -91,10 +91,10 @@ def test_a_tag_makes_nothing() -> None:
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"{", "f: "),
+        (b"{", "f at byte 1: not JSON: "),
         (b'{"onnx:a": {}, "onnx:a": {}}', "f: expected each name once in an object, found one twice"),
-        (b"\xff", "f: "),
-        (b"[" * 1000, "f: "),
+        (b"\xff", "f at byte 0: expected UTF-8"),
+        (b"[" * 1000, "f at byte 200: nests deeper than 200"),
     ],
 )
 def test_what_is_no_json_is_refused(data: bytes, told: str) -> None:
@@ -110,7 +110,7 @@ def test_a_file_that_cannot_be_read_is_refused_by_its_name(tmp_path: Path) -> No
         ("none.json", "none.json: cannot be read: No such file or directory"),
         (".", f"{tmp_path}: cannot be read: Is a directory"),
         ("large.json", f"large.json: expected at most {MAX_BYTES} bytes"),
-        ("list.yml", "list.yml: expected a JSON object, found a list"),
+        ("list.yml", "list.yml: gates: expected a JSON object, found a list"),
     ):
         with pytest.raises(RejectedEvent) as refused:
             gates_at(tmp_path / name)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from types import UnionType
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from detectors.facts import ModelType
 from worker.delivery import DeliveryKind, DeliveryState
@@ -25,9 +25,10 @@ from worker.events import (
     SPEC_VERSION,
     STATES,
 )
+from worker.gates import AGGREGATES, IF_NOT_FOUND, MAX_GATES, MAX_PRECISION, MAX_TEXT_CHARACTERS, ROUNDINGS
 from worker.lifecycle import Mover, movable
 from worker.operations import MAX_NOTE_CHARACTERS
-from worker.records import NO_FORMAT, Action, Attention, Condition, IngestionState, StoreMode, Trigger
+from worker.records import NO_FORMAT, Action, Attention, Condition, GateOutcome, IngestionState, StoreMode, Trigger
 from worker.registry.counters import SOUGHT_FORMATS
 from worker.s3_events import MAX_KEY_CHARACTERS, MAX_RECORDS, MAX_WORD_CHARACTERS
 
@@ -271,6 +272,25 @@ class Drift(Shape):
     trouble: str | None
 
 
+class GateRow(BaseModel):
+    """What became of a gate. target is a range, aggregate one of the statistics of the metric or a JSON pointer into the custom
+    metadata; value is the number that was found, and rounded what was compared, null where there was none.
+    """
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    name: str
+    target: str
+    aggregate: str
+    precision: int
+    round: Literal["down", "up"]
+    if_not_found: Literal["failure", "success"] = Field(alias="if-not-found")
+    outcome: GateOutcome
+    passed: bool
+    value: str | None
+    rounded: str | None
+    says: str
+
+
 class VersionRow(Shape):
     """One version: what it is, where it came from, where it is kept. Lists and looks at one say how its project is called."""
 
@@ -297,6 +317,7 @@ class VersionRow(Shape):
     rulesVersion: str
     newestRulesVersion: str
     drift: Drift | None
+    gates: list[GateRow]
     dtCreated: AwareDatetime
 
 
@@ -351,19 +372,6 @@ class VersionFiles(Shape):
     files: list[FileRow]
 
 
-class VersionWithFiles(VersionRow):
-    """One version and its files by path."""
-
-    files: list[FileRow]
-
-
-class VersionReport(BaseModel):
-    """The scan report, as `modelport scan --format json` prints it (docs/reference/scan-report.md), with its version."""
-
-    model_config = ConfigDict(extra="allow")
-    version: VersionRow
-
-
 class Manifest(Shape):
     """The digests of a version: its own, the one that model signing reckons, and those of its files."""
 
@@ -394,6 +402,23 @@ class MetricChange(Shape):
     new: float | str | None
 
 
+class FindingChange(Shape):
+    """A finding that one of two versions has."""
+
+    rule: str
+    severity: str | None
+    path: str | None
+    place: str | None
+    message: str | None
+
+
+class FindingChanges(Shape):
+    """Findings that only the new version has, and those that only the old one had."""
+
+    new: list[FindingChange]
+    gone: list[FindingChange]
+
+
 class FileChanges(Shape):
     """Files that one version has and the other has not, those of other content, and how many are the same."""
 
@@ -416,7 +441,55 @@ class Difference(Shape):
     sizeBytes: list[int | None] | None
     operators: dict[str, list[int]]
     metrics: list[MetricChange]
+    findings: FindingChanges
     files: FileChanges
+
+
+class FileCounts(Shape):
+    """How many files one version has and the other has not, of how many the content differs, and how many are the same."""
+
+    added: int
+    removed: int
+    changed: int
+    same: int
+
+
+class Arrival(Shape):
+    """What differed from the version `with`, number `number` of the same name, when a version was registered. Names mean what
+    they do in a difference; lists have 100 entries at most. says is a sentence.
+    """
+
+    with_: str = Field(alias="with")
+    number: int
+    says: str
+    signature: Literal["same", "compatible", "breaking"]
+    signatureChanges: list[SignatureChange]
+    format: list[str | None] | None
+    framework: list[Any] | None
+    parameters: list[Any] | None
+    sizeBytes: list[int | None] | None
+    operators: dict[str, list[int]]
+    metrics: list[MetricChange]
+    findings: FindingChanges
+    files: FileCounts
+
+
+class VersionWithFiles(VersionRow):
+    """One version, what differed from the one before when it came, null for the first of its name, and its files by path."""
+
+    diff: Arrival | None
+    files: list[FileRow]
+
+
+class VersionReport(BaseModel):
+    """The scan report, as `modelport scan --format json` prints it (docs/reference/scan-report.md), with its version, what
+    became of its gates, and what differed from the version before.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    version: VersionRow
+    gates: list[GateRow]
+    diff: Arrival | None
 
 
 Answers = dict[int | str, dict[str, Any]]
@@ -481,6 +554,23 @@ FILE = {
         "sha256": {"type": ["string", "null"], "minLength": 64, "maxLength": 64, "pattern": "^[0-9a-fA-F]{64}$"},
     },
 }
+GATE_NAME = r"^(tensorflow|onnx|custom):[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+GATE: dict[str, Any] = {
+    "type": "object",
+    "required": ["target", "aggregate"],
+    "additionalProperties": False,
+    "properties": {
+        "target": {"type": ["string", "number"], "description": "`0.7..`, `..0.025` or `0.99..1.00`; ends are excluded"},
+        "aggregate": {
+            "type": "string",
+            "maxLength": MAX_TEXT_CHARACTERS,
+            "description": f"{', '.join(AGGREGATES)}; for `custom:` a JSON pointer into the custom metadata",
+        },
+        "precision": {"type": "integer", "minimum": 0, "maximum": MAX_PRECISION},
+        "round": {"type": "string", "enum": list(ROUNDINGS)},
+        "if-not-found": {"type": "string", "enum": list(IF_NOT_FOUND)},
+    },
+}
 COMPLETION: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -495,6 +585,13 @@ COMPLETION: dict[str, Any] = {
         "modelType": WORD_TYPE,
         "git": {"type": ["object", "null"], "properties": {"ref": GIT_TEXT, "sha": GIT_TEXT}},
         "files": {"type": ["array", "null"], "maxItems": MAX_FILES, "items": _named("NamedFile")},
+        "gates": {
+            "type": ["object", "null"],
+            "description": "by name; docs/howto/gates.md tells more",
+            "maxProperties": MAX_GATES,
+            "propertyNames": {"maxLength": MAX_TEXT_CHARACTERS, "pattern": GATE_NAME},
+            "additionalProperties": _named("Gate"),
+        },
     },
 }
 PLAIN_COMPLETION = COMPLETION | {
@@ -630,6 +727,7 @@ CHANGE = {
 
 BODIES: dict[str, dict[str, Any]] = {
     "NamedFile": FILE,
+    "Gate": GATE,
     "Completion": PLAIN_COMPLETION,
     "CompletionData": COMPLETION,
     "CloudEvent": CLOUDEVENT,

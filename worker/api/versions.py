@@ -36,10 +36,12 @@ from worker.compare import compared
 from worker.errors import NotFound, RejectedEvent
 from worker.events import MAX_ID_CHARACTERS, checked_name
 from worker.fields import is_words, object_with, text
+from worker.gates import gates_json
+from worker.manifest import file_json
 from worker.ordering import parse_order
 from worker.projects import renamed_of
 from worker.records import ModelVersion, VersionQuery
-from worker.views import file_json, manifest_json, version_json, with_project
+from worker.views import manifest_json, version_json, with_project
 
 FILTERS = ("model", "projectId", "experimentId", "type", "tag", "q", "state", "published", "sort")
 CHANGES = {"name", "notes", "tags"}
@@ -91,18 +93,21 @@ def list_versions(
 
 @router.get("/versions/{version_id}", responses=answers(VersionWithFiles, 401, 403, 404, 422, 503))
 def show_version(version_id: str, caller: Reader, service: Inside) -> Response:
-    """Show one version and its files."""
+    """Show one version, what differs from the one before, and its files."""
     version = _readable(version_id, caller.team, service)
     files = [file_json(file) for file in service.registry.files(version.id)]
     row = with_project(version_json(version), service.registry.renamed_projects(version.team))
-    return reply(row | {"files": files})
+    return reply(row | {"diff": version.arrival, "files": files})
 
 
 @router.get("/versions/{version_id}/report", responses=answers(VersionReport, 401, 403, 404, 422, 503))
 def show_report(version_id: str, caller: Reader, service: Inside) -> Response:
-    """Show what the scan found: models, facts, metrics, findings, and what was not looked at."""
+    """Show what the scan found: models, facts, metrics, findings, and what was not looked at; what became of the gates, and
+    what differs from the version before.
+    """
     version = _readable(version_id, caller.team, service)
-    return reply(json.loads(version.report) | {"version": version_json(version)})
+    judged = {"gates": gates_json(version.gates), "diff": version.arrival}
+    return reply(json.loads(version.report) | {"version": version_json(version)} | judged)
 
 
 @router.get("/versions/{version_id}/manifest", responses=answers(Manifest, 401, 403, 404, 422, 503))
@@ -119,7 +124,9 @@ def show_difference(
     service: Inside,
     other: Annotated[str, Query(alias="with", max_length=MAX_ID_CHARACTERS)],
 ) -> Response:
-    """Show what differs in the version `with`: whether who calls the model breaks, operators, parameters, metrics, files."""
+    """Show what differs in the version `with`: whether who calls the model breaks, operators, parameters, metrics, findings,
+    files.
+    """
     old, new = (_readable(one, caller.team, service) for one in (version_id, other))
     reports = (json.loads(version.report) for version in (old, new))
     files = (service.registry.files(version.id) for version in (old, new))

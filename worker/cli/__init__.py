@@ -3,8 +3,8 @@
 Each command translates its arguments, calls one use case, and shows the result: tables for people, JSON alone on stdout for
 programs, progress and errors on stderr. Heavy imports wait until a command needs them, so that `--help` stays quick.
 
-Exit status: 0 clean, registered or unchanged; 1 findings or a model that is not whole; 2 an error, or not fully read;
-3 nothing recognisable; 4 wrong usage.
+Exit status: 0 clean, registered or unchanged; 1 findings, a model that is not whole, or a gate that failed; 2 an error, or not
+fully read; 3 nothing recognisable; 4 wrong usage.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from worker.cli.common import (
     EXPERIMENT,
     FORMAT,
     FOUND,
+    GATES,
     INTERRUPTED,
     MODEL,
     OK,
@@ -59,6 +60,7 @@ from worker.cli.common import (
     complain,
     complain_of,
     emit,
+    gates_in,
     person,
     printable,
     progress_bar,
@@ -152,6 +154,7 @@ def _scan_place(url: str, declared: ModelType | None) -> Scan:
 @EXPERIMENT
 @click.option("--name", help="Name of the registered model.")
 @TYPE
+@GATES
 @SKIPPED
 @FORMAT
 @OUTPUT
@@ -162,23 +165,24 @@ def ingest(
     experiment: str | None,
     name: str | None,
     declared: str | None,
+    gates: Path | None,
     allow_skipped: bool,
     format: str,
     output: Path | None,
 ) -> int:
     """Look at PATH, keep its files, and register one version of its model.
 
-    Unchanged content of an experiment is not registered twice. Waits until the files have settled.
+    Unchanged content of an experiment is not registered twice. Waits until the files have settled. A gate that fails keeps
+    nothing from being registered; the exit status is 1 then.
     """
     from worker.events import event_of_path
     from worker.ingest import ingest as bring_in
     from worker.model_types import model_type
     from worker.views import ingest_report
 
+    kind, keeps_to = model_type(declared), gates_in(gates)
     with acting(team) as service, progress_bar() as (step, expect, progress):
-        event = event_of_path(
-            path, service.new_id(), os.getcwd(), project, experiment, name, model_type(declared), service.team
-        )
+        event = event_of_path(path, service.new_id(), os.getcwd(), project, experiment, name, kind, service.team, keeps_to)
         outcome = bring_in(event, service.borders(step, expect, progress))
         report, twin = ingest_report(outcome, path), _twin(outcome.version, service)
         deliveries.deliver_here(service)
@@ -188,6 +192,9 @@ def ingest(
             terminal().show_report(console, report, is_earlier=report["ingestion"]["reason"] == "same-listing")
             console.print()
         terminal().show_outcome(console, report, twin)
+        if report["ingestion"]["answer"] == "created":
+            terminal().show_arrival(console, report["diff"])
+        terminal().show_gates(console, report["gates"])
 
     write(report, format, output, show)
     return _status_of_ingestion(report, allow_skipped)
@@ -273,18 +280,23 @@ models.add_command(linking.models_links)
 @OUTPUT
 def models_show(model: str, team: str | None, project: str | None, format: str, output: Path | None) -> None:
     """Show one version: what it is, where it came from, how good it is, and its files."""
+    from worker.gates import gates_json
+    from worker.manifest import file_json
     from worker.repository import find_readable
-    from worker.views import file_json, version_json, with_project
+    from worker.views import version_json, with_project
 
     with acting(team) as service:
         version = find_readable(service.registry, service.team, model, project)
         files = [file_json(file) for file in service.registry.files(version.id)]
         row = with_project(version_json(version), service.registry.renamed_projects(version.team))
         twin = _twin(version, service)
-    report: dict[str, Any] = json.loads(version.report) | {"version": row, "files": files}
+    judged = {"gates": gates_json(version.gates), "diff": version.arrival}
+    report: dict[str, Any] = json.loads(version.report) | {"version": row, **judged, "files": files}
 
     def show(console: Console) -> None:
         terminal().show_version(console, report["version"], twin)
+        terminal().show_arrival(console, report["diff"])
+        terminal().show_gates(console, report["gates"])
         console.print()
         terminal().show_report(console, report, is_earlier=True)
         console.print()
@@ -318,8 +330,9 @@ def _on_disk(context: click.Context, parameter: click.Parameter, folder: str) ->
 @FORMAT
 def models_download(model: str, to: Path, team: str | None, project: str | None, format: str) -> None:
     """Write the files of one version to a folder, each checked against its digest."""
+    from worker.manifest import file_json
     from worker.repository import download, find_readable
-    from worker.views import file_json, version_json
+    from worker.views import version_json
 
     with acting(team) as service, progress_bar() as (step, expect, progress):
         version = find_readable(service.registry, service.team, model, project)
@@ -483,5 +496,6 @@ def _status_of(report: dict[str, Any], allow_skipped: bool) -> int:
 
 def _status_of_ingestion(report: dict[str, Any], allow_skipped: bool) -> int:
     if report["version"] is not None:
-        return _status_of(report, allow_skipped)
+        is_any_failed = not all(gate["passed"] for gate in report["gates"])
+        return FOUND if is_any_failed else _status_of(report, allow_skipped)
     return _status_of(report, allow_skipped) if report["ingestion"]["state"] == "nothing_found" else ERROR

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from worker.bootstrap import Embedded
-    from worker.records import CompletionEvent, Ingestion
+    from worker.records import CompletionEvent, Gate, Ingestion
 
 OK, FOUND, ERROR, NOTHING, USAGE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -81,6 +81,41 @@ MODEL_FORMAT = click.option(
     "--model-format",
     callback=_known_format,
     help="Only those at which a model of this format was found, such as onnx; none for those of which none is known.",
+)
+
+
+def gates_in(path: Path | None) -> tuple[Gate, ...]:
+    """Return the gates in the file at *path*; none for None.
+
+    Raises:
+        BadParameter: it cannot be read, or holds something else.
+    """
+    if path is None:
+        return ()
+    from worker.errors import RejectedEvent
+    from worker.gate_files import gates_at
+
+    try:
+        return gates_at(path)
+    except RejectedEvent as exc:
+        raise click.BadParameter(str(exc), click.get_current_context(), param_hint="--gates") from exc
+
+
+def gates_said(path: Path | None) -> dict[str, Any] | None:
+    """Return the gates in the file at *path* as a completion says them; None for none.
+
+    Raises:
+        BadParameter: as `gates_in`.
+    """
+    from worker.gates import declared
+
+    return declared(gates_in(path)) or None
+
+
+GATES = click.option(
+    "--gates",
+    type=click.Path(path_type=Path),
+    help="JSON or YAML file of what its numbers must keep to, such as a .ps_project/config.yaml with checks.",
 )
 SKIPPED = click.option("--allow-skipped", is_flag=True, help="Exit 0 although a part could not be read.")
 FORMAT = click.option(

@@ -37,8 +37,9 @@ def models_links(model: str, expires: int, team: str | None, project: str | None
     Whoever has a link may read the file until it expires, and nobody can take it back. As JSON each stands beside the path,
     the size and the digest, which whoever reads the file is to check.
     """
+    from worker.manifest import file_json
     from worker.repository import find, links
-    from worker.views import file_json, timestamp, version_json
+    from worker.views import timestamp, version_json
 
     with acting(team) as service:
         version = find(service.registry, service.team, model, project)

@@ -12,12 +12,14 @@ from worker.cli import remote
 from worker.cli.common import (
     EXPERIMENT,
     FORMAT,
+    GATES,
     OUTPUT,
     PROJECT,
     TEAM,
     TYPE,
     acting,
     complain,
+    gates_said,
     refuse_team,
     row_for_people,
     status_of_end,
@@ -80,6 +82,7 @@ def _given_path(context: click.Context, parameter: click.Parameter, path: str | 
     "event_id",
     help="The id of this report; the same id again is the same report. If not given, it is made of EXPERIMENT and --state.",
 )
+@GATES
 @FORMAT
 @OUTPUT
 def complete(
@@ -92,6 +95,7 @@ def complete(
     declared: str | None,
     state: str,
     event_id: str | None,
+    gates: Path | None,
     format: str,
     output: Path | None,
 ) -> int:
@@ -106,6 +110,7 @@ def complete(
         "modelType": declared,
         "state": state,
         "id": event_id,
+        "gates": gates_said(gates),
     }
     return _report({key: value for key, value in said.items() if value is not None}, team, format, output)
 

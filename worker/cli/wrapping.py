@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.cli import remote
-from worker.cli.common import EXPERIMENT, PROJECT, TEAM, TYPE, acting, complain, complain_of, refuse_team
+from worker.cli.common import EXPERIMENT, GATES, PROJECT, TEAM, TYPE, acting, complain, complain_of, gates_said, refuse_team
 from worker.cli.deliveries import deliver_here
 from worker.s3_url import is_s3, parse_s3
 
@@ -73,6 +73,7 @@ def _folder_or_s3(context: click.Context, parameter: click.Parameter, path: str 
     help="Where the command leaves its model, a folder or s3://BUCKET/KEY; HOME/runs/EXPERIMENT if not given.",
 )
 @TYPE
+@GATES
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(
     team: str | None,
@@ -81,6 +82,7 @@ def run(
     name: str | None,
     model_path: str | None,
     declared: str | None,
+    gates: Path | None,
     command: tuple[str, ...],
 ) -> int:
     """Run COMMAND with PS_MODEL_PATH set, then report its completion, however it ended.
@@ -90,8 +92,8 @@ def run(
     from worker.settings import load
 
     settings = load(os.environ, Path.cwd())
-    said = {"projectId": project, "experimentId": experiment, "name": name, "modelType": declared}
-    said["team"] = _team_here(team, settings)
+    said: dict[str, Any] = {"projectId": project, "experimentId": experiment, "name": name, "modelType": declared}
+    said |= {"gates": gates_said(gates), "team": _team_here(team, settings)}
     planned = _planned({key: value for key, value in said.items() if value is not None}, model_path, settings)
     _make_folder(planned["modelPath"])
     return _run_and_report(command, planned, settings)
@@ -260,9 +262,12 @@ def _told(service: Embedded, ingestion: Ingestion) -> str:
 def _warning(service: Embedded, standing: Ingestion) -> str:
     """Return what is to be known of the version of *standing* before it is used; empty for nothing, or for no version."""
     version = service.registry.version(standing.event.team, standing.answered_version) if standing.answered_version else None
-    if version is None or (version.completeness, version.verdict) == ("complete", "clean"):
+    failed = [] if version is None else [result.gate.name for result in version.gates if not result.is_passed]
+    if version is None or (version.completeness, version.verdict, failed) == ("complete", "clean", []):
         return ""
     why = version.verdict if version.completeness == "complete" else version.completeness
+    if failed:
+        why = ", ".join(([] if why == "clean" else [why]) + [f"the gate {name} failed" for name in failed])
     option = "" if version.team == service.settings.team else f" --team {version.team}"
     return f"; {why}, `modelport models show {version.id}{option}` tells more"
 

@@ -37,6 +37,7 @@ from worker.records import (
     FailureGroup,
     FileDigest,
     FilesSeen,
+    GateResult,
     Halt,
     HistoryEntry,
     Ingestion,
@@ -147,6 +148,8 @@ class _Kept:
         self.listing_key = version.listing_key
         if version.mark is not None and version.url == self.new.url:
             self.files_seen, self.mark = None, version.mark
+        if version.gates:
+            self.new = replace(self.new, gates=version.gates)
         self.judge(version)
 
     def judge(self, judged: NewVersion | Judgement) -> None:
@@ -189,6 +192,8 @@ class _Kept:
             rules_version=new.rules_version,
             files_seen=self.files_seen,
             mark=self.mark,
+            gates=new.gates,
+            arrival=None if new.arrival is None else loads(json_text(new.arrival)),
         )
 
 
@@ -390,6 +395,20 @@ class MemoryRegistry:
                 kept.new = replace(kept.new, store=store, url=url, location=location)
                 kept.files_seen = kept.mark = None
 
+    def note_gates(self, version_id: str, gates: Sequence[GateResult]) -> None:
+        with self._lock:
+            kept = self._versions.get(version_id)
+            if kept is not None:
+                kept.new = replace(kept.new, gates=tuple(gates))
+
+    def predecessor(self, version: NewVersion) -> ModelVersion | None:
+        with self._lock:
+            scope = version.scope
+            followed = self._newest(lambda kept: _holds(kept, scope)) if version.is_generated_name else None
+            named = self._models.get((scope.team, scope.project, version.model_name))
+            model = named if followed is None else followed.model
+            return self._found(lambda kept: kept.deleted is None and kept.model is model)
+
     def owned(self) -> Sequence[Ingestion]:
         with self._lock:
             return [one for one in self._ingestions.values() if one.owner is not None and not lifecycle.is_end(one.state)]
@@ -527,7 +546,7 @@ class MemoryRegistry:
                 known = _behind(known, query)
             found = islice(self._wanted(known, query), rows_wanted(query.limit))
             versions = [as_seen_by(query.team, kept.record()) for kept in found]
-            return [replace(version, report="") for version in versions] if query.is_brief else versions
+            return [replace(version, report="", arrival=None) for version in versions] if query.is_brief else versions
 
     def count(self, query: VersionQuery) -> int:
         with self._lock:

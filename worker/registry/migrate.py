@@ -28,7 +28,10 @@ from worker.registry.engine import BUSY_SECONDS, SETTING, open_engine, parse_url
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013", "0014")
+REVISIONS = (
+    *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013", "0014"),
+    *("0015",),
+)
 """Every revision of the tables, oldest first; the last one is what this code works with. A test compares with the folder."""
 
 DIGITS = 4

@@ -97,9 +97,12 @@ def has_serious(connection: Connection, version_id: str) -> bool:
 
 def list_anew(connection: Connection, same: str, version: NewVersion) -> ModelVersion:
     """Note the listing under which equal content was found, so that the next look need not read it, and what was seen:
-    other rules, another declared type or a link beside the files may have changed the judgement. Return the version *same*.
+    other rules, another declared type or a link beside the files may have changed the judgement. What became of
+    gates is kept, where there were any now. Return the version *same*.
     """
     given = {"same": same, "listing_key": version.listing_key, **rows.judged_values(version)}
+    if version.gates:
+        given |= rows.gates_values(version.gates)
     if version.mark is not None:  # all of it was just read, where it is kept
         connection.execute(SEEN_ANEW, {"same": same, "at": version.url, **rows.files_values(None, version.mark)})
     sequence = connection.execute(JUDGED, given).scalar_one()

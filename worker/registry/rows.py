@@ -12,6 +12,7 @@ from sqlalchemy import Row
 
 from detectors.facts import Finding, Metric, ModelType, Severity
 from detectors.tree import readable
+from worker.gates import declared, gates_json, parse_gates, results_of
 from worker.records import (
     Cluster,
     CompletionEvent,
@@ -19,6 +20,7 @@ from worker.records import (
     ExperimentState,
     FileDigest,
     FilesSeen,
+    GateResult,
     HistoryEntry,
     Ingestion,
     IngestionState,
@@ -72,6 +74,7 @@ def event_details(event: CompletionEvent) -> Values:
         "git_ref": event.git_ref,
         "git_sha": event.git_sha,
         "files": [[file.path, file.size, file.sha256] for file in event.files],
+        "gates": declared(event.gates),
         "is_forced": event.is_forced,
         "traceparent": event.traceparent,
     }
@@ -145,6 +148,7 @@ def _event_of(row: Row[Any]) -> CompletionEvent:
         files=tuple(NamedFile(*file) for file in said.get("files", ())),
         is_forced=said.get("is_forced", False),
         traceparent=said.get("traceparent"),
+        gates=parse_gates(said.get("gates", {})),
     )
 
 
@@ -201,8 +205,15 @@ def version_values(version: NewVersion, ingestion_id: str, model: int, now: date
         "created": now,
         "deleted": None,
         "files_mark": version.mark,
+        "arrival": version.arrival,
+        **gates_values(version.gates),
         **judged_values(version),
     }
+
+
+def gates_values(gates: Sequence[GateResult]) -> Values:
+    """Return what became of the gates of an ingestion; null where it had none."""
+    return {"gates": gates_json(gates) or None}
 
 
 def judged_values(version: NewVersion | Judgement) -> Values:
@@ -251,6 +262,8 @@ def version_of(row: Row[Any], tags: Sequence[str]) -> ModelVersion:
         rules_version=row.rules_version,
         files_seen=_files_seen(row),
         mark=row.files_mark,
+        gates=results_of(row.gates or ()),
+        arrival=row.arrival,
     )
 
 
@@ -329,6 +342,8 @@ def new_version_of(version: NewVersion, model: Row[Any], number: int, duplicate_
         is_published=model.is_published,
         rules_version=version.rules_version,
         mark=version.mark,
+        gates=version.gates,
+        arrival=version.arrival,
     )
 
 

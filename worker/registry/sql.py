@@ -38,6 +38,7 @@ from worker.records import (
     Count,
     End,
     FileDigest,
+    GateResult,
     Halt,
     HistoryEntry,
     Ingestion,
@@ -306,6 +307,14 @@ class SqlRegistry:
         values = {"store": store.value, "url": url, "location": location, **rows.files_values(None, None)}
         statement = update(model_versions).where(model_versions.c.id == version_id)
         self._write(lambda connection: connection.execute(statement, values))
+
+    def note_gates(self, version_id: str, gates: Sequence[GateResult]) -> None:
+        statement = update(model_versions).where(model_versions.c.id == version_id)
+        self._write(lambda connection: connection.execute(statement, rows.gates_values(gates)))
+
+    def predecessor(self, version: NewVersion) -> ModelVersion | None:
+        found = self._read_one(lambda connection: versions.predecessor(connection, version))
+        return None if found is None else self.version(version.scope.team, found)
 
     def owned(self) -> Sequence[Ingestion]:
         statement = select(ingestions).where(IS_OWNED).order_by(ingestions.c.sequence)

@@ -469,6 +469,11 @@ model_versions = Table(
     # A digest of names, sizes and times of the files as they stood when their content was known (`drift.mark_of`). Null where
     # nobody noted it: the next look does.
     Column("files_mark", Text),
+    # What became of the gates of the last ingestion that had some (`gates.gates_json`); null where none had.
+    Column("gates", Json),
+    # What differed from the version before it when it was registered (`worker.arrival`); null for the first of its model, and
+    # before revision 0015.
+    Column("arrival", Json),
     # Null while the version lives; delete sets it, nothing takes it back.
     Column("deleted", Moment),
     UniqueConstraint("model", "number"),

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Select, bindparam, func, literal, select, true
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, bindparam, func, literal, null, select, true
 
-from worker.records import ModelVersion, Scope, VersionQuery
+from worker.records import ModelVersion, NewVersion, Scope, VersionQuery
 from worker.registry import pages, rows
 from worker.registry.listing import as_seen_by
 from worker.registry.tables import (
@@ -40,8 +40,10 @@ VERSIONS = select(
 ).select_from(model_versions.join(registered_models))
 """Versions with what their model knows."""
 
-BRIEF = [literal("").label("report") if column.name == "report" else column for column in VERSIONS.selected_columns]
-"""The same without the report."""
+LONG: Mapping[str, ColumnElement[Any]] = {"report": literal("").label("report"), "arrival": null().label("arrival")}
+
+BRIEF: list[ColumnElement[Any]] = [LONG.get(column.name, column) for column in VERSIONS.selected_columns]
+"""The same without the report, and without what differed from the version before."""
 
 NEWEST_FIRST = VERSIONS.order_by(model_versions.c.sequence.desc())
 
@@ -75,6 +77,34 @@ def readable(connection: Connection, team: str, version_id: str) -> ModelVersion
     listed = BY_ID.where(listed_versions.c.sequence == model_versions.c.sequence)
     found = _only(versions(connection, listed.where(LIVES, pages.readable(team)), {"id": version_id}))
     return None if found is None else as_seen_by(team, found)
+
+
+def _latest() -> Select[Any]:
+    """Return the statement that finds the newest living version of a model: that of the newest version of a scope, where one is
+    given and has any, else the one of this name.
+    """
+    in_scope = select(model_versions.c.model).where(LIVES, model_versions.c.scope == bindparam("scope"))
+    followed = in_scope.order_by(model_versions.c.sequence.desc()).limit(1).scalar_subquery()
+    model = registered_models.c
+    of_name = (model.team == bindparam("team"), model.project == bindparam("project"), model.name == bindparam("name"))
+    named = select(model.sequence).where(*of_name).scalar_subquery()
+    of_model = select(model_versions.c.id).where(LIVES, model_versions.c.model == func.coalesce(followed, named))
+    return of_model.order_by(model_versions.c.number.desc()).limit(1)
+
+
+LATEST = _latest()
+
+
+def predecessor(connection: Connection, version: NewVersion) -> str | None:
+    """Return the id of the newest living version of the model that *version* would belong to; one statement."""
+    scope = version.scope
+    given = {
+        "scope": scope_key(scope) if version.is_generated_name else None,
+        "team": scope.team,
+        "project": scope.project,
+        "name": version.model_name,
+    }
+    return connection.execute(LATEST, given).scalar_one_or_none()
 
 
 def is_listed(connection: Connection, scope: Scope, listing_key: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contracts.audit import AuditContract
+from tests.contracts.gates import GatesContract
 from tests.contracts.halts import HaltsContract
 from tests.contracts.lists import ListsContract
 from tests.contracts.projects import ProjectsContract
@@ -12,7 +13,7 @@ from tests.contracts.registry import Build, RegistryContract
 from worker.registry.memory import MemoryRegistry
 
 
-class TestMemoryRegistry(RegistryContract, AuditContract, ProjectsContract, HaltsContract):
+class TestMemoryRegistry(RegistryContract, AuditContract, ProjectsContract, HaltsContract, GatesContract):
     @pytest.fixture
     def build(self) -> Build:
         return MemoryRegistry

@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.contracts.audit import AuditContract
 from tests.contracts.care import CareContract
+from tests.contracts.gates import GatesContract
 from tests.contracts.halts import HaltsContract
 from tests.contracts.lists import ListsContract
 from tests.contracts.outbox import OutboxContract
@@ -110,7 +111,7 @@ def registry(build: BuildSql) -> SqlRegistry:
     return build()
 
 
-class TestPostgresRegistry(RegistryContract, AuditContract, ProjectsContract, HaltsContract, CareContract):
+class TestPostgresRegistry(RegistryContract, AuditContract, ProjectsContract, HaltsContract, GatesContract, CareContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from tests.contracts.audit import AuditContract
+from tests.contracts.gates import GatesContract
 from tests.contracts.halts import HaltsContract
 from tests.contracts.lists import ListsContract
 from tests.contracts.projects import ProjectsContract
@@ -38,7 +39,7 @@ from worker.registry.sql import SqlRegistry
 BuildSql = Callable[..., SqlRegistry]
 
 
-class TestSqlRegistry(RegistryContract, AuditContract, ProjectsContract, HaltsContract):
+class TestSqlRegistry(RegistryContract, AuditContract, ProjectsContract, HaltsContract, GatesContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build

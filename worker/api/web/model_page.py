@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from detectors.tree import readable
-from worker.api.web import kept, pictures, wording
+from worker.api.web import gated, kept, pictures, wording
 from worker.api.web.format import software
 from worker.api.web.reported import Reported, curves, headlines, reported
 from worker.api.web.snippets import snippets
@@ -45,8 +45,8 @@ STORED = {StoreMode.COPY: "copied into the store", StoreMode.REFERENCE: "referen
 class Known:
     """All that is known of a *version*: how its *project* is called, its report, its files, the *versions* of its model,
     newest first, itself among them; how many there are; what became of its leading metric in them, the oldest first; the
-    ingestion that registered it, None where there is none any more; and the one that it is equal to, None where there is none,
-    or it is gone.
+    ingestion that registered it, None where there is none any more; the one that it is equal to, and the one that it was
+    compared with when it came, None where there is none, or it is gone.
     """
 
     version: ModelVersion
@@ -58,6 +58,7 @@ class Known:
     course: Sequence[float | None]
     origin: Ingestion | None
     twin: ModelVersion | None
+    before: ModelVersion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ def context(known: Known, now: datetime) -> dict[str, Any]:
         **_scanned(report),
         **_files(known),
         **_history(known, now),
-        **kept.context(version, now, wording.states(report), wording.use(report)),
+        **gated.context(version, known.before),
+        **kept.context(version, now, gated.states(version, wording.states(report)), gated.use(version, wording.use(report))),
     }
 
 

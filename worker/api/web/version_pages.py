@@ -266,6 +266,7 @@ def _known(version: ModelVersion, service: Service) -> Known:
         course=next(iter(courses.values()), ()),
         origin=registry.origin(version.id),
         twin=registry.version(version.team, version.duplicate_of) if version.duplicate_of else None,
+        before=registry.version(version.team, version.arrival["with"]) if version.arrival else None,
     )
 
 
