@@ -17,8 +17,8 @@ import detectors
 
 MODULES = sorted(Path(detectors.__path__[0]).rglob("*.py"))
 
-LIBRARIES = ("detectors", "google.protobuf", "google._upb", "google_crc32c")
-"""`google._upb` is protobuf's own C module."""
+LIBRARIES = ("detectors", "google.protobuf", "google._upb", "google_crc32c", "urllib.parse")
+"""`google._upb` is protobuf's own C module; `urllib.parse` reaches nothing."""
 
 RUNS_CODE = "code codeop importlib marshal multiprocessing pickle pty runpy shelve subprocess venv zipimport"
 REACHES_OUT = "asyncio ftplib http imaplib poplib select selectors smtplib socket socketserver ssl urllib webbrowser xmlrpc"

@@ -23,6 +23,7 @@ import click
 from worker.cli import (
     access,
     auditing,
+    code_scanning,
     comparing,
     deliveries,
     explaining,
@@ -68,6 +69,7 @@ from worker.cli.common import (
     tell,
     terminal,
     write,
+    write_json,
 )
 from worker.cli.stopping import heed_sigterm
 from worker.s3_url import is_s3
@@ -109,7 +111,13 @@ def app() -> None:
 @PATH
 @TYPE
 @SKIPPED
-@FORMAT
+@click.option(
+    "--format",
+    type=click.Choice(["text", "json", "sarif"]),
+    default="text",
+    show_default=True,
+    help="How to write it; sarif is what code scanning reads.",
+)
 @OUTPUT
 def scan(path: str, declared: str | None, allow_skipped: bool, format: str, output: Path | None) -> int:
     """Look at PATH, a folder, a file or s3://BUCKET/KEY: find models, read their facts, judge them. Registers nothing."""
@@ -120,7 +128,10 @@ def scan(path: str, declared: str | None, allow_skipped: bool, format: str, outp
     _refuse_url(path)
     found = _scan_place(path, model_type(declared)) if is_s3(path) else scan_path(path, model_type(declared))
     report = scan_report(found, path)
-    write(report, format, output, lambda console: terminal().show_report(console, report))
+    if format == "sarif":
+        write_json(code_scanning.sarif_of(found, path), output)
+    else:
+        write(report, format, output, lambda console: terminal().show_report(console, report))
     return _status_of(report, allow_skipped)
 
 

@@ -147,6 +147,19 @@ def write(value: dict[str, Any], format: str, output: Path | None, show: Callabl
         return show(Console(highlight=False))
     else:
         text = as_text(show)
+    return _put(text, output)
+
+
+def write_json(value: dict[str, Any], output: Path | None) -> None:
+    """Write a result that is for programs alone, as `write` does.
+
+    Raises:
+        OSError: as `write`.
+    """
+    _put(as_json(value), output)
+
+
+def _put(text: str, output: Path | None) -> None:
     if output is None:
         return emit(text)
     try:
