@@ -381,6 +381,20 @@ class Manifest(Shape):
     files: list[FileRow]
 
 
+class Bill(Shape):
+    """A bill of materials of CycloneDX 1.6, whose own schema says what stands in it."""
+
+    schema_: str = Field(alias="$schema")
+    bomFormat: Literal["CycloneDX"]
+    specVersion: Literal["1.6"]
+    serialNumber: str
+    version: int
+    metadata: dict[str, Any]
+    components: list[dict[str, Any]]
+    dependencies: list[dict[str, Any]]
+    compositions: list[dict[str, Any]]
+
+
 class SignatureChange(Shape):
     """One change of a signature. side is `input` or `output`, tensor its name; null where the whole signature changed."""
 

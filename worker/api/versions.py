@@ -20,6 +20,7 @@ from worker.api.schemas import (
     CHANGE_BODY,
     MAX_NOTES_CHARACTERS,
     MAX_TAGS,
+    Bill,
     Difference,
     Manifest,
     VersionFiles,
@@ -32,6 +33,7 @@ from worker.api.schemas import (
     no_answer,
 )
 from worker.api.service import Inside, Service
+from worker.bom import bill_of_materials
 from worker.compare import compared
 from worker.errors import NotFound, RejectedEvent
 from worker.events import MAX_ID_CHARACTERS, checked_name
@@ -39,6 +41,7 @@ from worker.fields import is_words, object_with, text
 from worker.gates import gates_json
 from worker.manifest import file_json
 from worker.ordering import parse_order
+from worker.program import release
 from worker.projects import renamed_of
 from worker.records import ModelVersion, VersionQuery
 from worker.views import manifest_json, version_json, with_project
@@ -115,6 +118,13 @@ def show_manifest(version_id: str, caller: Reader, service: Inside) -> Response:
     """Show the digests: of the version, of it as model signing reckons it, and of each file."""
     version = _readable(version_id, caller.team, service)
     return reply(manifest_json(version, service.registry.files(version.id)))
+
+
+@router.get("/versions/{version_id}/bom", responses=answers(Bill, 401, 403, 404, 422, 503))
+def show_bill(version_id: str, caller: Reader, service: Inside) -> Response:
+    """Show what the version is made of, as a bill of materials of CycloneDX 1.6 with a card of the model."""
+    version = _readable(version_id, caller.team, service)
+    return reply(bill_of_materials(version, service.registry.files(version.id), release()))
 
 
 @router.get("/versions/{version_id}/diff", responses=answers(Difference, 401, 403, 404, 422, 503))

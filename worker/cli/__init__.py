@@ -23,6 +23,7 @@ import click
 from worker.cli import (
     access,
     auditing,
+    bills,
     code_scanning,
     comparing,
     deliveries,
@@ -281,6 +282,7 @@ models.add_command(comparing.models_diff)
 models.add_command(uploading.models_upload)
 models.add_command(publishing.models_publish)
 models.add_command(linking.models_links)
+models.add_command(bills.models_bom)
 
 
 @models.command("show", short_help="Show one version: facts, origin, files.", epilog="Example: modelport models show mnist@3")

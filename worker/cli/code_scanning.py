@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 def sarif_of(found: Scan, path: str) -> dict[str, Any]:
     """Return *found* at *path* as a SARIF log whose places are relative to the current folder, where *path* lies in it."""
-    from importlib.metadata import version
-
     from detectors.sarif import sarif_log
+    from worker.program import release
 
-    return sarif_log(found, base_of(path, found), version("modelport"))
+    return sarif_log(found, base_of(path, found), release())
 
 
 def base_of(path: str, found: Scan) -> str:

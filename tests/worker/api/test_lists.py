@@ -95,7 +95,9 @@ def test_a_published_model_is_read_by_other_teams_and_changed_by_none(door: Door
     door.registry.create_team("red", door.clock.now())
     red = door.admin("red")
     before = [red.get(path).text for path in ("/v1/models", "/v1/versions", "/v1/totals", "/v1/models?published=true")]
-    reading = [f"/v1/versions/{ids[0]}{part}" for part in ("", "/files", "/report", "/manifest", f"/diff?with={ids[2]}")]
+    reading = [
+        f"/v1/versions/{ids[0]}{part}" for part in ("", "/files", "/report", "/manifest", "/bom", f"/diff?with={ids[2]}")
+    ]
     assert {red.get(path).status_code for path in reading} == {404}
     published = admin.request("PATCH", "/v1/models/b", json={"published": True})
     assert ModelRow.model_validate(published.json()).latest.published

@@ -10,7 +10,16 @@ import pytest
 from tests.worker.api.client import Client
 from tests.worker.api.conftest import Door
 from tests.worker.api.shelf import FILES, put
-from worker.api.schemas import Difference, Manifest, VersionFiles, VersionPage, VersionReport, VersionRow, VersionWithFiles
+from worker.api.schemas import (
+    Bill,
+    Difference,
+    Manifest,
+    VersionFiles,
+    VersionPage,
+    VersionReport,
+    VersionRow,
+    VersionWithFiles,
+)
 
 
 @pytest.fixture
@@ -73,6 +82,9 @@ def test_a_version_is_shown_with_its_files_its_report_and_its_digests(admin: Cli
     assert (report["schema"], report["verdict"]) == ("modelport.scan/1", "clean")
     manifest = Manifest.model_validate(admin.get(f"/v1/versions/{version.id}/manifest").json())
     assert (manifest.digest, manifest.files) == (version.digest, shown.files)
+    bill = Bill.model_validate(admin.get(f"/v1/versions/{version.id}/bom").json())
+    hashes = [one["hashes"][0]["content"] for one in bill.metadata["component"]["components"]]
+    assert hashes == [file.sha256 for file in shown.files]
     assert VersionFiles.model_validate(admin.get(f"/v1/versions/{version.id}/files").json()).files == shown.files
 
 
@@ -128,7 +140,7 @@ def test_a_change_that_cannot_be_made_is_refused_in_words(admin: Client, door: D
 def test_a_deleted_version_and_its_copy_are_gone(admin: Client, door: Door) -> None:
     version = put(door)
     assert admin.request("DELETE", f"/v1/versions/{version.id}").status_code == 204
-    for address in ("", "/files", "/report", "/manifest", "/archive", "/files/empty"):
+    for address in ("", "/files", "/report", "/manifest", "/bom", "/archive", "/files/empty"):
         assert admin.get(f"/v1/versions/{version.id}{address}").status_code == 404
     assert admin.request("DELETE", f"/v1/versions/{version.id}").status_code == 404
     assert list(door.store.prefixes()) == []
@@ -137,7 +149,7 @@ def test_a_deleted_version_and_its_copy_are_gone(admin: Client, door: Door) -> N
 def test_what_another_team_has_is_the_same_404_as_what_nobody_has(admin: Client, four: list[str]) -> None:
     for method, address in [
         ("GET", ""), ("GET", "/files"), ("GET", "/files/empty"), ("GET", "/report"), ("GET", "/manifest"), ("GET", "/archive"),
-        ("PATCH", ""), ("DELETE", ""),
+        ("GET", "/bom"), ("PATCH", ""), ("DELETE", ""),
     ]:  # fmt: skip
         body = {"json": {"name": "mine"}} if method == "PATCH" else {}
         theirs = admin.request(method, f"/v1/versions/{four[3]}{address}", **body)

@@ -29,8 +29,10 @@ from worker.api.web.model_page import MOST_SPARKS, Known, context, dangers, whol
 from worker.api.web.render import page
 from worker.api.web.reported import headlines, reported
 from worker.api.web.visitors import Editor, Fields, Visit, Visitor
+from worker.bom import bill_of_materials
 from worker.errors import NotFound, RejectedEvent, WrongState
 from worker.events import rescan_from_json
+from worker.program import release
 from worker.records import CompletionEvent, ModelVersion, TokenScope, Trigger, VersionQuery
 
 QUESTIONS = frozenset(("rename", "tag", "notes", "rescan", "download", "publish", "delete"))
@@ -97,6 +99,12 @@ def show_version(
 def show_report(visit: Visitor, version: LookedAt) -> Response:
     """Show the whole scan report of a version."""
     return reply(json.loads(version.report))
+
+
+@router.get("/versions/{version_id}/bom", include_in_schema=False)
+def show_bill(visit: Visitor, version: LookedAt, service: Inside) -> Response:
+    """Show what a version is made of, as CycloneDX has it."""
+    return reply(bill_of_materials(version, service.registry.files(version.id), release()))
 
 
 @router.get("/versions/{version_id}/archive", include_in_schema=False)

@@ -172,6 +172,12 @@ def test_the_scan_report_is_one_link_away(reader: Visitor, version: ModelVersion
     assert reader.get(f"/versions/{version.id}/report").json() == json.loads(version.report)
 
 
+def test_the_bill_of_materials_is_one_link_away(reader: Visitor, version: ModelVersion) -> None:
+    assert f'<a href="/versions/{version.id}/bom">bill of materials</a>' in reader.get(f"/versions/{version.id}").text
+    bill = reader.get(f"/versions/{version.id}/bom").json()
+    assert (bill["bomFormat"], bill["metadata"]["component"]["bom-ref"]) == ("CycloneDX", version.id)
+
+
 def test_commands_to_copy_name_the_version(reader: Visitor, version: ModelVersion) -> None:
     page = html.unescape(reader.get(f"/versions/{version.id}").text)
     assert '-v "$PWD"/digits/1767261900:/models/digits/1 \\\n  -e MODEL_NAME=digits tensorflow/serving' in page
@@ -340,7 +346,7 @@ def test_who_may_only_read_changes_nothing(room: Door, reader: Visitor, version:
     assert room.registry.version("default", version.id) == version
 
 
-@pytest.mark.parametrize("path", ["", "/report", "/archive", "/files/digits.onnx"])
+@pytest.mark.parametrize("path", ["", "/report", "/bom", "/archive", "/files/digits.onnx"])
 def test_what_another_team_has_is_not_there(room: Door, reader: Visitor, tmp_path: Path, path: str) -> None:
     room.registry.create_team("red", room.clock.now())
     theirs = ingest(room, digits(tmp_path / "run"), "theirs", team="red")
