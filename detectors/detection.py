@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from detectors.errors import ModelLimit, Unreadable
@@ -157,11 +158,23 @@ class Detector:
     extract: Callable[[Contents, Detection], Extraction]
 
 
-def detect(contents: Contents, detectors: Iterable[Detector]) -> list[tuple[Detector, Detection]]:
-    """Return what was recognised, in the order of the table and then by path."""
+Guard = Callable[[str], AbstractContextManager[None]]
+"""Opens a block in which the reader of this name runs; what ends the block need not leave it (`detectors.unforeseen`)."""
+
+
+def unguarded(reader: str) -> AbstractContextManager[None]:
+    """Be the `Guard` that lets everything pass."""
+    return nullcontext()
+
+
+def detect(contents: Contents, detectors: Iterable[Detector], guarded: Guard = unguarded) -> list[tuple[Detector, Detection]]:
+    """Return what was recognised, in the order of the table and then by path; each detector matches in a block of *guarded*."""
     found = []
     for detector in detectors:
-        for detection in sorted(detector.match(contents), key=lambda d: (d.root, d.main)):
+        detections: list[Detection] = []
+        with guarded(detector.name):
+            detections = sorted(detector.match(contents), key=lambda d: (d.root, d.main))
+        for detection in detections:
             contents.take(detection.files)
             found.append((detector, detection))
     return found

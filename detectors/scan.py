@@ -6,16 +6,19 @@ was not looked at. Nothing is loaded, imported or executed, and nothing is writt
 Laws (each has a test of the same name):
     the order of listing never matters;
     any bytes give a scan;
-    what was not read is never "clean".
+    what was not read is never "clean";
+    an error in one reader is never clean, and stops no other.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
+from types import MappingProxyType
+from typing import Any
 
 from detectors import checkpoint, custom, graph_def, onnx, saved_model, weights
 from detectors.detection import Contents, Detector, detect
@@ -38,6 +41,7 @@ from detectors.facts import (
 from detectors.metadata import read_metadata
 from detectors.metrics import read_metrics
 from detectors.tree import FileEntry, FileTree, Passed, PassedOver, RemarksOnListing
+from detectors.unforeseen import Readers, Unforeseen
 from detectors.wrapped_tree import CountingTree
 
 RULES_VERSION = "1"
@@ -68,7 +72,7 @@ class Verdict(StrEnum):
     FINDINGS = "findings"
     """Something of severity high or above, or a model that is incomplete or corrupt."""
     INCONCLUSIVE = "inconclusive"
-    """A file of a model could not be read, or a limit stopped the reading."""
+    """A file of a model could not be read, a limit stopped the reading, or a reader met what nobody foresaw."""
     NOTHING = "nothing"
     """There is no model."""
 
@@ -106,7 +110,9 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """All that one look at a tree gave. The first model is the primary one, where there is any."""
+    """All that one look at a tree gave. The first model is the primary one, where there is any. unforeseen are mistakes of ours
+    that the look brought to light: the coverage names them, and whoever looks is to log where they came from.
+    """
 
     models: tuple[Model, ...]
     metrics: Metrics
@@ -115,6 +121,7 @@ class Scan:
     coverage: Coverage
     read: Read
     verdict: Verdict
+    unforeseen: tuple[Unforeseen, ...] = ()
 
     @property
     def primary(self) -> Model | None:
@@ -149,17 +156,23 @@ def scan(
     counting = CountingTree(tree)
     contents = Contents(counting, tree.files() if entries is None else entries)
     passed_over = tree.passed_over if isinstance(tree, RemarksOnListing) else ()
-    looked_at = [_look(detector, contents, found) for detector, found in detect(contents, _table(declared))]
+    readers = Readers(counting)
+    detected = detect(contents, _table(declared), readers.guarded)
+    looked_at = [_look(detector, contents, found, readers) for detector, found in detected]
     models = _with_primary([_without_the_unknown(model, passed_over) for model in looked_at], declared)
     _probe(contents, counting, models)
-    metadata = read_metadata(contents, declared, _detected_type(models))
-    metrics = read_metrics(contents, metadata)
+    metadata = readers.read(
+        "the custom metadata",
+        lambda: read_metadata(contents, declared, _detected_type(models)),
+        Metadata(why="not known: see the coverage"),
+    )
+    metrics = readers.read("the metrics", lambda: read_metrics(contents, metadata), Metrics())
     findings = (
         *_name_findings(passed_over),
         *_type_findings(models, declared),
         *(finding for model in models for finding in model.extraction.findings),
     )
-    coverage = _coverage(contents, models, passed_over, (*metrics.notes, *metadata.notes))
+    coverage = _coverage(contents, models, passed_over, (*metrics.notes, *metadata.notes), readers.failed)
     return Scan(
         models=models,
         metrics=metrics,
@@ -168,6 +181,7 @@ def scan(
         coverage=coverage,
         read=Read(counting.files_read, counting.bytes, clock() - began),
         verdict=judge(models, findings, coverage),
+        unforeseen=tuple(readers.failed),
     )
 
 
@@ -213,16 +227,23 @@ def _table(declared: ModelType | None) -> tuple[Detector, ...]:
     return DETECTORS if declared is not ModelType.CUSTOM else (*DETECTORS, custom.DECLARED)
 
 
-def _look(detector: Detector, contents: Contents, detection: Detection) -> Model:
+def _look(detector: Detector, contents: Contents, detection: Detection, readers: Readers) -> Model:
     """Extract one model. What is wrong with it stays its own: corrupt, or inconclusive, with its place."""
-    try:
-        extraction = detector.extract(contents, detection)
-    except MalformedModel as exc:
-        place = exc.reason if exc.offset is None else f"at byte {exc.offset}: {exc.reason}"
-        extraction = _unextracted(contents, detection, Completeness(State.CORRUPT, (Problem(exc.path, place),)))
-    except (ModelLimit, Unreadable) as exc:
-        extraction = replace(_unextracted(contents, detection, Completeness()), unread=((exc.path, exc.reason),))
+    extraction = _unextracted(contents, detection, NOT_CHECKED)
+    with readers.guarded(detector.name, detection.main):
+        try:
+            extraction = detector.extract(contents, detection)
+        except MalformedModel as exc:
+            place = exc.reason if exc.offset is None else f"at byte {exc.offset}: {exc.reason}"
+            broken = _unextracted(contents, detection)
+            extraction = replace(broken, completeness=Completeness(State.CORRUPT, (Problem(exc.path, place),)))
+        except (ModelLimit, Unreadable) as exc:
+            extraction = replace(extraction, unread=((exc.path, exc.reason),))
     return Model(detection, extraction, primary=False)
+
+
+NOT_CHECKED = {"completeness_checked": False}
+"""What the details say of a model that nobody could look into: nothing speaks against its being whole, and nothing for it."""
 
 
 def _probe(contents: Contents, counting: CountingTree, models: Iterable[Model]) -> None:
@@ -246,9 +267,9 @@ def _without_the_unknown(model: Model, passed_over: Iterable[PassedOver]) -> Mod
     return replace(model, extraction=replace(model.extraction, completeness=what_is_known))
 
 
-def _unextracted(contents: Contents, detection: Detection, completeness: Completeness) -> Extraction:
+def _unextracted(contents: Contents, detection: Detection, details: Mapping[str, Any] = MappingProxyType({})) -> Extraction:
     entries = (contents.find(path) for path in detection.files)
-    return Extraction(ModelFacts(size_bytes=sum(entry.size for entry in entries if entry)), completeness)
+    return Extraction(ModelFacts(size_bytes=sum(entry.size for entry in entries if entry), details=dict(details)))
 
 
 def _with_primary(models: list[Model], declared: ModelType | None) -> tuple[Model, ...]:
@@ -314,7 +335,11 @@ INSIDE = "which is looked at where it lies"
 
 
 def _coverage(
-    contents: Contents, models: tuple[Model, ...], passed_over: tuple[PassedOver, ...], notes: tuple[Note, ...]
+    contents: Contents,
+    models: tuple[Model, ...],
+    passed_over: tuple[PassedOver, ...],
+    notes: tuple[Note, ...],
+    failed: Iterable[Unforeseen],
 ) -> Coverage:
     unread = dict(contents.unread)
     for model in models:
@@ -330,7 +355,7 @@ def _coverage(
     return Coverage(
         scanned=sum(len(model.detection.files) for model in models),
         skipped=tuple(sorted((*skipped, *notes), key=lambda note: (note.path, note.reason))),
-        inconclusive=tuple(Note(path, reason) for path, reason in sorted(unread.items())),
+        inconclusive=tuple(Note(*told) for told in sorted([*unread.items(), *((one.path, one.reason) for one in failed)])),
     )
 
 

@@ -16,7 +16,8 @@ from detectors.tree import FileEntry, FileTree, PassedOver, check_range
 class CountingTree:
     """The same tree, which counts what was read.
 
-    reads is the number of calls of `read`, bytes the sum of what they returned, files how many files they touched.
+    reads is the number of calls of `read`, bytes the sum of what they returned, files how many files they touched. error is
+    what the tree inside raised last, None once somebody has forgotten it: who catches an error can tell whose it is.
     """
 
     def __init__(self, tree: FileTree) -> None:
@@ -24,6 +25,7 @@ class CountingTree:
         self._touched: set[str] = set()
         self.reads = 0
         self.bytes = 0
+        self.error: BaseException | None = None
 
     @property
     def files_read(self) -> int:
@@ -47,7 +49,11 @@ class CountingTree:
         """Return bytes [start, stop) of *path* and count them."""
         self.reads += 1
         self._touched.add(path)
-        data = self._tree.read(path, start, stop)
+        try:
+            data = self._tree.read(path, start, stop)
+        except BaseException as exc:
+            self.error = exc
+            raise
         self.bytes += len(data)
         return data
 

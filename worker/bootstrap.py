@@ -24,7 +24,7 @@ import structlog
 
 from detectors.facts import ModelType
 from detectors.scan import Scan, scan
-from detectors.tree import FileTree, readable
+from detectors.tree import FileEntry, FileTree, readable
 from worker import deliver, filesystems, liveness, operations, spool, traced
 from worker.connections import PATIENCE_SECONDS, Answer, Asked, Connections, Leaned
 from worker.deliver import Deliverer, Rounds
@@ -42,6 +42,7 @@ from worker.ingest import Borders, Step, untold
 from worker.inspector.in_process import InProcessInspector
 from worker.inspector.isolated import STALL_SECONDS, IsolatedInspector, Patience
 from worker.locations import resolve
+from worker.masks import masked
 from worker.operations import Check
 from worker.ports import Destination, Inspector, OpenSink, Quarantine, Store
 from worker.quarantine import quarantine_at
@@ -114,7 +115,7 @@ class Embedded:
             registry=self.registry,
             store=self.store,
             open_tree=self.open_location,
-            inspect=self.inspector.inspect,
+            inspect=self.inspect,
             resolve=self._resolve,
             clock=self.clock,
             owner=self.owner,
@@ -165,7 +166,15 @@ class Embedded:
 
     def _look(self, tree: FileTree) -> Scan:
         """Scan a lone file on its own: which team it is of is not known here, so it shares the inspection with none."""
-        return self.inspector.inspect(tree, None, tuple(tree.files()), f"a lone file, {secrets.token_hex(4)}")
+        return self.inspect(tree, None, tuple(tree.files()), f"a lone file, {secrets.token_hex(4)}")
+
+    def inspect(self, tree: FileTree, declared_type: ModelType | None, entries: Sequence[FileEntry], team: str) -> Scan:
+        """Return what lies in *tree*, as `Inspector.inspect`; what nobody foresaw in a reader is told in the log."""
+        found = self.inspector.inspect(tree, declared_type, entries, team)
+        for one in found.unforeseen:
+            said, calls = masked(one.says), "\n".join(one.calls)
+            log.error("error in a reader", reader=one.reader, path=readable(one.path), why=said, backtrace=calls)
+        return found
 
     def _quiet_seconds(self, location: Location) -> float:
         if location.is_in_store:

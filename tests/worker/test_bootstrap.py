@@ -14,10 +14,13 @@ from uuid import uuid4
 
 import pytest
 from alembic import command
+from structlog.testing import capture_logs
 
+from detectors.detection import Contents
 from detectors.errors import TreeChanged, TreeUnavailable, Unreadable
-from detectors.facts import ModelType
+from detectors.facts import Detection, Extraction, ModelType
 from detectors.open import open_path
+from detectors.scan import DETECTORS
 from detectors.tree import FileEntry, FileTree
 from tests.builders import onnx
 from tests.contracts.registry import event
@@ -280,3 +283,26 @@ def test_a_path_that_holds_a_home_reached_by_a_link_is_refused(way: str, tmp_pat
             location = Location("file:///", str(tmp_path / way), StoreMode.COPY)
             with pytest.raises(RejectedLocation, match="holds modelport's own files"), service.open_location(location):
                 pass
+
+
+@pytest.mark.errs_on_purpose
+def test_an_error_in_one_reader_is_told_in_the_log_and_its_model_is_registered_as_not_fully_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(contents: Contents, detection: Detection) -> Extraction:
+        raise KeyError(f"token=hunter2 {detection.main}")
+
+    table = tuple(replace(one, extract=fail) if one.name == "onnx" else one for one in DETECTORS)
+    monkeypatch.setattr("detectors.scan.DETECTORS", table)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "m.onnx").write_bytes(onnx.model())
+    settings = {"MODELPORT_HOME": str(tmp_path / "home"), "MODELPORT_SETTLE_SECONDS": "0"}
+    with capture_logs() as logs, embedded(settings, tmp_path) as service:
+        outcome = ingest(event(model_path=str(tmp_path / "run")), service.borders())
+    assert outcome.version is not None
+    assert outcome.version.verdict == "inconclusive"
+    (told,) = [line for line in logs if line["event"] == "error in a reader"]
+    assert (told["reader"], told["path"], told["log_level"]) == ("onnx", "m.onnx", "error")
+    assert told["why"].startswith("KeyError: ")
+    assert "hunter2" not in told["why"]
+    assert told["backtrace"].endswith("in fail")
