@@ -1,109 +1,20 @@
 """A zip that a stranger sent, as a read-only tree of files; or a reason why it is not taken.
 
-Two programs may see different files in one zip: by its directory at the end or by the headers on the way, by the first or by
-the last of two equal names, or because something lies before, between or behind. What can be seen in two ways is refused, and
-so is a name that would leave a folder, a link, and what would unpack to far more than was sent.
+What can be seen in two ways, leaves its folder, or unpacks to far more than was sent is refused: `detectors.zips` walks it.
 
-`zipfile` chooses one of the ways in silence, another one in each release, and reads a directory of any size into memory. So the
-zip is walked here, and only zlib is trusted with its bytes. Names that differ by case or by Unicode form only are two files, as
-they are in a folder and in the store.
-
-Laws (each has a test of the same name):
-    any bytes give a tree or a RejectedUpload;
-    a zip that two readers may see differently is refused;
-    no name leaves the folder.
-
-Source: PKWARE APPNOTE 6.3.10, 4.3 "General Format", 4.4.4 "general purpose bit flag", 4.5.3 "Zip64 Extended Information";
-the checks that PyPI makes since 2025. It refuses data descriptors as well; here one must say what the directory says.
-
-    local header  (30 bytes, name, extra)  data  [data descriptor]   … one after the other, nothing between
-    central directory                                                … one entry for each
-    [its wide end (56 bytes)  locator of that (20 bytes)]            … zip64
-    end of central directory (22 bytes)                              … nothing behind
+Law (has a test of the same name):
+    any bytes give a tree or a RejectedUpload.
 """
 
 from __future__ import annotations
 
-import re
-import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from struct import Struct
+from collections.abc import Iterator
 from typing import BinaryIO
-from zipfile import ZIP_DEFLATED, ZIP_STORED
-from zlib import MAX_WBITS, crc32, decompressobj
-from zlib import error as ZlibError
 
-from detectors.errors import TreeChanged
-from detectors.tree import FileEntry, check_range, readable
+from detectors import zips
+from detectors.errors import ModelError
+from detectors.tree import FileEntry
 from worker.errors import RejectedUpload
-
-MAX_FILES = 100_000
-"""Files and folders together."""
-
-MAX_DIRECTORY_BYTES = 64 << 20
-"""The directory is read whole: 600 bytes for each of the most files."""
-
-MAX_PATH_BYTES = 4096
-MAX_PART_BYTES = 255
-"""Lengths that file systems take."""
-
-MAX_RATIO = 200
-"""How many times larger what is unpacked may be. Deflate packs nothing tighter than 1,032 times, and weights hardly at all; of
-the models in the corpus of the tests no file packs tighter than 84 times and no repository than 36."""
-
-FREE_BYTES = 64 << 20
-"""Up to here a ratio says nothing: a text of spaces is no attack."""
-
-CHUNK_BYTES = 1 << 20
-PACKED_BYTES = 16 << 10
-"""What is inflated at once: at most 16 MiB come of it, and the rest of it is copied for each read."""
-
-LOCAL = Struct("<4s5H3I2H")
-ENTRY = Struct("<4s6H3I5H2I")
-END = Struct("<4s4H2IH")
-WIDE_END = Struct("<4sQ2H2I4Q")
-LOCATOR = Struct("<4sIQI")
-DESCRIPTOR = Struct("<4s3I")
-WIDE_DESCRIPTOR = Struct("<4sI2Q")
-EXTRA = Struct("<2H")
-WIDE_NUMBER = Struct("<Q")
-WIDE_SIZES = Struct("<2Q")
-LOCAL_MAGIC, ENTRY_MAGIC, END_MAGIC = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
-WIDE_END_MAGIC, LOCATOR_MAGIC, DESCRIPTOR_MAGIC = b"PK\x06\x06", b"PK\x06\x07", b"PK\x07\x08"
-ANY_MAGIC = re.compile(rb"PK(?:\x01\x02|\x03\x04|\x07\x08)")
-
-MAX_VERSION = 45
-"""What deflate and zip64 need (4.4.3.2); a reader that knows less than is asked for may pass a file over."""
-
-DESCRIBED_BEHIND, UTF8 = 1 << 3, 1 << 11
-TAKEN_FLAGS = DESCRIBED_BEHIND | UTF8 | 0b110
-"""The others mean encryption, patches, or nothing yet; 1 and 2 tell how hard deflate tried."""
-
-WIDE, UNICODE_PATH = 0x0001, 0x7075
-TOO_LARGE, TOO_MANY = 0xFFFFFFFF, 0xFFFF
-"""What stands in a narrow field whose value a wide one holds."""
-
-DOS_FOLDER = 0x10
-EMPTY_DEFLATED_BYTES = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What the directory says of one file or folder: *packed* and *size* in bytes, *at* where its own header begins."""
-
-    name: str
-    flags: int
-    method: int
-    crc: int
-    packed: int
-    size: int
-    at: int
-
-    @property
-    def is_folder(self) -> bool:
-        return self.name.endswith("/")
 
 
 class ZipTree:
@@ -116,26 +27,26 @@ class ZipTree:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        size = file.seek(0, 2)
-        start, stop, count = _directory(file, size)
-        entries = _entries(file, start, stop, count)
-        _check_names(entries)
-        _check_size(entries, size)
-        self._file = file
-        self._begins = _begins(file, entries, start)
-        self._files = {entry.name: entry for entry in sorted(entries, key=_name) if not entry.is_folder}
-        self._reading: _Reading | None = None
+        def source(start: int, stop: int) -> bytes:
+            file.seek(start)
+            return file.read(max(0, stop - start))
+
+        try:
+            self._zip = zips.ZipTree(source, file.seek(0, 2))
+        except ModelError as exc:
+            raise _refused(exc) from exc
+        if not any(self.files()):
+            raise RejectedUpload("the zip holds no file")
 
     def __enter__(self) -> ZipTree:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._reading = None
+        self._zip.close()
 
     def files(self) -> Iterator[FileEntry]:
         """Yield the files by path; folders are only names."""
-        for path, entry in self._files.items():
-            yield FileEntry(path, entry.size, f"{entry.crc:08x}")
+        return self._zip.files()
 
     def read(self, path: str, start: int, stop: int) -> bytes:
         """Return bytes [start, stop) of *path*. To read on where the last read ended costs nothing more.
@@ -145,292 +56,11 @@ class ZipTree:
             TreeChanged: there is no such file.
             RejectedUpload: its bytes are not those that the zip announces.
         """
-        check_range(start, stop)
-        if path not in self._files:
-            raise TreeChanged(path, "there is no such file in the zip")
-        entry = self._files[path]
-        reading = self._reading_at(entry, min(start, entry.size))
-        data = reading.read(min(stop, entry.size) - reading.at)
-        self._reading = reading
-        return data
-
-    def _reading_at(self, entry: Entry, start: int) -> _Reading:
-        """Return what reads *entry* from *start* on; one that fails on the way is not gone on with."""
-        reading, self._reading = self._reading, None
-        if reading is None or reading.entry is not entry or reading.at > start:
-            reading = _Reading(self._file, entry, self._begins[entry.name])
-        while reading.at < start:
-            reading.read(min(start - reading.at, CHUNK_BYTES))
-        return reading
+        try:
+            return self._zip.read(path, start, stop)
+        except ModelError as exc:
+            raise _refused(exc) from exc
 
 
-class _Reading:
-    """One file, from its first byte to its last."""
-
-    def __init__(self, file: BinaryIO, entry: Entry, begin: int) -> None:
-        self.entry = entry
-        self.at = 0
-        self._file = file
-        self._next, self._stop = begin, begin + entry.packed
-        self._inflating = decompressobj(-MAX_WBITS) if entry.method == ZIP_DEFLATED else None
-        self._crc = 0
-
-    def read(self, count: int) -> bytes:
-        """Return the next *count* bytes of the file, which has as many."""
-        parts: list[bytes] = []
-        missing = count
-        while missing and (part := self._some(missing)):
-            parts.append(part)
-            missing -= len(part)
-        data = b"".join(parts)
-        self.at += len(data)
-        self._crc = crc32(data, self._crc)
-        if missing:
-            raise _refused(self.entry.name, f"expected {self.entry.size} bytes, found {self.at}")
-        if self.at == self.entry.size:
-            self._check_end()
-        return data
-
-    def _check_end(self) -> None:
-        more, inflating = self._some(1), self._inflating
-        ended = inflating is None or (inflating.eof and not inflating.unused_data)
-        if more or not ended or self._next != self._stop:
-            raise _refused(self.entry.name, f"expected its data to end after {self.entry.size} bytes, they do not")
-        if self._crc != self.entry.crc:
-            raise _refused(self.entry.name, f"expected bytes with CRC {self.entry.crc:08x}, found {self._crc:08x}")
-
-    def _some(self, count: int) -> bytes:
-        """Return some of the next *count* bytes, none only at the end."""
-        if self._inflating is None:
-            return self._packed(count)
-        data, packed = b"", b"more"
-        while not data and packed and not self._inflating.eof:
-            packed = self._inflating.unconsumed_tail or self._packed(PACKED_BYTES)
-            try:
-                data = self._inflating.decompress(packed, count)
-            except ZlibError as exc:
-                raise _refused(self.entry.name, f"its data are damaged: {exc}") from exc
-        return data
-
-    def _packed(self, count: int) -> bytes:
-        self._file.seek(self._next)
-        data = self._file.read(min(count, self._stop - self._next))
-        self._next += len(data)
-        return data
-
-
-def _refused(name: str, why: str) -> RejectedUpload:
-    return RejectedUpload(f"the zip is not taken: {readable(name)}: {why}")
-
-
-def _name(entry: Entry) -> str:
-    return entry.name
-
-
-def _directory(file: BinaryIO, size: int) -> tuple[int, int, int]:
-    """Return where the directory lies, [start, stop), and how many entries it has. Reads at most 98 bytes, the last ones."""
-    wide_size = WIDE_END.size + LOCATOR.size + END.size
-    file.seek(max(0, size - wide_size))
-    tail = file.read(wide_size)
-    if not tail[-END.size :].startswith(END_MAGIC) or len(tail) < END.size:
-        raise RejectedUpload("expected a zip that ends with its directory, found something else at its end")
-    *numbers, comment = END.unpack(tail[-END.size :])[1:]
-    stop = size - END.size
-    if tail[-END.size - LOCATOR.size :].startswith(LOCATOR_MAGIC):
-        stop = size - wide_size
-        numbers = _wide_end(tail, numbers, stop)
-    disk, first_disk, here, count, length, start = numbers
-    if (disk, first_disk, here, start + length, comment) != (0, 0, count, stop, 0):
-        raise RejectedUpload("the zip is in parts, or something lies before it, behind it or around its directory")
-    return start, stop, count
-
-
-def _wide_end(tail: bytes, narrow: Sequence[int], place: int) -> list[int]:
-    """Return the six numbers of the wide end, which must lie at *place* and agree with the *narrow* ones."""
-    if not tail.startswith(WIDE_END_MAGIC) or len(tail) < WIDE_END.size + LOCATOR.size + END.size:
-        raise RejectedUpload("the zip has no wide end of its directory where it must lie")
-    _, record_bytes, _, _, *wide = WIDE_END.unpack_from(tail)
-    told = LOCATOR.unpack_from(tail, WIDE_END.size)[1:]
-    limits = (TOO_MANY,) * 4 + (TOO_LARGE,) * 2
-    agree = all(here in (there, limit) for here, there, limit in zip(narrow, wide, limits, strict=True))
-    if (record_bytes, *told) != (WIDE_END.size - 12, 0, place, 1) or not agree:
-        raise RejectedUpload("the two ends of the zip contradict each other")
-    return wide
-
-
-def _entries(file: BinaryIO, start: int, stop: int, count: int) -> list[Entry]:
-    """Return what the directory [start, stop) says, of exactly *count* files and folders."""
-    if count > MAX_FILES:
-        raise RejectedUpload(f"the zip holds {count} files and folders; at most {MAX_FILES} are taken")
-    if stop - start > MAX_DIRECTORY_BYTES:
-        raise RejectedUpload(f"the zip has a directory of {stop - start} bytes; at most {MAX_DIRECTORY_BYTES} are taken")
-    file.seek(start)
-    data, at = file.read(stop - start), 0
-    found: list[Entry] = []
-    for _ in range(count):
-        entry, at = _entry(data, at)
-        found.append(entry)
-    if at != len(data):
-        raise RejectedUpload(f"the zip announces {count} files and folders, its directory holds something else")
-    return found
-
-
-def _entry(data: bytes, at: int) -> tuple[Entry, int]:
-    """Return the entry at *at* of the directory, and where the next one begins."""
-    head, at = data[at : at + ENTRY.size], at + ENTRY.size
-    if len(head) < ENTRY.size or not head.startswith(ENTRY_MAGIC):
-        raise RejectedUpload("the directory of the zip is damaged")
-    _, _, version, flags, method, _, _, crc, packed, size, *lengths, disk, _, kind, place = ENTRY.unpack(head)
-    name_bytes, extra_bytes, comment_bytes = lengths
-    raw, extra = data[at : at + name_bytes], data[at + name_bytes : at + name_bytes + extra_bytes]
-    name = _decoded(raw, flags)
-    if comment_bytes or disk or version > MAX_VERSION or len(raw) + len(extra) < name_bytes + extra_bytes:
-        raise _refused(name, "its entry in the directory is damaged, has a comment, or wants a newer reader")
-    size, packed, place = _widened(name, (size, packed, place), _wide_field(name, extra))
-    entry = Entry(name, flags, method, crc, packed, size, place)
-    _check_entry(entry, kind)
-    return entry, at + name_bytes + extra_bytes
-
-
-def _decoded(raw: bytes, flags: int) -> str:
-    """Return a name as every reader understands it: what is not ASCII must be UTF-8, and marked so."""
-    try:
-        name = raw.decode("utf-8" if flags & UTF8 else "ascii")
-    except UnicodeDecodeError as exc:
-        raise RejectedUpload(f"the zip is not taken: {raw[:80]!a}: expected ASCII, or UTF-8 with flag 11 set") from exc
-    parts = name.removesuffix("/").encode().split(b"/")
-    if max(map(len, parts)) > MAX_PART_BYTES or len(raw) > MAX_PATH_BYTES:
-        raise _refused(name[:80] + "…", f"a path of at most {MAX_PATH_BYTES} bytes, {MAX_PART_BYTES} in a name, is taken")
-    return name
-
-
-def _wide_field(name: str, extra: bytes) -> bytes | None:
-    """Return the wide numbers among the extra fields, None without; no other name may stand there."""
-    wide, at = None, 0
-    while at < len(extra):
-        tag, length = EXTRA.unpack_from(extra, at) if at + EXTRA.size <= len(extra) else (0, TOO_LARGE)
-        field, at = extra[at + EXTRA.size : at + EXTRA.size + length], at + EXTRA.size + length
-        if at > len(extra) or (tag == WIDE and wide is not None):
-            raise _refused(name, "its extra fields are damaged")
-        if tag == UNICODE_PATH and field[5:] != name.encode():
-            raise _refused(name, "an extra field gives it another name")
-        wide = field if tag == WIDE else wide
-    return wide
-
-
-def _widened(name: str, numbers: tuple[int, ...], wide: bytes | None) -> list[int]:
-    """Return *numbers*, with the wide one instead of each that was too large; there must be just those."""
-    missing, found = numbers.count(TOO_LARGE), wide or b""
-    if len(found) != missing * WIDE_NUMBER.size:
-        raise _refused(name, f"expected {missing} wide numbers among its extra fields, found {len(found)} bytes")
-    values = (value for (value,) in WIDE_NUMBER.iter_unpack(found))
-    return [next(values) if number == TOO_LARGE else number for number in numbers]
-
-
-def _check_entry(entry: Entry, kind: int) -> None:
-    """Raise unless it is a plain file or folder with a plain path below the folder. *kind* is its external attributes."""
-    if entry.flags & ~TAKEN_FLAGS:
-        raise _refused(entry.name, f"it is encrypted or patched (flags {entry.flags:#06x})")
-    if entry.method not in (ZIP_STORED, ZIP_DEFLATED):
-        raise _refused(entry.name, f"expected it stored or deflated, found method {entry.method}")
-    mode = stat.S_IFMT(kind >> 16)
-    if mode not in (0, stat.S_IFDIR if entry.is_folder else stat.S_IFREG) or (kind & DOS_FOLDER and not entry.is_folder):
-        raise _refused(entry.name, "links and devices are not taken, only files and folders that are named so")
-    if entry.is_folder and (entry.size or entry.crc or entry.packed > EMPTY_DEFLATED_BYTES):
-        raise _refused(entry.name, "a folder holds no bytes")
-    if entry.method == ZIP_STORED and entry.packed != entry.size:
-        raise _refused(entry.name, f"it is stored, and its {entry.size} bytes lie in {entry.packed}")
-    parts = entry.name.removesuffix("/").split("/")
-    if {"", ".", ".."} & set(parts) or parts[0][1:2] == ":" or re.search(r"[\0\\]", entry.name):
-        raise _refused(entry.name, "expected a path inside of the folder, without zero bytes and backslashes")
-
-
-def _check_names(entries: Sequence[Entry]) -> None:
-    """Raise where one name stands twice, or one file would lie in another."""
-    if all(entry.is_folder for entry in entries):
-        raise RejectedUpload("the zip holds no file")
-    ordered = sorted((entry.name.removesuffix("/") + "/", entry.is_folder) for entry in entries)
-    for (above, is_folder), (below, _) in pairwise(ordered):
-        if above == below:
-            raise _refused(above[:-1], "it holds two of this name")
-        if below.startswith(above) and not is_folder:
-            raise _refused(above[:-1], "it has a file of this name, and files below it")
-
-
-def _check_size(entries: Sequence[Entry], packed: int) -> None:
-    total = sum(entry.size for entry in entries)
-    if total > max(FREE_BYTES, MAX_RATIO * packed):
-        raise RejectedUpload(
-            f"the zip of {packed} bytes unpacks to {total}; at most {MAX_RATIO} times its size is taken, unless it is stored"
-        )
-
-
-def _begins(file: BinaryIO, entries: Sequence[Entry], directory: int) -> dict[str, int]:
-    """Return where the data of each entry begin, after they were found one after the other, from the first byte on.
-
-    Reads the headers, and the data of what is stored before its size is told.
-    """
-    begins, at = {}, 0
-    for entry in sorted(entries, key=lambda entry: entry.at):
-        if entry.at != at:
-            raise _refused(entry.name, f"expected its header at {at}, the directory of the zip names {entry.at}")
-        begins[entry.name], at = _own_span(file, entry, directory)
-    if at != directory:
-        raise RejectedUpload(f"expected the directory of the zip at {at}, found it at {directory}")
-    return begins
-
-
-def _own_span(file: BinaryIO, entry: Entry, directory: int) -> tuple[int, int]:
-    """Return where the data of an entry begin, and where what belongs to it ends; all must say what the directory says."""
-    file.seek(entry.at)
-    head = file.read(LOCAL.size)
-    if len(head) < LOCAL.size or not head.startswith(LOCAL_MAGIC):
-        raise _refused(entry.name, f"expected its header at {entry.at}, found something else")
-    _, version, flags, method, _, _, crc, packed, size, name_bytes, extra_bytes = LOCAL.unpack(head)
-    if file.read(name_bytes) != entry.name.encode():
-        raise _refused(entry.name, "its own header gives another name")
-    wide = _wide_field(entry.name, file.read(extra_bytes))
-    if (size == TOO_LARGE) != (packed == TOO_LARGE):  # 4.5.3: here, both are wide or none is.
-        raise _refused(entry.name, "its own header gives one wide size, expected both or none")
-    if wide != WIDE_SIZES.pack(size, packed):  # Python before 3.11.4 says both there, too, though they are not too large.
-        size, packed = _widened(entry.name, (size, packed), wide)
-    told, known = (crc, packed, size), (entry.crc, entry.packed, entry.size)
-    agree = (
-        all(here in (0, there) for here, there in zip(told, known, strict=True)) if flags & DESCRIBED_BEHIND else told == known
-    )
-    if (flags, method) != (entry.flags, entry.method) or version > MAX_VERSION or not agree:
-        raise _refused(
-            entry.name, "its own header gives another size, CRC, method, flag or version than the directory of the zip"
-        )
-    begin = entry.at + LOCAL.size + name_bytes + extra_bytes
-    end = begin + entry.packed
-    if end > directory:
-        raise _refused(entry.name, f"its data would end at {end}, in the directory of the zip")
-    return begin, end + (_descriptor_bytes(file, entry, begin, wide is not None) if flags & DESCRIBED_BEHIND else 0)
-
-
-def _descriptor_bytes(file: BinaryIO, entry: Entry, begin: int, is_wide: bool) -> int:
-    """Return the length of the data descriptor, which must say what the directory says.
-
-    Who reads from front to back finds the end of what is deflated by itself, and of what is stored by looking for a header;
-    so there must be none inside.
-    """
-    end = begin + entry.packed
-    if entry.method == ZIP_STORED and _holds_header(file, begin, end):
-        raise _refused(entry.name, "it is stored before its size is told, and something like a header lies in it")
-    form = WIDE_DESCRIPTOR if is_wide or max(entry.packed, entry.size) >= TOO_LARGE else DESCRIPTOR
-    expected = form.pack(DESCRIPTOR_MAGIC, entry.crc, entry.packed, entry.size)
-    file.seek(end)
-    if file.read(len(expected)) != expected:
-        raise _refused(entry.name, "what stands behind its data contradicts the directory of the zip")
-    return len(expected)
-
-
-def _holds_header(file: BinaryIO, start: int, stop: int) -> bool:
-    file.seek(start)
-    before = b""
-    while data := file.read(min(CHUNK_BYTES, stop - start)):
-        if ANY_MAGIC.search(before + data):
-            return True
-        before, start = data[-3:], start + len(data)
-    return False
+def _refused(exc: ModelError) -> RejectedUpload:
+    return RejectedUpload(f"the zip is not taken: {exc.reason}")

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors import zips
 from detectors.errors import TreeChanged
 from detectors.tree import FileTree
 from tests.builders.zips import (
@@ -38,7 +39,6 @@ from tests.builders.zips import (
     zipped_wide,
 )
 from tests.contracts.tree import Build, TreeContract
-from worker import archive
 from worker.archive import ZipTree
 from worker.errors import RejectedUpload
 from worker.manifest import chunks_of
@@ -181,6 +181,12 @@ class TestRoundTrip:
     def test_a_zip_of_more_files_than_the_old_form_can_count_is_read(self) -> None:
         data = zipped_wide(*(Member(b"%d" % number, b"") for number in range(65_537)))
         assert len(list(opened(data).files())) == 65_537
+
+    @pytest.mark.parametrize("comment", [b"!", b"made by hand", b"\0" * 65_535])
+    def test_a_comment_behind_it_is_passed_over(self, comment: bytes) -> None:
+        assert files_in(zipped(stored(b"a"))[:-2] + pack("<H", len(comment)) + comment) == {"a": b"abc"}
+        wide = zipped_wide(stored(b"a"))
+        assert files_in(wide[:-2] + pack("<H", len(comment)) + comment) == {"a": b"abc"}
 
     def test_a_descriptor_as_go_and_java_write_it_is_read(self) -> None:
         assert files_in(zipped(streamed(deflated(b"a")), folder(b"d/"), streamed(deflated(b"d/b", b"")))) == {
@@ -419,11 +425,12 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "bytes between": (lambda: zipped(stored(b"a"), LATER, between=b"\0"), "expected its header at 34"),
     "bytes before, offsets told": (lambda: zipped(stored(b"a", place=5)), "expected its header at 0"),
     "bytes before, offsets not told": (lambda: b"#!/bin/sh\n" + zipped(stored(b"a")), "something lies before it"),
-    "bytes behind": (lambda: zipped(stored(b"a")) + b"\0", "found something else at its end"),
+    "bytes behind": (lambda: zipped(stored(b"a")) + b"\0", "found something else behind it"),
     "bytes behind the directory": (lambda: zipped(stored(b"a"), behind_directory=b"\0" * 4), "around its directory"),
     "two zips": (two_in_one, "something lies before it"),
-    "a comment": (lambda: zipped(stored(b"a"))[:-2] + b"\1\0!", "found something else at its end"),
-    "a comment that is not there": (lambda: zipped(stored(b"a"))[:-2] + b"\1\0", "something lies before it"),
+    "a comment that is not there": (lambda: zipped(stored(b"a"))[:-2] + b"\1\0", "found something else behind it"),
+    "a comment that is longer than told": (lambda: zipped(stored(b"a"))[:-2] + b"\1\0!!", "found something else behind it"),
+    "a comment that may be a part of a zip": (lambda: zipped(stored(b"a"))[:-2] + b"\2\0PK", "found something else behind it"),
     "a zip in the comment": (nested_in_comment, "something lies before it"),
     "a comment of a file": (lambda: zipped(stored(b"a", comment=end(0, 0, 0))), "has a comment"),
     "fewer files than announced": (lambda: with_end(count=2), "directory of the zip is damaged"),
@@ -541,7 +548,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: zipped(streamed(stored(b"a", b"x" + local(streamed(stored(b"hidden")))))),
         "something like a header lies in it",
     ),
-    "a bomb": (lambda: zipped(deflated(b"a", bytes(archive.FREE_BYTES + 1))), "at most 200 times"),
+    "a bomb": (lambda: zipped(deflated(b"a", bytes(zips.FREE_BYTES + 1))), "at most 200 times"),
     "a bomb of many": (lambda: zipped(*(deflated(b"%d" % n, bytes(1 << 20)) for n in range(65))), "at most 200 times"),
     "a size that is a lie": (lambda: zipped(deflated(b"a", size=0xFFFFFFFE)), "at most 200 times"),
 }
@@ -554,7 +561,7 @@ class TestHostile:
             files_in(build())
 
     def test_too_many_files_are_refused_before_they_are_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(archive, "MAX_FILES", 2)
+        monkeypatch.setattr(zips, "MAX_FILES", 2)
         assert files_in(zipped(folder(b"d/"), stored(b"a"))) == {"a": b"abc"}
         assert "holds 3 files and folders; at most 2" in refusal(zipped(folder(b"d/"), stored(b"a"), LATER))
 
@@ -603,7 +610,7 @@ class TestHostile:
 class TestCost:
     def test_memory_stays_flat(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """200 MB of zeros go by, a few chunks are held."""
-        monkeypatch.setattr(archive, "MAX_RATIO", 2000)
+        monkeypatch.setattr(zips, "MAX_RATIO", 2000)
         packer = zlib.compressobj(1, zlib.DEFLATED, -15)
         size, crc, parts = 200 << 20, 0, []
         for _ in range(200):

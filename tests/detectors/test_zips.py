@@ -1,0 +1,98 @@
+"""Zips as models are stored in: the same walk as for uploads (tests/worker/test_archive.py), over a window of a file.
+
+The public zips are those with which PyPI tests its own checks, made by the project "malo".
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors import zips
+from detectors.errors import MalformedModel, ModelError
+from detectors.tree import MemoryTree
+from detectors.wire import Window
+from detectors.zips import AmbiguousZip, ClosedZip, ZipTree, of_window
+from tests.builders.zips import deflated, end, stored, streamed, zipped
+
+FOLDER = Path(os.environ.get("MODELPORT_HOSTILE", "/nowhere")) / "zip"
+
+HIDES_BYTES = frozenset({"short_usize.zip", "short_usize_zip64.zip"})
+"""PyPI's reader takes these two: a file of 51 bytes of which `zipfile` shows 9 and others all, with code in it."""
+
+
+def opened(data: bytes) -> ZipTree:
+    window = Window(MemoryTree({"m.keras": data}), "m.keras", len(data))
+    return ZipTree(of_window(window), len(data), "m.keras")
+
+
+def files_in(data: bytes) -> dict[str, bytes]:
+    tree = opened(data)
+    return {entry.path: tree.read(entry.path, 0, entry.size) for entry in tree.files()}
+
+
+@pytest.mark.skipif(not FOLDER.exists(), reason="MODELPORT_HOSTILE does not name a folder with zips")
+class TestPublicZips:
+    def test_all_that_pypi_refuses_are_refused(self) -> None:
+        refused = sorted((FOLDER / "reject").iterdir())
+        assert len(refused) == 35
+        for path in refused:
+            with pytest.raises(AmbiguousZip):
+                files_in(path.read_bytes())
+
+    def test_all_that_pypi_takes_are_read_but_two_that_hide_bytes(self) -> None:
+        taken = sorted((FOLDER / "accept").iterdir())
+        assert len(taken) == 10
+        for path in taken:
+            if path.name in HIDES_BYTES:
+                with pytest.raises(AmbiguousZip):
+                    files_in(path.read_bytes())
+            else:
+                files_in(path.read_bytes())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=100), st.binary(max_size=60))
+def test_any_bytes_give_a_tree_or_a_model_error(before: bytes, behind: bytes) -> None:
+    for data in (before + behind, before + zipped(stored(b"a")) + behind, before + behind + end(1, 46, len(before))):
+        try:
+            files_in(data)
+        except ModelError:
+            continue
+
+
+def test_what_cannot_be_read_is_not_called_ambiguous() -> None:
+    """Encrypted, and packed by a method of others: closed, which says nothing against it."""
+    for member in (stored(b"a", flags=1), stored(b"a", method=12), stored(b"a", method=93)):
+        with pytest.raises(ClosedZip) as caught:
+            opened(zipped(member))
+        assert not isinstance(caught.value, MalformedModel)
+
+
+def test_the_bytes_of_what_is_stored_need_not_be_read() -> None:
+    """PyTorch stores tensors before it tells their size; looking for headers in them would read all weights."""
+    hidden = streamed(stored(b"a", b"PK\x07\x08" * 4))
+    data = zipped(hidden)
+    window = Window(MemoryTree({"m.pt": data}), "m.pt", len(data))
+    with pytest.raises(AmbiguousZip, match="something like a header lies in it"):
+        ZipTree(of_window(window), len(data), "m.pt")
+    tree = ZipTree(of_window(window), len(data), "m.pt", looks_into_stored=False)
+    assert [(entry.path, entry.size) for entry in tree.files()] == [("a", 16)]
+
+
+def test_a_window_and_a_file_give_the_same() -> None:
+    assert files_in(zipped(stored(b"a"), deflated(b"b", bytes(200_000)))) == {"a": b"abc", "b": bytes(200_000)}
+
+
+def test_an_empty_zip_has_no_files() -> None:
+    assert files_in(end(0, 0, 0)) == {}
+
+
+def test_errors_name_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zips, "MAX_FILES", 1)
+    with pytest.raises(ModelError, match=r"m\.keras: the zip holds 2 files .*MAX_FILES"):
+        opened(zipped(stored(b"a"), stored(b"b")))
