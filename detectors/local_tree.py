@@ -19,8 +19,9 @@ import errno
 import os
 import re
 import stat
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 from operator import attrgetter
 from threading import Lock
 from types import TracebackType
@@ -307,6 +308,7 @@ class _Listing:
         self._path_bytes = 0
         self._pending: list[str] = []
         self._links = _Links(root)
+        self._named_again: list[tuple[int, int, int, int]] = []
         self.files: list[FileEntry] = []
         self.passed_over: list[PassedOver] = []
 
@@ -314,10 +316,11 @@ class _Listing:
         """List the tree, or just the file *only* at its root."""
         if only is not None:
             self._meet("", only, self._root)
-            return
-        self._pending.append("")
+        else:
+            self._pending.append("")
         while self._pending:
             self._list_folder(self._pending.pop())
+        self._tell_shared()
 
     def _list_folder(self, folder: str) -> None:
         """List the names of one folder; a refusal leaves the whole folder out, and that is remarked on."""
@@ -347,6 +350,8 @@ class _Listing:
             return
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFREG:
+            if status.st_nlink > 1:
+                self._named_again.append((len(self.files), status.st_nlink, status.st_dev, status.st_ino))
             self._add_file(FileEntry(path, status.st_size, _version(status), status.st_ctime))
         elif kind == stat.S_IFDIR:
             self._pending.append(path)
@@ -359,6 +364,13 @@ class _Listing:
         self.files.append(entry)
         if len(self.files) > self._max_files:
             raise TreeLimit(entry.path, f"the tree holds more than {self._max_files} files (limit MAX_FILES)")
+
+    def _tell_shared(self) -> None:
+        """Mark the files that have more names than this listing met."""
+        met = Counter(named[2:] for named in self._named_again)
+        for index, names, *file in self._named_again:
+            if met[file[0], file[1]] < names:
+                self.files[index] = replace(self.files[index], is_shared=True)
 
     def _count(self, path: str) -> None:
         self._names += 1

@@ -29,12 +29,15 @@ class FileEntry:
     path is relative and POSIX; a name that is not UTF-8 carries surrogate escapes (show it with `readable`).
     size is in bytes. version changes whenever the content may have (inode, mtime, ctime on disk; ETag on S3).
     changed is when the file last changed by the storage's own clock, in seconds since 1970, None where it does not say.
+    is_shared tells that the file has other names (hard links) which are not in this listing, so that it is a file of somebody
+    else as well.
     """
 
     path: str
     size: int
     version: str
     changed: float | None = field(default=None, compare=False)
+    is_shared: bool = field(default=False, compare=False)
 
 
 class FileTree(Protocol):

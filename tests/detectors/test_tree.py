@@ -216,6 +216,17 @@ class TestListing:
             PassedOver("socket", Passed.SPECIAL, "is a FIFO, a socket or a device"),
         )
 
+    def test_a_file_with_a_name_outside_is_shared(self, on_disk: Build, tmp_path: Path) -> None:
+        tree = on_disk({"alone": b"1", "here": b"2", "far": b"3", "both": b"4"})
+        root = tmp_path / "root"
+        (root / "here again").hardlink_to(root / "here")
+        (tmp_path / "elsewhere").hardlink_to(root / "far")
+        (tmp_path / "elsewhere too").hardlink_to(root / "both")
+        (root / "both again").hardlink_to(root / "both")
+        shared = {entry.path: entry.is_shared for entry in tree.files()}
+        assert [path for path, is_shared in shared.items() if is_shared] == ["both", "both again", "far"]
+        assert len(shared) == 6
+
     def test_a_link_to_a_folder_inside_is_a_link_inside(self, on_disk: Build, tmp_path: Path) -> None:
         tree = on_disk({"1/model": b"x"})
         (tmp_path / "root/latest").symlink_to("./1/")

@@ -47,7 +47,7 @@ def test_records_come_back_as_they_were(
 def test_a_record_is_an_array_of_its_fields() -> None:
     assert encoded(Range("a", 0, 7), Range) == b'["a",0,7]'
     question = Question(ModelType.ONNX, (FileEntry("a", 3, "v", 1.5),), ())
-    assert encoded(question, Question) == b'["ONNX",[["a",3,"v",1.5]],[]]'
+    assert encoded(question, Question) == b'["ONNX",[["a",3,"v",1.5,false]],[]]'
 
 
 def test_numbers_that_are_not_finite_are_never_bare() -> None:
