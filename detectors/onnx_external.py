@@ -22,18 +22,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from detectors.bounds import MAX_NAMES, check_count
 from detectors.detection import Contents, folder_of
 from detectors.facts import Finding, Problem, Severity
 from detectors.onnx_inventory import EXTERNAL, Held, elements_of
+from detectors.onnx_names import Odd, odd_name, why_outside
 from detectors.onnx_types import NEVER_RAW, dtype_name, raw_bytes_of
+from detectors.onnx_values import SIZES, VALUE_FIELDS
 from detectors.tree import RemarksOnListing, readable
 from detectors.wire import text
-
-MAX_LOCATION_BYTES = 4096
-"""The longest path a Linux system call takes."""
 
 MAX_LISTED = 1000
 """Files, problems and findings of external data that one model may have told in full."""
@@ -41,16 +40,15 @@ MAX_LISTED = 1000
 MAX_SHOWN = 200
 """Characters of a hostile name that a message repeats."""
 
+MAX_NAME_BYTES = 8 << 20
+"""Characters of all names of one model together; the files of the largest models have some thousand names of fifty."""
+
+HELD_VALUES = SIZES | frozenset(VALUE_FIELDS)
+"""Fields of a tensor that hold its values in the model itself."""
+
 KNOWN_KEYS = frozenset({b"location", b"offset", b"length", b"checksum"})
 
 NUMBER = re.compile(rb"[0-9]{1,19}", re.ASCII)
-
-SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-"""A URL or a Windows drive."""
-
-MEMORY_TAG = "_MEM_ADDR_"
-"""onnxruntime takes a location such as `*/_ORT_MEM_ADDR_/*` for an address in its own memory."""
-
 
 Barrier = tuple[str, str]
 """The path of something that was passed over, with a slash behind it, and why."""
@@ -59,19 +57,38 @@ Keys = dict[bytes, list[bytes]]
 """What `external_data` of one tensor says: the values of each key, in order. Readers take the last."""
 
 
+class NamedBy(NamedTuple):
+    """The tensors that name one location: the first of them, and the bytes that each takes."""
+
+    first: Held
+    ranges: list[tuple[int, int]]
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A location with the ranges [start, stop) that tensors take of it.
+    """A location with the ranges [start, stop) that tensors take of it, and the first of these tensors.
 
     outside tells why the name may not be followed, None where it may. size is that of the listed file at path, None where
-    there is none.
+    there is none; then is_folder tells whether the name is that of a folder. is_shared is as in `FileEntry`.
     """
 
     location: str
-    ranges: tuple[tuple[int, int], ...]
+    named_by: NamedBy
     path: str
     size: int | None
-    outside: str | None
+    outside: str | None = None
+    is_folder: bool = False
+    is_shared: bool = False
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """Return the bytes that each of the tensors takes."""
+        return self.named_by.ranges
+
+    @property
+    def place(self) -> str:
+        """Return a readable path to the first tensor that names it."""
+        return self.named_by.first.place
 
     @property
     def start(self) -> int:
@@ -107,7 +124,12 @@ def examine(contents: Contents, main: str, tensors: Iterable[Held]) -> ExternalD
     """
     external = [(held, _keys(held)) for held in tensors if held.tensor.data_location == EXTERNAL]
     parts = list(_parts(contents, main, external))
-    findings = chain(_outside_findings(main, parts), _key_findings(main, external))
+    findings = chain(
+        _outside_findings(main, parts),
+        _name_findings(main, parts),
+        _key_findings(main, external),
+        _double_findings(main, external),
+    )
     return ExternalData(
         files={part.path: part.size for part in parts if part.size is not None},
         details=tuple(_details(part) for part in parts[:MAX_LISTED]),
@@ -123,10 +145,14 @@ def files_named(contents: Contents, main: str, tensors: Iterable[Held]) -> list[
     Raises:
         ModelLimit: they name more than `MAX_NAMES` files.
     """
-    external = (held.tensor for held in tensors if held.tensor.data_location == EXTERNAL)
-    named = {entry.value for tensor in external for entry in tensor.external_data if entry.key == b"location"}
-    parts = _located(contents, main, {_name(location): [] for location in named})
-    return [part.path for part in parts if part.size is not None]
+    external = (held for held in tensors if held.tensor.data_location == EXTERNAL)
+    named = {
+        _name(entry.value): NamedBy(held, [])
+        for held in external
+        for entry in held.tensor.external_data
+        if entry.key == b"location"
+    }
+    return [part.path for part in _located(contents, main, named) if part.size is not None]
 
 
 def _keys(held: Held) -> Keys:
@@ -138,24 +164,25 @@ def _keys(held: Held) -> Keys:
 
 def _parts(contents: Contents, main: str, external: Iterable[tuple[Held, Keys]]) -> Iterator[Part]:
     """Return what is named, sorted by name. A location that is given twice counts both times: readers may take either."""
-    ranges: dict[str, list[tuple[int, int]]] = {}
+    named: dict[str, NamedBy] = {}
     for held, keys in external:
         for location in keys.get(b"location", ()):
-            ranges.setdefault(_name(location), []).append(_range(held, keys))
-    return _located(contents, main, ranges)
+            named.setdefault(_name(location), NamedBy(held, [])).ranges.append(_range(held, keys))
+    return _located(contents, main, named)
 
 
 def _name(location: bytes) -> str:
     return location.decode("utf-8", "surrogateescape")
 
 
-def _located(contents: Contents, main: str, ranges: dict[str, list[tuple[int, int]]]) -> Iterator[Part]:
-    """Yield the parts that *ranges* of locations come to, sorted by name; raises ModelLimit where they are too many."""
-    check_count(main, "names of external data", len(ranges), MAX_NAMES, "MAX_NAMES")
+def _located(contents: Contents, main: str, named: dict[str, NamedBy]) -> Iterator[Part]:
+    """Yield the parts that *named* locations come to, sorted by name; raises ModelLimit where they are too many."""
+    check_count(main, "names of external data", len(named), MAX_NAMES, "MAX_NAMES")
+    check_count(main, "characters of names of external data", sum(map(len, named)), MAX_NAME_BYTES, "MAX_NAME_BYTES")
     folder = folder_of(main)
     barriers = _barriers(contents, folder)
-    for name, taken in sorted(ranges.items()):
-        yield _locate(contents, barriers, folder, name, tuple(taken))
+    for location in sorted(named):
+        yield _locate(contents, barriers, folder, location, named[location])
 
 
 def _range(held: Held, keys: Keys) -> tuple[int, int]:
@@ -174,38 +201,21 @@ def _expected_bytes(held: Held) -> int | None:
     return None if elements is None else raw_bytes_of(held.tensor.data_type, elements)
 
 
-def _locate(
-    contents: Contents, barriers: tuple[Barrier, ...], folder: str, location: str, ranges: tuple[tuple[int, int], ...]
-) -> Part:
-    outside = _why_outside(location)
+def _locate(contents: Contents, barriers: tuple[Barrier, ...], folder: str, location: str, named_by: NamedBy) -> Part:
+    outside = why_outside(location)
     if outside:
-        return Part(location, ranges, "", None, outside)
+        return Part(location, named_by, "", None, outside)
     path = "/".join([*([folder] if folder else []), *_segments(location)])
     entry = contents.find(path)
+    if location.endswith(("/", "/.")) or (entry is None and contents.below(path)):
+        return Part(location, named_by, path, None, is_folder=True)
     if entry is not None:
-        return Part(location, ranges, path, entry.size, None)
-    return Part(location, ranges, path, None, _why_not_regular(barriers, path))
+        return Part(location, named_by, path, entry.size, is_shared=entry.is_shared)
+    return Part(location, named_by, path, None, _why_not_regular(barriers, path))
 
 
 def _segments(location: str) -> list[str]:
     return [segment for segment in location.split("/") if segment and segment != "."]
-
-
-def _why_outside(location: str) -> str | None:
-    """Return why the name itself forbids to follow it, None where it is a plain relative path."""
-    if len(location) > MAX_LOCATION_BYTES:
-        return f"it is longer than {MAX_LOCATION_BYTES} bytes"
-    if all(segment in ("", ".") for segment in location.split("/")):
-        return "it names no file"
-    if "\0" in location or "\\" in location:
-        return "it holds a NUL or a backslash"
-    if location.startswith("/") or SCHEME.match(location):
-        return "it is absolute or a URL"
-    if ".." in location.split("/"):
-        return "it climbs with '..'"
-    if MEMORY_TAG in location:
-        return "it stands for memory of the runtime"
-    return None
 
 
 def _barriers(contents: Contents, folder: str) -> tuple[Barrier, ...]:
@@ -258,18 +268,31 @@ def _missing(main: str, parts: Iterable[Part]) -> Iterator[Problem]:
     for part in parts:
         shown = _shown(part.location)
         if part.outside is not None:
-            yield Problem(main, f"external data {shown!r} was not looked for: {part.outside}")
+            yield Problem(main, f"{part.place}: external data {shown!r} was not looked for: {part.outside}")
         elif part.size is None:
-            yield Problem(part.path, f"named as external data by {readable(main)}, is not there")
+            what_is_wrong = "is the name of a folder" if part.is_folder else "is not there"
+            yield Problem(part.path, f"named as external data by {readable(main)} ({part.place}), {what_is_wrong}")
         elif part.size < part.stop:
-            yield Problem(part.path, f"expected at least {part.stop} bytes of external data, found {part.size}")
+            found = f"expected at least {part.stop} bytes of external data, found {part.size}"
+            yield Problem(part.path, f"{found}; named by {readable(main)} ({part.place})")
 
 
 def _outside_findings(main: str, parts: Iterable[Part]) -> Iterator[Finding]:
     for part in parts:
         if part.outside is not None:
             message = f"names external data {_shown(part.location)!r}: {part.outside}; it was not opened"
-            yield Finding("onnx-external-data-outside", Severity.HIGH, main, "external data", message)
+            yield Finding("onnx-external-data-outside", Severity.HIGH, main, part.place, message)
+
+
+def _name_findings(main: str, parts: Iterable[Part]) -> Iterator[Finding]:
+    for part in parts:
+        odd = None if part.outside is not None else odd_name(part.location)
+        if odd is not None:
+            message = f"names external data {_shown(part.location)!r}, which {odd.reason}"
+            yield Finding("onnx-external-data-name", odd.severity, main, part.place, message)
+        if part.is_shared:
+            message = f"names external data {_shown(part.location)!r}, a file with other names (hard links) outside the path"
+            yield Finding("hard-link-outside", Severity.MEDIUM, main, part.place, message)
 
 
 def _key_findings(main: str, external: Iterable[tuple[Held, Keys]]) -> Iterator[Finding]:
@@ -277,20 +300,32 @@ def _key_findings(main: str, external: Iterable[tuple[Held, Keys]]) -> Iterator[
     told: set[bytes] = set()
     for held, keys in external:
         for key, values in keys.items():
-            reason = _odd_key(key, values)
-            if reason and key not in told:
+            odd = _odd_key(key, values)
+            if odd is not None and key not in told:
                 told.add(key)
-                severity = Severity.HIGH if key.startswith(b"_") else Severity.LOW
-                yield Finding("onnx-external-data-key", severity, main, held.place, reason)
+                yield Finding("onnx-external-data-key", odd.severity, main, held.place, f"external data has {odd.reason}")
 
 
-def _odd_key(key: bytes, values: list[bytes]) -> str | None:
+def _odd_key(key: bytes, values: list[bytes]) -> Odd | None:
     shown = text(key)[:MAX_SHOWN]
     if key.startswith(b"_"):
-        return f"external data has the key {shown!r}, which readers have taken for one of their own attributes (CVE-2026-34445)"
+        what_for = "which readers have taken for one of their own attributes (CVE-2026-34445)"
+        return Odd(Severity.HIGH, f"the key {shown!r}, {what_for}")
     if key not in KNOWN_KEYS:
-        return f"external data has the unknown key {shown!r}"
-    return f"external data has the key {shown!r} {len(values)} times" if len(values) > 1 else None
+        return Odd(Severity.LOW, f"the unknown key {shown!r}")
+    if len(values) == 1:
+        return None
+    if len(set(values)) == 1:
+        return Odd(Severity.LOW, f"the key {shown!r} {len(values)} times")
+    return Odd(Severity.MEDIUM, f"the key {shown!r} {len(values)} times with other values: readers take the first or the last")
+
+
+def _double_findings(main: str, external: Iterable[tuple[Held, Keys]]) -> Iterator[Finding]:
+    """Yield a finding for each tensor whose values stand in the model as well: readers take these or those."""
+    for held, _ in external:
+        if any(value and descriptor.number in HELD_VALUES for descriptor, value in held.tensor.ListFields()):
+            message = "has values in the model and external data as well: readers take the ones or the others"
+            yield Finding("onnx-duplicate-field", Severity.MEDIUM, main, held.place, message)
 
 
 def _details(part: Part) -> dict[str, Any]:

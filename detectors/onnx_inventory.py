@@ -35,6 +35,12 @@ MAX_TENSORS = 200_000
 
 ARROW = " → "
 
+MAX_STEP = 200
+"""Characters of one name in a place."""
+
+MAX_PLACE = 1000
+"""Characters of a place; of a longer one its beginning and its end are told."""
+
 
 class Role(StrEnum):
     """What a tensor is for."""
@@ -47,17 +53,40 @@ class Role(StrEnum):
     """A tensor in an attribute of a node or a function."""
 
 
+class Place(NamedTuple):
+    """Where in a model something stands: *step* is the kind of thing, *name* what it is called there.
+
+    Places share what is above them and are written out only to be told: those of many nodes in deep graphs would be far larger
+    than the model.
+    """
+
+    above: Place | None
+    step: str
+    name: bytes = b""
+
+    def __str__(self) -> str:
+        """Return it from the top down, such as `graph → node choose → attribute g → initializer w`."""
+        steps: list[str] = []
+        place: Place | None = self
+        while place is not None:
+            steps.append(f"{place.step} {text(place.name[: 4 * MAX_STEP])[:MAX_STEP]}" if place.name else place.step)
+            place = place.above
+        whole = ARROW.join(reversed(steps))
+        return whole if len(whole) <= MAX_PLACE else f"{whole[: MAX_PLACE // 2]} … {whole[3 - MAX_PLACE // 2 :]}"
+
+
 class Held(NamedTuple):
-    """A tensor, its role, and the graph or node it stands in."""
+    """A tensor, its role, and its field in the graph, sparse tensor or attribute *above*."""
 
     tensor: onnx_pb2.TensorProto
     role: Role
-    holder: str
+    above: Place
+    field: str
 
     @property
     def place(self) -> str:
         """Return a readable path to the tensor."""
-        return f"{self.holder}{ARROW}{self.role} {text(self.tensor.name)[:200]}".rstrip()
+        return str(Place(self.above, self.field, self.tensor.name))
 
 
 Operator = tuple[bytes, bytes]
@@ -75,46 +104,47 @@ class Scope:
     tensors: list[Held]
     operators: Counter[Operator] = field(default_factory=Counter)
 
-    def add_graph(self, graph: onnx_pb2.GraphProto, place: str) -> None:
+    def add_graph(self, graph: onnx_pb2.GraphProto, place: Place) -> None:
         """Count what *graph* holds."""
-        self._hold(graph.initializer, Role.INITIALIZER, place)
+        self._hold(graph.initializer, Role.INITIALIZER, place, "initializer")
         for sparse in graph.sparse_initializer:
-            self._add_sparse(sparse, Role.INITIALIZER, place)
+            self._add_sparse(sparse, Role.INITIALIZER, Place(place, "sparse_initializer"))
         self.add_nodes(graph.node, place)
 
-    def add_nodes(self, nodes: Iterable[onnx_pb2.NodeProto], place: str) -> None:
+    def add_nodes(self, nodes: Iterable[onnx_pb2.NodeProto], place: Place) -> None:
         """Count *nodes* and what their attributes hold."""
         counted = self.operators
         for node in nodes:
             counted[node.domain, node.op_type] += 1
             for attribute in node.attribute:
                 if attribute.ListFields():  # An attribute without tensor or graph is empty here; most are.
-                    self.add_attribute(attribute, f"{place}{ARROW}node {text(node.name or node.op_type)[:200]}")
+                    self.add_attribute(attribute, Place(place, "node", node.name or node.op_type))
 
-    def add_attribute(self, attribute: onnx_pb2.AttributeProto, place: str) -> None:
+    def add_attribute(self, attribute: onnx_pb2.AttributeProto, place: Place) -> None:
         """Count the tensors and graphs that *attribute* carries."""
         if attribute.HasField("t"):
-            self._hold([attribute.t], Role.CONSTANT, place)
-        self._hold(attribute.tensors, Role.CONSTANT, place)
+            self._hold([attribute.t], Role.CONSTANT, Place(place, "attribute t"), "tensor")
+        if attribute.tensors:
+            self._hold(attribute.tensors, Role.CONSTANT, Place(place, "attribute tensors"), "tensor")
         if attribute.HasField("sparse_tensor"):
-            self._add_sparse(attribute.sparse_tensor, Role.CONSTANT, place)
+            self._add_sparse(attribute.sparse_tensor, Role.CONSTANT, Place(place, "attribute sparse_tensor"))
         for sparse in attribute.sparse_tensors:
-            self._add_sparse(sparse, Role.CONSTANT, place)
+            self._add_sparse(sparse, Role.CONSTANT, Place(place, "attribute sparse_tensors"))
         if attribute.HasField("g"):
-            self.add_graph(attribute.g, place)
+            self.add_graph(attribute.g, Place(place, "attribute g"))
         for graph in attribute.graphs:
-            self.add_graph(graph, place)
+            self.add_graph(graph, Place(place, "attribute graphs"))
 
-    def _add_sparse(self, sparse: onnx_pb2.SparseTensorProto, role: Role, place: str) -> None:
+    def _add_sparse(self, sparse: onnx_pb2.SparseTensorProto, role: Role, place: Place) -> None:
         if sparse.HasField("values"):
-            self._hold([sparse.values], role, place)
+            self._hold([sparse.values], role, place, "values")
         if sparse.HasField("indices"):
-            self._hold([sparse.indices], Role.INDICES, place)
+            self._hold([sparse.indices], Role.INDICES, place, "indices")
 
-    def _hold(self, tensors: Sequence[onnx_pb2.TensorProto], role: Role, place: str) -> None:
+    def _hold(self, tensors: Sequence[onnx_pb2.TensorProto], role: Role, place: Place, field: str) -> None:
         if len(self.tensors) + len(tensors) > MAX_TENSORS:
             raise ModelLimit(self.path, None, "MAX_TENSORS", f"more than {MAX_TENSORS} tensors")
-        self.tensors.extend(Held(tensor, role, place) for tensor in tensors)
+        self.tensors.extend(Held(tensor, role, place, field) for tensor in tensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +170,10 @@ def take_inventory(model: onnx_pb2.ModelProto, path: str) -> Inventory:
     check_count(path, "functions", len(model.functions), MAX_NAMES, "MAX_NAMES")
     tensors: list[Held] = []
     graph, training = Scope(path, tensors), Scope(path, tensors)
-    graph.add_graph(model.graph, "graph")
+    graph.add_graph(model.graph, Place(None, "graph"))
     for info in model.training_info:
-        training.add_graph(info.initialization, "training initialization")
-        training.add_graph(info.algorithm, "training algorithm")
+        training.add_graph(info.initialization, Place(None, "training initialization"))
+        training.add_graph(info.algorithm, Place(None, "training algorithm"))
     operators = _with_one_default_domain(graph.operators)
     unimported = _domains(operators) - imported_domains(model.opset_import)
     for function in model.functions:
@@ -186,10 +216,10 @@ def elements_in(sizes: Sequence[int]) -> int | None:
 
 def _function_body(function: onnx_pb2.FunctionProto, path: str, tensors: list[Held]) -> Scope:
     body = Scope(path, tensors)
-    place = f"function {text(function.name)[:200]}"
+    place = Place(None, "function", function.name)
     body.add_nodes(function.node, place)
     for attribute in function.attribute_proto:
-        body.add_attribute(attribute, place)
+        body.add_attribute(attribute, Place(place, "default"))
     return body
 
 

@@ -51,6 +51,14 @@ CRITICAL, HIGH, MEDIUM, LOW, INFO = Severity
 
 ABOUT_THE_PATH = (
     Rule(
+        "hard-link-outside",
+        (MEDIUM,),
+        "external data of an ONNX model are a file that has another name, a hard link, outside the path",
+        "it may be a file of somebody else, given out as weights: onnxruntime reads it, `onnx` refuses it; but snapshots and "
+        "caches share files in the same way",
+        "put a copy there",
+    ),
+    Rule(
         "link-outside",
         (HIGH,),
         "a symbolic link is absolute, leaves the path, dangles or loops; it was not followed, and is not kept",
@@ -116,16 +124,25 @@ ABOUT_ONNX = (
     Rule(
         "onnx-duplicate-field",
         (MEDIUM,),
-        "a field that may stand once stands several times: two files were joined",
-        "readers merge such fields or take the last, so two of them may see different models",
+        "a field that may stand once stands several times, as where two files were joined, or a tensor has its values twice",
+        "readers merge such fields or take one, so two of them may see different models",
         "write the model again",
     ),
     Rule(
         "onnx-external-data-key",
-        (HIGH, LOW),
-        "external data have a key that the format does not know; `high` where it looks like an attribute of Python",
-        "readers have set such keys as attributes of their own objects (CVE-2026-34445)",
+        (HIGH, MEDIUM, LOW),
+        "external data have a key that the format does not know, or one several times; `high` where it looks like an attribute "
+        "of Python, `medium` where the several differ",
+        "readers have set such keys as attributes of their own objects (CVE-2026-34445), and take one of several",
         "write the model again with a current `onnx`",
+    ),
+    Rule(
+        "onnx-external-data-name",
+        (MEDIUM, LOW),
+        "external data have a name that no writer gives: `medium` where readers that decode, expand or normalise it may follow "
+        "it out of the model's folder",
+        "two readers may open different files, one of them outside",
+        "save the data under a plain name",
     ),
     Rule(
         "onnx-external-data-outside",

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from detectors.detection import Contents
+from detectors.errors import ModelLimit
 from detectors.facts import Extraction, Severity, State
 from detectors.onnx import DETECTOR
 from detectors.tree import FileEntry, MemoryTree, Passed, PassedOver
+from tests.attacks.onnx import POSITIONS
 from tests.builders import onnx as build
 
 
@@ -44,62 +46,6 @@ def problems(extraction: Extraction) -> list[tuple[str, str]]:
     return [(problem.path, problem.problem) for problem in extraction.completeness.problems]
 
 
-# Where a model can hold a tensor: each of these puts one tensor into a model.
-
-
-def in_sparse(values: bytes, indices: bytes) -> bytes:
-    return build.sparse(values, indices, [9])
-
-
-INDICES = build.tensor("i", [6], build.INT64, bytes(48))
-
-
-def branching(branch: bytes) -> bytes:
-    return build.small_graph(nodes=[build.node("If", [build.attribute("then_branch", g=branch)])])
-
-
-def deeply(tensor: bytes) -> bytes:
-    graph = build.small_graph(initializers=[tensor])
-    for _ in range(20):
-        graph = branching(graph)
-    return graph
-
-
-def with_attribute(**carried: bytes) -> bytes:
-    return build.small_graph(nodes=[build.node("Constant", [build.attribute("value", **carried)])])
-
-
-def function(**parts: bytes) -> bytes:
-    body = build.field(1, "f") + build.field(9, build.opset()) + build.field(10, "own")
-    numbers = {"node": 7, "attribute_proto": 11}
-    return body + b"".join(build.field(numbers[part], data) for part, data in parts.items())
-
-
-def training(number: int, tensor: bytes) -> bytes:
-    return build.field(20, build.field(number, build.small_graph(initializers=[tensor])))
-
-
-POSITIONS = {
-    "initializer": lambda tensor: build.model(build.small_graph(initializers=[tensor])),
-    "sparse values": lambda tensor: build.model(build.small_graph(more=build.field(15, in_sparse(tensor, INDICES)))),
-    "sparse indices": lambda tensor: build.model(build.small_graph(more=build.field(15, in_sparse(build.tensor(), tensor)))),
-    "attribute t": lambda tensor: build.model(with_attribute(t=tensor)),
-    "attribute tensors": lambda tensor: build.model(with_attribute(tensors=tensor)),
-    "attribute sparse_tensor": lambda tensor: build.model(with_attribute(sparse_tensor=in_sparse(tensor, INDICES))),
-    "attribute sparse_tensors": lambda tensor: build.model(with_attribute(sparse_tensors=in_sparse(INDICES, tensor))),
-    "subgraph": lambda tensor: build.model(branching(build.small_graph(initializers=[tensor]))),
-    "graphs": lambda tensor: build.model(with_attribute(graphs=build.small_graph(initializers=[tensor]))),
-    "20 subgraphs deep": lambda tensor: build.model(deeply(tensor)),
-    "function node": lambda tensor: build.model(
-        more=build.field(25, function(node=build.node("Constant", [build.attribute("value", t=tensor)])))
-    ),
-    "function default": lambda tensor: build.model(
-        more=build.field(25, function(attribute_proto=build.attribute("value", t=tensor)))
-    ),
-    "training initialization": lambda tensor: build.model(more=training(1, tensor)),
-    "training algorithm": lambda tensor: build.model(more=training(2, tensor)),
-}
-
 OUTSIDE = {
     "parent": "../secret.txt",
     "parent inside": "a/../../secret.txt",
@@ -128,12 +74,13 @@ OUTSIDE = {
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("location", OUTSIDE.values(), ids=OUTSIDE)
 def test_a_name_that_leads_outside_is_a_finding_and_is_not_opened(position: str, location: str) -> None:
-    data = POSITIONS[position](build.external_tensor(location=location, offset="0", length="24"))
+    data = POSITIONS[position].model_with(build.external_tensor(location=location, offset="0", length="24"))
     tree = WatchedTree({"run/m.onnx": data, "secret.txt": bytes(24), "run/w.bin": bytes(24), "run/a\\b": bytes(24)})
     extraction = extract_from(tree)
     assert [(found.rule, found.severity, found.path) for found in extraction.findings] == [
         ("onnx-external-data-outside", Severity.HIGH, "run/m.onnx")
     ]
+    assert extraction.findings[0].place == POSITIONS[position].place
     assert extraction.completeness.state is State.INCOMPLETE
     assert extraction.facts.size_bytes == len(data)
     assert "secret.txt" not in tree.opened
@@ -141,7 +88,7 @@ def test_a_name_that_leads_outside_is_a_finding_and_is_not_opened(position: str,
 
 @pytest.mark.parametrize("position", POSITIONS)
 def test_external_data_is_found_wherever_a_tensor_can_stand(position: str) -> None:
-    data = POSITIONS[position](build.external_tensor(location="w.bin", offset="8", length="24"))
+    data = POSITIONS[position].model_with(build.external_tensor(location="w.bin", offset="8", length="24"))
     there = extract_from(WatchedTree({"run/m.onnx": data, "run/w.bin": bytes(32)}))
     assert there.completeness.state is State.COMPLETE
     assert there.facts.size_bytes == len(data) + 32
@@ -155,14 +102,17 @@ def test_external_data_is_found_wherever_a_tensor_can_stand(position: str) -> No
 def test_missing_external_data_may_still_come() -> None:
     extraction = extract(build.external_tensor(location="data/w.bin", length="24"))
     assert extraction.completeness.state is State.INCOMPLETE
-    assert problems(extraction) == [("run/data/w.bin", "named as external data by run/m.onnx, is not there")]
+    assert problems(extraction) == [
+        ("run/data/w.bin", "named as external data by run/m.onnx (graph → initializer w), is not there")
+    ]
     assert extraction.findings == ()
 
 
 def test_short_external_data_is_told_with_both_numbers() -> None:
     extraction = extract(build.external_tensor(location="w.bin", offset="8", length="24"), {"run/w.bin": bytes(31)})
     assert extraction.completeness.state is State.INCOMPLETE
-    assert problems(extraction) == [("run/w.bin", "expected at least 32 bytes of external data, found 31")]
+    found = "expected at least 32 bytes of external data, found 31; named by run/m.onnx (graph → initializer w)"
+    assert problems(extraction) == [("run/w.bin", found)]
 
 
 @pytest.mark.parametrize(("size", "state"), [(24, State.COMPLETE), (23, State.INCOMPLETE)])
@@ -200,7 +150,8 @@ def test_external_data_of_a_type_that_raw_data_cannot_hold_is_corrupt(dtype: int
 def test_a_length_beyond_any_file_is_a_shortage() -> None:
     tensor = build.external_tensor("w", [2**61 // 4], location="w.bin", length=str(2**61))
     extraction = extract(tensor, {"run/w.bin": bytes(24)})
-    assert problems(extraction) == [("run/w.bin", f"expected at least {2**61} bytes of external data, found 24")]
+    found = f"expected at least {2**61} bytes of external data, found 24; named by run/m.onnx (graph → initializer w)"
+    assert problems(extraction) == [("run/w.bin", found)]
 
 
 def test_of_two_locations_both_are_judged() -> None:
@@ -275,8 +226,8 @@ def test_what_is_told_of_many_bad_names_is_bounded() -> None:
 
 
 def test_a_location_longer_than_any_path_is_a_finding() -> None:
-    longest = extract(build.external_tensor(location="a/" * 2048, length="24"))
-    longer = extract(build.external_tensor(location="a/" * 2048 + "a", length="24"))
+    longest = extract(build.external_tensor(location="a/" * 2047 + "aa", length="24"))
+    longer = extract(build.external_tensor(location="a/" * 2047 + "aaa", length="24"))
     assert longest.findings == ()
     assert "it is longer than 4096 bytes" in longer.findings[0].message
 
@@ -290,3 +241,115 @@ def test_of_what_was_passed_over_only_what_is_on_the_way_counts() -> None:
         for passed in (("run/d", "run/d-x", "run/d/a"), ("run/d-x", "run/d/a", "run/d/w.bin.1"))
     ]
     assert [len(one) for one in found] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "%2e%2e/secret.txt",
+        "%252e%252e%252fsecret.txt",
+        "a/%2E%2e/%2e./secret.txt",
+        "%2fetc/passwd",
+        "a%00b",
+        "..%5csecret.txt",
+        "%c0%ae%c0%ae/secret.txt",
+        "\uff0e\uff0e\uff0fsecret.txt",
+        "\u2025/secret.txt",
+        "\u3002\u3002\u2215secret.txt",
+        "\udcc0\udcae\udcc0\udcae/secret.txt",
+        ".. /secret.txt",
+        "..\t/secret.txt",
+        "file%3a/etc/passwd",
+        "~/secret.txt",
+        "~root/secret.txt",
+        "$HOME/secret.txt",
+        "${HOME}/secret.txt",
+        "%USERPROFILE%/secret.txt",
+    ],
+)
+def test_a_name_that_some_readers_take_for_one_that_leads_outside_is_a_finding(location: str) -> None:
+    name = location.encode("utf-8", "surrogateescape")
+    extraction = extract(build.external_tensor(location=name, length="24"), {f"run/{location}": bytes(24)})
+    assert [(found.rule, found.severity, found.place) for found in extraction.findings] == [
+        ("onnx-external-data-name", Severity.MEDIUM, "graph → initializer w")
+    ]
+    assert extraction.completeness.state is State.COMPLETE
+
+
+@pytest.mark.parametrize("location", [" w.bin", "w.bin ", "a /w.bin", "a\nw.bin", "w\u202ebin", "\udcffw.bin", "\tw.bin"])
+def test_a_name_that_looks_like_another_is_a_finding_of_its_own(location: str) -> None:
+    name = location.encode("utf-8", "surrogateescape")
+    extraction = extract(build.external_tensor(location=name, length="24"), {f"run/{location}": bytes(24)})
+    assert [(found.rule, found.severity) for found in extraction.findings] == [("onnx-external-data-name", Severity.LOW)]
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "model.onnx.data",
+        "onnx__MatMul_1234",
+        "encoder.layers.0.weight",
+        "StatefulPartitionedCall/model/dense/MatMul/ReadVariableOp__0",
+        "weights/100%.bin",
+        "50%25.bin",
+        "модель/вес.bin",
+        "模型.data",
+        "a b.bin",
+        "...bin",
+        "a~1.bin",
+        "w$1.bin",
+        "caf\u0065\u0301.bin",
+    ],
+)
+def test_a_name_that_people_give_is_no_finding(location: str) -> None:
+    extraction = extract(build.external_tensor(location=location, length="24"), {f"run/{location}": bytes(24)})
+    assert extraction.findings == ()
+    assert extraction.completeness.state is State.COMPLETE
+
+
+@pytest.mark.parametrize("location", ["w.bin/", "w.bin/.", "w.bin//"])
+def test_a_name_that_ends_as_that_of_a_folder_names_no_file(location: str) -> None:
+    extraction = extract(build.external_tensor(location=location, length="24"), {"run/w.bin": bytes(24)})
+    assert extraction.completeness.state is State.INCOMPLETE
+    reason = "named as external data by run/m.onnx (graph → initializer w), is the name of a folder"
+    assert problems(extraction) == [("run/w.bin", reason)]
+
+
+@pytest.mark.parametrize(("again", "severity"), [("0", Severity.LOW), ("8", Severity.MEDIUM)])
+def test_a_key_given_twice_matters_more_where_its_values_differ(again: str, severity: Severity) -> None:
+    keys = build.external(("location", "w.bin"), ("offset", again), ("offset", "0"), ("length", "24"))
+    extraction = extract(build.tensor(raw=None, more=keys), {"run/w.bin": bytes(32)})
+    assert [(found.rule, found.severity) for found in extraction.findings] == [("onnx-external-data-key", severity)]
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_values_in_the_model_and_outside_are_a_finding(is_large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if is_large:
+        monkeypatch.setattr("detectors.wire.WHOLE_MESSAGE_BYTES", -1)
+    keys = build.external(("location", "w.bin"), ("length", "4000"))
+    extraction = extract(build.tensor(dims=[1000], raw=bytes(4000), more=keys), {"run/w.bin": bytes(4000)})
+    assert [(found.rule, found.severity, found.place) for found in extraction.findings] == [
+        ("onnx-duplicate-field", Severity.MEDIUM, "graph → initializer w")
+    ]
+
+
+def test_a_tensor_left_empty_in_the_model_has_its_values_outside_alone() -> None:
+    keys = build.external(("location", "w.bin"), ("length", "24"))
+    assert extract(build.tensor(raw=b"", more=keys), {"run/w.bin": bytes(24)}).findings == ()
+
+
+def test_places_of_deep_graphs_are_cut_in_the_middle() -> None:
+    graph = build.small_graph(initializers=[build.external_tensor(location="../w.bin")])
+    for number in range(20):
+        node = build.node("If", [build.attribute("then_branch", g=graph)], name=f"{number} " + "n" * 500)
+        graph = build.small_graph(nodes=[node])
+    place = extract_from(WatchedTree({"run/m.onnx": build.model(graph)})).findings[0].place
+    assert len(place) == 1000
+    assert place.startswith("graph → node 19 nnn")
+    assert place.endswith("nnn → attribute g → initializer w")
+
+
+def test_names_of_more_characters_than_any_model_has_are_inconclusive() -> None:
+    tensors = [build.external_tensor(location=f"{number} " + "%2e" * 1300) for number in range(2200)]
+    with pytest.raises(ModelLimit, match="MAX_NAME_BYTES"):
+        extract_from(WatchedTree({"run/m.onnx": build.model(build.small_graph(initializers=tensors))}))

@@ -103,7 +103,7 @@ RUNS = {
 SAID = {
     "1": {
         "example": "ddf349c2fe8f510df767464f38605a68",
-        "onnx": "424675f4f9cd8fc8a3f2af3acbb98494",
+        "onnx": "17dae42486f58d0f8cc74ea3dcbead90",
         "tensorflow": "baa41749f49298900765d2c3c71eb75e",
         "by name": "f9d7c33fea4b87749d5a16a19929bc63",
         "custom": "b96c41204f5aefe5adf9db8842d04d82",
