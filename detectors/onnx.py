@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from detectors import onnx_external
+from detectors import onnx_external, onnx_operators
 from detectors.bounds import MAX_NAMES, MAX_RANK, MAX_SPECS, check_count
 from detectors.detection import LFS_POINTER, Contents, Detector, folder_of, may_be_model, suffix
 from detectors.errors import ModelError, ModelLimit, TreeChanged, Unreadable
@@ -39,7 +39,8 @@ from detectors.facts import (
     Signature,
     State,
 )
-from detectors.onnx_inventory import Inventory, Operator, Role, elements_of, functions_of, take_inventory
+from detectors.onnx_inventory import Inventory, Role, domain_name, elements_of, operator_name, take_inventory
+from detectors.onnx_operators import OWN_DOMAINS
 from detectors.onnx_structure import FIRST_IR_WITH_OPSETS, MAX_IR_VERSION, is_op_type, read_structure
 from detectors.onnx_types import dtype_name, rank_of, tensor_spec
 from detectors.onnx_values import VALUE_FIELDS, wrong_values
@@ -62,9 +63,6 @@ MAX_PROBLEMS = 100
 MAX_PROPERTIES = 1000
 MAX_PROPERTY_CHARACTERS = 4096
 """How much of `metadata_props` is told: pairs, and characters of each value."""
-
-OWN_DOMAINS = frozenset({b"", b"ai.onnx.ml", b"ai.onnx.training", b"ai.onnx.preview.training"})
-"""Domains that ONNX itself defines; the default one, `ai.onnx`, is b"" here."""
 
 QUANTISING = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "MatMulNBits")
 QUANTISING_PREFIXES = ("QLinear", "QGemm", "QAttention", "QMoE")
@@ -136,7 +134,7 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
     found = skeleton(contents.window(entry), LAYOUT)
     model = parse(found, onnx_pb2.ModelProto())
     _check_counts(entry.path, model)
-    inventory = take_inventory(model, entry.path)
+    inventory = take_inventory(model, entry.path, onnx_operators.WATCHED)
     if len(inventory.operators) > MAX_OPERATOR_TYPES:
         raise ModelLimit(entry.path, None, "MAX_OPERATOR_TYPES", f"more than {MAX_OPERATOR_TYPES} types of operators")
     external = onnx_external.examine(contents, entry.path, inventory.tensors)
@@ -145,7 +143,11 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
     return Extraction(
         facts=_facts(model, inventory, external, entry.size + sum(external.files.values())),
         completeness=_completeness(corrupt, [*wrong[State.INCOMPLETE], *external.missing]),
-        findings=(*_findings(entry, found, inventory), *external.findings),
+        findings=(
+            *_findings(entry, found, inventory),
+            *onnx_operators.findings(entry.path, model, inventory),
+            *external.findings,
+        ),
     )
 
 
@@ -214,7 +216,7 @@ def _wrong_structure(path: str, model: onnx_pb2.ModelProto, inventory: Inventory
         yield Problem(path, f"expected an opset import, as of IR version {model.ir_version}, found none")
     elif model.ir_version >= FIRST_IR_WITH_OPSETS:
         for domain in sorted(inventory.unimported & OWN_DOMAINS):
-            yield Problem(path, f"expected an opset import for the nodes of domain {_domain_name(domain)}, found none")
+            yield Problem(path, f"expected an opset import for the nodes of domain {domain_name(domain)}, found none")
     unnamed = sum(count for (_, op_type), count in inventory.operators.items() if not is_op_type(op_type))
     if unnamed:
         yield Problem(path, f"expected a printable op_type on every node, found {unnamed} without")
@@ -242,7 +244,7 @@ def _findings(entry: FileEntry, found: Skeleton, inventory: Inventory) -> Iterat
         message = f"is over 2 GiB inline ({entry.size} bytes): no runtime can load it"
         yield Finding("onnx-over-2gib", Severity.HIGH, entry.path, "", message)
     for domain in sorted(inventory.unimported - OWN_DOMAINS)[:MAX_PROBLEMS]:
-        message = f"has nodes of domain {_domain_name(domain)} and no opset import for it"
+        message = f"has nodes of domain {domain_name(domain)} and no opset import for it"
         yield Finding("onnx-opset-missing", Severity.MEDIUM, entry.path, "opset_import", message)
 
 
@@ -256,9 +258,9 @@ def _facts(
         size_bytes=size_bytes,
         framework=_framework(text(model.producer_name), text(model.producer_version)),
         producer=f"{text(model.producer_name)} {text(model.producer_version)}".strip() or None,
-        opset_imports={_domain_name(opset.domain): opset.version for opset in model.opset_import},
-        operators={_operator_name(operator): count for operator, count in sorted(inventory.operators.items())},
-        custom_operators=_custom_operators(model, inventory),
+        opset_imports={domain_name(opset.domain): opset.version for opset in model.opset_import},
+        operators={operator_name(operator): count for operator, count in sorted(inventory.operators.items())},
+        custom_operators=tuple(map(operator_name, onnx_operators.custom_operators(model, inventory.operators))),
         dtypes=_dtypes(weights),
         details=_details(model, inventory, external),
     )
@@ -292,22 +294,6 @@ def _framework(producer: str, version: str) -> Framework | None:
     if name in FRAMEWORKS:
         return Framework(FRAMEWORKS[name], version or None)
     return Framework(CONVERTED_FROM[name], None) if name in CONVERTED_FROM else None
-
-
-def _custom_operators(model: onnx_pb2.ModelProto, inventory: Inventory) -> tuple[str, ...]:
-    """Return the operators that neither ONNX defines nor the model itself."""
-    functions = functions_of(model)
-    foreign = (key for key in inventory.operators if key[0] not in OWN_DOMAINS and key not in functions)
-    return tuple(sorted(_operator_name(key) for key in foreign))
-
-
-def _domain_name(domain: bytes) -> str:
-    return text(domain) or "ai.onnx"
-
-
-def _operator_name(operator: Operator) -> str:
-    domain, op_type = operator
-    return f"{text(domain)}::{text(op_type)}" if domain else text(op_type)
 
 
 def _details(model: onnx_pb2.ModelProto, inventory: Inventory, external: onnx_external.ExternalData) -> dict[str, Any]:

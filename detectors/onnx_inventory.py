@@ -33,6 +33,9 @@ MAX_ELEMENTS = 2**63 - 1
 MAX_TENSORS = 200_000
 """Tensors of one model. The largest mixtures of experts have about 140,000; each takes about 20 µs to check."""
 
+MAX_NOTED = 100
+"""Nodes that are noted with their place."""
+
 ARROW = " → "
 
 MAX_STEP = 200
@@ -93,15 +96,26 @@ Operator = tuple[bytes, bytes]
 """Domain and type of a node; the default domain is always b""."""
 
 
+class Noted(NamedTuple):
+    """A node that was watched for."""
+
+    place: Place
+    operator: Operator
+    node: onnx_pb2.NodeProto
+
+
 @dataclass(slots=True)
 class Scope:
     """What one graph or function body holds, subgraphs included; its nodes share one set of opset imports.
 
-    tensors may be shared by several scopes, which then add to it in turn. path is that of the model file, for errors.
+    tensors and noted may be shared by several scopes, which then add to them in turn. Nodes whose type is *watched* are noted.
+    path is that of the model file, for errors.
     """
 
     path: str
     tensors: list[Held]
+    noted: list[Noted]
+    watched: frozenset[bytes]
     operators: Counter[Operator] = field(default_factory=Counter)
 
     def add_graph(self, graph: onnx_pb2.GraphProto, place: Place) -> None:
@@ -115,10 +129,20 @@ class Scope:
         """Count *nodes* and what their attributes hold."""
         counted = self.operators
         for node in nodes:
-            counted[node.domain, node.op_type] += 1
+            op_type = node.op_type
+            counted[node.domain, op_type] += 1
+            if op_type in self.watched and len(self.noted) < MAX_NOTED:
+                self.noted.append(Noted(Place(place, "node", node.name or op_type), (_domain(node.domain), op_type), node))
             for attribute in node.attribute:
                 if attribute.ListFields():  # An attribute without tensor or graph is empty here; most are.
-                    self.add_attribute(attribute, Place(place, "node", node.name or node.op_type))
+                    self.add_attribute(attribute, Place(place, "node", node.name or op_type))
+
+    def add_function(self, function: onnx_pb2.FunctionProto) -> None:
+        """Count what the body of *function* holds, and the defaults of its attributes."""
+        place = Place(None, "function", function.name)
+        self.add_nodes(function.node, place)
+        for attribute in function.attribute_proto:
+            self.add_attribute(attribute, Place(place, "default"))
 
     def add_attribute(self, attribute: onnx_pb2.AttributeProto, place: Place) -> None:
         """Count the tensors and graphs that *attribute* carries."""
@@ -151,25 +175,28 @@ class Scope:
 class Inventory:
     """All that a model holds.
 
-    operators counts nodes of the graph, its subgraphs and the functions; training graphs are not among them.
-    tensors are those of all graphs, training included. unimported are domains of nodes whose graph or function has no
-    opset import for them.
+    operators counts nodes of the graph, its subgraphs and the functions; those of training graphs are in training.
+    tensors are those of all graphs, training included, and so is noted: nodes of types that were watched, with their places, at
+    most `MAX_NOTED`. unimported are domains of nodes whose graph or function has no opset import for them.
     """
 
     operators: Counter[Operator]
+    training: Counter[Operator]
     tensors: list[Held]
+    noted: list[Noted]
     unimported: frozenset[bytes]
 
 
-def take_inventory(model: onnx_pb2.ModelProto, path: str) -> Inventory:
-    """Return what *model* holds; *path* is that of its file.
+def take_inventory(model: onnx_pb2.ModelProto, path: str, watched: frozenset[bytes] = frozenset()) -> Inventory:
+    """Return what *model* holds; *path* is that of its file. Nodes whose type is *watched* are noted.
 
     Raises:
         ModelLimit: there are more tensors than `MAX_TENSORS`, or more functions than `MAX_NAMES`.
     """
     check_count(path, "functions", len(model.functions), MAX_NAMES, "MAX_NAMES")
     tensors: list[Held] = []
-    graph, training = Scope(path, tensors), Scope(path, tensors)
+    noted: list[Noted] = []
+    graph, training = Scope(path, tensors, noted, watched), Scope(path, tensors, noted, watched)
     graph.add_graph(model.graph, Place(None, "graph"))
     for info in model.training_info:
         training.add_graph(info.initialization, Place(None, "training initialization"))
@@ -177,10 +204,12 @@ def take_inventory(model: onnx_pb2.ModelProto, path: str) -> Inventory:
     operators = _with_one_default_domain(graph.operators)
     unimported = _domains(operators) - imported_domains(model.opset_import)
     for function in model.functions:
-        counted = _with_one_default_domain(_function_body(function, path, tensors).operators)
+        body = Scope(path, tensors, noted, watched)
+        body.add_function(function)
+        counted = _with_one_default_domain(body.operators)
         operators.update(counted)
         unimported |= _domains(counted) - imported_domains(function.opset_import)
-    return Inventory(operators, tensors, frozenset(unimported))
+    return Inventory(operators, _with_one_default_domain(training.operators), tensors, noted, frozenset(unimported))
 
 
 def imported_domains(imports: Iterable[onnx_pb2.OperatorSetIdProto]) -> set[bytes]:
@@ -214,13 +243,15 @@ def elements_in(sizes: Sequence[int]) -> int | None:
     return product
 
 
-def _function_body(function: onnx_pb2.FunctionProto, path: str, tensors: list[Held]) -> Scope:
-    body = Scope(path, tensors)
-    place = Place(None, "function", function.name)
-    body.add_nodes(function.node, place)
-    for attribute in function.attribute_proto:
-        body.add_attribute(attribute, Place(place, "default"))
-    return body
+def domain_name(domain: bytes) -> str:
+    """Return *domain* as it is told; the default one has a name here."""
+    return text(domain) or "ai.onnx"
+
+
+def operator_name(operator: Operator) -> str:
+    """Return `domain::Type`, or the type alone in the default domain."""
+    domain, op_type = operator
+    return f"{text(domain)}::{text(op_type)}" if domain else text(op_type)
 
 
 def _domain(domain: bytes) -> bytes:

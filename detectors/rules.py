@@ -122,6 +122,13 @@ ABOUT_TENSORFLOW = (
 
 ABOUT_ONNX = (
     Rule(
+        "onnx-custom-operator",
+        (LOW, INFO),
+        "nodes have operators that neither ONNX defines nor the model; `low` where it is not known which library does",
+        "whoever runs the model has to load that library, which is code of its own",
+        "see where the library comes from; export to ONNX's own operators where that is possible",
+    ),
+    Rule(
         "onnx-duplicate-field",
         (MEDIUM,),
         "a field that may stand once stands several times, as where two files were joined, or a tensor has its values twice",
@@ -152,6 +159,13 @@ ABOUT_ONNX = (
         "save the data beside the model",
     ),
     Rule(
+        "onnx-network-operator",
+        (MEDIUM,),
+        "a node sends its inputs to a server (`OpenAIAudioToText` and others of onnxruntime-extensions)",
+        "data of whoever runs the model leave the machine, with a token to pay for it, and the server decides what comes back",
+        "ask whoever made the model whether that is meant, and look at the `model_uri` of the node",
+    ),
+    Rule(
         "onnx-opset-missing",
         (MEDIUM,),
         "nodes use a domain whose opset is not imported",
@@ -164,6 +178,20 @@ ABOUT_ONNX = (
         "more than 2 GiB in one file: no runtime can load it",
         "nobody can load it",
         "save the weights as external data",
+    ),
+    Rule(
+        "onnx-precompiled-operator",
+        (MEDIUM,),
+        "a node (`EPContext`) holds or names a program that was compiled for one device; it was not looked at",
+        "a driver takes the program as it is, so nobody can see what it does, and it may not be what the graph was",
+        "compile it from the model itself on the machine that runs it",
+    ),
+    Rule(
+        "onnx-python-operator",
+        (HIGH,),
+        "a node (`PyOp`, `PythonOp`) names a Python module or function for the runtime to call",
+        "whoever runs the model with such a runtime runs that code",
+        "do not run it; export it without operators of your own",
     ),
 )
 
