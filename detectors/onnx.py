@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from detectors import onnx_external, onnx_operators
+from detectors import onnx_duplicates, onnx_external, onnx_operators
 from detectors.bounds import MAX_NAMES, MAX_RANK, MAX_SPECS, check_count
 from detectors.detection import LFS_POINTER, Contents, Detector, folder_of, may_be_model, suffix
 from detectors.errors import ModelError, ModelLimit, TreeChanged, Unreadable
@@ -79,7 +79,14 @@ FRAMEWORKS = {
 CONVERTED_FROM = {"tf2onnx": "tensorflow", "keras2onnx": "keras", "skl2onnx": "scikit-learn"}
 """Producers (in lower case) that name a framework: with its version, or as a converter whose version is not the framework's."""
 
-LAYOUT = layout_of(onnx_pb2.ModelProto.DESCRIPTOR, frozenset(f"TensorProto.{name}" for name in VALUE_FIELDS.values()))
+PLAIN_ATTRIBUTE = (1, 2, 3, 4, 20, 21)
+"""Fields of an AttributeProto without tensor or graph: name, f, i, s, type, ref_attr_name. The lean message has none."""
+
+LAYOUT = layout_of(
+    onnx_pb2.ModelProto.DESCRIPTOR,
+    weights=frozenset(f"TensorProto.{name}" for name in VALUE_FIELDS.values()),
+    also={"AttributeProto": PLAIN_ATTRIBUTE},
+)
 
 SINGULAR_FIELDS = {
     1: "ir_version",
@@ -132,6 +139,7 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
     if entry is None:
         raise TreeChanged(detection.main, "is not in this tree")
     found = skeleton(contents.window(entry), LAYOUT)
+    duplicates = list(onnx_duplicates.findings(found))
     model = parse(found, onnx_pb2.ModelProto())
     _check_counts(entry.path, model)
     inventory = take_inventory(model, entry.path, onnx_operators.WATCHED)
@@ -145,6 +153,7 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
         completeness=_completeness(corrupt, [*wrong[State.INCOMPLETE], *external.missing]),
         findings=(
             *_findings(entry, found, inventory),
+            *duplicates,
             *onnx_operators.findings(entry.path, model, inventory),
             *external.findings,
         ),

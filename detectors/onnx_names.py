@@ -39,6 +39,9 @@ LOOK_ALIKES = str.maketrans({"\u2215": "/", "\u2044": "/", "\u29f8": "/", "\u300
 OVERLONG = (("\udcc0\udcae", "."), ("\udcc0\udcaf", "/"), ("\udcc1\udc9c", "\\"))
 """Dots and slashes in two bytes, which UTF-8 forbids and careless decoders take."""
 
+PLAIN = re.compile(r"[A-Za-z0-9_.:/-]+")
+"""Most names."""
+
 EXPANDED = re.compile(r"~|\$[A-Za-z_{(]|%[A-Za-z_]+%")
 """How names begin that shells, and readers that do as they do, expand: home folders and variables."""
 
@@ -73,6 +76,8 @@ def why_outside(location: str) -> str | None:
 
 def odd_name(location: str) -> Odd | None:
     """Return what is odd about a *location* that does not lead outside as it stands; None where it is plain."""
+    if PLAIN.fullmatch(location):
+        return None
     if EXPANDED.match(location):
         return Odd(Severity.MEDIUM, "a reader that expands home folders and variables follows elsewhere")
     meant = _decoded(location)

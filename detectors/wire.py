@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -202,8 +203,15 @@ class Skeleton:
     is_whole: bool = False
 
 
-def layout_of(descriptor: AnyDescriptor, weights: frozenset[str] = frozenset()) -> Layout:
+NO_FIELDS: Mapping[str, Collection[int]] = MappingProxyType({})
+
+
+def layout_of(
+    descriptor: AnyDescriptor, weights: frozenset[str] = frozenset(), also: Mapping[str, Collection[int]] = NO_FIELDS
+) -> Layout:
     """Return the layout of a lean message; *weights* names the fields (`Message.field`) that hold tensor values.
+
+    *also* are fields by message and number that are kept as unknown ones, although the lean message does not have them.
 
     Where the lean message has a field `X_size` beside `X`, a left-out `X` leaves its length in bytes there.
     """
@@ -213,6 +221,7 @@ def layout_of(descriptor: AnyDescriptor, weights: frozenset[str] = frozenset()) 
         if message.full_name in known:
             return known[message.full_name]
         layout = known[message.full_name] = Layout()
+        layout.rules.update((number, Rule(None, MAX_LEAF_BYTES, None)) for number in also.get(message.name, ()))
         for lean in message.fields:
             if not _is_size_of_another(lean):
                 layout.rules[lean.number] = rule(message, lean)

@@ -282,6 +282,13 @@ def with_tensors_everywhere() -> Any:
     return model
 
 
+def with_external_data() -> Any:
+    raw = helper.make_node("Constant", [], ["y"], value=numpy_helper.from_array(numpy.zeros(6, numpy.float32), "raw"))
+    outside = TensorProto(name="w", dims=[6], data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL)
+    outside.external_data.add(key="location", value="w.bin")
+    return small_model(nodes=[raw], initializers=[outside])
+
+
 def parts_of(message: Any, kind: str) -> Iterator[Any]:
     """Yield every message of type *kind* inside *message*, wherever onnx's own schema has one."""
     if message.DESCRIPTOR.name == kind:
