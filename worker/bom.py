@@ -21,8 +21,9 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID, uuid5
 
+from worker.manifest import file_json
 from worker.records import FileDigest, ModelVersion
-from worker.views import file_json, timestamp
+from worker.views import timestamp
 
 SCHEMA = "http://cyclonedx.org/schema/bom-1.6.schema.json"
 
