@@ -33,7 +33,8 @@ HERE = "/modelport"
 MOST_FINDINGS = 20
 """Findings in one message, the worst first."""
 
-MOST_TAGS = 50
+MOST_OF_A_LIST = 50
+"""Tags, and whatever else a version has several of."""
 
 MOST_CHARS = 500
 """Characters of a text that somebody else has written: a path, a note."""
@@ -70,9 +71,9 @@ def _subject(delivery: Delivery) -> str | None:
 
 
 def _version(version: ModelVersion) -> dict[str, Any]:
+    """Return *version*; whole is what a receiver finds it by: its address and its digests, which have their bounds."""
     said = version_json(version)
-    notes = None if version.notes is None else _short(version.notes)
-    return said | {"notes": notes, "tags": [_short(tag) for tag in version.tags[:MOST_TAGS]]}
+    return {key: value if isinstance(value, str) and key != "notes" else _bounded(value) for key, value in said.items()}
 
 
 def _ingestion(ingestion: Ingestion) -> dict[str, Any]:
@@ -93,15 +94,20 @@ def _findings(version: ModelVersion | None) -> dict[str, Any]:
     """Return the worst findings of *version*, and how many it has."""
     found = [] if version is None else json.loads(version.report).get("findings", [])
     worst = sorted(found, key=lambda one: WORST_FIRST.get(one["severity"], 0))[:MOST_FINDINGS]
-    return {"findings": [_finding(one) for one in worst], "findingsCount": len(found)}
-
-
-def _finding(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _short(value) if isinstance(value, str) else value for key, value in said.items()}
+    return {"findings": _bounded(worst), "findingsCount": len(found)}
 
 
 def _report_url(version: ModelVersion | None, api_url: str | None) -> str | None:
     return None if version is None or api_url is None else f"{api_url.rstrip('/')}/v1/versions/{version.id}/report"
+
+
+def _bounded(value: Any) -> Any:
+    """Return *value* with lists and texts of bounded length."""
+    if isinstance(value, Mapping):
+        return {key: _bounded(inside) for key, inside in value.items()}
+    if isinstance(value, list):
+        return [_bounded(inside) for inside in value[:MOST_OF_A_LIST]]
+    return _short(value) if isinstance(value, str) else value
 
 
 def _short(text: str) -> str:

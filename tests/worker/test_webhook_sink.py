@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ from tests.worker.api.conftest import StandingClock
 from tests.worker.conftest import json_of
 from tests.worker.test_cli_queue import CALL
 from tests.worker.test_deliver import Died
+from tests.worker.test_guarded_network import ARRIVING, OTHERS, ZONE
 from tests.worker.test_webhook_words import finding, notices
 from worker.bootstrap import embedded
 from worker.cli import run
@@ -197,18 +199,41 @@ def test_what_is_no_address_stops_the_start() -> None:
 # Whom it is sent to
 
 
+IN_OTHER_LETTERS = [
+    "127。0。0。1",
+    "１２７.0.0.1",
+    "①②⑦.0.0.1",
+    "127.0.0.1.",
+    "127.0.0.1%00.example.org",
+    "[::ffff:127.0.0.1%25lo]",
+]
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_what_is_not_public_is_sent_nothing_and_it_is_said_why(notice: Notice, scheme: str) -> None:
+def test_what_is_not_public_is_sent_nothing_however_it_is_written(notice: Notice, scheme: str) -> None:
+    forms = [*ARRIVING, *OTHERS]
+    hosts = [f"[{form}]" if ":" in form else form for form in forms] + IN_OTHER_LETTERS
+    assert len(hosts) >= 30
     with doorkeeper() as door:
-        made = sink(f"{scheme}://127.0.0.1:{door.port}/", may=Allowed())
-        for ask in (lambda: made.take(notice), made.check):
-            with pytest.raises(ServerUnavailable) as raised:
-                ask()
-            assert str(raised.value) == (
-                f"nothing is sent to {scheme}://127.0.0.1:{door.port}: 127.0.0.1 is loopback; MODELPORT_WEBHOOK_ALLOW names "
-                "what may be sent to besides public addresses over https"
-            )
-        assert door.visits == 0
+        for host in hosts:
+            for say in (Webhook.check, lambda made: made.take(notice)):
+                with pytest.raises((ServerUnavailable, BadSetting), match=r"nothing is sent to|has no address|expected https"):
+                    say(sink(f"{scheme}://{host}:{door.port}/", may=Allowed(), resolve=ZONE))
+        socket.create_connection(("127.0.0.1", door.port)).close()  # whoever came before is counted before
+        assert until(lambda: door.visits > 0, 5)
+        assert door.visits == 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_it_is_said_why_nothing_is_sent(notice: Notice, scheme: str) -> None:
+    made = sink(f"{scheme}://127.0.0.1:8080/", may=Allowed())
+    for ask in (lambda: made.take(notice), made.check):
+        with pytest.raises(ServerUnavailable) as raised:
+            ask()
+        assert str(raised.value) == (
+            f"nothing is sent to {scheme}://127.0.0.1:8080: 127.0.0.1 is loopback; MODELPORT_WEBHOOK_ALLOW names "
+            "what may be sent to besides public addresses over https"
+        )
 
 
 @pytest.fixture(scope="module")
