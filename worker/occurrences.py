@@ -18,12 +18,12 @@ SERIOUS = frozenset({Severity.CRITICAL, Severity.HIGH})
 """Severities of findings that somebody should hear of."""
 
 
-def of_version(version: NewVersion, has_failed_gate: bool = False) -> Sequence[DeliveryKind]:
+def of_version(version: NewVersion) -> Sequence[DeliveryKind]:
     """Return what is told of a *version* that is new."""
     told = [DeliveryKind.REGISTERED]
     if is_serious(version.findings):
         told.append(DeliveryKind.FINDING)
-    if has_failed_gate:
+    if not all(gate.is_passed for gate in version.gates):
         told.append(DeliveryKind.GATE_FAILED)
     return told
 

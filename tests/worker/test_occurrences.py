@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.facts import Finding, Severity
+from detectors.facts import Finding, Metadata, Severity
 from tests.contracts.registry import LATER, NOON, claimed, event, failed, new_version
 from worker import lifecycle, occurrences
 from worker.delivery import DeliveryKind
+from worker.gates import evaluate, parse_gates
 from worker.records import Ingestion, IngestionState
 from worker.registry.memory import MemoryRegistry
 
@@ -38,12 +39,14 @@ def test_serious_findings_are_told_besides(running: Ingestion, severities: list[
 
 
 def test_a_gate_that_failed_is_told_last(running: Ingestion) -> None:
-    version = new_version(running, findings=found(Severity.HIGH))
-    assert [kind.value for kind in occurrences.of_version(version, has_failed_gate=True)] == [
-        "version.registered",
-        "finding.raised",
-        "gate.failed",
-    ]
+    wanted = {"tensorflow:loss": "..0.5", "tensorflow:accuracy": "0.5.."}
+    gates = parse_gates({name: {"target": target, "aggregate": "mean"} for name, target in wanted.items()})
+    judged = evaluate(gates, {"loss": {"scalar": "loss", "result": {"mean": 0.1}}}, Metadata())
+    version = new_version(running, findings=found(Severity.HIGH), gates=judged)
+    assert [gate.is_passed for gate in judged] == [True, False]
+    assert list(map(str, occurrences.of_version(version))) == ["version.registered", "finding.raised", "gate.failed"]
+    passed = new_version(running, findings=(), gates=judged[:1])
+    assert list(map(str, occurrences.of_version(passed))) == ["version.registered"]
 
 
 def test_of_all_steps_a_failure_alone_is_told(running: Ingestion) -> None:
