@@ -6,6 +6,7 @@ In go the plain values that the JSON output holds too, out come Rich renderables
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -304,6 +305,9 @@ def _difference_pairs(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         "operators",
         clean(", ".join(operators[:MOST_OPERATORS])) + "".join(f" {more}" for more in _more(operators, MOST_OPERATORS)),
     )
+    for what, side in (("new findings", "new"), ("gone findings", "gone")):
+        rules = Counter(one["rule"] for one in found["findings"][side])
+        yield what, clean(_most(rules, MOST_OPERATORS))
     if found["files"] is not None:
         counts = (f"{len(found['files'][word])} {word}" for word in ("added", "removed", "changed"))
         yield "files", f"{', '.join(counts)}, {found['files']['same']} the same"

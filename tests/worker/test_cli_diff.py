@@ -62,3 +62,14 @@ def test_what_is_not_there_is_told(files: Files, capsys: pytest.CaptureFixture[s
     assert "none" in capsys.readouterr().err
     assert run(["models", "diff", "nobody", files[0]]) == 2
     assert "nobody: no such model" in capsys.readouterr().err
+
+
+def test_findings_that_are_new_or_gone_are_told_by_their_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "m.onnx", [8, 3], ["Relu"])
+    (tmp_path / "new" / "away").symlink_to("/etc/passwd")
+    assert run(["models", "diff", "./old", "./new"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["new", "findings", "link-outside", "1"]
+    assert run(["models", "diff", "./new", "./old"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["gone", "findings", "link-outside", "1"]

@@ -25,7 +25,15 @@ from worker.events import (
     SPEC_VERSION,
     STATES,
 )
-from worker.gates import AGGREGATES, IF_NOT_FOUND, MAX_GATES, MAX_PRECISION, MAX_TEXT_CHARACTERS, ROUNDINGS
+from worker.gates import (
+    AGGREGATES,
+    IF_NOT_FOUND,
+    MAX_GATES,
+    MAX_PRECISION,
+    MAX_RANGE_CHARACTERS,
+    MAX_TEXT_CHARACTERS,
+    ROUNDINGS,
+)
 from worker.lifecycle import Mover, movable
 from worker.operations import MAX_NOTE_CHARACTERS
 from worker.records import NO_FORMAT, Action, Attention, Condition, GateOutcome, IngestionState, StoreMode, Trigger
@@ -574,7 +582,11 @@ GATE: dict[str, Any] = {
     "required": ["target", "aggregate"],
     "additionalProperties": False,
     "properties": {
-        "target": {"type": ["string", "number"], "description": "`0.7..`, `..0.025` or `0.99..1.00`; ends are excluded"},
+        "target": {
+            "type": ["string", "number"],
+            "maxLength": MAX_RANGE_CHARACTERS,
+            "description": "`0.7..`, `..0.025` or `0.99..1.00`; ends are excluded",
+        },
         "aggregate": {
             "type": "string",
             "maxLength": MAX_TEXT_CHARACTERS,
