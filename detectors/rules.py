@@ -205,7 +205,31 @@ ABOUT_OTHERS = (
     ),
 )
 
+ABOUT_SIGNATURES = (
+    Rule(
+        "signature-matches",
+        (INFO,),
+        "a trusted key signed exactly these files",
+        "they are the ones that the owner of the key meant",
+        "nothing",
+    ),
+    Rule(
+        "signature-mismatch",
+        (HIGH,),
+        "a trusted key signed other files than these, or its signature was changed",
+        "somebody changed, added or removed files after they were signed, or the copy is damaged",
+        "fetch the model again from where it was signed, or let it be signed anew",
+    ),
+    Rule(
+        "signature-not-checked",
+        (INFO,),
+        "there is a signature, and no trusted key made it, or it is of a kind that is not checked",
+        "it says nothing about the files as long as nobody trusts its key",
+        "name the key in `MODELPORT_SIGNING_KEYS` where it is to be trusted",
+    ),
+)
+
 RULES: Mapping[str, Rule] = MappingProxyType(
-    {one.name: one for group in (ABOUT_THE_PATH, ABOUT_TENSORFLOW, ABOUT_ONNX, ABOUT_OTHERS) for one in group}
+    {one.name: one for group in (ABOUT_THE_PATH, ABOUT_TENSORFLOW, ABOUT_ONNX, ABOUT_OTHERS, ABOUT_SIGNATURES) for one in group}
 )
 """Every rule by its name."""

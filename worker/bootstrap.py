@@ -54,6 +54,8 @@ from worker.registry.migrate import check_newest, migrate
 from worker.registry.sql import SqlRegistry
 from worker.s3_url import is_s3, parse_s3
 from worker.settings import Settings, load
+from worker.signatures import PublicKey
+from worker.signing_keys import public_key
 from worker.storage.download import new_folder
 from worker.storage.local import LocalStore
 from worker.storage.probe import look_at_folder, look_at_place
@@ -93,6 +95,7 @@ class Embedded:
     inspector: Inspector
     rounds: Rounds
     connections: Connections
+    trusted_keys: Mapping[str, PublicKey]
     traces: Traces = SILENT
     team: str = DEFAULT_TEAM
 
@@ -127,6 +130,7 @@ class Embedded:
             open_version=self.open_version,
             retention=self.settings.retention(),
             drift_days=self.settings.drift_days,
+            trusted_keys=self.trusted_keys,
             step=step,
             expect=expect,
             progress=progress,
@@ -261,6 +265,7 @@ def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli", wo
     prepare_home(settings)
     _prepare_database(settings)
     owner = "-".join(filter(None, (worker, role, secrets.token_hex(8))))
+    trusted = trusted_keys(settings)
     with _working_as(owner, settings), closing(_traces(environment, "worker" if worker else role, owner)) as traces:
         told = _destinations(settings, environment)
         wants = {name: one.wants for name, one in told.items()}
@@ -274,9 +279,23 @@ def embedded(environment: Mapping[str, str], folder: Path, role: str = "cli", wo
                 store = _store(settings, connection)
                 with closing(Rounds(Deliverer(registry, told, clock, owner))) as rounds:
                     leaned = Connections(_leaned_on(settings, registry))
-                    yield Embedded(settings, registry, store, connection, clock, owner, inspector, rounds, leaned, traces)
+                    yield Embedded(
+                        settings, registry, store, connection, clock, owner, inspector, rounds, leaned, trusted, traces
+                    )
         finally:
             registry.close()
+
+
+def trusted_keys(settings: Settings) -> Mapping[str, PublicKey]:
+    """Return the keys whose signatures are checked, by their names.
+
+    Raises:
+        BadSetting: a file is no such key, or what reads keys is not installed.
+    """
+    try:
+        return {name: public_key(Path(path)) for name, path in settings.signing_keys.items()}
+    except BadSetting as exc:
+        raise BadSetting(f"MODELPORT_SIGNING_KEYS: {exc}") from exc
 
 
 def _leaned_on(settings: Settings, registry: SqlRegistry) -> Sequence[Asked]:
@@ -376,6 +395,7 @@ def check_start(environment: Mapping[str, str], folder: Path) -> Settings:
     """
     settings = load(environment, folder)
     prepare_home(settings)
+    trusted_keys(settings)
     with suppress(RegistryUnavailable):
         _prepare_database(settings)
     return settings

@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import attrgetter
 from pathlib import PurePosixPath
@@ -61,6 +61,7 @@ from worker.records import (
     Trigger,
 )
 from worker.settle import Wait, first_contradicted, rest_of, rest_of_broken, settle
+from worker.signatures import PublicKey, with_signatures
 from worker.verdict import LOOK_AGAIN_SECONDS, UNFORESEEN, Again, Decision, Patience, Reject, decide
 
 PAUSES_SECONDS = (0.5, 2.0, 8.0)
@@ -91,9 +92,10 @@ class Borders:
     file_time is the clock of this machine, None where it is the registry's. Which of them stamped the files nobody knows, so
     a file is as young as either says. is_dead tells whether the owner of an ingestion is known to have ended; its lease need
     not be waited for. open_version opens the files of a version wherever they are kept. retention is how long is kept what
-    led to nothing, drift_days how many days may pass between two looks at the files of a version, 0 for no looks. expect is
-    told how many bytes will be read for good, progress how many were. gates tells what an event is judged by. attempt is
-    opened by who makes an attempt, for as long as it goes on, and gives what hears of its steps besides.
+    led to nothing, drift_days how many days may pass between two looks at the files of a version, 0 for no looks. trusted_keys
+    are those whose signatures are checked, by their names. expect is told how many bytes will be read for good, progress how
+    many were. gates tells what an event is judged by. attempt is opened by who makes an attempt, for as long as it goes on, and
+    gives what hears of its steps besides.
     """
 
     registry: Registry
@@ -111,6 +113,7 @@ class Borders:
     open_version: OpenVersion = nowhere
     retention: Retention = FOR_EVER
     drift_days: float = 0
+    trusted_keys: Mapping[str, PublicKey] = field(default_factory=dict)
     step: Step = lambda name: None
     expect: Callable[[int], None] = lambda size: None
     progress: Callable[[int], None] = lambda count: None
@@ -338,6 +341,7 @@ def _attempt(ingestion: Ingestion, sight: Sight, borders: Borders) -> Scan | Non
         borders.step("store")
         manifest, found, url = _keep(ingestion, location, tree, look, found, alive, borders)
         _check_named(ingestion, manifest, look, quiet_seconds)
+        found = with_signatures(found, tree, manifest, borders.trusted_keys)
     borders.step("register")
     gates = evaluate(borders.gates(event), found.metrics.summary, found.metadata)
     version = _version(ingestion, location, key, look, manifest, found, url, gates)

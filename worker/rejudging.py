@@ -28,6 +28,7 @@ from worker.ingest import Borders
 from worker.manifest import content_digest, read_once
 from worker.operations import note, outdated
 from worker.records import DRIFTED, Condition, Judgement, ModelVersion, StoreMode
+from worker.signatures import with_signatures
 
 PAGE = 50
 """Versions that are asked for at a time."""
@@ -116,7 +117,8 @@ def _looked_into(version: ModelVersion, tree: FileTree, paths: set[str], borders
     manifest, problems = read_once(tree, entries, None, tensor_checks(found), borders.progress)
     if content_digest(manifest) != version.digest:
         return found, Seen(Condition.CHANGED, "its bytes are not those that were registered", WRONG)
-    return with_problems(found, problems), Seen(Condition.FINE, "as registered, byte for byte", mark_of(entries))
+    found = with_signatures(with_problems(found, problems), tree, manifest, borders.trusted_keys)
+    return found, Seen(Condition.FINE, "as registered, byte for byte", mark_of(entries))
 
 
 def _with_remarks(version: ModelVersion, found: Scan, findings: Sequence[Finding]) -> Scan:

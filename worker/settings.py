@@ -190,6 +190,12 @@ class Settings(BaseModel):
         description="JSON list of places on object storage whose event notifications `POST /v1/completions` takes as hints, "
         '`[{"path": "s3://bucket/runs/{experiment_id}", "project": "digits"}]`; docs/object-storage.md tells how.',
     )
+    signing_keys: Annotated[Mapping[str, str], BeforeValidator(_from_json)] = Field(
+        default_factory=dict,
+        description="JSON: name → file of a public key in PEM whose signatures are trusted, "
+        '`{"release": "/etc/modelport/release.pub"}`; each `model.sig` in a run is checked against them. '
+        "Needs the extra `modelport[signing]`.",
+    )
     mlflow_tracking_uri: str | None = Field(
         default=None,
         repr=False,

@@ -16,6 +16,7 @@ from detectors.tree import FileTree
 from tests.builders import onnx
 from tests.worker.conftest import json_of
 from tests.worker.test_ingest import event, make_borders
+from tests.worker.test_signatures import KEY, TRUSTED
 from worker import rejudging
 from worker.cli import run
 from worker.ingest import Borders, ingest
@@ -23,6 +24,7 @@ from worker.operations import check_rules, is_outdated, outdated
 from worker.records import Condition, Judgement, ModelVersion, StoreMode
 from worker.registry.memory import MemoryRegistry
 from worker.rejudging import judge_anew, judge_outdated
+from worker.signatures import FILE_NAME, signed_bundle
 from worker.storage.memory import MemoryStore
 
 LINK = Finding("link-outside", Severity.HIGH, "weights", "", "left out: leads to /etc/passwd")
@@ -120,6 +122,17 @@ def test_what_lay_beside_a_copy_at_its_origin_is_not_forgotten(borders: Borders,
     told = json.loads(found.report)
     assert (told["path"], note in told["coverage"]["skipped"]) == ("/runs/e1", True)
     borders.registry.kept_at(version.id, StoreMode.REFERENCE, version.url, version.location)
+
+
+def test_the_signature_of_a_run_is_checked_against_the_keys_of_today(borders: Borders, tmp_path: Path) -> None:
+    version = old(borders, tmp_path)
+    assert list(borders.registry.findings(version.id)) == []
+    signed = onnx.run_at(tmp_path / "e2")
+    (signed / FILE_NAME).write_text(signed_bundle(borders.registry.files(version.id), "e1", KEY))
+    version = old(borders, tmp_path, "e2")
+    assert [one.rule for one in borders.registry.findings(version.id)] == ["signature-not-checked"]
+    assert judge_anew(version, replace(borders, trusted_keys=TRUSTED)).is_judged
+    assert [one.rule for one in borders.registry.findings(version.id)] == ["signature-matches"]
 
 
 def test_a_portion_is_judged_at_a_time_and_new_work_comes_first(

@@ -33,6 +33,7 @@ from worker.cli import (
     publishing,
     queue,
     reports,
+    signing,
     signing_in,
     steering,
     up,
@@ -224,9 +225,9 @@ STATES = ("needs-look", "incomplete", "findings", "not-fully-read")
 """The words of `records.Attention`, which is imported only where something is listed; a test compares."""
 
 
-@app.group(short_help="List, show, upload, download, link to, rename, delete, tag and publish models.")
+@app.group(short_help="List, show, upload, download, link to, sign, rename, delete, tag and publish models.")
 def models() -> None:
-    """The repository: list, show, upload, download, link to, rename, delete, tag and publish models.
+    """The repository: list, show, upload, download, link to, sign, rename, delete, tag and publish models.
 
     A model is named by its id (mo…), by NAME (its latest version) or by NAME@NUMBER.
     """
@@ -283,6 +284,8 @@ models.add_command(uploading.models_upload)
 models.add_command(publishing.models_publish)
 models.add_command(linking.models_links)
 models.add_command(bills.models_bom)
+models.add_command(signing.models_sign)
+models.add_command(signing.models_check_signature)
 
 
 @models.command("show", short_help="Show one version: facts, origin, files.", epilog="Example: modelport models show mnist@3")

@@ -147,7 +147,7 @@ def write(value: dict[str, Any], format: str, output: Path | None, show: Callabl
         return show(Console(highlight=False))
     else:
         text = as_text(show)
-    return _put(text, output)
+    return put_text(text, output)
 
 
 def write_json(value: dict[str, Any], output: Path | None) -> None:
@@ -156,10 +156,15 @@ def write_json(value: dict[str, Any], output: Path | None) -> None:
     Raises:
         OSError: as `write`.
     """
-    _put(as_json(value), output)
+    put_text(as_json(value), output)
 
 
-def _put(text: str, output: Path | None) -> None:
+def put_text(text: str, output: Path | None) -> None:
+    """Write *text* to stdout, or to the file *output*.
+
+    Raises:
+        OSError: as `write`.
+    """
     if output is None:
         return emit(text)
     try:
@@ -247,6 +252,17 @@ def as_text(show: Callable[[Console], None]) -> str:
     page = StringIO()
     show(Console(file=page, highlight=False, width=WIDE))
     return "".join(line.rstrip() + "\n" for line in page.getvalue().splitlines())
+
+
+PATHS = ("/", "./", "../")
+"""How a path begins where a model could be named as well."""
+
+
+def names_a_path(text: str) -> bool:
+    """Tell whether *text*, which may be a model or a path, is a path."""
+    from worker.s3_url import is_s3
+
+    return is_s3(text) or text.startswith(PATHS) or text in (".", "..")
 
 
 def free_port(host: str, port: int) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.common import FORMAT, FOUND, OK, OUTPUT, PROJECT, TEAM, acting, terminal, write
+from worker.cli.common import FORMAT, FOUND, OK, OUTPUT, PROJECT, TEAM, acting, names_a_path, terminal, write
 from worker.s3_url import is_s3
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 Side = tuple[dict[str, Any], "Sequence[FileDigest] | None", str]
 """A report, the files with their digests where they are known, and how the side is called."""
-
-PATHS = ("/", "./", "../")
 
 
 @click.command(
@@ -49,7 +47,7 @@ def models_diff(old: str, new: str, team: str | None, project: str | None, forma
 
 
 def _side(text: str, team: str | None, project: str | None) -> Side:
-    if is_s3(text) or text.startswith(PATHS) or text in (".", ".."):
+    if names_a_path(text):
         return _at(text), None, text
     from worker.repository import find_readable
 
