@@ -47,7 +47,18 @@ from worker.operations import Check
 from worker.ports import Destination, Inspector, OpenSink, Quarantine, Store
 from worker.quarantine import quarantine_at
 from worker.reach import holds, is_on_network, lies_in, open_location
-from worker.records import DEFAULT_TEAM, CompletionEvent, Gate, Location, ModelVersion, StoreKey, StoreMode, Trigger, Worker
+from worker.records import (
+    DEFAULT_TEAM,
+    CompletionEvent,
+    Gate,
+    Location,
+    ModelVersion,
+    Policy,
+    StoreKey,
+    StoreMode,
+    Trigger,
+    Worker,
+)
 from worker.registry.clock import RegistryClock
 from worker.registry.engine import parse_url, shown
 from worker.registry.migrate import check_newest, migrate
@@ -129,6 +140,7 @@ class Embedded:
             file_time=time.time,
             open_version=self.open_version,
             retention=self.settings.retention(),
+            policy=Policy(self.settings.policy),
             drift_days=self.settings.drift_days,
             trusted_keys=self.trusted_keys,
             step=step,

@@ -48,6 +48,8 @@ class DeliveryKind(StrEnum):
 
     REGISTERED = "version.registered"
     """A new version was registered."""
+    RELEASED = "version.released"
+    """A version that was in quarantine was released by a person, and may be served."""
     DELETED = "version.deleted"
     """A version was deleted."""
     FAILED = "ingestion.failed"
@@ -58,7 +60,7 @@ class DeliveryKind(StrEnum):
     """A gate that a version was to pass failed."""
 
 
-LIFE = frozenset({DeliveryKind.REGISTERED, DeliveryKind.DELETED})
+LIFE = frozenset({DeliveryKind.REGISTERED, DeliveryKind.RELEASED, DeliveryKind.DELETED})
 """That versions come and go."""
 
 

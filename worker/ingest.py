@@ -37,6 +37,7 @@ from worker.gates import evaluate
 from worker.heartbeat import BeatingTree, Heartbeat
 from worker.lifecycle import LEASE_SECONDS, is_end, lost_attempts
 from worker.manifest import Manifest, content_digest, oms_digest, read_once
+from worker.policy import objection, remark_on
 from worker.ports import Clock, Inspect, OpenTree, Registry, Store
 from worker.records import (
     FOR_EVER,
@@ -51,7 +52,9 @@ from worker.records import (
     Look,
     ModelVersion,
     NewVersion,
+    Objection,
     Pause,
+    Policy,
     Rest,
     Retention,
     Scope,
@@ -92,10 +95,10 @@ class Borders:
     file_time is the clock of this machine, None where it is the registry's. Which of them stamped the files nobody knows, so
     a file is as young as either says. is_dead tells whether the owner of an ingestion is known to have ended; its lease need
     not be waited for. open_version opens the files of a version wherever they are kept. retention is how long is kept what
-    led to nothing, drift_days how many days may pass between two looks at the files of a version, 0 for no looks. trusted_keys
-    are those whose signatures are checked, by their names. expect is told how many bytes will be read for good, progress how
-    many were. gates tells what an event is judged by. attempt is opened by who makes an attempt, for as long as it goes on, and
-    gives what hears of its steps besides.
+    led to nothing, policy what becomes of what is not clean, drift_days how many days may pass between two looks at the files
+    of a version, 0 for no looks. trusted_keys are those whose signatures are checked, by their names. expect is told how many
+    bytes will be read for good, progress how many were. gates tells what an event is judged by. attempt is opened by who makes
+    an attempt, for as long as it goes on, and gives what hears of its steps besides.
     """
 
     registry: Registry
@@ -112,6 +115,7 @@ class Borders:
     file_time: Callable[[], float] | None = None
     open_version: OpenVersion = nowhere
     retention: Retention = FOR_EVER
+    policy: Policy = Policy.RECORD
     drift_days: float = 0
     trusted_keys: Mapping[str, PublicKey] = field(default_factory=dict)
     step: Step = lambda name: None
@@ -344,7 +348,8 @@ def _attempt(ingestion: Ingestion, sight: Sight, borders: Borders) -> Scan | Non
         found = with_signatures(found, tree, manifest, borders.trusted_keys)
     borders.step("register")
     gates = evaluate(borders.gates(event), found.metrics.summary, found.metadata)
-    version = _version(ingestion, location, key, look, manifest, found, url, gates)
+    against = objection(borders.policy, found)
+    version = _version(ingestion, location, key, look, manifest, found, url, gates, against)
     _register(ingestion, replace(version, arrival=_arrival(version, registry)), alive, borders)
     return found
 
@@ -659,6 +664,7 @@ def _version(
     found: Scan,
     url: str,
     gates: tuple[GateResult, ...],
+    against: Objection | None,
 ) -> NewVersion:
     event, primary = ingestion.event, next(model for model in found.models if model.primary)
     return NewVersion(
@@ -687,6 +693,7 @@ def _version(
         findings=found.findings,
         mark=mark_of(look.entries) if location.mode is StoreMode.REFERENCE else None,
         gates=gates,
+        objection=against,
     )
 
 
@@ -729,12 +736,12 @@ def _insist(write: Callable[[], object], borders: Borders) -> None:
 
 
 def _same_listing(same: ModelVersion, event: CompletionEvent) -> End:
-    message = f"the same files as {_called(same)}; none was read{_name_not_given(same, event)}"
+    message = f"the same files as {_called(same)}; none was read{_name_not_given(same, event)}{remark_on(same)}"
     return End(IngestionState.UNCHANGED, "same-listing", message, same.id, format=same.format)
 
 
 def _same_content(same: ModelVersion, event: CompletionEvent) -> End:
-    message = f"the same content as {_called(same)}{_name_not_given(same, event)}"
+    message = f"the same content as {_called(same)}{_name_not_given(same, event)}{remark_on(same)}"
     return End(IngestionState.UNCHANGED, "same-content", message, same.id, format=same.format)
 
 

@@ -71,7 +71,8 @@ class Registry(Protocol):
 
     @property
     def outbox(self) -> Outbox:
-        """What is to be told to others. `register`, where a version is new, and `delete` add to it in their transactions."""
+        """What is to be told to others. `register`, where a version is new, `release` and `delete` add to it in their
+        transactions."""
         ...
 
     @property
@@ -188,8 +189,9 @@ class Registry(Protocol):
         """Write the version, its files, metrics and findings, and end the ingestion, all or nothing.
 
         Where the scope holds equal content already, that version is the answer: it takes over the new listing key, and what
-        the new look made of the content. The ingestion stays its owner's, who removes what was copied in vain and then
-        finishes it. A generated name is that of the scope's newest version, which somebody may have given another one.
+        the new look made of the content, quarantine included (`policy.stands`). The ingestion stays its owner's, who removes
+        what was copied in vain and then finishes it. A generated name is that of the scope's newest version, which somebody may
+        have given another one.
 
         None, and nothing changed, where *owner* does not own the ingestion any more.
 
@@ -439,6 +441,13 @@ class Registry(Protocol):
         """Let all teams read the version's model, and so all its versions, also later ones; or no team but its own.
 
         Return the version; None where there is no such living version.
+        """
+        ...
+
+    def release(self, team: str, version_id: str, reason: str, now: datetime, who: str = UNSAID) -> ModelVersion | None:
+        """Let a version go that is in quarantine, and return it; None where there is no such living version.
+
+        What is in none is returned as it is, and nothing changed: who released it first, and why, is what stands.
         """
         ...
 
@@ -693,7 +702,8 @@ class Care(Protocol):
         ...
 
     def judge(self, version: ModelVersion, judgement: Judgement, now: datetime) -> bool:
-        """Replace what is said of the content of *version*; its identity, its listing and what people said stay.
+        """Replace what is said of the content of *version*; its identity, its listing and what people said stay. Whether it is
+        in quarantine then is `policy.stands`'s to say.
 
         False, and nothing changed, where it was deleted, or other rules than those that *version* names judged it by now.
         """

@@ -106,6 +106,47 @@ class FilesSeen:
     trouble: str | None = None
 
 
+class Policy(StrEnum):
+    """What becomes of a version that is not clean: it is registered in any case."""
+
+    RECORD = "record"
+    """Registered like any other; what was found is told."""
+    WARN = "warn"
+    """The same, and whoever meets it is warned."""
+    QUARANTINE = "quarantine"
+    """Not to be served until a person releases it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """What a policy holds against serving a version: *why* is a sentence, *is_quarantined* whether it is kept from serving or
+    only warned of. causes are what is equal for what is known already (`policy`).
+    """
+
+    is_quarantined: bool
+    why: str
+    causes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """That a person let a version go: when, who, and why, in their own words. by is None for who may not know it."""
+
+    at: datetime
+    by: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """That a version is in quarantine since then, or was: why, by which causes, and how it was released, None for not yet."""
+
+    since: datetime
+    why: str
+    causes: tuple[str, ...] = ()
+    released: Released | None = None
+
+
 class Kind(StrEnum):
     """What an experiment runs on; it decides where its model lies if nobody says so."""
 
@@ -427,8 +468,8 @@ class NewVersion:
     listing_key is the digest of location, listing and rules version: the same again means that no byte need be read.
     report is the scan report as JSON text. metadata_raw keeps the custom metadata as found, byte for byte. mark is what later
     looks at files that stay where they are compare their listing with (`drift.mark_of`), None for copies. gates are what became
-    of the gates. arrival is what differs from the version before it (`worker.arrival`), None for a
-    first one.
+    of the gates. arrival is what differs from the version before it (`worker.arrival`), None for a first one. objection is what
+    the policy holds against serving it, None for nothing.
     """
 
     id: str
@@ -457,6 +498,7 @@ class NewVersion:
     mark: str | None = None
     gates: tuple[GateResult, ...] = ()
     arrival: Mapping[str, Any] | None = None
+    objection: Objection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,6 +516,7 @@ class Judgement:
     metadata_raw: bytes | None
     metrics: tuple[Metric, ...]
     findings: tuple[Finding, ...]
+    objection: Objection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,6 +527,8 @@ class ModelVersion:
     rules_version is that of the rules that judged it. files_seen is how its files were found when somebody last looked, None
     where nobody did; mark as in `NewVersion`, None where no look noted it yet. gates are what became of the gates of the last
     ingestion that had some, and are no reason not to register it. arrival as in `NewVersion`; None too where the rest is brief.
+    held is that it is or was in quarantine, None where it never was; warning is what the policy of the last look warns of, None
+    for nothing.
     """
 
     id: str
@@ -516,6 +561,13 @@ class ModelVersion:
     mark: str | None = None
     gates: tuple[GateResult, ...] = ()
     arrival: Mapping[str, Any] | None = None
+    held: Held | None = None
+    warning: str | None = None
+
+    @property
+    def is_quarantined(self) -> bool:
+        """Tell whether the version is not to be served: a policy holds it, and no person has released it."""
+        return self.held is not None and self.held.released is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -574,6 +626,8 @@ class Attention(StrEnum):
     """A finding of severity high or critical."""
     NOT_FULLY_READ = "not-fully-read"
     """A file could not be read, or a limit stopped the reading, and nothing worse is known."""
+    QUARANTINED = "quarantined"
+    """It is in quarantine, and waits for a person to release it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -846,6 +900,10 @@ class Action(StrEnum):
     """A version got other notes; what they say is not repeated."""
     VERSION_DELETED = "version.deleted"
     """A version was deleted."""
+    VERSION_QUARANTINED = "version.quarantined"
+    """The policy put a version into quarantine, again perhaps; nobody else does."""
+    VERSION_RELEASED = "version.released"
+    """A person let a version go that was in quarantine."""
     UPLOAD_BEGUN = "upload.begun"
     """An id was promised to a model whose files are to come."""
     UPLOAD_TAGGED = "upload.tagged"

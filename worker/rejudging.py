@@ -27,7 +27,8 @@ from worker.errors import InspectorLost, RejectedLocation, StorageUnavailable
 from worker.ingest import Borders
 from worker.manifest import content_digest, read_once
 from worker.operations import note, outdated
-from worker.records import DRIFTED, Condition, Judgement, ModelVersion, StoreMode
+from worker.policy import objection
+from worker.records import DRIFTED, Condition, Judgement, ModelVersion, Objection, StoreMode
 from worker.signatures import with_signatures
 
 PAGE = 50
@@ -102,7 +103,8 @@ def judge_anew(brief: ModelVersion, borders: Borders) -> Judged:
     if found.primary is None:
         return Judged(version.id, False, "these rules find no model in it; what older ones said of it stays")
     before = f"rules {version.rules_version}: {version.verdict}"
-    judgement = _judgement(version, _with_remarks(version, found, borders.registry.findings(version.id)))
+    whole = _with_remarks(version, found, borders.registry.findings(version.id))
+    judgement = _judgement(version, whole, objection(borders.policy, whole))
     if not borders.registry.care.judge(version, judgement, borders.clock.now()):
         return Judged(version.id, False, "it was deleted or judged by somebody else meanwhile")
     return Judged(version.id, True, f"{before}, rules {RULES_VERSION}: {judgement.verdict}")
@@ -133,7 +135,7 @@ def _with_remarks(version: ModelVersion, found: Scan, findings: Sequence[Finding
     return replace(found, findings=every, coverage=coverage, verdict=judge(found.models, every, coverage))
 
 
-def _judgement(version: ModelVersion, found: Scan) -> Judgement:
+def _judgement(version: ModelVersion, found: Scan, against: Objection | None) -> Judgement:
     primary = next(model for model in found.models if model.primary)
     return Judgement(
         rules_version=RULES_VERSION,
@@ -147,4 +149,5 @@ def _judgement(version: ModelVersion, found: Scan) -> Judgement:
         metadata_raw=found.metadata.raw,
         metrics=found.metrics.values,
         findings=found.findings,
+        objection=against,
     )

@@ -242,6 +242,11 @@ class Settings(BaseModel):
     log_format: Literal["text", "json"] = Field(
         default="text", description="How lines of the log look: `name='value'`, or one JSON object each; docs/howto/logs.md."
     )
+    policy: Literal["record", "warn", "quarantine"] = Field(
+        default="record",
+        description="What becomes of a version that is not clean: registered like any other, registered with a warning, or "
+        "registered in quarantine and not to be served until a person releases it; docs/howto/quarantine.md.",
+    )
     scan_failed: bool = Field(
         default=False, description="Whether what failed or cancelled experiments left behind is looked at; else it is recorded."
     )

@@ -39,6 +39,7 @@ from worker.records import (
     NamedFile,
     NewUpload,
     NewVersion,
+    Objection,
     Pause,
     Project,
     Pulse,
@@ -151,6 +152,10 @@ def claimed_next(registry: Registry) -> Ingestion:
 def claimed_ids(registry: Registry, now: datetime) -> list[str]:
     """Return the event ids of all that may be claimed at *now*, in the order in which they are."""
     return [one.event.id for one in iter(lambda: registry.claim_next("me", now), None)]
+
+
+OBJECTION = Objection(True, "1 high finding (onnx-external-data)", ("a1", "b2"))
+"""What a policy holds against serving the findings of `new_version`."""
 
 
 def register(registry: Registry, id: str = "run-1", digest: str = "d1", **changes: Any) -> Registration:

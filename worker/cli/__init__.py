@@ -221,7 +221,7 @@ def _twin(version: ModelVersion | None, service: Embedded) -> str:
     return "" if twin is None else f"{twin.model_name}@{twin.number}"
 
 
-STATES = ("needs-look", "incomplete", "findings", "not-fully-read")
+STATES = ("needs-look", "incomplete", "findings", "not-fully-read", "quarantined")
 """The words of `records.Attention`, which is imported only where something is listed; a test compares."""
 
 

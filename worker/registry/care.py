@@ -13,7 +13,7 @@ Laws (each has a test of the same name, for every registry):
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -22,10 +22,10 @@ from sqlalchemy import Column, Connection, Select, Table, bindparam, delete, fun
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker import occurrences
-from worker.records import FilesSeen, IngestionState, Judgement, Keep, ModelVersion, Removed, Trigger
+from worker.records import FilesSeen, IngestionState, Judgement, Keep, ModelVersion, Objection, Removed, Trigger
 from worker.registry import rows
 from worker.registry.outbox import SqlOutbox, Transaction
-from worker.registry.registering import has_serious, judge_parts
+from worker.registry.registering import STANDING, has_serious, judge_parts
 from worker.registry.tables import (
     FRUITLESS,
     Likely,
@@ -64,14 +64,18 @@ MODEL = select(registered_models.c.sequence).where(
     registered_models.c.sequence == select(model_versions.c.model).where(*SAME).scalar_subquery()
 )
 
-JUDGED = update(model_versions).where(*SAME, OF_RULES).returning(model_versions.c.sequence)
+JUDGED = update(model_versions).where(*SAME, OF_RULES).returning(*STANDING)
+
+
+NoteQuarantine = Callable[[Connection, ModelVersion, Objection | None, datetime], None]
+"""Writes in the log that a version went into quarantine, and why."""
 
 
 class SqlCare:
     """`worker.ports.Care` beside the other tables of a registry, which gives its transactions."""
 
-    def __init__(self, read: Transaction, write: Transaction, outbox: SqlOutbox) -> None:
-        self._read, self._write, self._outbox = read, write, outbox
+    def __init__(self, read: Transaction, write: Transaction, outbox: SqlOutbox, note: NoteQuarantine) -> None:
+        self._read, self._write, self._outbox, self._note = read, write, outbox, note
 
     def note_files(self, version: ModelVersion, seen: FilesSeen, mark: str | None) -> bool:
         given = {"same": version.id, "at": version.url, **rows.files_values(seen, mark)}
@@ -108,11 +112,12 @@ class SqlCare:
         def work(connection: Connection) -> bool:
             if connection.execute(MODEL.with_for_update(), {"same": version.id}).one_or_none() is None:
                 return False
-            sequence = connection.execute(JUDGED, given).scalar_one_or_none()
-            if sequence is None:
+            standing = connection.execute(JUDGED, given).one_or_none()
+            if standing is None:
                 return False
             told = occurrences.of_judgement(judgement.findings, partial(has_serious, connection, version.id))
-            judge_parts(connection, version.id, sequence, judgement)
+            if judge_parts(connection, version.id, standing, judgement, now):
+                self._note(connection, version, judgement.objection, now)
             self._outbox.add(connection, told, version.team, None, version.id, now)
             return True
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from worker.policy import remark_on
 from worker.records import End, Ingestion, IngestionState, ModelVersion, NewVersion
 
 
 def first_seen(version: ModelVersion) -> End:
     """Return the end of an ingestion that registered *version*."""
-    message = f"registered as {version.model_name} version {version.number}"
+    message = f"registered as {version.model_name} version {version.number}{remark_on(version)}"
     return End(IngestionState.REGISTERED, "new-content", message, version.id, version.location, version.format)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, false, insert, select, true, update
 
-from worker.records import Judgement, NewVersion
+from worker.records import Attention, Judgement, NewVersion
 from worker.registry import tallies
-from worker.registry.listing import headlines, look_of
+from worker.registry.listing import BITS, headlines, look_of
 from worker.registry.stored import stored_text
 from worker.registry.tables import headline_metrics, listed_versions, version_tags
 from worker.registry.words import folded
@@ -49,9 +49,9 @@ NEW_TAGS = insert(version_tags)
 TAGS_GONE = update(version_tags).where(version_tags.c.version_id == bindparam("of_id")).values(lives=false())
 
 
-def add(connection: Connection, version: NewVersion, model: Row[Any], sequence: int) -> None:
+def add(connection: Connection, version: NewVersion, model: Row[Any], sequence: int, is_quarantined: bool) -> None:
     """List a new *version*, the latest of *model*, whose row is locked."""
-    look, team, experiment = look_of(version), version.scope.team, version.scope.experiment
+    look, team, experiment = look_of(version, is_quarantined), version.scope.team, version.scope.experiment
     amounts: tallies.Tallies = Counter({(look, True): 1})
     for overtaken in connection.execute(OVERTAKEN, {"of_model": model.sequence}).scalars():
         amounts[overtaken, True] -= 1
@@ -79,13 +79,26 @@ def add(connection: Connection, version: NewVersion, model: Row[Any], sequence: 
     tallies.add(connection, team, amounts)
 
 
-def judge_anew(connection: Connection, version: NewVersion | Judgement, sequence: int) -> None:
+def judge_anew(connection: Connection, version: NewVersion | Judgement, sequence: int, is_quarantined: bool) -> None:
     """Take over what was seen of the content of *version* by another look; it is listed at *sequence*."""
     known = connection.execute(ROW, {"of_version": sequence}).one()
-    look = look_of(version)
+    look = look_of(version, is_quarantined)
     connection.execute(THIS, {"of_version": sequence, "model_type": version.model_type.value, "look": look})
     connection.execute(NO_METRICS, {"of_version": sequence})
     _add_metrics(connection, version, sequence, known.team)
+    _move(connection, known, look)
+
+
+def release(connection: Connection, sequence: int) -> None:
+    """List a living version as one that is in no quarantine."""
+    known = connection.execute(ROW, {"of_version": sequence}).one()
+    look = known.look & ~BITS[Attention.QUARANTINED]
+    connection.execute(THIS, {"of_version": sequence, "look": look})
+    _move(connection, known, look)
+
+
+def _move(connection: Connection, known: Row[Any, Any, Any, Any, Any, Any], look: int) -> None:
+    """Count the living version that stood as *known* under another *look*."""
     amounts: tallies.Tallies = Counter({(look, known.is_latest): 1})
     amounts[known.look, known.is_latest] -= 1
     tallies.add(connection, known.team, amounts)

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from detectors.facts import Metric, Severity, State
 from detectors.metrics.sessions import headline
 from detectors.scan import Verdict
-from worker.records import Attention, Judgement, ModelVersion, NewVersion, Overview
+from worker.records import Attention, Held, Judgement, ModelVersion, NewVersion, Overview
 from worker.registry.words import folded
 
-BITS = {Attention.INCOMPLETE: 1, Attention.FINDINGS: 2, Attention.NOT_FULLY_READ: 4}
+BITS = {Attention.INCOMPLETE: 1, Attention.FINDINGS: 2, Attention.NOT_FULLY_READ: 4, Attention.QUARANTINED: 8}
 """What each reason to look at a version adds to its `look`."""
 
 SERIOUS = (Severity.CRITICAL, Severity.HIGH)
@@ -48,12 +48,13 @@ def wanted(text: str) -> Wanted:
     return Wanted(part, None if digest is None else ALGORITHM + digest[1])
 
 
-def look_of(version: NewVersion | Judgement) -> int:
+def look_of(version: NewVersion | Judgement, is_quarantined: bool) -> int:
     """Return why a person should look at *version*, as the sum of `BITS`."""
     reasons = {
         Attention.INCOMPLETE: version.completeness != State.COMPLETE.value,
         Attention.FINDINGS: any(finding.severity in SERIOUS for finding in version.findings),
         Attention.NOT_FULLY_READ: version.verdict == Verdict.INCONCLUSIVE.value,
+        Attention.QUARANTINED: is_quarantined,
     }
     return sum(BITS[reason] for reason, is_given in reasons.items() if is_given)
 
@@ -64,8 +65,14 @@ def has_reason(look: int, attention: Attention) -> bool:
 
 
 def as_seen_by(team: str, version: ModelVersion) -> ModelVersion:
-    """Return what a team may know of a version that it may read: of another team's, not which others that one has."""
-    return version if version.team == team else replace(version, duplicate_of=None)
+    """Return what a team may know of a version that it may read: of another team's, not which others that one has, and not who
+    released it."""
+    return version if version.team == team else replace(version, duplicate_of=None, held=_unsigned(version.held))
+
+
+def _unsigned(held: Held | None) -> Held | None:
+    release = None if held is None else held.released
+    return held if held is None or release is None else replace(held, released=replace(release, by=None))
 
 
 def headlines(metrics: Iterable[Metric]) -> Mapping[str, float]:

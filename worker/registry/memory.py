@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from detectors.facts import Finding, Metrics
-from worker import lifecycle, occurrences
+from worker import lifecycle, occurrences, policy
 from worker.delivery import DeliveryKind
 from worker.errors import NameTaken, RegistryUnavailable, RejectedEvent
 from worker.records import (
@@ -39,6 +39,7 @@ from worker.records import (
     FilesSeen,
     GateResult,
     Halt,
+    Held,
     HistoryEntry,
     Ingestion,
     IngestionQuery,
@@ -80,6 +81,7 @@ from worker.registry.words import (
     INGESTION_PREFIX,
     KEY_BYTES,
     MAX_TRIES,
+    POLICY,
     QUEUE,
     TOKEN_CHARS,
     TOKEN_PREFIX,
@@ -142,20 +144,30 @@ class _Kept:
     said_summary: Any = None
     files_seen: FilesSeen | None = None
     mark: str | None = None
+    held: Held | None = None
 
-    def list_anew(self, version: NewVersion) -> None:
-        """Take the listing of *version*, whose content is equal, and what was seen of it."""
+    def list_anew(self, version: NewVersion, now: datetime) -> bool:
+        """Take the listing of *version*, whose content is equal, and what was seen of it; tell whether it went into quarantine
+        by that.
+        """
         self.listing_key = version.listing_key
         if version.mark is not None and version.url == self.new.url:
             self.files_seen, self.mark = None, version.mark
         if version.gates:
             self.new = replace(self.new, gates=version.gates)
-        self.judge(version)
+        return self.judge(version, now)
 
-    def judge(self, judged: NewVersion | Judgement) -> None:
-        """Take over what the rules of the scanner made of the content."""
+    def judge(self, judged: NewVersion | Judgement, now: datetime) -> bool:
+        """Take over what the rules of the scanner made of the content; tell whether it went into quarantine by that."""
         self.new = replace(self.new, **{name: getattr(judged, name) for name in JUDGED})
         self.metrics = _metrics_of(judged)
+        before, self.held = self.held, policy.stands(self.held, judged.objection, now)
+        return policy.is_put(before, self.held)
+
+    @property
+    def is_quarantined(self) -> bool:
+        """Tell whether it is not to be served."""
+        return self.held is not None and self.held.released is None
 
     def is_serious(self) -> bool:
         """Tell whether it has a finding that somebody should hear of."""
@@ -194,6 +206,8 @@ class _Kept:
             mark=self.mark,
             gates=new.gates,
             arrival=None if new.arrival is None else loads(json_text(new.arrival)),
+            held=self.held,
+            warning=policy.warning_of(new.objection),
         )
 
 
@@ -207,7 +221,10 @@ class _Promised:
     is_ended: bool = False
 
 
-JUDGED = ("rules_version", "model_type", "format", "completeness", "verdict", "report", "metadata_raw", "metrics", "findings")
+JUDGED = (
+    *("rules_version", "model_type", "format", "completeness", "verdict", "report", "metadata_raw", "metrics", "findings"),
+    "objection",
+)
 """What the rules of the scanner made of a version's content; summary and detail are kept beside."""
 
 
@@ -247,7 +264,7 @@ class MemoryRegistry:
         self._shelves = Shelves(
             self._versions, self._ingestions, self._by_event, self._history, self._audit, self._workers, self.outbox.kept
         )
-        self.care = MemoryCare(self._shelves, self.outbox, self._lock)
+        self.care = MemoryCare(self._shelves, self.outbox, self._lock, self._note_quarantine)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -375,11 +392,14 @@ class MemoryRegistry:
             same = self._newest(lambda kept: _holds(kept, version.scope) and kept.new.digest == version.digest)
             if same is not None:
                 told = occurrences.of_judgement(version.findings, same.is_serious)
-                same.list_anew(version)
+                if same.list_anew(version, _utc(now)):
+                    self._note_quarantine(same.record(), now)
                 self.outbox.add(told, version.scope.team, ingestion_id, same.new.id, now)
                 self._counted.update(of_content(version, is_new=False))
                 return Registration(same.record(), is_new=False)
             registered = self._fulfilled(self._add(version, _utc(now))).record()
+            if registered.is_quarantined:
+                self._note_quarantine(registered, now)
             self.outbox.add(occurrences.of_version(version), version.scope.team, ingestion_id, version.id, now)
             self._keep(ingestion, lifecycle.end(ingestion, owner, first_seen(registered), _utc(now)), version.format)
             self._counted.update(of_content(version, is_new=True))
@@ -555,10 +575,12 @@ class MemoryRegistry:
     def overview(self, team: str) -> Overview:
         with self._lock:
             every, latest = VersionQuery(team), VersionQuery(team, is_latest=True)
-            tallies = Counter((look_of(kept.new), False) for kept in self._wanted(self._versions.values(), every))
+            tallies = Counter(
+                (look_of(kept.new, kept.is_quarantined), False) for kept in self._wanted(self._versions.values(), every)
+            )
             for kept in self._wanted(self._versions.values(), latest):
-                tallies[look_of(kept.new), True] += 1
-                tallies[look_of(kept.new), False] -= 1
+                tallies[look_of(kept.new, kept.is_quarantined), True] += 1
+                tallies[look_of(kept.new, kept.is_quarantined), False] -= 1
             return overview(tallies)
 
     def tags(self, team: str) -> Sequence[str]:
@@ -686,6 +708,23 @@ class MemoryRegistry:
                 action = Action.MODEL_PUBLISHED if is_published else Action.MODEL_WITHDRAWN
                 self._note(team, who, action, now, version_id, kept.model.name)
             return kept.record()
+
+    def release(self, team: str, version_id: str, reason: str, now: datetime, who: str = UNSAID) -> ModelVersion | None:
+        with self._lock:
+            kept = self._living(team, version_id)
+            if kept is None:
+                return None
+            if kept.held is not None and kept.is_quarantined:
+                told = {"reason": reason, "why": kept.held.why}
+                kept.held = policy.released(kept.held, _utc(now), who, reason)
+                self._note(team, who, Action.VERSION_RELEASED, now, version_id, called(kept.record()), **told)
+                self.outbox.add([DeliveryKind.RELEASED], team, None, version_id, now)
+            return kept.record()
+
+    def _note_quarantine(self, version: ModelVersion, now: datetime) -> None:
+        """Write that the policy put *version* into quarantine."""
+        why = "" if version.held is None else version.held.why
+        self._note(version.team, POLICY, Action.VERSION_QUARANTINED, now, version.id, called(version), why=why)
 
     def begin_upload(self, said: NewUpload, now: datetime, who: str = UNSAID) -> Upload:
         check_upload(said)
@@ -1003,7 +1042,7 @@ class MemoryRegistry:
         model = self._model_for(version)
         model.last_number += 1
         kept = _Kept(version, model, model.last_number, first, version.listing_key, now, _metrics_of(version))
-        kept.mark = version.mark
+        kept.mark, kept.held = version.mark, policy.stands(None, version.objection, now)
         self._versions[version.id] = kept
         return kept
 
@@ -1153,7 +1192,7 @@ def _matches(kept: _Kept, query: VersionQuery) -> bool:
         and query.name in (None, model.name)
         and kept.tags.issuperset(query.tags)
         and (query.tag is None or query.tag in kept.tags)
-        and (query.attention is None or has_reason(look_of(new), query.attention))
+        and (query.attention is None or has_reason(look_of(new, kept.is_quarantined), query.attention))
         and (query.text is None or _means(query.text, kept))
     )
 

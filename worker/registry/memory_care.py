@@ -40,7 +40,7 @@ class Kept(Protocol):
 
     def record(self) -> ModelVersion: ...
 
-    def judge(self, judgement: Judgement) -> None: ...
+    def judge(self, judgement: Judgement, now: datetime) -> bool: ...
 
     def is_serious(self) -> bool: ...
 
@@ -73,9 +73,16 @@ class Shelves:
 class MemoryCare:
     """`worker.ports.Care` in memory."""
 
-    def __init__(self, shelves: Shelves, outbox: MemoryOutbox, lock: AbstractContextManager[object]) -> None:
+    def __init__(
+        self,
+        shelves: Shelves,
+        outbox: MemoryOutbox,
+        lock: AbstractContextManager[object],
+        note: Callable[[ModelVersion, datetime], None],
+    ) -> None:
         self._shelves, self._outbox = shelves, outbox
         self._lock = lock
+        self._note = note
 
     def note_files(self, version: ModelVersion, seen: FilesSeen, mark: str | None) -> bool:
         with self._lock:
@@ -117,7 +124,8 @@ class MemoryCare:
             if kept is None or kept.record().rules_version != version.rules_version:
                 return False
             told = occurrences.of_judgement(judgement.findings, kept.is_serious)
-            kept.judge(judgement)
+            if kept.judge(judgement, _utc(now)):
+                self._note(kept.record(), now)
             self._outbox.add(told, version.team, None, version.id, now)
             return True
 

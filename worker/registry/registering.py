@@ -15,7 +15,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from worker.occurrences import SERIOUS
 from worker.records import Judgement, ModelVersion, NewVersion
-from worker.registry import listed, rows, versions
+from worker.registry import listed, quarantining, rows, versions
 from worker.registry.tables import (
     model_versions,
     registered_models,
@@ -55,7 +55,10 @@ A_SERIOUS = (
     .limit(1)
 )
 
-JUDGED = update(model_versions).where(model_versions.c.id == bindparam("same")).returning(model_versions.c.sequence)
+STANDING = tuple(column for column in model_versions.c if column.name in ("sequence", *rows.HELD))
+"""What is to be known of a version that is judged anew."""
+
+JUDGED = update(model_versions).where(model_versions.c.id == bindparam("same")).returning(*STANDING)
 
 
 def _nearest() -> Select[Any]:
@@ -95,29 +98,32 @@ def has_serious(connection: Connection, version_id: str) -> bool:
     return connection.execute(A_SERIOUS, {"of": version_id}).first() is not None
 
 
-def list_anew(connection: Connection, same: str, version: NewVersion) -> ModelVersion:
+def list_anew(connection: Connection, same: str, version: NewVersion, now: datetime) -> tuple[ModelVersion, bool]:
     """Note the listing under which equal content was found, so that the next look need not read it, and what was seen:
     other rules, another declared type or a link beside the files may have changed the judgement. What became of
-    gates is kept, where there were any now. Return the version *same*.
+    gates is kept, where there were any now. Return the version *same*, and whether it went into quarantine by that.
     """
     given = {"same": same, "listing_key": version.listing_key, **rows.judged_values(version)}
     if version.gates:
         given |= rows.gates_values(version.gates)
     if version.mark is not None:  # all of it was just read, where it is kept
         connection.execute(SEEN_ANEW, {"same": same, "at": version.url, **rows.files_values(None, version.mark)})
-    sequence = connection.execute(JUDGED, given).scalar_one()
-    judge_parts(connection, same, sequence, version)
+    is_put = judge_parts(connection, same, connection.execute(JUDGED, given).one(), version, now)
     found = versions.by_id(connection, same)
     assert found is not None, same
-    return found
+    return found, is_put
 
 
-def judge_parts(connection: Connection, same: str, sequence: int, judged: NewVersion | Judgement) -> None:
-    """Write anew what stands in other tables than that of versions and follows from how the version *same* was *judged*."""
+def judge_parts(connection: Connection, same: str, standing: Row[Any], judged: NewVersion | Judgement, now: datetime) -> bool:
+    """Write anew what follows from how the version *same* was *judged*, whose row *standing* is: its parts, how lists show it,
+    and whether it is in quarantine. Return whether it went there by that.
+    """
+    held, is_put = quarantining.judge(connection, same, rows.held_of(standing), judged.objection, now)
     for table, parts in _judged_parts(judged):
         connection.execute(delete(table).where(table.c.version_id == same))
         _insert_parts(connection, table, same, parts)
-    listed.judge_anew(connection, judged, sequence)
+    listed.judge_anew(connection, judged, standing.sequence, held is not None and held.released is None)
+    return is_put
 
 
 def _judged_parts(version: NewVersion | Judgement) -> Iterable[tuple[Table, Iterable[rows.Values]]]:
@@ -137,8 +143,9 @@ def insert_version(
     _insert_parts(connection, version_files, version.id, map(rows.file_values, files))
     for table, parts in _judged_parts(version):
         _insert_parts(connection, table, version.id, parts)
-    listed.add(connection, version, model, sequence)
-    return rows.new_version_of(version, model, number, first, now)
+    registered = rows.new_version_of(version, model, number, first, now)
+    listed.add(connection, version, model, sequence, registered.is_quarantined)
+    return registered
 
 
 def _model_for(connection: Connection, version: NewVersion, followed: int | None, now: datetime) -> Row[Any]:

@@ -13,6 +13,7 @@ from sqlalchemy import Row
 from detectors.facts import Finding, Metric, ModelType, Severity
 from detectors.tree import readable
 from worker.gates import declared, gates_json, parse_gates, results_of
+from worker.policy import stands, warning_of
 from worker.records import (
     Cluster,
     CompletionEvent,
@@ -21,6 +22,7 @@ from worker.records import (
     FileDigest,
     FilesSeen,
     GateResult,
+    Held,
     HistoryEntry,
     Ingestion,
     IngestionState,
@@ -29,6 +31,7 @@ from worker.records import (
     ModelVersion,
     NamedFile,
     NewVersion,
+    Released,
     Rest,
     SoFar,
     StoreMode,
@@ -208,6 +211,7 @@ def version_values(version: NewVersion, ingestion_id: str, model: int, now: date
         "arrival": version.arrival,
         **gates_values(version.gates),
         **judged_values(version),
+        **held_values(stands(None, version.objection, now)),
     }
 
 
@@ -228,7 +232,35 @@ def judged_values(version: NewVersion | Judgement) -> Values:
         "summary": version.summary,
         "detail": version.detail,
         "metadata_raw": version.metadata_raw,
+        "warning": warning_of(version.objection),
     }
+
+
+HELD = ("held_since", "held_why", "held_causes", "released", "released_by", "released_reason")
+"""The columns that say how a version stands in quarantine."""
+
+
+def held_values(held: Held | None) -> Values:
+    """Return how a version stands in quarantine as columns; all are empty for None."""
+    if held is None:
+        return dict.fromkeys(HELD)
+    release = held.released
+    return {
+        "held_since": held.since,
+        "held_why": held.why,
+        "held_causes": list(held.causes),
+        "released": None if release is None else release.at,
+        "released_by": None if release is None else release.by,
+        "released_reason": None if release is None else release.reason,
+    }
+
+
+def held_of(row: Row[Any]) -> Held | None:
+    """Return how the version in *row* stands in quarantine."""
+    if row.held_since is None:
+        return None
+    release = None if row.released is None else Released(row.released, row.released_by, row.released_reason)
+    return Held(row.held_since, row.held_why, tuple(row.held_causes), release)
 
 
 def version_of(row: Row[Any], tags: Sequence[str]) -> ModelVersion:
@@ -264,6 +296,8 @@ def version_of(row: Row[Any], tags: Sequence[str]) -> ModelVersion:
         mark=row.files_mark,
         gates=results_of(row.gates or ()),
         arrival=row.arrival,
+        held=held_of(row),
+        warning=row.warning,
     )
 
 
@@ -344,6 +378,8 @@ def new_version_of(version: NewVersion, model: Row[Any], number: int, duplicate_
         mark=version.mark,
         gates=version.gates,
         arrival=version.arrival,
+        held=stands(None, version.objection, now.astimezone(UTC)),
+        warning=warning_of(version.objection),
     )
 
 

@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
 from detectors.facts import Finding, Metrics
-from worker import lifecycle, occurrences
+from worker import lifecycle, occurrences, policy
 from worker.delivery import DeliveryKind
 from worker.errors import ConflictingEvent, NameTaken, RegistryUnavailable, RejectedEvent
 from worker.records import (
@@ -47,6 +47,7 @@ from worker.records import (
     ModelVersion,
     NewUpload,
     NewVersion,
+    Objection,
     Overview,
     Pause,
     Project,
@@ -75,6 +76,7 @@ from worker.registry import (
     listing,
     pages,
     projects,
+    quarantining,
     rows,
     shards,
     standing,
@@ -113,6 +115,7 @@ from worker.registry.words import (
     INGESTION_CHARS,
     INGESTION_PREFIX,
     MAX_TRIES,
+    POLICY,
     QUEUE,
     TOKEN_CHARS,
     TOKEN_PREFIX,
@@ -161,7 +164,7 @@ class SqlRegistry:
         self._new_id = new_id
         self._signing_key: bytes | None = None
         self.outbox = SqlOutbox(destinations, new_id, self._read, self._write)
-        self.care = SqlCare(self._read, self._write, self.outbox)
+        self.care = SqlCare(self._read, self._write, self.outbox, self._note_quarantine)
 
     def close(self) -> None:
         """Close all connections."""
@@ -282,7 +285,9 @@ class SqlRegistry:
             nearest = nearest_in_scope(connection, version)
             if nearest is not None and nearest.digest == version.digest:
                 told = occurrences.of_judgement(version.findings, partial(has_serious, connection, nearest.id))
-                known = list_anew(connection, nearest.id, version)
+                known, is_put = list_anew(connection, nearest.id, version, now)
+                if is_put:
+                    self._note_quarantine(connection, known, version.objection, now)
                 self.outbox.add(connection, told, version.scope.team, ingestion_id, nearest.id, now)
                 shards.add(connection, of_content(version, is_new=False))
                 return Registration(known, is_new=False)
@@ -291,6 +296,8 @@ class SqlRegistry:
             if ingestion.event.trigger is Trigger.UPLOAD:
                 uploads.fulfil(connection, version.id)
                 registered = versions.by_id(connection, version.id) or registered
+            if registered.is_quarantined:
+                self._note_quarantine(connection, registered, version.objection, now)
             told = occurrences.of_version(version)
             self.outbox.add(connection, told, version.scope.team, ingestion_id, version.id, now)
             _end(connection, ingestion, lifecycle.end(ingestion, owner, first_seen(registered), now), version)
@@ -602,6 +609,25 @@ class SqlRegistry:
 
         return self._write(work)
 
+    def release(self, team: str, version_id: str, reason: str, now: datetime, who: str = UNSAID) -> ModelVersion | None:
+        def work(connection: Connection) -> ModelVersion | None:
+            theirs = (LIVES, model_versions.c.team == team, model_versions.c.id == version_id)
+            if _locked_model(connection, theirs) is None:
+                return None
+            held = quarantining.standing(connection, version_id)
+            if held is not None and held.released is None:
+                quarantining.keep(connection, version_id, policy.released(held, now, who, reason))
+                sequence = connection.execute(select(model_versions.c.sequence).where(*theirs)).scalar_one()
+                listed.release(connection, sequence)
+                self.outbox.add(connection, [DeliveryKind.RELEASED], team, None, version_id, now)
+            version = versions.living(connection, team, version_id)
+            if version is not None and held is not None and held.released is None:
+                told = {"reason": reason, "why": held.why}
+                self._note(connection, team, who, Action.VERSION_RELEASED, now, version_id, called(version), **told)
+            return version
+
+        return self._write(work)
+
     def begin_upload(self, said: NewUpload, now: datetime, who: str = UNSAID) -> Upload:
         check_upload(said)
 
@@ -850,6 +876,13 @@ class SqlRegistry:
         """Write what *who* does in this transaction."""
         id = self._new_id(AUDIT_PREFIX, AUDIT_CHARS)
         audit.note(connection, AuditEntry(id, now, team, who, action, object_id, object_name, details))
+
+    def _note_quarantine(
+        self, connection: Connection, version: ModelVersion, objection: Objection | None, now: datetime
+    ) -> None:
+        """Write that the policy put *version* into quarantine in this transaction."""
+        why, action = "" if objection is None else objection.why, Action.VERSION_QUARANTINED
+        self._note(connection, version.team, POLICY, action, now, version.id, called(version), why=why)
 
     def _accept(self, submissions: Sequence[Submission]) -> Sequence[Accepted | ConflictingEvent]:
         """Accept what came together in one transaction; one commit takes the disk as long as fifty do."""

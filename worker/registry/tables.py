@@ -474,6 +474,16 @@ model_versions = Table(
     # What differed from the version before it when it was registered (`worker.arrival`); null for the first of its model, and
     # before revision 0015.
     Column("arrival", Json),
+    # Since when a policy keeps it from being served, why, and by which causes, a JSON list (`worker.policy`): null where none
+    # ever did. The rest is null until a person releases it; what goes into quarantine again begins anew.
+    Column("held_since", Moment),
+    Column("held_why", AnyText),
+    Column("held_causes", Json),
+    Column("released", Moment),
+    Column("released_by", AnyText),
+    Column("released_reason", AnyText),
+    # What the policy of the last look warns of; null for nothing.
+    Column("warning", AnyText),
     # Null while the version lives; delete sets it, nothing takes it back.
     Column("deleted", Moment),
     UniqueConstraint("model", "number"),

@@ -117,6 +117,9 @@ def changed_tags(tags: Collection[str], add: Collection[str], remove: Collection
     return {what: names for what, names in changes.items() if names}
 
 
+POLICY = "the policy"
+"""Who puts a version into quarantine, in the log."""
+
 QUEUE = "queue"
 """What stands in the log for the id of a queue."""
 

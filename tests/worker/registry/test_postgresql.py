@@ -30,6 +30,7 @@ from tests.contracts.halts import HaltsContract
 from tests.contracts.lists import ListsContract
 from tests.contracts.outbox import OutboxContract
 from tests.contracts.projects import ProjectsContract
+from tests.contracts.quarantine import QuarantineContract
 from tests.contracts.registry import (
     LATER,
     NOON,
@@ -111,7 +112,9 @@ def registry(build: BuildSql) -> SqlRegistry:
     return build()
 
 
-class TestPostgresRegistry(RegistryContract, AuditContract, ProjectsContract, HaltsContract, GatesContract, CareContract):
+class TestPostgresRegistry(
+    RegistryContract, AuditContract, ProjectsContract, HaltsContract, GatesContract, CareContract, QuarantineContract
+):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build

@@ -17,6 +17,7 @@ from tests.contracts.gates import GatesContract
 from tests.contracts.halts import HaltsContract
 from tests.contracts.lists import ListsContract
 from tests.contracts.projects import ProjectsContract
+from tests.contracts.quarantine import QuarantineContract
 from tests.contracts.registry import (
     LATER,
     LEASE_END,
@@ -39,7 +40,7 @@ from worker.registry.sql import SqlRegistry
 BuildSql = Callable[..., SqlRegistry]
 
 
-class TestSqlRegistry(RegistryContract, AuditContract, ProjectsContract, HaltsContract, GatesContract):
+class TestSqlRegistry(RegistryContract, AuditContract, ProjectsContract, HaltsContract, GatesContract, QuarantineContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build
