@@ -20,6 +20,7 @@
     ├── UnsafeHome             stop the start: the embedded database would not be safe there
     ├── BadSetting             stop the start: a setting has a wrong value
     ├── WrongState             tell the user: it is there, and as it stands what they want cannot be done
+    │   └── Quarantined        tell the user: it is not to be served until a person releases it
     └── NotFound               tell the user: no such model, version or ingestion
 
 `worker.verdict` holds the table from exception to decision, and a test proves it complete.
@@ -134,6 +135,10 @@ class BadSetting(WorkerError):
 
 class WrongState(WorkerError):
     """As the ingestion stands now, what somebody wants cannot be done with it."""
+
+
+class Quarantined(WrongState):
+    """The version is in quarantine, and what somebody wants would serve it."""
 
 
 class NotFound(WorkerError):

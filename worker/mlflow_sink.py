@@ -138,6 +138,8 @@ class Mlflow:
             found = _found(asked, notice.delivery.version_id)
             if notice.version is None:
                 return self._told_deleted(asked, notice, found)
+            if found is None and notice.version.is_quarantined:
+                return "not told: it is in quarantine; a release tells it"
             if found is None:
                 found = self._register(asked, notice.version, notice)
             else:

@@ -41,6 +41,9 @@ STATE_SIGNS = {
     "corrupt": ("⬣ corrupt", "red"),
 }
 STATES_BY_BADNESS = tuple(STATE_SIGNS)
+NOT_CHECKED = ("◌ not checked", "yellow")
+"""How a model is shown that nothing speaks against and nobody looked into: known by its name, or not read."""
+QUARANTINE_SIGN = ("⊘ in quarantine", "red")
 VERDICT_SIGNS = {
     "clean": ("✓ clean", "green"),
     "findings": ("▲ findings", "yellow"),
@@ -87,6 +90,8 @@ def _verdict(report: Mapping[str, Any]) -> Text:
     """Return the verdict in words that the rest bears out: how many findings, how bad, how many models are not whole."""
     sign, style = VERDICT_SIGNS[report["verdict"]]
     told = [*_counted_findings(report["findings"]), *_counted_states(report["models"])]
+    if report["verdict"] == "clean" and any(model["primary"] and not _is_checked(model) for model in report["models"]):
+        sign, style = NOT_CHECKED
     if report["verdict"] != "findings":
         return Text(", ".join((sign, *told)), style)
     worst = max((_badness(model) for model in report["models"]), default=0)
@@ -107,6 +112,17 @@ def _counted_states(models: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         count = sum(model["completeness"]["state"] == state for model in models)
         if count:
             yield state if len(models) == 1 else f"{count} {state}"
+
+
+def _is_checked(model: Mapping[str, Any]) -> bool:
+    """Tell whether somebody looked whether *model* is whole: one that is known by its name only is taken as it is."""
+    details = (model.get("facts") or {}).get("details") or {}
+    return model["format"] != "custom" and details.get("completeness_checked") is not False
+
+
+def _wholeness(model: Mapping[str, Any]) -> tuple[str, str]:
+    """Return how whole *model* is as a sign and a style."""
+    return STATE_SIGNS[model["completeness"]["state"]] if _badness(model) or _is_checked(model) else NOT_CHECKED
 
 
 def _badness(model: Mapping[str, Any]) -> int:
@@ -150,6 +166,8 @@ def show_outcome(console: Console, report: Mapping[str, Any], twin: str = "") ->
     answer = ingestion["answer"]
     word = Text("registered" if answer == "created" else "unchanged", "green")
     console.print(Text(" ").join((word, _version_line(version, _verdict(report)))))
+    for line in _objections(version) if answer == "created" else ():
+        console.print(line)
     if answer == "unchanged":
         console.print(Text(clean(ingestion["message"]), "dim"))
     if version.get("duplicateOf"):
@@ -173,6 +191,16 @@ def show_arrival(console: Console, difference: Mapping[str, Any] | None) -> None
         console.print(Line(Text(clean(difference["says"]), "red" if difference["signature"] == "breaking" else "")))
 
 
+def _objections(version: Mapping[str, Any]) -> Iterator[Line]:
+    """Yield what the policy holds against *version*, and what a person can do about it."""
+    if version.get("quarantined"):
+        sign, style = QUARANTINE_SIGN
+        yield Line(Text.assemble((sign, style), f": {clean(version['quarantine']['why'])}"))
+        yield Line(Text(f"`modelport models release {version['id']} --reason TEXT` lets it go", "dim"))
+    elif version.get("warning"):
+        yield Line(Text.assemble(("▲ warning", "yellow"), f": {clean(version['warning'])}"))
+
+
 def _version_line(version: Mapping[str, Any], verdict: Text) -> Text:
     name = Text(f"{clean(version['name'])}@{version['number']}", "bold")
     kept = Text(f"{size(version['sizeBytes'])} {STORE_WORDS[version['store']]}")
@@ -180,11 +208,15 @@ def _version_line(version: Mapping[str, Any], verdict: Text) -> Text:
 
 
 def _state(version: Mapping[str, Any]) -> Text:
-    """Return the verdict on a version; where its models are not whole, how bad they are."""
+    """Return the verdict on a version; where its models are not whole, how bad they are; first, whether it is served at all."""
+    if version.get("quarantined"):
+        return Text(*QUARANTINE_SIGN)
     drift = version.get("drift")
     if drift is not None and drift["state"] in DRIFT_SIGNS:
         return Text(*DRIFT_SIGNS[drift["state"]])
     whole = version["completeness"] == "complete"
+    if whole and (version["verdict"], version.get("format")) == ("clean", "custom"):
+        return Text(*NOT_CHECKED)
     return Text(*(VERDICT_SIGNS[version["verdict"]] if whole else STATE_SIGNS[version["completeness"]]))
 
 
@@ -492,7 +524,7 @@ def dims(tensor: Mapping[str, Any]) -> str:
 
 def _model(model: Mapping[str, Any]) -> RenderableType:
     facts = model["facts"]
-    sign, style = STATE_SIGNS[model["completeness"]["state"]]
+    sign, style = _wholeness(model)
     title = Text.assemble((FORMAT_WORDS.get(model["format"], model["format"]), "bold"), f"  {clean(model['root']) or '.'}  ")
     title.append(sign, style).append(f"  {size(facts['size_bytes'])}")
     if model["primary"]:
@@ -523,11 +555,11 @@ def _others(models: Sequence[Mapping[str, Any]]) -> RenderableType | None:
         return None
     lines: list[RenderableType] = [Text("also here", "dim")]
     shown = models[:MOST_LINES]
-    signs = _equally_wide([STATE_SIGNS[model["completeness"]["state"]][0] for model in shown])
+    signs = _equally_wide([_wholeness(model)[0] for model in shown])
     sizes = _equally_wide([size(model["facts"]["size_bytes"]) for model in shown], is_right=True)
     formats = _equally_wide([FORMAT_WORDS.get(model["format"], model["format"]) for model in shown])
     for model, sign, bytes_told, format in zip(shown, signs, sizes, formats, strict=True):
-        style = STATE_SIGNS[model["completeness"]["state"]][1]
+        style = _wholeness(model)[1]
         line = Text.assemble((sign, style), f"  {bytes_told}  {format}  {clean(model['root']) or '.'}")
         lines += [_inside(line), *_problems(model, style, 2 * STEP)]
     return Group(*lines, *map(_inside, _more(models)))
@@ -626,7 +658,15 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> RenderableType | None:
         place = f" ({finding['place']})" if finding["place"] else ""
         line = Text.assemble((finding["severity"], SEVERITY_STYLES[finding["severity"]]), "  ", (finding["rule"], "bold"))
         lines.append(Line(line.append(clean(f"  {finding['path']}{place}: {finding['message']}"))))
-    return Group(*lines, *_more(findings))
+    return Group(*lines, *_more(findings), *_advice(findings))
+
+
+def _advice(findings: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    """Yield what to do about findings, a line for each of their rules; reports of older releases have no advice."""
+    advice = {finding["rule"]: finding.get("advice") for finding in findings}
+    for rule, said in list(advice.items())[:MOST_LINES]:
+        if said:
+            yield _inside(Text.assemble(("→ ", "cyan"), (rule, "dim"), f": {clean(said)}"))
 
 
 def _coverage(report: Mapping[str, Any], is_earlier: bool) -> RenderableType:
@@ -658,7 +698,21 @@ def _rules(version: Mapping[str, Any]) -> str:
     return "" if known == newest else f"rules {clean(known)}, newest {newest}; `modelport rescan --outdated` judges it anew"
 
 
+def _quarantine(held: Mapping[str, Any] | None) -> str:
+    """Return since when and why a version is in quarantine, or who released it, when and why; nothing where it never was."""
+    if held is None:
+        return ""
+    said = f"since {moment(held['dtSince'])} UTC: {clean(held['why'])}"
+    release = held["released"]
+    if release is None:
+        return said
+    who = f" by {clean(release['by'])}" if release["by"] else ""
+    return f"released at {moment(release['dtReleased'])} UTC{who}: {clean(release['reason'])}; it was in quarantine {said}"
+
+
 def _version_pairs(version: Mapping[str, Any], twin: str) -> Iterator[tuple[str, str]]:
+    yield "quarantine", _quarantine(version.get("quarantine"))
+    yield "warning", clean(version.get("warning") or "")
     yield "project", clean(_project(version))
     yield "experiment", clean(version["experimentId"] or "")
     yield "type", version["modelType"]

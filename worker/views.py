@@ -20,6 +20,7 @@ from worker.records import (
     FileDigest,
     FilesSeen,
     Halt,
+    Held,
     HistoryEntry,
     Ingestion,
     IngestionState,
@@ -57,6 +58,9 @@ def version_json(version: ModelVersion) -> dict[str, Any]:
         "newestRulesVersion": RULES_VERSION,
         "drift": None if version.files_seen is None else drift_json(version.files_seen),
         "gates": gates_json(version.gates),
+        "quarantined": version.is_quarantined,
+        "quarantine": None if version.held is None else quarantine_json(version.held),
+        "warning": version.warning,
         "dtCreated": timestamp(version.created),
     }
 
@@ -69,6 +73,18 @@ def drift_json(seen: FilesSeen) -> dict[str, Any]:
         "dtSeen": timestamp(seen.at),
         "dtLooked": timestamp(seen.looked),
         "trouble": seen.trouble,
+    }
+
+
+def quarantine_json(held: Held) -> dict[str, Any]:
+    """Return that a version is in quarantine, or was, and how it was released."""
+    release = held.released
+    return {
+        "why": held.why,
+        "dtSince": timestamp(held.since),
+        "released": None
+        if release is None
+        else {"by": release.by, "reason": release.reason, "dtReleased": timestamp(release.at)},
     }
 
 

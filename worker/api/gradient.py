@@ -162,6 +162,7 @@ def update_model(caller: Writer, body: Body, service: Inside) -> Response:
 def list_files(request: Request, caller: Reader, body: Body, service: Inside) -> Response:
     """List the files of a model, each with a link that opens it for an hour. A name that would leave a folder is left out."""
     version = _there(service.registry.readable(caller.team, _id(body)))
+    repository.check_served(version, team=caller.team)
     key, now, base = service.registry.signing_key(), service.clock.now().timestamp(), str(request.base_url).rstrip("/")
     listed = []
     for file in service.registry.files(version.id):
@@ -190,6 +191,7 @@ def open_link(request: Request, opened: Annotated[Opened, Depends(Signed())], se
     file = file_at(files, opened.path)
     if version is None or file is None:
         raise NotFound("the file was deleted since the link was made")
+    repository.check_served(version, team=opened.team)
     return file_reply(request, version, file, service.open_version)
 
 

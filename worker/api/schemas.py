@@ -38,6 +38,7 @@ from worker.lifecycle import Mover, movable
 from worker.operations import MAX_NOTE_CHARACTERS
 from worker.records import NO_FORMAT, Action, Attention, Condition, GateOutcome, IngestionState, StoreMode, Trigger
 from worker.registry.counters import SOUGHT_FORMATS
+from worker.repository import MAX_REASON_CHARACTERS
 from worker.s3_events import MAX_KEY_CHARACTERS, MAX_RECORDS, MAX_WORD_CHARACTERS
 
 MAX_TAGS = 100
@@ -299,6 +300,22 @@ class GateRow(BaseModel):
     says: str
 
 
+class Release(Shape):
+    """That a person let a version go: who, and why. by is null for another team's."""
+
+    by: str | None
+    reason: str
+    dtReleased: AwareDatetime
+
+
+class Quarantine(Shape):
+    """That a policy keeps a version from being served, or did: why, since when, and how it was released, null for not yet."""
+
+    why: str
+    dtSince: AwareDatetime
+    released: Release | None
+
+
 class VersionRow(Shape):
     """One version: what it is, where it came from, where it is kept. Lists and looks at one say how its project is called."""
 
@@ -326,6 +343,9 @@ class VersionRow(Shape):
     newestRulesVersion: str
     drift: Drift | None
     gates: list[GateRow]
+    quarantined: bool
+    quarantine: Quarantine | None
+    warning: str | None
     dtCreated: AwareDatetime
 
 
@@ -369,8 +389,9 @@ class Totals(Shape):
 
 
 class ModelWithVersions(ModelRow):
-    """One model with its newest versions, 1,000 at most."""
+    """One model with its newest versions, 1,000 at most; served is the newest of all that is in no quarantine."""
 
+    served: VersionRow | None
     versions: list[VersionRow]
 
 
@@ -726,6 +747,13 @@ NAME = {
     "additionalProperties": False,
     "properties": {"name": NAME_TEXT},
 }
+REASON_TEXT = NAME_TEXT | {"maxLength": MAX_REASON_CHARACTERS, "description": "why it may be served all the same, in one line"}
+RELEASE = {
+    "type": "object",
+    "required": ["reason"],
+    "additionalProperties": False,
+    "properties": {"reason": REASON_TEXT},
+}
 MODEL_CHANGE = {
     "type": "object",
     "minProperties": 1,
@@ -769,6 +797,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "NewName": NAME,
     "ModelChange": MODEL_CHANGE,
     "VersionChange": CHANGE,
+    "VersionRelease": RELEASE,
 }
 """The shapes of bodies, by the names that clients know them by."""
 
@@ -808,3 +837,4 @@ MESSAGES_BODY = _body(**{"application/json": _named("UnwantedMessages")})
 NAME_BODY = _body(**{"application/json": _named("NewName")})
 MODEL_CHANGE_BODY = _body(**{"application/json": _named("ModelChange")})
 CHANGE_BODY = _body(**{"application/json": _named("VersionChange")})
+RELEASE_BODY = _body(**{"application/json": _named("VersionRelease")})

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from detectors.facts import ModelType
 from worker import repository
-from worker.api.auth import Reader, Writer
+from worker.api.auth import Caller, Reader, Writer
 from worker.api.bodies import JSON, Body, expect, json_of, media_type
 from worker.api.files import OCTETS, file_at, file_reply, zip_reply
 from worker.api.pages import Experiment, Limit, Project, Published, Sort, State, Text, page_reply
@@ -48,6 +48,9 @@ from worker.views import manifest_json, version_json, with_project
 
 FILTERS = ("model", "projectId", "experimentId", "type", "tag", "q", "state", "published", "sort")
 CHANGES = {"name", "notes", "tags"}
+
+Insisting = Annotated[bool, Query()]
+"""Whether files are wanted although they are not to be served."""
 
 router = APIRouter(prefix="/v1", tags=["versions"])
 log = structlog.get_logger("modelport.api")
@@ -153,22 +156,28 @@ def list_files(version_id: str, caller: Reader, service: Inside) -> Response:
 @router.get(
     "/versions/{version_id}/archive",
     response_class=Response,
-    responses=bytes_answers("application/zip", 401, 403, 404, 422, 503),
+    responses=bytes_answers("application/zip", 401, 403, 404, 409, 422, 503),
 )
-def download_all(version_id: str, caller: Reader, service: Inside) -> Response:
-    """Give all files of a version as a zip, not compressed. It breaks off where a file is not what was registered."""
-    version = _readable(version_id, caller.team, service)
+def download_all(version_id: str, caller: Reader, service: Inside, quarantined: Insisting = False) -> Response:
+    """Give all files of a version as a zip, not compressed. It breaks off where a file is not what was registered. One in
+    quarantine is given with `quarantined` alone, to its own team, to look into it.
+    """
+    version = _served(version_id, caller, service, quarantined)
     return zip_reply(version, service.registry.files(version.id), service.open_version)
 
 
 @router.get(
     "/versions/{version_id}/files/" + FILE,
     response_class=Response,
-    responses=bytes_answers(OCTETS, 401, 403, 404, 416, 422, 503),
+    responses=bytes_answers(OCTETS, 401, 403, 404, 409, 416, 422, 503),
 )
-def download_file(request: Request, version_id: str, path: str, caller: Reader, service: Inside) -> Response:
-    """Give one file, or a range of it. A whole one is compared with its digest on the way."""
-    version = _readable(version_id, caller.team, service)
+def download_file(
+    request: Request, version_id: str, path: str, caller: Reader, service: Inside, quarantined: Insisting = False
+) -> Response:
+    """Give one file, or a range of it. A whole one is compared with its digest on the way. One in quarantine is given with
+    `quarantined` alone, to its own team, to look into it.
+    """
+    version = _served(version_id, caller, service, quarantined)
     file = file_at(service.registry.files(version.id), path)
     if file is None:
         raise NotFound(f"there is no file {path[:200]!a} in {version.id}")
@@ -210,6 +219,20 @@ def delete_version(version_id: str, caller: Writer, service: Inside) -> Response
 
 def _readable(version_id: str, team: str, service: Service) -> ModelVersion:
     return _there(service.registry.readable(team, version_id), version_id)
+
+
+def _served(version_id: str, caller: Caller, service: Service, is_insisted: bool) -> ModelVersion:
+    """Return a version whose files may go out.
+
+    Raises:
+        NotFound: there is none.
+        Quarantined: it is in quarantine, and nobody insists who may.
+    """
+    version = _readable(version_id, caller.team, service)
+    repository.check_served(version, is_insisted, caller.team)
+    if version.is_quarantined:
+        log.warning("taken out of quarantine to look into it", version=version.id, team=caller.team, who=caller.name)
+    return version
 
 
 def _living(version_id: str, team: str, service: Service) -> ModelVersion:

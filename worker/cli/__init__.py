@@ -32,6 +32,7 @@ from worker.cli import (
     projects,
     publishing,
     queue,
+    releasing,
     reports,
     signing,
     signing_in,
@@ -225,11 +226,11 @@ STATES = ("needs-look", "incomplete", "findings", "not-fully-read", "quarantined
 """The words of `records.Attention`, which is imported only where something is listed; a test compares."""
 
 
-@app.group(short_help="List, show, upload, download, link to, sign, rename, delete, tag and publish models.")
+@app.group(short_help="List, show, upload, download, link to, sign, rename, delete, tag, publish and release models.")
 def models() -> None:
-    """The repository: list, show, upload, download, link to, sign, rename, delete, tag and publish models.
+    """The repository: list, show, upload, download, link to, sign, rename, delete, tag, publish and release models.
 
-    A model is named by its id (mo…), by NAME (its latest version) or by NAME@NUMBER.
+    A model is named by its id (mo…), by NAME@NUMBER, or by NAME: its latest version, of those that are not in quarantine.
     """
 
 
@@ -282,6 +283,7 @@ def models_list(
 models.add_command(comparing.models_diff)
 models.add_command(uploading.models_upload)
 models.add_command(publishing.models_publish)
+models.add_command(releasing.models_release)
 models.add_command(linking.models_links)
 models.add_command(bills.models_bom)
 models.add_command(signing.models_sign)
@@ -298,16 +300,19 @@ def models_show(model: str, team: str | None, project: str | None, format: str, 
     """Show one version: what it is, where it came from, how good it is, and its files."""
     from worker.gates import gates_json
     from worker.manifest import file_json
-    from worker.repository import find_readable
+    from worker.repository import find_readable, newer_in_quarantine
     from worker.views import version_json, with_project
 
     with acting(team) as service:
         version = find_readable(service.registry, service.team, model, project)
+        newer = newer_in_quarantine(service.registry, version, model)
         files = [file_json(file) for file in service.registry.files(version.id)]
         row = with_project(version_json(version), service.registry.renamed_projects(version.team))
         twin = _twin(version, service)
     judged = {"gates": gates_json(version.gates), "diff": version.arrival}
     report: dict[str, Any] = json.loads(version.report) | {"version": row, **judged, "files": files}
+    if newer is not None:
+        complain(newer)
 
     def show(console: Console) -> None:
         terminal().show_version(console, report["version"], twin)
@@ -341,20 +346,25 @@ def _on_disk(context: click.Context, parameter: click.Parameter, folder: str) ->
 @click.option(
     "--to", type=click.Path(), callback=_on_disk, required=True, help="A folder that does not exist yet, or is empty."
 )
+@click.option("--quarantined", is_flag=True, help="Also where it is in quarantine: to look into it, and not to serve it.")
 @TEAM
 @PROJECT
 @FORMAT
-def models_download(model: str, to: Path, team: str | None, project: str | None, format: str) -> None:
+def models_download(model: str, to: Path, quarantined: bool, team: str | None, project: str | None, format: str) -> None:
     """Write the files of one version to a folder, each checked against its digest."""
     from worker.manifest import file_json
-    from worker.repository import download, find_readable
+    from worker.repository import check_served, download, find_readable, newer_in_quarantine
     from worker.views import version_json
 
     with acting(team) as service, progress_bar() as (step, expect, progress):
         version = find_readable(service.registry, service.team, model, project)
+        check_served(version, quarantined, service.team)
+        newer = newer_in_quarantine(service.registry, version, model)
         step("download")
         expect(version.size_bytes)
         files = download(service.registry, service.open_version, version, service.new_folder(to), progress)
+    if newer is not None:
+        complain(newer)
     value = {"folder": str(to.absolute()), "version": version_json(version), "files": [file_json(file) for file in files]}
     answer(value, format, f"{version.id}: {len(files)} file{'' if len(files) == 1 else 's'} written to {to}")
 
@@ -390,11 +400,11 @@ def models_tag(
 
     With neither, the tags that it has are shown.
     """
-    from worker.repository import find, tag
+    from worker.repository import find_one, tag
     from worker.views import version_json
 
     with acting(team) as service:
-        version = find(service.registry, service.team, model, project)
+        version = find_one(service.registry, service.team, model, project)
         tagged = tag(service.registry, version, add, remove, service.clock.now(), person())
     answer({"version": version_json(tagged)}, format, f"{tagged.id}: {', '.join(tagged.tags) or 'no tags'}")
 
@@ -407,14 +417,14 @@ def models_tag(
 @FORMAT
 def models_delete(model: str, yes: bool, team: str | None, project: str | None, format: str) -> None:
     """Delete one version and its copy. Referenced files stay where they are."""
-    from worker.repository import delete, find
+    from worker.repository import delete, find_one
     from worker.views import version_json
 
     if not yes and not can_ask():
         raise click.UsageError("expected --yes: there is no terminal to ask at whether to delete", click.get_current_context())
 
     with acting(team) as service:
-        version = find(service.registry, service.team, model, project)
+        version = find_one(service.registry, service.team, model, project)
         what = f"{version.model_name}@{version.number} ({version.id})"
         if not yes and not click.confirm(f"Delete {printable(what)}?", err=True):
             return answer({"deleted": None}, format, "nothing was deleted")

@@ -16,6 +16,8 @@ ACTIONS = (
     "version.tagged",
     "version.noted",
     "version.deleted",
+    "version.quarantined",
+    "version.released",
     "upload.begun",
     "upload.tagged",
     "upload.ended",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.registry import claimed, event, failed
+from tests.contracts.registry import OBJECTION, claimed, event, failed
 from tests.worker.api.client import Client
 from tests.worker.api.conftest import Door
 from tests.worker.api.shelf import put
@@ -32,7 +32,7 @@ def test_every_change_by_the_api_names_who_asked_for_it(method: str, path: str) 
     door = Door(MemoryRegistry())
     secret = door.token("admin")
     [token] = door.registry.tokens("default")
-    version = put(door, files={"a": b"1"})
+    version = put(door, files={"a": b"1"}, objection=OBJECTION if path.endswith("/release") else None)
     door.registry.tag("default", version.id, ["old"], [])
     ingestion = claimed(door.registry, "lost")
     door.registry.finish(ingestion.id, "me", failed("x"), door.clock.now())
@@ -50,7 +50,7 @@ def test_every_change_by_the_api_names_who_asked_for_it(method: str, path: str) 
         body = {"files": {"file": ("m.onnx", b"1")}}
     elif path.startswith(("/versions/", "/operations/")):
         name = version.model_name if path.endswith("/delete") else "other"
-        body = {"data": {"name": name, "add": "x", "notes": "x", "state": "failed", "all": "yes"}}
+        body = {"data": {"name": name, "add": "x", "notes": "x", "reason": "x", "state": "failed", "all": "yes"}}
     else:
         body = {"json": body_for(path, version.id)} if method in IN_BODY else {}
     answer = client.request(method, filled, **body)

@@ -38,7 +38,7 @@ list_ingestions show_ingestion retry_ingestions discard_ingestions retry_ingesti
 pause_queue resume_queue list_undecodable discard_undecodable
 list_deliveries list_audit
 list_models show_model change_model show_totals
-list_versions show_version change_version delete_version show_report show_manifest show_bill show_difference
+list_versions show_version change_version delete_version release_version show_report show_manifest show_bill show_difference
 list_files download_file download_all upload_model
 list_projects create_project rename_project
 livez readyz show_metrics

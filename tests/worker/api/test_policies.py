@@ -89,7 +89,11 @@ def status(door: Door, method: str, path: str, secret: str | None, team: str = "
         return client.request(method, path, files={"file": ("m", b"1")} if method == "POST" else None).status_code
     body: dict[str, object] = {}
     if path.startswith(("/versions/", "/operations/")):
-        body = {"data": {"name": version.model_name, "add": "x", "state": "failed", "all": "yes"}} if method == "POST" else {}
+        body = (
+            {"data": {"name": version.model_name, "add": "x", "reason": "x", "state": "failed", "all": "yes"}}
+            if method == "POST"
+            else {}
+        )
     elif method in IN_BODY or path.startswith("/mlModels/listFiles"):
         body = {"json": body_for(path, version.id)}
     return client.request(method, filled, params=asked, **body).status_code
@@ -102,6 +106,8 @@ def body_for(path: str, version_id: str) -> dict[str, object]:
         return {"id": version_id, "upd": {"name": "other"}}
     if path == "/v1/queue/undecodable/discard":
         return {"all": True}
+    if path.endswith("/release"):
+        return {"reason": "looked at"}
     if path.endswith(("/{ingestion_id}/retry", "/{ingestion_id}/discard")) or path.startswith("/v1/queue/"):
         return {"note": "x"}
     if path.startswith("/v1/ingestions/"):

@@ -28,7 +28,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from tests.contracts.registry import claimed, event
+from tests.contracts.registry import OBJECTION, claimed, event
 from tests.servers.postgresql import PostgresServer
 from tests.worker.api.client import HERE
 from tests.worker.api.conftest import Door
@@ -103,6 +103,9 @@ def shelve(world: World, team: str, own: str) -> None:
     for version in (same, only):
         registry.tag(team, version.id, ["shared tag", f"{own} tag"], (), now, own)
     registry.note(team, only.id, f"notes of {own}", now, own)
+    held = put(door, f"held {own}", {"held.onnx": own.encode() * 2}, team, objection=OBJECTION)
+    let_go = put(door, f"let go {own}", {"held.onnx": own.encode() * 3}, team, objection=OBJECTION)
+    registry.release(team, let_go.id, f"released by {own}", now, own)
     gone = put(door, f"gone {own}", {"gone.onnx": b"gone"}, team)
     registry.delete(team, gone.id, now, own)
     upload = registry.begin_upload(NewUpload(team, "shared project", "uploaded", tags=("shared tag",)), now, own)
@@ -114,7 +117,22 @@ def shelve(world: World, team: str, own: str) -> None:
     listed = registry.audit(AuditQuery(team)), registry.outbox.deliveries(DeliveryQuery(team))
     world.known[team] = [
         f"only {own}",
-        *(one.id for one in (only, same, again, gone, upload, waiting, failed, token.token, *(one[1] for one in listed))),
+        *(
+            one.id
+            for one in (
+                only,
+                same,
+                again,
+                gone,
+                held,
+                let_go,
+                upload,
+                waiting,
+                failed,
+                token.token,
+                *(one[1] for one in listed),
+            )
+        ),
         f"only {own}@1",
         *(f"{own} {what}" for what in ("tag", "project", "project renamed", "experiment")),
         *("same", "shared tag", "shared project", "sha256:same"),
@@ -155,7 +173,7 @@ def queries_of(dependant: Dependant) -> Iterator[str]:
         yield from queries_of(one)
 
 
-REQUIRED = {"with": "mob7", "fileName": "m.onnx", "modelHandle": "mob26"}
+REQUIRED = {"with": "mob7", "fileName": "m.onnx", "modelHandle": "mob38"}
 """What some routes cannot do without, with a word that is blue's."""
 
 OF_PATHS = {"path": ["same.onnx", "aaaa.onnx"], "team": ["red", "blue"], "digest": ["0"], "name": ["x"]}
@@ -182,8 +200,8 @@ def bodies_for(path: str, word: str) -> list[dict[str, Any]]:
     if path == "/v1/uploads":
         return [{"content": b"1", "params": {"fileName": "m", "name": word, "project": word}}]
     if path.startswith("/v1/"):
-        return [{"json": {"name": word}}]
-    return [{"data": {"name": word, "add": word}}]
+        return [{"json": {"reason" if path.endswith("/release") else "name": word}}]
+    return [{"data": {"name": word, "add": word, "reason": word}}]
 
 
 WITH_BODY = ("/mlModels/getModelList", "/mlModels/listFiles")

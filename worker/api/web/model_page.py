@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from detectors.tree import readable
-from worker.api.web import gated, kept, pictures, wording
+from worker.api.web import gated, held, kept, pictures, wording
 from worker.api.web.format import software
 from worker.api.web.reported import Reported, curves, headlines, reported
 from worker.api.web.snippets import snippets
@@ -72,6 +72,7 @@ class Picture:
 def context(known: Known, now: datetime) -> dict[str, Any]:
     """Return what the template shows."""
     report, version = known.report, known.version
+    told = kept.context(version, now, gated.states(version, wording.states(report)), gated.use(version, wording.use(report)))
     primary = primary_of(report)
     facts: Mapping[str, Any] = (primary or {}).get("facts") or {}
     return {
@@ -83,7 +84,9 @@ def context(known: Known, now: datetime) -> dict[str, Any]:
         "wording": wording,
         "parameters": facts.get("parameters") or {},
         "framework": framework(facts),
-        "snippets": [] if dangers(report) else snippets(version, primary),
+        "snippets": [] if dangers(report) or version.is_quarantined else snippets(version, primary),
+        "held": held.context(version, now),
+        "is_asked_first": version.is_quarantined or bool(dangers(report)),
         "notes_text": wording.in_lines(version.notes) if version.notes else None,
         **first_of("signatures", [wording.signature(one) for one in facts.get("signatures") or ()], MOST_SIGNATURES),
         **first_of("others", [model for model in report["models"] if model is not primary], MOST_OTHERS),
@@ -95,7 +98,8 @@ def context(known: Known, now: datetime) -> dict[str, Any]:
         **_files(known),
         **_history(known, now),
         **gated.context(version, known.before),
-        **kept.context(version, now, gated.states(version, wording.states(report)), gated.use(version, wording.use(report))),
+        **told,
+        **held.first(version, told["states"], told["use"]),
     }
 
 
@@ -125,7 +129,7 @@ def _scanned(report: Mapping[str, Any]) -> dict[str, Any]:
     left = max(0, MOST_FINDINGS - len(problems))
     return {
         "is_trouble": wording.is_trouble(report),
-        "dangers": dangers(report),
+        "dangers": held.explained(dangers(report)),
         "problems": problems[:MOST_FINDINGS],
         "unread": unread[:left],
         "incomplete_more": max(0, len(problems) + len(unread) - MOST_FINDINGS),
@@ -133,7 +137,8 @@ def _scanned(report: Mapping[str, Any]) -> dict[str, Any]:
         "read": report["read"],
         "metadata": report["metadata"],
         "metadata_text": metadata_text(report["metadata"]["value"]),
-        **first_of("findings", report["findings"], MOST_FINDINGS),
+        **first_of("findings", held.explained(report["findings"][:MOST_FINDINGS]), MOST_FINDINGS),
+        "findings_more": max(0, len(report["findings"]) - MOST_FINDINGS),
     }
 
 

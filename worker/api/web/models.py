@@ -44,6 +44,7 @@ STATES = (
     (Attention.FINDINGS, "Findings"),
     (Attention.INCOMPLETE, "Not complete"),
     (Attention.NOT_FULLY_READ, "Not fully read"),
+    (Attention.QUARANTINED, "In quarantine"),
 )
 
 router = APIRouter(tags=["page"])
@@ -245,6 +246,7 @@ def _lede(overview: Overview) -> dict[str, Any]:
         (overview.attention[Attention.INCOMPLETE], "not complete"),
         (overview.attention[Attention.FINDINGS], "with findings"),
         (overview.attention[Attention.NOT_FULLY_READ], "not fully read"),
+        (overview.attention[Attention.QUARANTINED], "in quarantine"),
     )
     return {
         "models_in_all": counted(overview.models, "model"),

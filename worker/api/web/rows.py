@@ -4,7 +4,8 @@ does not say is not known.
 Laws (each has a test of the same name):
     a version of which something was not read is never shown as complete alone;
     the worst comes first;
-    a version whose files drifted is never shown as complete alone.
+    a version whose files drifted is never shown as complete alone;
+    a version in quarantine is shown as such before all else.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from markupsafe import Markup
 
 from detectors.facts import Severity
 from detectors.metrics import sessions
+from worker.api.web import wording
 from worker.api.web.format import software
 from worker.api.web.reported import place
 from worker.figures import counted
@@ -96,6 +98,8 @@ def state_of(version: ModelVersion, report: Report) -> State:
 
 def _reasons(version: ModelVersion, report: Report) -> Iterator[tuple[str, str, str]]:
     """Yield what is to be said of a version, the worst first."""
+    if version.held is not None and version.is_quarantined:
+        yield "bad", "In quarantine", version.held.why
     if version.files_seen is not None and version.files_seen.condition in GONE:
         yield "bad", GONE[version.files_seen.condition], version.files_seen.says
     findings: Sequence[Report] = report.get("findings") or ()
@@ -119,6 +123,9 @@ def _reasons(version: ModelVersion, report: Report) -> Iterator[tuple[str, str, 
         yield *UNSURE[version.files_seen.condition], version.files_seen.says
     if version.verdict != "clean":
         yield "unknown", "Not known", version.verdict
+    model = primary(report)
+    if model and wording.is_told_by_name(model):
+        yield "unknown", "Not checked", "known by its name only"
     notes = sum(counts.values())
     yield "ok", "Complete", f"{counted(notes, 'note')}" if notes else "no findings"
 

@@ -1,5 +1,5 @@
-"""The page of one version of a model, and what people do with it there: rename, tag, note, scan again, download, publish,
-delete.
+"""The page of one version of a model, and what people do with it there: rename, tag, note, scan again, download, release,
+publish, delete.
 
 Each of these begins with a link that opens its question on the same page (`?ask=`), and ends with a form that is sent; so all
 of it works without a script. Afterwards the page is shown again and says what was done (`?done=`).
@@ -28,14 +28,14 @@ from worker.api.service import Inside, Service
 from worker.api.web.model_page import MOST_SPARKS, Known, context, dangers, whole
 from worker.api.web.render import page
 from worker.api.web.reported import headlines, reported
-from worker.api.web.visitors import Editor, Fields, Visit, Visitor
+from worker.api.web.visitors import Editor, Fields, Steward, Visit, Visitor
 from worker.bom import bill_of_materials
 from worker.errors import NotFound, RejectedEvent, WrongState
 from worker.events import rescan_from_json
 from worker.program import release
 from worker.records import CompletionEvent, ModelVersion, TokenScope, Trigger, VersionQuery
 
-QUESTIONS = frozenset(("rename", "tag", "notes", "rescan", "download", "publish", "delete"))
+QUESTIONS = frozenset(("rename", "tag", "notes", "rescan", "download", "release", "publish", "delete"))
 """What the page can be asked to ask."""
 
 DONE = {
@@ -45,6 +45,7 @@ DONE = {
     "published": "All teams can read the model now, all its versions, also later ones.",
     "withdrawn": "No other team can read the model any more.",
     "noted": "The notes are kept.",
+    "released": "The version was released, and is served now.",
     "deleted": "The version was deleted; this one is the newest that is left.",
     "queued": "Another look at its path is queued. This version stays as it is; what is new becomes another version.",
 }
@@ -74,8 +75,18 @@ def changed(version_id: str, visit: Editor, service: Inside) -> ModelVersion:
     return _living(version_id, visit, service)
 
 
+def steered(version_id: str, visit: Steward, service: Inside) -> ModelVersion:
+    """Return the version with this id of the team of who steers its work.
+
+    Raises:
+        NotFound: there is none.
+    """
+    return _living(version_id, visit, service)
+
+
 LookedAt = Annotated[ModelVersion, Depends(looked_at)]
 Changed = Annotated[ModelVersion, Depends(changed)]
+Steered = Annotated[ModelVersion, Depends(steered)]
 
 
 @router.get("/models/{model:path}", include_in_schema=False)
@@ -109,13 +120,13 @@ def show_bill(visit: Visitor, version: LookedAt, service: Inside) -> Response:
 
 @router.get("/versions/{version_id}/archive", include_in_schema=False)
 def download_all(visit: Visitor, version: LookedAt, service: Inside) -> Response:
-    """Give all files of a version as a zip; ask first where a finding says that it is dangerous."""
+    """Give all files of a version as a zip; ask first where a finding says that it is dangerous, or it is in quarantine."""
     return _asked_first(version) or zip_reply(version, service.registry.files(version.id), service.open_version)
 
 
 @router.get("/versions/{version_id}/files/" + FILE, include_in_schema=False)
 def download_file(request: Request, path: str, visit: Visitor, version: LookedAt, service: Inside) -> Response:
-    """Give one file, or a range of it; ask first where a finding says that the version is dangerous."""
+    """Give one file, or a range of it; ask first where a finding says that the version is dangerous, or it is in quarantine."""
     file = file_at(service.registry.files(version.id), path)
     if file is None:
         raise NotFound(f"there is no file {path[:200]!a} in {version.id}")
@@ -124,9 +135,10 @@ def download_file(request: Request, path: str, visit: Visitor, version: LookedAt
 
 @router.post("/versions/{version_id}/archive", include_in_schema=False)
 def download_anyway(visit: Visitor, version: LookedAt, service: Inside) -> Response:
-    """Give all files of a version of which a finding says that it is dangerous, to somebody who was told so."""
+    """Give all files of a version that is dangerous by a finding, or in quarantine, to somebody who was told so."""
     rules = sorted({one["rule"] for one in dangers(whole(json.loads(version.report)))})
-    log.warning("downloaded in spite of findings", version=version.id, **_who(visit), rules=rules)
+    said = {"rules": rules, "quarantined": version.is_quarantined}
+    log.warning("downloaded in spite of findings", version=version.id, **_who(visit), **said)
     return zip_reply(version, service.registry.files(version.id), service.open_version)
 
 
@@ -163,6 +175,18 @@ def publish(visit: Editor, version: Changed, service: Inside, fields: Fields) ->
     done = "published" if is_published else "withdrawn"
     log.info(done, version=version.id, **_who(visit))
     return _back(version, done)
+
+
+@router.post("/versions/{version_id}/release", include_in_schema=False)
+def release(request: Request, visit: Steward, version: Steered, service: Inside, fields: Fields) -> Response:
+    """Let a version go that is in quarantine, for a reason."""
+    reason = fields.get("reason", "")
+    try:
+        repository.release(service.registry, version, reason, service.clock.now(), visit.caller.name)
+    except RejectedEvent as exc:
+        return _shown(request, version, visit, service, "release", trouble=str(exc), given=reason, status=422)
+    log.warning("released", version=version.id, **_who(visit), reason=reason)
+    return _back(version, "released")
 
 
 @router.post("/versions/{version_id}/notes", include_in_schema=False)
@@ -246,10 +270,14 @@ def _shown(
     """
     shown = context(_known(version, service), service.clock.now())
     may_change = tokens.allows(visit.caller.scopes, frozenset({TokenScope.MODEL_WRITE}))
-    question = ask if ask in QUESTIONS and (may_change or ask == "download") else ""
+    may_release = tokens.allows(visit.caller.scopes, frozenset({TokenScope.OPERATE}))
+    may_be_asked = {"download": True, "release": may_release and version.is_quarantined}.get(ask, may_change)
+    question = ask if ask in QUESTIONS and may_be_asked else ""
     said = {
         "most_notes": MAX_NOTES_CHARACTERS,
+        "most_reason": repository.MAX_REASON_CHARACTERS,
         "may_change": may_change,
+        "may_release": may_release,
         "ask": question,
         "done": DONE.get(done),
         "trouble": trouble,
@@ -285,8 +313,8 @@ def _of_model(version: ModelVersion, service: Service, most: int) -> Sequence[Mo
 
 
 def _asked_first(version: ModelVersion) -> Response | None:
-    """Return the way to the question whether somebody wants a dangerous version, None where it is not dangerous."""
-    if not dangers(whole(json.loads(version.report))):
+    """Return the way to the question whether somebody wants a dangerous version, None where nothing need be asked."""
+    if not version.is_quarantined and not dangers(whole(json.loads(version.report))):
         return None
     return RedirectResponse(f"/versions/{version.id}?ask=download", 303)
 

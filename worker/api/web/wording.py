@@ -308,12 +308,12 @@ def use(report: Mapping[str, Any]) -> str:
         return "Do not use it as it is: parts that it names are missing."
     if primary is None:
         return "There is no model in it that is known."
+    if report["coverage"]["inconclusive"]:
+        return "Take care: nothing bad was found, but not everything could be read."
     if primary.get("format") == CUSTOM:
         return "It is called a model by who left it: its format is not known, and nothing in it was checked."
     if is_told_by_name(primary):
         return "It is known by its name only: nothing says that it is whole, or safe to load."
-    if report["coverage"]["inconclusive"]:
-        return "Take care: nothing bad was found, but not everything could be read."
     if worst == "medium":
         return "It can be used; look at the findings first."
     if custom:

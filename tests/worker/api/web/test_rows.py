@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.registry import NOON
+from tests.contracts.registry import NOON, OBJECTION
 from tests.worker.api.conftest import Door
 from tests.worker.api.web.shelf import finding, put, report
 from worker.api.web.reported import headlines, reported
 from worker.api.web.rows import Headline, State, headline, made_by, parameters, row_of, state_of
+from worker.policy import released
 from worker.records import Condition, FilesSeen
 from worker.registry.memory import MemoryRegistry
 
@@ -84,6 +85,21 @@ def test_a_version_of_which_something_was_not_read_is_never_shown_as_complete_al
     for completeness, severity, unread in itertools.product(("complete", "incomplete", "corrupt"), severities, (UNREAD, [])):
         given = report(findings=[finding(severity)], unread=unread)
         assert state(completeness=completeness, verdict="inconclusive", report=given).kind != "ok"
+
+
+def test_a_version_in_quarantine_is_shown_as_such_before_all_else() -> None:
+    version = put(Door(MemoryRegistry()), "m", objection=OBJECTION, report=report(findings=[finding("critical")]))
+    gone = replace(version, files_seen=FilesSeen(Condition.MISSING, "says", NOON, NOON))
+    for one in (version, gone):
+        assert state_of(one, json.loads(one.report)) == State("bad", "In quarantine", OBJECTION.why)
+    assert version.held is not None
+    free = replace(version, held=released(version.held, NOON, "ann", "fine"))
+    assert state_of(free, json.loads(free.report)).word == "1 critical"
+
+
+def test_a_model_that_is_known_by_its_name_only_is_not_shown_as_complete() -> None:
+    told = report({"format": "keras", "facts": {"details": {"completeness_checked": False}}})
+    assert state(report=told) == State("unknown", "Not checked", "known by its name only")
 
 
 @pytest.mark.parametrize("text", ["{}", '{"schema": "modelport.scan/0"}', '{"models": [], "metrics": null, "findings": null}'])
