@@ -15,13 +15,13 @@ from tests.builders import events, onnx
 from tests.contracts.registry import claimed, new_version
 from tests.worker.api.conftest import Door
 from worker.manifest import read_once
-from worker.records import ModelVersion, StoreKey
+from worker.records import ModelVersion, Objection, StoreKey
 
 ROOT = Path(__file__).parents[4]
 DIGITS = ROOT / "examples" / "digits"
 
 
-def ingest(door: Door, folder: Path, name: str, **asked: Any) -> ModelVersion:
+def ingest(door: Door, folder: Path, name: str, objection: Objection | None = None, **asked: Any) -> ModelVersion:
     """Register what lies in *folder* as the next version of the model *name*; *asked* is what its event says besides."""
     number = sum(door.registry.queue(door.clock.now()).states.values())
     said = {"experiment": f"run-{number}", "project": "vision", "model_path": str(folder)} | asked
@@ -49,6 +49,7 @@ def ingest(door: Door, folder: Path, name: str, **asked: Any) -> ModelVersion:
         files=manifest.files,
         metrics=found.metrics.values,
         findings=found.findings,
+        objection=objection,
     )
     registration = door.registry.register(ingestion.id, "me", version, door.clock.now())
     assert registration is not None
