@@ -21,7 +21,7 @@ from worker import rejudging
 from worker.cli import run
 from worker.ingest import Borders, ingest
 from worker.operations import check_rules, is_outdated, outdated
-from worker.records import Condition, Judgement, ModelVersion, StoreMode
+from worker.records import Condition, Judgement, ModelVersion, Policy, StoreMode
 from worker.registry.memory import MemoryRegistry
 from worker.rejudging import judge_anew, judge_outdated
 from worker.signatures import FILE_NAME, signed_bundle
@@ -164,3 +164,44 @@ def test_the_command_judges_what_is_outdated_and_says_so(
 def test_what_does_not_go_together_is_wrong_usage(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["rescan", *words]) == 4
     capsys.readouterr()
+
+
+BAD = {"verdict": "findings", "findings": (LINK,)}
+"""What rules of long ago, or a copy's origin, say against a version: `link-outside` stays with its copy."""
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_what_is_judged_anew_is_judged_by_the_policy(borders: Borders, tmp_path: Path, policy: Policy) -> None:
+    version = old(borders, tmp_path, **BAD)
+    assert (version.held, version.warning) == (None, None)
+    assert [one.is_judged for one in judge_outdated(replace(borders, policy=policy))] == [True]
+    found = now(borders, version)
+    assert found.verdict == "findings"
+    assert found.is_quarantined == (policy is Policy.QUARANTINE)
+    assert found.warning == ("1 high finding (link-outside)" if policy is Policy.WARN else None)
+
+
+def test_newer_rules_put_a_released_version_back_only_for_something_new(borders: Borders, tmp_path: Path) -> None:
+    strict, registry = replace(borders, policy=Policy.QUARANTINE), borders.registry
+    version = old(borders, tmp_path, **BAD)
+    list(judge_outdated(strict))
+    free = registry.release("default", version.id, "our own", borders.clock.now(), who="ann")
+    assert free is not None
+    for findings, is_held in (((LINK,), False), ((), False), ((LINK, replace(LINK, path="other")), True)):
+        aged(borders, version, findings)
+        list(judge_outdated(strict))
+        assert now(borders, version).is_quarantined == is_held
+
+
+def aged(borders: Borders, version: ModelVersion, findings: tuple[Finding, ...]) -> None:
+    """Let older rules have judged *version* since, and have found these."""
+    known = now(borders, version)
+    metrics = borders.registry.metrics(version.id)
+    assert metrics is not None
+    said = {name: getattr(known, name) for name in ("model_type", "format", "completeness", "verdict", "report")}
+    plain = Judgement(
+        **said | {"rules_version": "0", "summary": metrics.summary, "detail": (), "metadata_raw": None},
+        metrics=metrics.values,
+        findings=findings,
+    )
+    assert borders.registry.care.judge(known, plain, borders.clock.now())

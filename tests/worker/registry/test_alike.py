@@ -36,6 +36,7 @@ from worker.records import (
     IngestionState,
     Keep,
     NewVersion,
+    Objection,
     Registration,
     Scope,
     StoreMode,
@@ -58,6 +59,7 @@ numbers = st.integers(0, 5)
 ends = st.sampled_from(list(IngestionState))
 triggers = st.sampled_from([Trigger.COMPLETION, Trigger.COMPLETION, Trigger.CLI])
 tags = st.lists(st.sampled_from(["x", "Y", "🦆", ""]), max_size=2)
+objections = st.builds(Objection, st.booleans(), st.just("why"), st.sampled_from([("a",), ("a", "b"), ("c",)]))
 
 
 def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -263,8 +265,11 @@ class Alike(RuleBasedStateMachine):
         store=st.sampled_from(StoreMode),
         kind=st.sampled_from(ModelType),
         value=st.sampled_from(VALUES[1:]),
+        objection=maybe(objections),
     )
-    def ingest(self, digest: str, store: StoreMode, kind: ModelType, value: float, **changes: Any) -> None:
+    def ingest(
+        self, digest: str, store: StoreMode, kind: ModelType, value: float, objection: Objection | None, **changes: Any
+    ) -> None:
         """An event that goes all the way, so that there are versions to look at."""
         now = self.now
         ingestion = self.accept(event(f"at {now}", **changes), now)
@@ -274,7 +279,8 @@ class Alike(RuleBasedStateMachine):
         if running is None:
             return
         metrics = measured(accuracy=value)
-        version = new_version(running, digest, store=store, model_type=kind, listing_key=listing, metrics=metrics)
+        seen: dict[str, Any] = {"model_type": kind, "listing_key": listing, "metrics": metrics, "objection": objection}
+        version = new_version(running, digest, store=store, **seen)
         self.keep(ingestion.id, "a", version, now)
 
     @rule(number=numbers, name=names)
@@ -302,6 +308,11 @@ class Alike(RuleBasedStateMachine):
         now, (team, version_id) = self.now, self.version(number)
         self.both(lambda registry: registry.publish(team, version_id, is_published, now))
         self.both(lambda registry: [registry.readable(other, version_id) for other in ("default", "other")])
+
+    @rule(number=numbers)
+    def release(self, number: int) -> None:
+        now, (team, version_id) = self.now, self.version(number)
+        self.both(lambda registry: registry.release(team, version_id, "looked at", now))
 
     @rule(number=numbers)
     def delete(self, number: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.api.web import wording
+from worker.api.web import held, wording
 from worker.api.web.model_page import primary_of, whole
 from worker.api.web.wording import Signature
 from worker.health import State
@@ -73,8 +73,10 @@ def became(ingestion: Ingestion, version: ModelVersion | None, has_workers: bool
     if version is None:
         return Became(ingestion, None, LATER, "")
     report = whole(json.loads(version.report))
-    states = wording.states(report)
-    return Became(ingestion, version, _registered(state, version, states), wording.use(report), states, _signature(report))
+    told = held.first(version, wording.states(report), wording.use(report))
+    states, use = told["states"], told["use"]
+    why = f" {sentence(version.held.why)}" if version.held is not None and version.is_quarantined else ""
+    return Became(ingestion, version, _registered(state, version, states), use + why, states, _signature(report))
 
 
 def sentence(text: str | None) -> str:

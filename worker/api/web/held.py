@@ -37,7 +37,11 @@ def first(version: ModelVersion, states: Sequence[State], use: str) -> dict[str,
 
 def explained(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return *findings* with why each matters, and what to do about it; empty where this release knows no such rule."""
-    return [{"advice": "", "why": _why(one["rule"])} | dict(one) for one in findings]
+    return [dict(one) | {"why": _sentence(_why(one["rule"])), "advice": _sentence(one.get("advice", ""))} for one in findings]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
 def _why(rule: str) -> str:

@@ -16,7 +16,7 @@ import structlog
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from worker import repository, tokens
+from worker import program, repository, tokens
 from worker.api.completions import accepted, check_place
 from worker.api.desk import Desk, desk_of
 from worker.api.files import file_at, file_reply, zip_reply
@@ -32,7 +32,6 @@ from worker.api.web.visitors import Editor, Fields, Steward, Visit, Visitor
 from worker.bom import bill_of_materials
 from worker.errors import NotFound, RejectedEvent, WrongState
 from worker.events import rescan_from_json
-from worker.program import release
 from worker.records import CompletionEvent, ModelVersion, TokenScope, Trigger, VersionQuery
 
 QUESTIONS = frozenset(("rename", "tag", "notes", "rescan", "download", "release", "publish", "delete"))
@@ -115,7 +114,7 @@ def show_report(visit: Visitor, version: LookedAt) -> Response:
 @router.get("/versions/{version_id}/bom", include_in_schema=False)
 def show_bill(visit: Visitor, version: LookedAt, service: Inside) -> Response:
     """Show what a version is made of, as CycloneDX has it."""
-    return reply(bill_of_materials(version, service.registry.files(version.id), release()))
+    return reply(bill_of_materials(version, service.registry.files(version.id), program.release()))
 
 
 @router.get("/versions/{version_id}/archive", include_in_schema=False)

@@ -37,7 +37,7 @@ def test_a_version_in_quarantine_says_why_before_all_else(reader: Visitor, held:
     page = reader.get(f"/versions/{held.id}")
     said = words(page)
     assert "digits v1 In quarantine Complete No findings It is not served: it is in quarantine until a person" in said
-    assert f"In quarantine {WHY} Since just now . It is registered, and not served" in said
+    assert f"In quarantine {WHY} Since just now . It is registered and not served, by download, link or MLflow, until" in said
     assert "Who may steer the work of the team ( operate ) may release it." in said
     assert headings(page)[0] == "In quarantine"
     assert "?ask=release" not in page.text
@@ -115,6 +115,6 @@ def test_findings_say_why_they_matter_and_what_to_do(room: Door, reader: Visitor
     version = ingest(room, dangerous(tmp_path / "run"), "digits")
     page = reader.get(f"/versions/{version.id}")
     assert "Why it matters, and what to do" in words(page)
-    assert "what it leads to is not part of the model, may be secret" in words(page)
-    assert "put the file itself there, or remove the link." in words(page)
+    assert "What it leads to is not part of the model, may be secret" in words(page)
+    assert "Put the file itself there, or remove the link." in words(page)
     assert '<details class="small quiet"><summary>Why' in page.text
