@@ -25,12 +25,10 @@ from worker.manifest import file_json
 from worker.records import FileDigest, ModelVersion
 from worker.views import timestamp
 
-SCHEMA = "http://cyclonedx.org/schema/bom-1.6.schema.json"
-
-MEDIA_TYPE = "application/vnd.cyclonedx+json; version=1.6"
+HEAD = {"$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json", "bomFormat": "CycloneDX", "specVersion": "1.6"}
 
 SERIALS = UUID("5d1a7d6e-1a39-5f6c-9b63-0d3f6a7c52e4")
-"""The name space of our serial numbers, taken by lot."""
+"""The name space of our serial numbers, taken by lot. Each is made of what the bill says, so another bill has another."""
 
 PACKAGES = {"tensorflow": "tensorflow", "keras": "keras", "pytorch": "torch", "transformers": "transformers"}
 """Packages of PyPI in which frameworks come, for who looks up what is known against a version of one."""
@@ -65,12 +63,7 @@ def bill_of_materials(version: ModelVersion, files: Iterable[FileDigest], progra
         "modelCard": _card(card.get("facts") or {}, report.get("metrics") or {}),
         "properties": _properties([*_of_version(version), *_of_findings(report), *_of_model(card)]),
     }
-    return {
-        "$schema": SCHEMA,
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{uuid5(SERIALS, f'{version.id} {version.digest} {version.rules_version} {program}')}",
-        "version": 1,
+    content = {
         "metadata": {
             "timestamp": timestamp(version.created),
             "tools": {"components": [{"type": "application", "name": "modelport", "version": program}]},
@@ -80,6 +73,8 @@ def bill_of_materials(version: ModelVersion, files: Iterable[FileDigest], progra
         "dependencies": [_dependency(version.id, card), *(_dependency(one["bom-ref"], model) for one, model in below)],
         "compositions": [{"aggregate": _aggregate(version), "assemblies": [version.id]}],
     }
+    serial = f"urn:uuid:{uuid5(SERIALS, json.dumps(content, sort_keys=True))}"
+    return HEAD | {"serialNumber": serial, "version": 1} | content
 
 
 def _aggregate(version: ModelVersion) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.contracts.registry import LATER, NOON, OBJECTION, Build, claimed, new_version, register_judged
-from worker.delivery import DeliveryKind, DeliveryQuery
+from worker.delivery import LIFE, DeliveryKind, DeliveryQuery
 from worker.ports import Registry
 from worker.records import (
     Action,
@@ -216,7 +216,7 @@ class QuarantineContract:
         assert [action for action, *_ in actions(registry)] == ["version.quarantined"]
 
     def test_a_release_is_told_to_who_is_told_of_versions(self, build: Build) -> None:
-        registry = build(destinations=("mlflow",))
+        registry = build(destinations={"mlflow": LIFE})
         version = put(registry)
         released(registry, version)
         released(registry, version)

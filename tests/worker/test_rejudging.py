@@ -125,11 +125,12 @@ def test_what_lay_beside_a_copy_at_its_origin_is_not_forgotten(borders: Borders,
 
 
 def test_the_signature_of_a_run_is_checked_against_the_keys_of_today(borders: Borders, tmp_path: Path) -> None:
-    version = old(borders, tmp_path)
-    assert list(borders.registry.findings(version.id)) == []
+    unsigned = old(borders, tmp_path)
+    assert list(borders.registry.findings(unsigned.id)) == []
     signed = onnx.run_at(tmp_path / "e2")
-    (signed / FILE_NAME).write_text(signed_bundle(borders.registry.files(version.id), "e1", KEY))
-    version = old(borders, tmp_path, "e2")
+    (signed / FILE_NAME).write_text(signed_bundle(borders.registry.files(unsigned.id), "e1", KEY))
+    version = ingest(replace(event(signed, experiment="e2"), id="e2"), borders).version
+    assert version is not None
     assert [one.rule for one in borders.registry.findings(version.id)] == ["signature-not-checked"]
     assert judge_anew(version, replace(borders, trusted_keys=TRUSTED)).is_judged
     assert [one.rule for one in borders.registry.findings(version.id)] == ["signature-matches"]
