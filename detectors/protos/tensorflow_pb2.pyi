@@ -216,25 +216,53 @@ class NodeDef(_message.Message):
     attr: _containers.RepeatedCompositeFieldContainer[AttrEntry]
     def __init__(self, name: _Optional[bytes] = ..., op: _Optional[bytes] = ..., input: _Optional[_Iterable[bytes]] = ..., device: _Optional[bytes] = ..., attr: _Optional[_Iterable[_Union[AttrEntry, _Mapping]]] = ...) -> None: ...
 
-class OpDef(_message.Message):
+class ArgDef(_message.Message):
     __slots__ = ("name",)
     NAME_FIELD_NUMBER: _ClassVar[int]
     name: bytes
     def __init__(self, name: _Optional[bytes] = ...) -> None: ...
 
+class OpDef(_message.Message):
+    __slots__ = ("name", "input_arg")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    INPUT_ARG_FIELD_NUMBER: _ClassVar[int]
+    name: bytes
+    input_arg: _containers.RepeatedCompositeFieldContainer[ArgDef]
+    def __init__(self, name: _Optional[bytes] = ..., input_arg: _Optional[_Iterable[_Union[ArgDef, _Mapping]]] = ...) -> None: ...
+
+class NameEntry(_message.Message):
+    __slots__ = ("key", "value")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    key: bytes
+    value: bytes
+    def __init__(self, key: _Optional[bytes] = ..., value: _Optional[bytes] = ...) -> None: ...
+
 class FunctionDef(_message.Message):
-    __slots__ = ("signature", "node_def")
+    __slots__ = ("signature", "node_def", "ret")
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     NODE_DEF_FIELD_NUMBER: _ClassVar[int]
+    RET_FIELD_NUMBER: _ClassVar[int]
     signature: OpDef
     node_def: _containers.RepeatedCompositeFieldContainer[NodeDef]
-    def __init__(self, signature: _Optional[_Union[OpDef, _Mapping]] = ..., node_def: _Optional[_Iterable[_Union[NodeDef, _Mapping]]] = ...) -> None: ...
+    ret: _containers.RepeatedCompositeFieldContainer[NameEntry]
+    def __init__(self, signature: _Optional[_Union[OpDef, _Mapping]] = ..., node_def: _Optional[_Iterable[_Union[NodeDef, _Mapping]]] = ..., ret: _Optional[_Iterable[_Union[NameEntry, _Mapping]]] = ...) -> None: ...
+
+class GradientDef(_message.Message):
+    __slots__ = ("function_name", "gradient_func")
+    FUNCTION_NAME_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_FUNC_FIELD_NUMBER: _ClassVar[int]
+    function_name: bytes
+    gradient_func: bytes
+    def __init__(self, function_name: _Optional[bytes] = ..., gradient_func: _Optional[bytes] = ...) -> None: ...
 
 class FunctionDefLibrary(_message.Message):
-    __slots__ = ("function",)
+    __slots__ = ("function", "gradient")
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_FIELD_NUMBER: _ClassVar[int]
     function: _containers.RepeatedCompositeFieldContainer[FunctionDef]
-    def __init__(self, function: _Optional[_Iterable[_Union[FunctionDef, _Mapping]]] = ...) -> None: ...
+    gradient: _containers.RepeatedCompositeFieldContainer[GradientDef]
+    def __init__(self, function: _Optional[_Iterable[_Union[FunctionDef, _Mapping]]] = ..., gradient: _Optional[_Iterable[_Union[GradientDef, _Mapping]]] = ...) -> None: ...
 
 class VersionDef(_message.Message):
     __slots__ = ("producer", "min_consumer")
@@ -329,7 +357,7 @@ class SaverDef(_message.Message):
     def __init__(self, filename_tensor_name: _Optional[bytes] = ..., save_tensor_name: _Optional[bytes] = ..., restore_op_name: _Optional[bytes] = ...) -> None: ...
 
 class CollectionDef(_message.Message):
-    __slots__ = ("node_list", "bytes_list")
+    __slots__ = ("node_list", "bytes_list", "any_list")
     class NodeList(_message.Message):
         __slots__ = ("value",)
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -340,11 +368,25 @@ class CollectionDef(_message.Message):
         VALUE_FIELD_NUMBER: _ClassVar[int]
         value: _containers.RepeatedScalarFieldContainer[bytes]
         def __init__(self, value: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    class Any(_message.Message):
+        __slots__ = ("type_url", "value")
+        TYPE_URL_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        type_url: bytes
+        value: bytes
+        def __init__(self, type_url: _Optional[bytes] = ..., value: _Optional[bytes] = ...) -> None: ...
+    class AnyList(_message.Message):
+        __slots__ = ("value",)
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        value: _containers.RepeatedCompositeFieldContainer[CollectionDef.Any]
+        def __init__(self, value: _Optional[_Iterable[_Union[CollectionDef.Any, _Mapping]]] = ...) -> None: ...
     NODE_LIST_FIELD_NUMBER: _ClassVar[int]
     BYTES_LIST_FIELD_NUMBER: _ClassVar[int]
+    ANY_LIST_FIELD_NUMBER: _ClassVar[int]
     node_list: CollectionDef.NodeList
     bytes_list: CollectionDef.BytesList
-    def __init__(self, node_list: _Optional[_Union[CollectionDef.NodeList, _Mapping]] = ..., bytes_list: _Optional[_Union[CollectionDef.BytesList, _Mapping]] = ...) -> None: ...
+    any_list: CollectionDef.AnyList
+    def __init__(self, node_list: _Optional[_Union[CollectionDef.NodeList, _Mapping]] = ..., bytes_list: _Optional[_Union[CollectionDef.BytesList, _Mapping]] = ..., any_list: _Optional[_Union[CollectionDef.AnyList, _Mapping]] = ...) -> None: ...
 
 class CollectionEntry(_message.Message):
     __slots__ = ("key", "value")
@@ -402,21 +444,95 @@ class ObjectReference(_message.Message):
     local_name: bytes
     def __init__(self, node_id: _Optional[int] = ..., local_name: _Optional[bytes] = ...) -> None: ...
 
+class SavedAsset(_message.Message):
+    __slots__ = ("asset_file_def_index",)
+    ASSET_FILE_DEF_INDEX_FIELD_NUMBER: _ClassVar[int]
+    asset_file_def_index: int
+    def __init__(self, asset_file_def_index: _Optional[int] = ...) -> None: ...
+
+class SavedFunction(_message.Message):
+    __slots__ = ("concrete_functions",)
+    CONCRETE_FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
+    concrete_functions: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, concrete_functions: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class SavedBareConcreteFunction(_message.Message):
+    __slots__ = ("concrete_function_name",)
+    CONCRETE_FUNCTION_NAME_FIELD_NUMBER: _ClassVar[int]
+    concrete_function_name: bytes
+    def __init__(self, concrete_function_name: _Optional[bytes] = ...) -> None: ...
+
+class SavedConstant(_message.Message):
+    __slots__ = ("operation",)
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    operation: bytes
+    def __init__(self, operation: _Optional[bytes] = ...) -> None: ...
+
+class SavedResource(_message.Message):
+    __slots__ = ("device",)
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    device: bytes
+    def __init__(self, device: _Optional[bytes] = ...) -> None: ...
+
+class SaveableObject(_message.Message):
+    __slots__ = ("save_function", "restore_function")
+    SAVE_FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    RESTORE_FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    save_function: int
+    restore_function: int
+    def __init__(self, save_function: _Optional[int] = ..., restore_function: _Optional[int] = ...) -> None: ...
+
+class SaveableEntry(_message.Message):
+    __slots__ = ("key", "value")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    key: bytes
+    value: SaveableObject
+    def __init__(self, key: _Optional[bytes] = ..., value: _Optional[_Union[SaveableObject, _Mapping]] = ...) -> None: ...
+
 class SavedObject(_message.Message):
-    __slots__ = ("children", "user_object", "variable")
+    __slots__ = ("children", "user_object", "asset", "function", "variable", "bare_concrete_function", "constant", "resource", "saveable_objects")
     CHILDREN_FIELD_NUMBER: _ClassVar[int]
     USER_OBJECT_FIELD_NUMBER: _ClassVar[int]
+    ASSET_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
     VARIABLE_FIELD_NUMBER: _ClassVar[int]
+    BARE_CONCRETE_FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    CONSTANT_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    SAVEABLE_OBJECTS_FIELD_NUMBER: _ClassVar[int]
     children: _containers.RepeatedCompositeFieldContainer[ObjectReference]
     user_object: SavedUserObject
+    asset: SavedAsset
+    function: SavedFunction
     variable: SavedVariable
-    def __init__(self, children: _Optional[_Iterable[_Union[ObjectReference, _Mapping]]] = ..., user_object: _Optional[_Union[SavedUserObject, _Mapping]] = ..., variable: _Optional[_Union[SavedVariable, _Mapping]] = ...) -> None: ...
+    bare_concrete_function: SavedBareConcreteFunction
+    constant: SavedConstant
+    resource: SavedResource
+    saveable_objects: _containers.RepeatedCompositeFieldContainer[SaveableEntry]
+    def __init__(self, children: _Optional[_Iterable[_Union[ObjectReference, _Mapping]]] = ..., user_object: _Optional[_Union[SavedUserObject, _Mapping]] = ..., asset: _Optional[_Union[SavedAsset, _Mapping]] = ..., function: _Optional[_Union[SavedFunction, _Mapping]] = ..., variable: _Optional[_Union[SavedVariable, _Mapping]] = ..., bare_concrete_function: _Optional[_Union[SavedBareConcreteFunction, _Mapping]] = ..., constant: _Optional[_Union[SavedConstant, _Mapping]] = ..., resource: _Optional[_Union[SavedResource, _Mapping]] = ..., saveable_objects: _Optional[_Iterable[_Union[SaveableEntry, _Mapping]]] = ...) -> None: ...
+
+class SavedConcreteFunction(_message.Message):
+    __slots__ = ("bound_inputs",)
+    BOUND_INPUTS_FIELD_NUMBER: _ClassVar[int]
+    bound_inputs: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, bound_inputs: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ConcreteFunctionEntry(_message.Message):
+    __slots__ = ("key", "value")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    key: bytes
+    value: SavedConcreteFunction
+    def __init__(self, key: _Optional[bytes] = ..., value: _Optional[_Union[SavedConcreteFunction, _Mapping]] = ...) -> None: ...
 
 class SavedObjectGraph(_message.Message):
-    __slots__ = ("nodes",)
+    __slots__ = ("nodes", "concrete_functions")
     NODES_FIELD_NUMBER: _ClassVar[int]
+    CONCRETE_FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
     nodes: _containers.RepeatedCompositeFieldContainer[SavedObject]
-    def __init__(self, nodes: _Optional[_Iterable[_Union[SavedObject, _Mapping]]] = ...) -> None: ...
+    concrete_functions: _containers.RepeatedCompositeFieldContainer[ConcreteFunctionEntry]
+    def __init__(self, nodes: _Optional[_Iterable[_Union[SavedObject, _Mapping]]] = ..., concrete_functions: _Optional[_Iterable[_Union[ConcreteFunctionEntry, _Mapping]]] = ...) -> None: ...
 
 class MetaInfoDef(_message.Message):
     __slots__ = ("meta_graph_version", "tags", "tensorflow_version", "tensorflow_git_version")
