@@ -32,6 +32,7 @@ from detectors.detection import Contents
 from detectors.errors import MalformedModel, ModelLimit, Unreadable
 from detectors.facts import Completeness, FileSums, Finding, Parameters, Problem, Severity, State
 from detectors.protos.tensorflow_pb2 import FingerprintDef, SavedModel
+from detectors.tf_assets import asset_files
 from detectors.tree import readable
 
 MAIN_NAMES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
@@ -130,7 +131,7 @@ def unfinished(root: str, files: Iterable[str]) -> Iterator[Problem]:
 
 def assets_of(model: SavedModel) -> tuple[bytes, ...]:
     """Return the names of the asset files of all graphs of *model*, each once, sorted."""
-    return tuple(sorted({asset.filename for meta in model.meta_graphs for asset in meta.asset_file_def}))
+    return tuple(sorted({asset.filename for meta in model.meta_graphs for asset in asset_files(meta)}))
 
 
 def asset_problems(contents: Contents, root: str, names: Iterable[bytes]) -> Iterator[Problem]:
@@ -190,6 +191,6 @@ def _path(name: bytes) -> str:
 
 
 def _leads_outside(name: bytes) -> bool:
-    """Tell whether *name* is absolute or steps up; a backslash is taken for a slash, as on Windows."""
+    """Tell whether *name* is absolute, steps up, or ends for C at a zero byte; a backslash is a slash, as on Windows."""
     path = name.replace(b"\\", b"/")
-    return path.startswith(b"/") or b".." in path.split(b"/") or path[1:2] == b":"
+    return path.startswith(b"/") or b".." in path.split(b"/") or path[1:2] == b":" or b"\0" in path

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 
-from tests.builders.bundle import FLOAT, length_delimited, whole_number
+from tests.builders.bundle import FLOAT, STRING, length_delimited, varint, whole_number
 
 Shape = Iterable[int] | None
 
@@ -66,9 +66,33 @@ def const(name: str, sizes: Iterable[int] = (), dtype: int = FLOAT, content: byt
     return node(name, "Const", value=field(8, tensor), dtype=type_attr(dtype))
 
 
-def function(name: str, *nodes: bytes) -> bytes:
-    """A FunctionDef."""
-    return field(1, field(1, name)) + b"".join(field(3, each) for each in nodes)
+def text_attr(*values: bytes | str, as_list: bool = False) -> bytes:
+    """An attribute of one text, or of a list of them."""
+    return field(1, b"".join(field(2, each) for each in values)) if as_list else field(2, values[0])
+
+
+def func_attr(*names: str) -> bytes:
+    """An attribute that names a function, or a list of them."""
+    functions = [field(1, name) for name in names]
+    return field(10, functions[0]) if len(names) == 1 else field(1, b"".join(field(9, each) for each in functions))
+
+
+def const_text(name: str, *values: bytes | str, packed: bool = False) -> bytes:
+    """A Const of texts: a scalar where there is one. *packed* writes them into tensor_content."""
+    bodies = [value.encode() if isinstance(value, str) else value for value in values]
+    sizes = shape([] if len(values) == 1 else [len(values)])
+    held = b"".join(field(8, body) for body in bodies)
+    if packed:
+        held = field(4, b"".join(varint(len(body)) for body in bodies) + b"".join(bodies))
+    tensor = whole_number(1, STRING) + field(2, sizes) + held
+    return node(name, "Const", value=field(8, tensor), dtype=type_attr(STRING))
+
+
+def function(name: str, *nodes: bytes, arguments: Iterable[str] = (), gives: Mapping[str, str] | None = None) -> bytes:
+    """A FunctionDef; *gives* maps its outputs to tensors of its nodes."""
+    signature = field(1, name) + b"".join(field(2, field(1, each)) for each in arguments)
+    given = b"".join(entry(4, key, value.encode()) for key, value in (gives or {}).items())
+    return field(1, signature) + b"".join(field(3, each) for each in nodes) + given
 
 
 def versions(producer: int) -> bytes:
@@ -100,12 +124,39 @@ def saved_variable(name: str, sizes: Shape, trainable: bool = True, dtype: int =
 
 def saved_object(identifier: str = "_generic_user_object", **children: int) -> bytes:
     """A SavedObject of a user's class; its children are places among the nodes."""
-    body = b"".join(field(1, whole_number(1, place) + field(2, name.lstrip("_"))) for name, place in children.items())
+    body = b"".join(child(name.lstrip("_"), place) for name, place in children.items())
     return body + field(4, field(1, identifier))
 
 
-def object_graph(*nodes: bytes) -> bytes:
-    return b"".join(field(1, each) for each in nodes)
+def child(name: str, place: int) -> bytes:
+    """One child of a SavedObject, whatever its name."""
+    return field(1, whole_number(1, place) + field(2, name))
+
+
+def saved_function(*concrete: str) -> bytes:
+    """A SavedObject that is a function."""
+    return field(6, b"".join(field(1, name) for name in concrete))
+
+
+def saved_asset(place: int) -> bytes:
+    """A SavedObject that is the asset at *place* among the assets."""
+    return field(5, whole_number(1, place))
+
+
+def saved_constant(operation: str) -> bytes:
+    """A SavedObject whose value is that of a node."""
+    return field(9, field(1, operation))
+
+
+def saves_by(save: int, restore: int, name: str = "VALUE") -> bytes:
+    """What a SavedObject says of the objects that save and restore it."""
+    return entry(11, name, whole_number(2, save) + whole_number(3, restore))
+
+
+def object_graph(*nodes: bytes, bound: Mapping[str, Iterable[int]] | None = None) -> bytes:
+    """A SavedObjectGraph; *bound* are the places of the objects that the last arguments of functions are bound to."""
+    functions = {name: b"".join(whole_number(2, place) for place in places) for name, places in (bound or {}).items()}
+    return b"".join(field(1, each) for each in nodes) + b"".join(entry(2, name, body) for name, body in functions.items())
 
 
 def variable_def(name: str, whole: str = "") -> bytes:
@@ -118,8 +169,23 @@ def collection(name: str, *values: bytes) -> bytes:
     return entry(4, name, field(2, b"".join(field(1, value) for value in values)))
 
 
-def asset(filename: bytes | str) -> bytes:
-    return field(6, field(1, tensor_info("asset:0", 7)) + field(2, filename))
+def collection_of_nodes(name: str, *nodes: str) -> bytes:
+    """An entry of collection_def that names nodes."""
+    return entry(4, name, field(1, b"".join(field(1, each) for each in nodes)))
+
+
+def asset(filename: bytes | str, tensor: str = "asset:0") -> bytes:
+    return field(6, asset_file(filename, tensor))
+
+
+def asset_file(filename: bytes | str, tensor: str = "asset:0") -> bytes:
+    """An AssetFileDef."""
+    return field(1, tensor_info(tensor, STRING)) + field(2, filename)
+
+
+def saver(filename: str, save: str, restore: str) -> bytes:
+    """The field saver_def of a MetaGraphDef."""
+    return field(3, field(1, filename) + field(2, save) + field(3, restore))
 
 
 def meta_graph(
