@@ -6,7 +6,7 @@ file is, its bytes decide, for many `.index`, `.meta` and `.ckpt` belong to some
 interrupted save: TensorFlow writes the index last.
 
 What the index holds is read by `bundle`, the older single-file format by `tensor_slices`, the graph by `meta_graph`. Whether
-running that graph is safe is not judged here.
+running that graph is safe is judged by `safety.tensorflow`.
 
 Laws (each has a test of the same name):
     any bytes give facts or a `DetectorError`;
@@ -44,6 +44,7 @@ from detectors.facts import (
 )
 from detectors.meta_graph import lacking, may_be_meta_graph, read_meta_graph
 from detectors.protos.tensorflow_pb2 import MetaGraphDef
+from detectors.safety.tensorflow import judge_meta_graph
 from detectors.slots import optimizer_variables
 from detectors.sstable import MAGIC, has_magic, mask, value_of_empty_key
 from detectors.tensor_slices import may_list_tensors, missing_parts, prefix_of, read_tensors, sums_of
@@ -307,14 +308,15 @@ def _with_graph(contents: Contents, detection: Detection, extraction: Extraction
         problem = Problem(path, "is empty: its save has not finished")
         return replace(extraction, completeness=extraction.completeness.and_also(State.INCOMPLETE, problem))
     try:
-        meta = read_meta_graph(contents, entry)
+        meta, window = read_meta_graph(contents, entry)
         facts = _facts_with_graph(path, extraction.facts, meta, stored)
+        judged = judge_meta_graph(path, meta, window)
     except MalformedModel as exc:
         completeness = extraction.completeness.and_also(State.CORRUPT, Problem(path, exc.reason))
         return replace(extraction, completeness=completeness)
     except (ModelLimit, Unreadable) as exc:
         return replace(extraction, unread=((path, exc.reason),))
-    told = replace(extraction, facts=facts)
+    told = replace(extraction, facts=facts, findings=judged.findings, unread=(*extraction.unread, *judged.unread))
     if (lack := lacking(meta, facts.operators)) is None:
         return told
     problem = Problem(path, f"{lack}: its save has not finished, or it was cut off")

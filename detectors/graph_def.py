@@ -46,6 +46,7 @@ from detectors.facts import (
 )
 from detectors.pbtxt import read_text
 from detectors.protos.tensorflow_pb2 import AttrValue, GraphDef, NodeDef, TensorShapeProto
+from detectors.safety.tensorflow import judge_graph
 from detectors.signatures import shape_of
 from detectors.tf_operators import VARIABLE_OPS, count_operators, custom_operators, uses_variables
 from detectors.tf_ops import has_outputs, is_registered, output_dtypes
@@ -131,7 +132,7 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
     entry = contents.find(detection.main)
     if entry is None:
         raise MalformedModel(detection.main, None, "is not in this tree")
-    graph, has_end = _read(contents, entry)
+    graph, has_end, window = _read(contents, entry)
     _check_counts(contents, entry.path, graph)
     operators = count_operators(entry.path, graph)
     if not graph.node or "" in operators:
@@ -159,7 +160,8 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
         },
     )
     completeness = _completeness(entry.path, consumed - {node.name for node in graph.node}, has_end)
-    return Extraction(facts, completeness, tuple(_findings(entry.path, operators)))
+    judged = judge_graph(entry.path, graph, [node.name for node in _ends(graph, consumed)], window)
+    return Extraction(facts, completeness, (*_findings(entry.path, operators), *judged.findings), judged.unread)
 
 
 def _seen(contents: Contents, entry: FileEntry) -> Evidence | None:
@@ -210,15 +212,20 @@ def _keeps_training_run(contents: Contents, folder: str) -> bool:
     return any(TRAINING_RUN.fullmatch(other.path, start) for other in contents.children(folder))
 
 
-def _read(contents: Contents, entry: FileEntry) -> tuple[GraphDef, bool]:
-    """Return the graph without its weights, and whether something follows its nodes that shows where they end."""
+def _read(contents: Contents, entry: FileEntry) -> tuple[GraphDef, bool, Window | None]:
+    """Return the graph without its weights, and whether something follows its nodes that shows where they end.
+
+    The window is the file where weights were left out, None where the graph has them all.
+    """
     if suffix(entry.path) == ".pbtxt":
         graph = read_text(contents, entry, GraphDef())
-        return graph, graph.HasField("versions") or graph.version > 0
-    found = skeleton(contents.window(entry), LAYOUT)
+        return graph, graph.HasField("versions") or graph.version > 0, None
+    window = contents.window(entry)
+    found = skeleton(window, LAYOUT)
     check_count(entry.path, "nodes", found.counts.get(NODE, 0), MAX_NODES, "MAX_NODES")
     nodes_first = found.data[:1] == bytes([NODE << 3 | LEN])  # writers keep nodes together, so the others come after them
-    return parse(found, GraphDef()), nodes_first and any(number in found.counts for number in (VERSION, VERSIONS))
+    has_end = nodes_first and any(number in found.counts for number in (VERSION, VERSIONS))
+    return parse(found, GraphDef()), has_end, None if found.is_whole else window
 
 
 def _check_counts(contents: Contents, path: str, graph: GraphDef) -> None:

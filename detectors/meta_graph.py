@@ -14,9 +14,9 @@ from detectors.errors import MalformedModel
 from detectors.protos.tensorflow_pb2 import MetaGraphDef
 from detectors.tf_operators import uses_variables
 from detectors.tree import FileEntry
-from detectors.wire import Layout, layout_of, parse, skeleton
+from detectors.wire import Layout, Window, layout_of, parse, skeleton
 
-META_INFO_DEF, GRAPH_DEF, COLLECTION_DEF, LAST_FIELD = 1, 2, 4, 7
+META_INFO_DEF, GRAPH_DEF, SAVER_DEF, COLLECTION_DEF, LAST_FIELD = 1, 2, 3, 4, 7
 """Field numbers of MetaGraphDef (tensorflow/core/protobuf/meta_graph.proto)."""
 
 VARIABLES = b"variables"
@@ -33,18 +33,21 @@ def may_be_meta_graph(head: bytes) -> bool:
     return bool(head) and head[0] in FIRST_BYTES
 
 
-def read_meta_graph(contents: Contents, file: FileEntry) -> MetaGraphDef:
-    """Return the head, the graph and the collections of *file*. Walks over the whole message, past its constants.
+def read_meta_graph(contents: Contents, file: FileEntry) -> tuple[MetaGraphDef, Window | None]:
+    """Return the head, the graph, its Saver and the collections of *file*. Walks over the whole message, past its constants.
+
+    The window is the file where constants were left out, None where the message has them all.
 
     Raises:
         MalformedModel: it is no MetaGraphDef.
         ModelLimit: a limit of `wire` was reached.
     """
-    found = skeleton(contents.window(file), LAYOUT)
+    window = contents.window(file)
+    found = skeleton(window, LAYOUT)
     foreign = [number for number in found.counts if number > LAST_FIELD]
     if foreign or META_INFO_DEF not in found.counts:
         raise MalformedModel(file.path, None, f"expected the fields of a MetaGraphDef, found {sorted(found.counts)[:8]}")
-    return parse(found, MetaGraphDef())
+    return parse(found, MetaGraphDef()), None if found.is_whole else window
 
 
 def lacking(meta: MetaGraphDef, operators: Mapping[str, int]) -> str | None:
@@ -64,9 +67,9 @@ def lacking(meta: MetaGraphDef, operators: Mapping[str, int]) -> str | None:
 
 
 def _layout() -> Layout:
-    """Return which fields are read: those that tell who wrote it and what it is made of."""
+    """Return which fields are read: those that tell who wrote it, what it is made of, and what restores it."""
     whole = layout_of(MetaGraphDef.DESCRIPTOR, WEIGHTS).rules
-    return Layout({number: whole[number] for number in (META_INFO_DEF, GRAPH_DEF, COLLECTION_DEF)})
+    return Layout({number: whole[number] for number in (META_INFO_DEF, GRAPH_DEF, SAVER_DEF, COLLECTION_DEF)})
 
 
 LAYOUT = _layout()

@@ -91,6 +91,14 @@ ABOUT_TENSORFLOW = (
         "export again",
     ),
     Rule(
+        "tf-custom-operator",
+        (LOW, INFO),
+        "an operator is not TensorFlow's; `info` where nothing in the model runs it, or only a function that somebody may "
+        "choose",
+        "the library that brings it decides what it does, and without it the model does not load",
+        "find out which library that is, and whether the server shall have it",
+    ),
+    Rule(
         "tf-duplicate-field",
         (MEDIUM,),
         "a field that may stand once stands several times: two files were joined",
@@ -105,11 +113,68 @@ ABOUT_TENSORFLOW = (
         "export with different tags",
     ),
     Rule(
+        "tf-file-read",
+        (HIGH, MEDIUM, LOW, INFO),
+        "an operator reads files: `high` where the path is absolute, leads upwards or to another machine; `medium` where "
+        "the caller or the graph itself makes up the name; `low` for a relative path; `info` for the model's own assets and "
+        "for what nothing in the model runs. One less where only a function that somebody may choose runs it",
+        "the file of a server may be secret, and a caller of the model may get to see it",
+        "export again with the file as an asset, or ask who made the model what it is for",
+    ),
+    Rule(
+        "tf-file-write",
+        (CRITICAL, HIGH, MEDIUM, LOW, INFO),
+        "an operator writes files: `high` where the path is absolute, leads upwards or to another machine, `critical` where "
+        "loading the model does so; `medium` for every other path; `info` for what nothing in the model runs. One less "
+        "where only a function that somebody may choose runs it",
+        "a file that a server reads later may be replaced, and with it what the server does",
+        "do not load it outside a sandbox, and ask who made the model what it is for",
+    ),
+    Rule(
         "tf-graph-not-frozen",
         (LOW,),
         "a graph has variables, whose values are not in the file",
         "the file alone cannot be served",
         "export a SavedModel",
+    ),
+    Rule(
+        "tf-hidden-graph",
+        (MEDIUM, LOW, INFO),
+        "an operator runs a graph that is not written in the model, or not so that it could be looked into",
+        "what it does is not known before it runs",
+        "ask who made the model what it is for",
+    ),
+    Rule(
+        "tf-native-code",
+        (MEDIUM, LOW, INFO),
+        "an operator calls machine code by name; `info` where it runs a program that was compiled from a model",
+        "what it does is not written in the graph, and depends on the machine",
+        "find out what it was compiled from, and whether the server shall have that",
+    ),
+    Rule(
+        "tf-network",
+        (CRITICAL, HIGH, MEDIUM, LOW, INFO),
+        "an operator connects to other processes: `high` where it says to which, `critical` where loading the model does "
+        "so, else `medium`; `info` for what nothing in the model runs. One less where only a function that somebody may "
+        "choose runs it",
+        "data may leave the server, and whoever answers decides what the model gives",
+        "export the model without what served training, or ask what it is for",
+    ),
+    Rule(
+        "tf-process",
+        (CRITICAL, HIGH, MEDIUM, INFO),
+        "an operator ends the process that it runs in, or changes its settings; `critical` where loading the model does so, "
+        "`medium` where only a function that somebody may choose does, `info` where nothing in the model does",
+        "one call stops the server for everybody, or makes it look for files elsewhere",
+        "do not load it, and ask who made the model what it is for",
+    ),
+    Rule(
+        "tf-python-code",
+        (CRITICAL, HIGH, MEDIUM, INFO),
+        "an operator calls a Python function of the process that it runs in; `critical` where loading the model does so, "
+        "`medium` where only a function that somebody may choose does, `info` where nothing in the model does",
+        "the function is not in the model: it fails elsewhere, or finds another one under its name",
+        "export again without `py_function` and `numpy_function`",
     ),
     Rule(
         "tf-too-large",

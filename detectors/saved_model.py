@@ -43,6 +43,7 @@ from detectors.facts import (
 )
 from detectors.pbtxt import read_text
 from detectors.protos.tensorflow_pb2 import MetaGraphDef, SavedModel
+from detectors.safety.tensorflow import judge_saved_model
 from detectors.saved_model_folder import (
     MAIN_NAMES,
     Variables,
@@ -59,6 +60,7 @@ from detectors.saved_model_folder import (
     within,
 )
 from detectors.signatures import signatures_of
+from detectors.tf_assets import asset_files
 from detectors.tf_operators import count_operators, custom_operators, uses_variables
 from detectors.tf_parameters import constants_of, parameters_of
 from detectors.tree import FileEntry
@@ -111,8 +113,9 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
         return _interrupted(contents, detection)
     if main.path.endswith(".cpb"):
         return _split(contents, detection, main)
-    model, findings = _read(contents, main)
-    return _whole(contents, detection, model, findings)
+    model, findings, window = _read(contents, main)
+    judged = judge_saved_model(main.path, model, window)
+    return _whole(contents, detection, model, (*findings, *judged.findings), judged.unread)
 
 
 def _marked(contents: Contents) -> dict[str, str]:
@@ -164,18 +167,22 @@ def _meta_graph_seen(window: Window) -> Evidence | None:
     return None
 
 
-def _read(contents: Contents, main: FileEntry) -> tuple[SavedModel, tuple[Finding, ...]]:
-    """Return the model without its weights, and what is odd about the file itself."""
+def _read(contents: Contents, main: FileEntry) -> tuple[SavedModel, tuple[Finding, ...], Window | None]:
+    """Return the model without its weights, what is odd about the file itself, and the file where the weights are still
+    there."""
     findings: tuple[Finding, ...] = ()
+    window: Window | None = None
     if main.path.endswith(".pbtxt"):
         model = read_text(contents, main, SavedModel())
     else:
-        found = skeleton(contents.window(main), LAYOUT)
+        whole = contents.window(main)
+        found = skeleton(whole, LAYOUT)
         model, findings = parse(found, SavedModel()), tuple(_oddities(main, found))
+        window = None if found.is_whole else whole
     _check_counts(main.path, model)
     if not any(meta.HasField("graph_def") for meta in model.meta_graphs):
         raise MalformedModel(main.path, None, f"expected a MetaGraphDef with a graph, found {_instead(contents, main)}")
-    return model, findings
+    return model, findings, window
 
 
 def _check_counts(path: str, model: SavedModel) -> None:
@@ -183,7 +190,7 @@ def _check_counts(path: str, model: SavedModel) -> None:
     check_count(path, "meta graphs", len(model.meta_graphs), MAX_GRAPHS, "MAX_GRAPHS")
     for meta in model.meta_graphs:
         objects = (node.user_object.identifier for node in meta.object_graph_def.nodes)
-        check_count(path, "assets", len(meta.asset_file_def), MAX_NAMES, "MAX_NAMES")
+        check_count(path, "assets", len(asset_files(meta)), MAX_NAMES, "MAX_NAMES")
         check_count(path, "collections", len(meta.collection_def), MAX_NAMES, "MAX_NAMES")
         check_count(path, "kinds of objects", len(set(objects)), MAX_NAMES, "MAX_NAMES")
 
@@ -205,7 +212,13 @@ def _instead(contents: Contents, main: FileEntry) -> str:
     return "none"
 
 
-def _whole(contents: Contents, detection: Detection, model: SavedModel, findings: tuple[Finding, ...]) -> Extraction:
+def _whole(
+    contents: Contents,
+    detection: Detection,
+    model: SavedModel,
+    findings: tuple[Finding, ...],
+    unread: tuple[tuple[str, str], ...],
+) -> Extraction:
     meta = shown_graph(model)
     operators = count_operators(detection.main, meta.graph_def)
     if "" in operators:
@@ -233,7 +246,7 @@ def _whole(contents: Contents, detection: Detection, model: SavedModel, findings
         facts,
         _completeness(variables, incomplete, contradictions),
         (*findings, *asset_findings(detection.main, assets), *_equal_tags(detection.main, facts.tags)),
-        variables.unread,
+        (*variables.unread, *unread),
         variables.sums,
     )
 

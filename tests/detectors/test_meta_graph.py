@@ -16,7 +16,7 @@ from tests.builders import bundle as build
 def read(data, tree=MemoryTree):
     tree = tree({"m.meta": data})
     contents = Contents(tree, tree.files())
-    return read_meta_graph(contents, contents.find("m.meta"))
+    return read_meta_graph(contents, contents.find("m.meta"))[0]
 
 
 def test_who_wrote_it_its_operators_and_its_collections_are_read():

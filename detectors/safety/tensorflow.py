@@ -1,0 +1,388 @@
+"""Whether a TensorFlow graph touches files, the network, Python or the process, and on which way: findings with their places.
+
+In go the graphs of a file, out come findings and what could not be looked at. How bad something is depends on what the
+operator does, on what it does it to, and on when it runs (docs/decisions/0022): a file of the model's own is a note, a path
+that leads outside is high, and what runs while the model is loaded is worse than what only a call runs. A Saver's own
+operators, and what only saves, are nothing to tell. An operator that TensorFlow does not have may do anything, so it is told
+by name.
+
+A graph may be kept as a value and run by an operator; it is looked at like a function, to a bounded depth and number, and what
+is beyond is told as not looked at.
+
+Laws (each has a test of the same name):
+    every risky operator is found wherever it is reached;
+    what only saves is not reached;
+    an operator that nobody knows is named.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TypeAlias
+
+from detectors.errors import MalformedModel, ModelLimit
+from detectors.facts import Finding, Severity
+from detectors.protos.tensorflow_pb2 import FunctionDef, GraphDef, MetaGraphDef, SavedModel
+from detectors.safety.tf_constants import Constants, Holder
+from detectors.safety.tf_effects import SAVERS, Effect, Operator, operator
+from detectors.safety.tf_reach import Entry, Graph, Reached, Start, When, everything, reach, starts_of, starts_of_saver
+from detectors.safety.tf_sources import (
+    Kind,
+    Source,
+    Sources,
+    Where,
+    argument,
+    constants_given,
+    data_inputs,
+    readable_name,
+    texts_of,
+    where,
+)
+from detectors.tree import MemoryTree
+from detectors.wire import Window, layout_of, parse, shown, skeleton, text
+
+MAX_TOLD = 2_000
+"""Findings about the graphs of one model; the rest is a count. An honest model has a handful."""
+
+MAX_OUTPUTS = 1_000
+"""Outputs of a graph without signatures that are told apart."""
+
+MAX_DEPTH = 8
+"""Graphs inside the constants of each other."""
+
+MAX_INNER_GRAPHS = 64
+"""Graphs in the constants of one model."""
+
+MAX_INNER_BYTES = 16 << 20
+"""Bytes of all of them together."""
+
+SAVERS_NAME = b"model"
+"""What a Saver's file is called in a graph until somebody says otherwise (tensorflow/python/training/saver.py)."""
+
+LAYOUT = layout_of(GraphDef.DESCRIPTOR, frozenset({"TensorProto.tensor_content", "TensorProto.string_val"}))
+
+CRITICAL, HIGH, MEDIUM, LOW, INFO = Severity
+
+FUNCTION_LAYOUT = layout_of(FunctionDef.DESCRIPTOR)
+
+FIRST_BYTES = frozenset({0x0A, 0x12, 0x1A, 0x22})
+"""Keys of the fields 1 to 4 where they are messages."""
+
+RULES: Mapping[Effect, str] = MappingProxyType(
+    {
+        Effect.READ: "tf-file-read",
+        Effect.WRITE: "tf-file-write",
+        Effect.NETWORK: "tf-network",
+        Effect.PYTHON: "tf-python-code",
+        Effect.PROCESS: "tf-process",
+        Effect.NATIVE: "tf-native-code",
+        Effect.COMPILED: "tf-native-code",
+        Effect.GRAPH: "tf-hidden-graph",
+    }
+)
+
+VERBS: Mapping[Effect, str] = MappingProxyType({Effect.READ: "reads", Effect.WRITE: "writes", Effect.NETWORK: "connects to"})
+
+DOES: Mapping[Effect, tuple[Severity, str]] = MappingProxyType(
+    {
+        Effect.NETWORK: (MEDIUM, "talks to other processes"),
+        Effect.PYTHON: (HIGH, "calls Python code that is not in the model"),
+        Effect.PROCESS: (HIGH, "ends or changes the process that runs it"),
+        Effect.NATIVE: (MEDIUM, "calls machine code that is not in the model"),
+        Effect.COMPILED: (INFO, "runs a compiled program, which was not looked into"),
+    }
+)
+
+RUNS: Mapping[When, str] = MappingProxyType(
+    {
+        When.LOADED: "while the model is loaded",
+        When.RESTORED: "while the variables are restored, as loading does",
+        When.CALLED: "whenever that is called",
+        When.CHOSEN: "if somebody calls that function",
+        When.NEVER: "but nothing in the model runs it",
+    }
+)
+
+LESS = MappingProxyType({HIGH: MEDIUM, MEDIUM: LOW, LOW: INFO, INFO: INFO})
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is to be said of the graphs of one file; *unread* are (path, reason)."""
+
+    findings: tuple[Finding, ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
+
+
+def judge_saved_model(path: str, model: SavedModel, window: Window | None) -> Judgement:
+    """Return what the graphs of *model*, of the file *path*, do. Reads only such long constants as name files or are graphs.
+
+    *window* is the file where a walk may have left out constants, None where *model* has all.
+
+    Raises:
+        MalformedModel: the file is broken where a constant lies.
+    """
+    judge, constants = _Judge(path), Constants(Holder.SAVED_MODEL, window)
+    for number, meta in enumerate(model.meta_graphs):
+        tags = ", ".join(sorted({shown(text(tag)) for tag in meta.meta_info_def.tags}))
+        before = f"meta graph {number + 1} {{{tags}}}" if len(model.meta_graphs) > 1 else ""
+        graph = Graph(meta.graph_def, constants, number, meta, before)
+        judge.all_of(reach(graph, starts_of(graph)))
+    return judge.judgement()
+
+
+def judge_meta_graph(path: str, meta: MetaGraphDef, window: Window | None) -> Judgement:
+    """Return what the graph beside a checkpoint does: while it is restored, or else if somebody chooses to run it.
+
+    Raises:
+        MalformedModel: the file is broken where a constant lies.
+    """
+    judge, constants = _Judge(path), Constants(Holder.META_GRAPH, window)
+    judge.all_of(reach(Graph(meta.graph_def, constants, 0, meta), starts_of_saver(meta)))
+    return judge.judgement()
+
+
+def judge_graph(path: str, graph: GraphDef, outputs: Iterable[bytes], window: Window | None) -> Judgement:
+    """Return what a graph in a file of its own does when its *outputs*, nodes, are computed.
+
+    Raises:
+        MalformedModel: the file is broken where a constant lies.
+    """
+    judge, names = _Judge(path), list(outputs)
+    starts = [Start(Entry(When.CALLED, f"output {shown(text(name))}"), (name,)) for name in names[:MAX_OUTPUTS]]
+    starts.append(Start(Entry(When.CALLED, "other outputs"), tuple(names[MAX_OUTPUTS:])))
+    judge.all_of(reach(Graph(graph, Constants(Holder.GRAPH, window)), starts))
+    return judge.judgement()
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A finding, and how many nodes it was found at."""
+
+    finding: Finding
+    count: int = 1
+
+
+Key: TypeAlias = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class _Judge:
+    """Judges what was reached in one file, and in the graphs that its constants hold."""
+
+    path: str
+    _sources: Sources = field(default_factory=Sources)
+    _told: dict[Key, _Seen] = field(default_factory=dict)
+    _unread: dict[str, None] = field(default_factory=dict)
+    _todo: deque[Reached] = field(default_factory=deque)
+    _inner: set[tuple[str, bytes, bytes]] = field(default_factory=set)
+    _inner_bytes: int = 0
+
+    def judgement(self) -> Judgement:
+        """Return all that was found."""
+        if self._sources.is_exhausted:
+            self._not_looked_at("where all file names come from", "MAX_STEPS")
+        return Judgement(tuple(map(_with_count, self._told.values())), tuple((self.path, reason) for reason in self._unread))
+
+    def all_of(self, found: Iterable[Reached]) -> None:
+        """Judge nodes of one graph, then those of the graphs in its constants."""
+        self._todo.extend(found)
+        while self._todo:
+            one = self._todo.popleft()
+            if _lacks_names(one):
+                self._not_looked_at("parts of a graph whose names are too long", "MAX_LEAF_BYTES")
+            known = operator(one.node.op)
+            if known is None:
+                self._custom(one)
+            elif known.effect is Effect.GRAPH:
+                self._graph(one, known)
+            else:
+                self._effect(one, known)
+
+    def _custom(self, one: Reached) -> None:
+        name = shown(text(one.node.op))
+        message = f"{name} is no operator of TensorFlow: what it does is up to the library that brings it"
+        self._tell(one, "tf-custom-operator", LOW, message, (name,))
+        for source in constants_given(one.scope, one.node):
+            if _may_be_graph(source.value):
+                self._look_into(one, source, must_be=False)
+
+    def _graph(self, one: Reached, known: Operator) -> None:
+        """Look into the graphs that *one* runs."""
+        sources = self._arguments(one, known)
+        others = [source for source in sources if source.kind is not Kind.CONSTANT or source.is_rest]
+        for source in sources:
+            if source.kind is Kind.CONSTANT and source.value:
+                self._look_into(one, source, must_be=not others)
+        if others:
+            self._hidden(one, others[0])
+
+    def _hidden(self, one: Reached, source: Source) -> None:
+        whose = "its caller gives it" if source.kind in (Kind.INPUT, Kind.SAVER) else "is not written in the model"
+        self._not_looked_at(f"a graph that {text(one.node.op)} runs and that {whose}", "")
+        self._tell(one, "tf-hidden-graph", MEDIUM, f"{text(one.node.op)} runs a graph that {whose}", (whose,))
+
+    def _look_into(self, one: Reached, source: Source, must_be: bool) -> None:
+        """Have the graph that the constant *source* holds judged like what runs it."""
+        graph = one.scope.graph
+        key = (graph.before, one.scope.home.function, source.at)
+        if key in self._inner:
+            return
+        self._inner.add(key)
+        self._inner_bytes += len(source.value)
+        if graph.depth == MAX_DEPTH or len(self._inner) > MAX_INNER_GRAPHS or self._inner_bytes > MAX_INNER_BYTES:
+            self._not_looked_at("graphs in constants", "MAX_DEPTH, MAX_INNER_GRAPHS or MAX_INNER_BYTES")
+            return
+        try:
+            inside, constants = _graph_in(self.path, source.value)
+        except ModelLimit as exc:
+            self._not_looked_at("a graph in a constant", exc.limit)
+            return
+        except MalformedModel:
+            inside = None
+        if inside is None:
+            if must_be:
+                self._hidden(one, source)
+            return
+        steps = (graph.before, one.entry.name, *one.scope.way, f"graph in constant {readable_name(source.at)}")
+        inner = Graph(inside, constants, before=" → ".join(filter(None, steps)), depth=graph.depth + 1)
+        self._todo.extend(everything(inner, Entry(one.entry.when, "")))
+
+    def _effect(self, one: Reached, known: Operator) -> None:
+        """Tell what the operator of *one* does, if it does it to anything."""
+        op = shown(text(one.node.op))
+        if known.effect in DOES and (known.effect is not Effect.NETWORK or not known.works_on):
+            severity, does = DOES[known.effect]
+            self._tell(one, RULES[known.effect], severity, f"{op} {does}", ())
+            return
+        sources = self._arguments(one, known)
+        if one.node.op in SAVERS and _is_saver(one, sources):
+            return
+        texts = texts_of(one.node, known.attributes)
+        effect = Effect.WRITE if any(each.startswith(b"file:") for each in texts) else known.effect
+        found = _worst(effect, sources, texts)
+        if found is None:
+            return
+        if any(source.kind is Kind.UNREAD for source in sources):
+            self._not_looked_at("a constant that names files", "MAX_CONSTANT_BYTES")
+        severity, does = found
+        if one.node.op in SAVERS and all(source.value == SAVERS_NAME for source in sources):
+            severity = INFO
+        self._tell(one, RULES[effect], severity, f"{op} {does}", (does,))
+
+    def _arguments(self, one: Reached, known: Operator) -> list[Source]:
+        """Return where that comes from what *one* works on."""
+        names = [name for place in known.inputs for name in argument(one.scope, one.node, place)]
+        found = self._sources.of(one.scope, names)
+        if known.of_queue:
+            for scope, node in one.scope.graph.enqueued:
+                found += self._sources.of(scope, data_inputs(node)[1:])
+        is_told = known.attributes or (found and len(names) == len(known.inputs))
+        return found if is_told else [*found, Source(Kind.COMPUTED, b"nothing")]
+
+    def _tell(self, one: Reached, rule: str, severity: Severity, message: str, apart: tuple[str, ...]) -> None:
+        """Keep a finding, or count it where the same was told of another node of the same graph or function.
+
+        *apart* is what keeps findings of one operator apart. Notes are told once for a graph, unknown operators once.
+        """
+        severity = _when(severity, one.entry.when, rule)
+        key: Key = (rule, one.node.op, severity, *apart, one.scope.graph.before, one.scope.home.function)
+        if severity is INFO:
+            key = (rule, one.node.op, one.entry.when is When.NEVER, one.scope.graph.before)
+        if rule == "tf-custom-operator":
+            key = (rule, one.node.op)
+        if key in self._told:
+            self._told[key].count += 1
+        elif len(self._told) < MAX_TOLD:
+            runs = RUNS[one.entry.when]
+            self._told[key] = _Seen(Finding(rule, severity, self.path, one.place, f"{message}, {runs}"))
+        else:
+            self._not_looked_at(f"findings beyond {MAX_TOLD}", "MAX_TOLD")
+
+    def _not_looked_at(self, what: str, limit: str) -> None:
+        self._unread[f"not looked at: {what}" + (f" (limit {limit})" if limit else "")] = None
+
+
+def _lacks_names(one: Reached) -> bool:
+    """Tell whether the walk left out names around *one*, so that what leads to it, or to its arguments, may not be known."""
+    if one.scope.graph.constants.window is None:
+        return False
+    return any(b"" in names for names in (one.scope.by_name, one.scope.arguments, one.scope.graph.functions))
+
+
+def _with_count(one: _Seen) -> Finding:
+    if one.count == 1:
+        return one.finding
+    return replace(one.finding, message=f"{one.finding.message}; and so do {one.count - 1} more nodes")
+
+
+def _when(severity: Severity, when: When, rule: str) -> Severity:
+    """Return how bad something is that would be *severity* in a signature."""
+    if when is When.NEVER:
+        return INFO
+    if when is When.CHOSEN:
+        return LESS[severity]
+    is_worse = when in (When.LOADED, When.RESTORED) and severity is HIGH and rule != RULES[Effect.READ]
+    return CRITICAL if is_worse else severity
+
+
+def _is_saver(one: Reached, sources: Iterable[Source]) -> bool:
+    """Tell whether an operator of a Saver does what it is for, or is a remainder of training that nothing runs."""
+    kinds = {source.kind for source in sources}
+    return one.entry.when is When.NEVER or (one.entry.when is When.RESTORED and kinds <= {Kind.SAVER, Kind.INPUT})
+
+
+def _worst(effect: Effect, sources: Iterable[Source], texts: Iterable[bytes]) -> tuple[Severity, str] | None:
+    """Return how bad it is to do *effect* to the worst of *sources* and *texts*, and in words; None where there is nothing."""
+    sources = [*sources, *(Source(Kind.CONSTANT, each) for each in texts)]
+    found = [one for source in sources if (one := _grade(effect, source)) is not None]
+    return max(found, key=lambda one: (one[0], one[1][0] is HIGH))[1] if found else None
+
+
+def _grade(effect: Effect, source: Source) -> tuple[int, tuple[Severity, str]] | None:
+    """Return a rank, how bad it is to do *effect* to *source*, and that in words; None where it does nothing."""
+    verb, name = VERBS[effect], readable_name(source.value)
+    if source.kind in (Kind.CONSTANT, Kind.ASSET):
+        leads = where(source.value, source.is_rest)
+        if leads is Where.NOWHERE:
+            return None
+        if effect is Effect.NETWORK:
+            return 5, (HIGH, f"{verb} {name}")
+        if leads is Where.OUTSIDE:
+            return 5, (HIGH, f"{verb} {name}, which is not in the model")
+        if source.kind is Kind.ASSET:
+            return 0, (INFO if effect is Effect.READ else MEDIUM, f"{verb} {name}, an asset of the model")
+        lesser = LOW if effect is Effect.READ else MEDIUM
+        return 1, (lesser, f"{verb} {name}, seen from wherever the process was started")
+    if source.kind is Kind.UNREAD:
+        return 4, (MEDIUM, f"{verb} what the constant {name} names, which is too long to be read")
+    if source.kind is Kind.COMPUTED:
+        return 2, (MEDIUM, f"{verb} what is named while it runs")
+    return 3, (MEDIUM, f"{verb} whatever its caller names")
+
+
+def _may_be_graph(value: bytes) -> bool:
+    """Tell whether *value* begins like a GraphDef or a FunctionDef: with a message of some length."""
+    return len(value) > 8 and value[0] in FIRST_BYTES
+
+
+def _graph_in(path: str, value: bytes) -> tuple[GraphDef | None, Constants]:
+    """Return the graph, or the body of the function, that *value* is, None where it is neither; and its constants.
+
+    Raises:
+        MalformedModel: it is no message.
+        ModelLimit: it is larger than `wire` allows.
+    """
+    window = Window(MemoryTree({path: value}), path, len(value))
+    found = skeleton(window, LAYOUT)
+    graph = parse(found, GraphDef())
+    nodes = (*graph.node, *(node for function in graph.library.function for node in function.node_def))
+    if any(operator(node.op) is not None for node in nodes):
+        return graph, Constants(Holder.GRAPH, None if found.is_whole else window)
+    function = parse(skeleton(window, FUNCTION_LAYOUT), FunctionDef())
+    if any(operator(node.op) is not None for node in function.node_def):
+        return GraphDef(node=function.node_def), Constants()
+    return None, Constants()

@@ -1,0 +1,413 @@
+"""What runs when a TensorFlow graph is loaded, called or restored, and on which way.
+
+In goes a MetaGraphDef, out come the nodes that may do something to the outside, each with the entry that reaches it first and
+the functions between. Entries are looked at worst first: what runs while the model is loaded, what a serving signature runs,
+what the functions of its objects run once somebody calls them. What only saves is left out: nobody who serves or loads a model
+runs it. What nothing reaches is told apart.
+
+Only what matters is kept: an operator that is known to do nothing, and calls nothing, is passed over (`tf_effects`). Nothing
+calls itself here, and each node is looked at once for each entry that is fed in the middle of the graph, so time and memory
+are proportional to the graph.
+
+Laws (each has a test of the same name):
+    a node is reached whatever the depth of functions above it;
+    what only saves is not reached.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+from typing import NamedTuple, TypeAlias
+
+from detectors.protos.tensorflow_pb2 import FunctionDef, GraphDef, MetaGraphDef, NodeDef, TensorInfo
+from detectors.safety.tf_constants import Constants, Home
+from detectors.safety.tf_effects import ENQUEUES, Effect, is_worth_a_look, operator
+from detectors.safety.tf_objects import Bound, Callable, callables_of
+from detectors.tf_assets import asset_files
+from detectors.wire import shown, text
+
+INIT_SIGNATURE = b"__saved_model_init_op"
+"""tensorflow/python/saved_model/constants.py, INIT_OP_SIGNATURE_KEY."""
+
+INIT_COLLECTIONS = (b"saved_model_main_op", b"legacy_init_op", b"main_op")
+"""The same, MAIN_OP_KEY and LEGACY_INIT_OP_KEY: collections of what loaders run."""
+
+MAX_FEEDS_APART = 4
+"""Sets of tensors that signatures are fed in the middle of the graph, and that are told apart. Behind more of them, what lies
+above such a tensor counts as reached."""
+
+MAX_FUNCTIONS_TOLD = 6
+"""Functions on one way that are told; of a longer one, the first two and the last."""
+
+
+GRADIENT = b"SymbolicGradient"
+
+QUIET = frozenset({Effect.PURE, Effect.MEMORY})
+
+
+class When(IntEnum):
+    """When an entry runs, worst first."""
+
+    LOADED = 0
+    """While the model is loaded: its init op, and the functions that set up its resources."""
+    RESTORED = 1
+    """While the variables are restored, which loading does as well."""
+    CALLED = 2
+    """When a signature is called, or an output of a graph is computed."""
+    CHOSEN = 3
+    """When somebody loads the model in Python and calls a function of its objects."""
+    SAVED = 4
+    """When somebody saves it again."""
+    NEVER = 5
+    """Nothing that the model names leads there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a way begins: when, and its readable name."""
+
+    when: When
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An entry with the tensors or nodes it runs, those it is fed instead of computing them, and the functions it calls."""
+
+    entry: Entry
+    tensors: tuple[bytes, ...] = ()
+    fed: frozenset[bytes] = frozenset()
+    functions: tuple[Callable, ...] = ()
+
+
+@dataclass(eq=False)
+class Scope:
+    """Nodes that name each other: the graph itself, or the body of a function.
+
+    callers are the nodes elsewhere that run it, *bound* what the objects of the model bind to its last arguments.
+    """
+
+    nodes: Sequence[NodeDef]
+    graph: Graph
+    home: Home
+    function: FunctionDef | None = None
+    callers: list[tuple[Scope, NodeDef]] = field(default_factory=list)
+    bound: list[tuple[Bound, ...]] = field(default_factory=list)
+    way: tuple[str, ...] = ()
+
+    @cached_property
+    def by_name(self) -> Mapping[bytes, int]:
+        """The places of the nodes by their names."""
+        return {node.name: place for place, node in enumerate(self.nodes)}
+
+    @cached_property
+    def arguments(self) -> Mapping[bytes, int]:
+        """The places of the arguments by their names."""
+        return {arg.name: at for at, arg in enumerate(self.function.signature.input_arg)} if self.function is not None else {}
+
+    def node(self, name: bytes) -> NodeDef | None:
+        """Return the node called *name*."""
+        place = self.by_name.get(name)
+        return self.nodes[place] if place is not None else None
+
+
+class Notable(NamedTuple):
+    """A node that is worth a look: what it calls, whether it does something itself, and whether it fills a queue."""
+
+    node: NodeDef
+    calls: tuple[bytes, ...]
+    acts: bool = False
+    enqueues: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """A node that may do something, where it stands, and the entry that runs it."""
+
+    entry: Entry
+    scope: Scope
+    node: NodeDef
+
+    @property
+    def place(self) -> str:
+        """The way from the entry to the node, readable."""
+        steps = (self.scope.graph.before, self.entry.name, *self.scope.way, f"node {shown(text(self.node.name))}")
+        return " → ".join(filter(None, steps))
+
+
+@dataclass(eq=False)
+class Graph:
+    """A graph with its functions, and what is known of its surroundings.
+
+    number is its place among the graphs of its file, before what stands before the places of its nodes, depth how many
+    constants lie around it.
+    """
+
+    graph: GraphDef
+    constants: Constants
+    number: int = 0
+    meta: MetaGraphDef | None = None
+    before: str = ""
+    depth: int = 0
+    scopes: dict[bytes, Scope] = field(default_factory=dict)
+    enqueued: list[tuple[Scope, NodeDef]] = field(default_factory=list)
+
+    @cached_property
+    def functions(self) -> Mapping[bytes, FunctionDef]:
+        """The functions of its library by their names."""
+        return {function.signature.name: function for function in self.graph.library.function}
+
+    @cached_property
+    def notable(self) -> Mapping[bytes, list[Notable]]:
+        """The nodes of each function that are worth a look, those of the graph itself under b""."""
+        found = {name: self._notable(function.node_def) for name, function in self.functions.items()}
+        found[b""] = self._notable(self.graph.node)
+        return found
+
+    def _notable(self, nodes: Iterable[NodeDef]) -> list[Notable]:
+        return [self.look_at(node) for node in nodes if is_worth_a_look(node.op)]
+
+    @cached_property
+    def matters(self) -> frozenset[bytes]:
+        """The functions that do something, or call one that does; b"" where the graph itself does."""
+        callers: dict[bytes, list[bytes]] = {}
+        todo = list[bytes]()
+        for name, nodes in self.notable.items():
+            for one in nodes:
+                for called in one.calls:
+                    callers.setdefault(called, []).append(name)
+            if any(one.acts for one in nodes):
+                todo.append(name)
+        found = set[bytes]()
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo += callers.get(name, ())
+        return frozenset(found)
+
+    def look_at(self, node: NodeDef) -> Notable:
+        """Return what *node* does and calls."""
+        op = node.op
+        if op in self.functions:
+            return Notable(node, (op,))
+        known = operator(op)
+        acts = known is None or known.effect not in QUIET
+        if known is not None and not known.calls:
+            return Notable(node, (), acts, op in ENQUEUES)
+        names = list(functions_of(node, known.calls if known is not None else None))
+        gradients = [self.gradients[name] for name in names if name in self.gradients] if op == GRADIENT else []
+        return Notable(node, (*names, *gradients), acts)
+
+    def scope_of(self, name: bytes, way: tuple[str, ...] = ()) -> Scope:
+        """Return the body of the function *name*, which there is; *way* leads to it where nobody has been there before."""
+        scope = self.scopes.get(name)
+        if scope is None:
+            function = self.functions[name]
+            scope = Scope(function.node_def, self, Home(self.number, bytes(name)), function, way=way)
+            self.scopes[bytes(name)] = scope
+        return scope
+
+    @cached_property
+    def gradients(self) -> Mapping[bytes, bytes]:
+        """The functions that compute gradients, by the functions whose gradients they are."""
+        return {one.function_name: one.gradient_func for one in self.graph.library.gradient}
+
+    @cached_property
+    def main(self) -> Scope:
+        """The nodes of the graph itself."""
+        return Scope(self.graph.node, self, Home(self.number))
+
+    @cached_property
+    def assets(self) -> Mapping[bytes, bytes]:
+        """The files that constants stand for, by the names of their nodes."""
+        files = asset_files(self.meta) if self.meta is not None else ()
+        return {node_of(file.tensor_info.name): bytes(file.filename) for file in files}
+
+    @cached_property
+    def filename(self) -> bytes:
+        """The node that a Saver is fed its file name by."""
+        return node_of(self.meta.saver_def.filename_tensor_name) if self.meta is not None else b""
+
+
+def node_of(tensor: bytes) -> bytes:
+    """Return the node that the tensor or input *tensor* comes from: `x`, `x:1`, `^x`, or in a function `x:y:1`."""
+    return bytes(tensor).removeprefix(b"^").partition(b":")[0]
+
+
+def functions_of(node: NodeDef, attributes: frozenset[bytes] | None) -> Iterator[bytes]:
+    """Yield the functions that the *attributes* of *node* name, None for all, with those that are attributes of these."""
+    todo = [entry.value for entry in node.attr if attributes is None or entry.key in attributes]
+    while todo:
+        value = todo.pop()
+        for one in [value.func] if value.HasField("func") else value.list.func:
+            yield one.name
+            todo += (entry.value for entry in one.attr)
+
+
+def reach(graph: Graph, starts: Iterable[Start]) -> list[Reached]:
+    """Return the nodes of *graph* that do something and that *starts* run, then those that nothing runs.
+
+    Calls of functions are followed; what only an entry of `When.SAVED` runs is left out.
+    """
+    if not graph.matters:
+        return []
+    return _Reach(graph).all_of(sorted(starts, key=lambda start: start.entry.when))
+
+
+def starts_of(graph: Graph) -> Iterator[Start]:
+    """Yield the entries of a graph of a SavedModel, without functions that do nothing."""
+    meta = graph.meta if graph.meta is not None else MetaGraphDef()
+    for signature in meta.signature_def:
+        tensors = tuple(name for entry in signature.value.outputs for name in _tensors(entry.value))
+        fed = frozenset(_tensor(name) for entry in signature.value.inputs for name in _tensors(entry.value))
+        if signature.key == INIT_SIGNATURE:
+            yield Start(Entry(When.LOADED, "init op"), tensors)
+        else:
+            yield Start(Entry(When.CALLED, f"signature {shown(text(signature.key))}"), tensors, fed)
+    for collection in meta.collection_def:
+        if collection.key in INIT_COLLECTIONS:
+            yield Start(Entry(When.LOADED, "init op"), tuple(collection.value.node_list.value))
+    yield from starts_of_saver(meta)
+    for one in callables_of(meta, graph.matters):
+        when = When.LOADED if one.is_setup else When.RESTORED if one.restores else When.SAVED if one.saves else When.CHOSEN
+        yield Start(Entry(when, f"object {one.name}"), functions=(one,))
+
+
+def starts_of_saver(meta: MetaGraphDef) -> Iterator[Start]:
+    """Yield what saves and restores the variables of *meta*; loading a model restores them."""
+    saver = meta.saver_def
+    fed = frozenset([_tensor(saver.filename_tensor_name)])
+    if saver.restore_op_name:
+        yield Start(Entry(When.RESTORED, "restore op"), (saver.restore_op_name,), fed)
+    if saver.save_tensor_name:
+        yield Start(Entry(When.SAVED, "save op"), (saver.save_tensor_name,), fed)
+
+
+def everything(graph: Graph, entry: Entry) -> list[Reached]:
+    """Return the nodes that matter of a graph all of whose nodes *entry* runs."""
+    return _Reach(graph).all_of([Start(entry, tuple(node.name for node in graph.graph.node))])
+
+
+def _tensors(info: TensorInfo) -> Iterator[bytes]:
+    """Yield the tensors that *info* names: one, those of a sparse one, or those of all its components."""
+    todo = [info]
+    while todo:
+        one = todo.pop()
+        sparse = one.coo_sparse
+        names = (one.name, sparse.values_tensor_name, sparse.indices_tensor_name, sparse.dense_shape_tensor_name)
+        yield from filter(None, names)
+        todo += one.composite_tensor.components
+
+
+def _tensor(name: bytes) -> bytes:
+    """Return the tensor *name* in full: the first output of a node has the node's own name."""
+    return name if b":" in name else bytes(name) + b":0"
+
+
+Calls: TypeAlias = deque[Scope]
+
+
+class _Reach:
+    """One traversal: which nodes of the graph were seen, and which functions."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._main = graph.main
+        self._found: list[Reached] = []
+        self._seen: set[int] = set()
+        self._seen_apart: dict[frozenset[bytes], set[int]] = {}
+        self._told: set[int] = set()
+
+    def all_of(self, starts: Iterable[Start]) -> list[Reached]:
+        """Follow *starts*, worst first."""
+        for start in starts:
+            calls: Calls = deque()
+            self._through_the_graph(start, calls)
+            for one in start.functions:
+                called = self._call(one.function, self._main, calls)
+                if called is not None:
+                    called.bound.append(one.bound)
+            self._through_functions(start.entry, calls)
+        self._what_nothing_reaches()
+        return [one for one in self._found if one.entry.when is not When.SAVED]
+
+    def _through_the_graph(self, start: Start, calls: Calls) -> None:
+        """Note the nodes of the graph itself that *start* runs."""
+        if not start.tensors or b"" not in self._graph.matters:
+            return
+        places, nodes, whole = self._main.by_name, self._main.nodes, self._seen
+        cut = self._cut(start)
+        seen = self._seen_apart.setdefault(cut, set()) if cut else whole
+        todo = [
+            place for name in start.tensors if (place := places.get(node_of(name))) is not None and _tensor(name) not in cut
+        ]
+        while todo:
+            place = todo.pop()
+            if place in seen or place in whole:
+                continue
+            seen.add(place)
+            node = nodes[place]
+            if is_worth_a_look(node.op) and place not in self._told:
+                self._told.add(place)
+                self._note(start.entry, self._main, self._graph.look_at(node), calls)
+            for name in node.input:
+                if cut and _tensor(name) in cut:
+                    continue
+                above = places.get(name)
+                if above is None:
+                    above = places.get(node_of(name))
+                if above is not None and above not in seen:
+                    todo.append(above)
+
+    def _cut(self, start: Start) -> frozenset[bytes]:
+        """Return the tensors that *start* is fed though nodes would compute them, empty where too many starts have some."""
+        nodes = ((name, self._main.node(node_of(name))) for name in start.fed)
+        cut = frozenset(name for name, node in nodes if node is not None and node.input)
+        return cut if len(self._seen_apart) < MAX_FEEDS_APART or cut in self._seen_apart else frozenset()
+
+    def _through_functions(self, entry: Entry, calls: Calls) -> None:
+        while calls:
+            scope = calls.popleft()
+            for one in self._graph.notable[scope.home.function]:
+                self._note(entry, scope, one, calls)
+
+    def _note(self, entry: Entry, scope: Scope, one: Notable, calls: Calls) -> None:
+        """Keep a node if it does something, and follow what it calls."""
+        for name in one.calls:
+            called = self._call(name, scope, calls)
+            if called is not None:
+                called.callers.append((scope, one.node))
+        if one.enqueues:
+            self._graph.enqueued.append((scope, one.node))
+        if one.acts:
+            self._found.append(Reached(entry, scope, one.node))
+
+    def _call(self, name: bytes, caller: Scope, calls: Calls) -> Scope | None:
+        """Return the function *name*, which *caller* runs, and have it looked into if that is new; None where it does
+        nothing."""
+        if name not in self._graph.matters or not name:
+            return None
+        if name not in self._graph.scopes:
+            place = f"function {shown(text(name))}"
+            way = (*caller.way, place) if len(caller.way) < MAX_FUNCTIONS_TOLD else (*caller.way[:2], "…", place)
+            calls.append(self._graph.scope_of(name, way))
+        return self._graph.scopes[name]
+
+    def _what_nothing_reaches(self) -> None:
+        """Note what the graph and its functions hold beside that."""
+        entry = Entry(When.NEVER, "not reached")
+        calls: Calls = deque()
+        if self._graph.notable[b""] and b"" in self._graph.matters:
+            seen = self._seen.union(*self._seen_apart.values())
+            for place, node in enumerate(self._main.nodes):
+                if is_worth_a_look(node.op) and place not in seen:
+                    self._note(entry, self._main, self._graph.look_at(node), calls)
+        self._through_functions(entry, calls)
+        for name in self._graph.functions:
+            self._call(name, self._main, calls)
+            self._through_functions(entry, calls)

@@ -1,0 +1,176 @@
+"""SavedModels that do something to the outside, one per operator and position: what each tries stands in its name.
+
+Every maker yields (name, files) pairs, so that other scanners can be asked about the same bytes. The operators are those of
+`tf_effects.txt` that touch files, the network, Python or the process; their arguments name a file outside the model.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from detectors.safety.tf_effects import Effect, listed, operator
+from tests.builders import saved_model as sm
+
+Files = Mapping[str, bytes]
+
+OUTSIDE = "/etc/passwd"
+
+WHILE = sm.func_attr("inner")
+
+
+@dataclass(frozen=True)
+class Risk:
+    """The nodes of one risky operation: *last* is the one that is to be run, *functions* are what it needs."""
+
+    name: str
+    nodes: tuple[bytes, ...]
+
+    @property
+    def last(self) -> str:
+        return "risk"
+
+
+def risky_operators() -> list[str]:
+    """The operators of TensorFlow that do something to the outside."""
+    quiet = (Effect.PURE, Effect.MEMORY, Effect.GRAPH)
+    return [name.decode() for name in listed() if (known := operator(name)) is not None and known.effect not in quiet]
+
+
+def risk_of(op: str, target: str = OUTSIDE) -> Risk:
+    """The operator *op* with *target* wherever it takes a place."""
+    known = operator(op.encode())
+    places = known.inputs if known is not None else ()
+    inputs = ["target" if place in places else "other" for place in range(max(places, default=-1) + 1)]
+    named = known.attributes if known is not None else ()
+    attributes = {name.decode(): sm.text_attr(_url(name, target), as_list=name.startswith(b"debug")) for name in named}
+    nodes = [sm.const_text("target", target), sm.const("other"), sm.node("risk", op, *inputs, **attributes)]
+    if known is not None and known.of_queue:
+        nodes += [sm.node("queue", "FIFOQueueV2"), sm.node("fill", "QueueEnqueueV2", "queue", "target")]
+    return Risk(op, tuple(nodes))
+
+
+def _url(attribute: bytes, target: str) -> str:
+    return f"file://{target}" if attribute.startswith((b"debug", b"output_stream")) else target
+
+
+X = sm.placeholder("x")
+RESULT = sm.signature({"x": sm.tensor_info("x:0")}, {"y": sm.tensor_info("y:0")})
+PLAIN = sm.node("y", "Identity", "x")
+
+
+def in_main_graph(risk: Risk) -> bytes:
+    graph = sm.graph(X, *risk.nodes, sm.node("y", "Identity", "x", f"^{risk.last}"))
+    return sm.saved_model(sm.meta_graph(graph, signatures={"serving_default": RESULT}))
+
+
+def in_function(risk: Risk) -> bytes:
+    graph = sm.graph(X, sm.node("y", "PartitionedCall", "x", f=sm.func_attr("outer")), functions=[_body("outer", *risk.nodes)])
+    return sm.saved_model(sm.meta_graph(graph, signatures={"serving_default": RESULT}))
+
+
+def in_nested_function(risk: Risk) -> bytes:
+    loop = sm.node("loop", "While", "a", cond=sm.func_attr("condition"), body=sm.func_attr("inner"))
+    functions = [_body("condition"), _body("inner", *risk.nodes), _body("outer", loop)]
+    graph = sm.graph(X, sm.node("y", "StatefulPartitionedCall", "x", f=sm.func_attr("outer")), functions=functions)
+    return sm.saved_model(sm.meta_graph(graph, signatures={"serving_default": RESULT}))
+
+
+def in_second_meta_graph(risk: Risk) -> bytes:
+    second = sm.graph(X, *risk.nodes, sm.node("y", "Identity", "x", f"^{risk.last}"))
+    return sm.saved_model(
+        sm.meta_graph(sm.graph(X, PLAIN), signatures={"serving_default": RESULT}),
+        sm.meta_graph(second, tags=["train"], signatures={"train": RESULT}),
+    )
+
+
+def in_init_op(risk: Risk) -> bytes:
+    graph = sm.graph(X, PLAIN, *risk.nodes, sm.node("start", "NoOp", f"^{risk.last}"))
+    init = sm.signature({}, {"__saved_model_init_op": sm.tensor_info("start")})
+    return sm.saved_model(sm.meta_graph(graph, signatures={"serving_default": RESULT, "__saved_model_init_op": init}))
+
+
+def in_constant(risk: Risk) -> bytes:
+    inner = sm.graph(*risk.nodes, sm.node("end", "_Retval", risk.last))
+    dataset = sm.node("dataset", "DatasetFromGraph", "packed")
+    graph = sm.graph(X, sm.const_text("packed", inner), dataset, sm.node("y", "Identity", "x", "^dataset"))
+    return sm.saved_model(sm.meta_graph(graph, signatures={"serving_default": RESULT}))
+
+
+def in_saver(risk: Risk) -> bytes:
+    """Where only saving leads: nobody who loads or serves the model runs it."""
+    saver = [sm.node("save/Const", "Placeholder"), sm.node("save/done", "Identity", "save/Const", f"^{risk.last}")]
+    graph = sm.graph(X, PLAIN, *risk.nodes, *saver)
+    more = sm.saver("save/Const:0", "save/done:0", "")
+    return sm.saved_model(sm.meta_graph(graph, signatures={"serving_default": RESULT}, more=more))
+
+
+def _body(name: str, *nodes: bytes) -> bytes:
+    return sm.function(name, *nodes, arguments=["a"], gives={"b": "a"})
+
+
+POSITIONS: Mapping[str, tuple[Callable[[Risk], bytes], str]] = {
+    "main graph": (in_main_graph, "signature serving_default → node risk"),
+    "function": (in_function, "signature serving_default → function outer → node risk"),
+    "nested function": (in_nested_function, "signature serving_default → function outer → function inner → node risk"),
+    "second meta graph": (in_second_meta_graph, "meta graph 2 {train} → signature train → node risk"),
+    "init op": (in_init_op, "init op → node risk"),
+    "graph in a constant": (in_constant, "signature serving_default → graph in constant packed → node risk"),
+}
+"""Where a risky operator may stand: who writes the model, and the place that a finding has to tell."""
+
+
+def risky_models() -> Iterator[tuple[str, Files]]:
+    """Every risky operator at every position; loading or calling the model runs it."""
+    for op in risky_operators():
+        for position, (make, _) in POSITIONS.items():
+            yield f"{op} in {position}", {"saved_model.pb": make(risk_of(op))}
+
+
+def harmless_models() -> Iterator[tuple[str, Files]]:
+    """The same operators where only saving runs them."""
+    for op in risky_operators():
+        yield f"{op} in saver", {"saved_model.pb": in_saver(risk_of(op))}
+
+
+def unknown_models(count: int = 1000, seed: int = 1) -> Iterator[tuple[str, Files]]:
+    """Operators that no TensorFlow has, each in a model of its own."""
+    for name in unknown_names(count, seed):
+        yield f"unknown {name}", {"saved_model.pb": in_main_graph(Risk(name, (sm.node("risk", name),)))}
+
+
+def unknown_names(count: int, seed: int) -> list[str]:
+    """Names that operators may have, and that none has."""
+    chance = random.Random(seed)
+    signs = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_>"
+    names = {"".join(["Q", *chance.choices(signs, k=chance.randint(2, 40))]) for _ in range(count * 2)}
+    return sorted(name for name in names if name.encode() not in listed())[:count]
+
+
+ASSETS = {
+    "up": b"../../etc/passwd",
+    "up inside": b"words/../../secret.txt",
+    "absolute": b"/etc/passwd",
+    "windows": b"C:\\secret.txt",
+    "backslashes": b"..\\secret.txt",
+    "nul": b"words.txt\0/../../etc/passwd",
+    "url": b"gs://bucket/secret.txt",
+    "http": b"https://example.com/secret.txt",
+}
+
+
+def asset_models() -> Iterator[tuple[str, Files]]:
+    """Assets that lead out of the model, which TensorFlow opens while it loads a table from them."""
+    for name, filename in ASSETS.items():
+        yield f"asset {name}", {"saved_model.pb": with_asset(filename), "assets/words.txt": b"a\n"}
+
+
+def with_asset(filename: bytes) -> bytes:
+    """A model whose init op fills a table from the asset *filename*."""
+    table = [sm.node("table", "HashTableV2"), sm.const_text("asset", "words.txt")]
+    fill = sm.node("fill", "InitializeTableFromTextFileV2", "table", "asset")
+    graph = sm.graph(X, PLAIN, *table, fill, sm.node("start", "NoOp", "^fill"))
+    init = sm.signature({}, {"__saved_model_init_op": sm.tensor_info("start")})
+    signatures = {"serving_default": RESULT, "__saved_model_init_op": init}
+    return sm.saved_model(sm.meta_graph(graph, signatures=signatures, more=sm.asset(filename)))
