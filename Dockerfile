@@ -8,7 +8,7 @@ COPY deploy/constraints.txt deploy/
 COPY detectors detectors
 COPY worker worker
 RUN python -m venv /opt/modelport \
-    && /opt/modelport/bin/pip install --no-cache-dir --constraint deploy/constraints.txt '.[postgresql,flower,otel,signing]'
+    && /opt/modelport/bin/pip install --no-cache-dir --constraint deploy/constraints.txt '.[postgresql,flower,otel,signing,yaml]'
 
 FROM python:3.11.15-slim
 COPY --from=build /opt/modelport /opt/modelport

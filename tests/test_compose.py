@@ -198,7 +198,7 @@ def test_what_the_image_is_made_of_is_there_and_not_ignored() -> None:
         for source in shlex.split(line)[:-1]:
             assert (ROOT / source).exists(), source
             assert source in kept, source
-    assert {extra for extra in ("postgresql", "flower") if extra in DOCKERFILE} <= set(PROJECT["optional-dependencies"])
+    assert {extra for extra in ("postgresql", "flower", "yaml") if extra in DOCKERFILE} <= set(PROJECT["optional-dependencies"])
 
 
 def test_nothing_runs_as_root_in_the_image() -> None:
@@ -207,7 +207,7 @@ def test_nothing_runs_as_root_in_the_image() -> None:
 
 def test_what_the_image_installs_is_pinned_and_what_the_project_wants() -> None:
     extras = PROJECT["optional-dependencies"]
-    direct = [Requirement(one) for one in PROJECT["dependencies"] + extras["postgresql"] + extras["flower"]]
+    direct = [Requirement(one) for one in PROJECT["dependencies"] + extras["postgresql"] + extras["flower"] + extras["yaml"]]
     for one in direct:
         assert one.specifier.contains(PINNED[canonicalize_name(one.name)]), str(one)
     (version,) = set(re.findall(r"^FROM python:([0-9.]+)-slim", DOCKERFILE, re.MULTILINE))

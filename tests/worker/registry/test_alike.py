@@ -35,6 +35,7 @@ from worker.records import (
     IngestionQuery,
     IngestionState,
     Keep,
+    ModelVersion,
     NewVersion,
     Objection,
     Registration,
@@ -251,9 +252,12 @@ class Alike(RuleBasedStateMachine):
 
     def keep(self, ingestion_id: str, owner: str, version: NewVersion, now: datetime) -> None:
         """Register *version*: what its owner registers counts, and nobody else's. What is not new ends nothing yet."""
+        before: ModelVersion | None = self.both(lambda registry: registry.predecessor(version))
         registration: Registration | None = self.both(lambda registry: registry.register(ingestion_id, owner, version, now))
         assert (registration is not None) == self.model.may_register(ingestion_id, owner)
         if registration is not None and registration.is_new:
+            made = registration.version
+            assert before is None or (before.model_name == made.model_name and before.number < made.number)
             assert self.model.finish(ingestion_id, owner, "registered")
 
     @rule(
