@@ -41,10 +41,10 @@ from worker.errors import RejectedEvent
 from worker.fields import Object, object_of, shown
 from worker.records import Gate, GateOutcome, GateResult
 
-MAX_GATES = 100
-"""Gates of one event, or of one project in the setting."""
+MAX_GATES = 50
+"""Gates of one event, or of one project in the setting; each row of a list of versions tells what became of all."""
 
-MAX_TEXT_CHARACTERS = 1024
+MAX_TEXT_CHARACTERS = 255
 """Length of a name, and of a pointer."""
 
 MAX_NUMBER_CHARACTERS = 64
@@ -320,7 +320,7 @@ def _found(gate: Gate, summary: Mapping[str, Any], metadata: Metadata) -> tuple[
     reported = summary.get(name)
     result = reported.get("result") if isinstance(reported, Mapping) else None
     value = result.get(gate.aggregate) if isinstance(result, Mapping) else None
-    return (NOTHING if value is None else value), f"the run reported no {name}"
+    return (NOTHING if value is None else value), f"the summary of the run has no {name}"
 
 
 def _pointed(value: Any, pointer: str) -> Any:

@@ -205,7 +205,7 @@ def test_what_is_no_finite_number_passes_no_gate(found: Any, if_not_found: str) 
 def test_what_is_not_there_passes_only_where_the_gate_says_so(word: str | None, passes: bool) -> None:
     [result] = evaluate([gate("0.7..", **{"if-not-found": word})], {}, NO_METADATA)
     assert (result.outcome, result.is_passed, result.value) == (GateOutcome.NOT_FOUND, passes, None)
-    assert result.says == f"the run reported no accuracy; the gate {'passes' if passes else 'fails'} then"
+    assert result.says == f"the summary of the run has no accuracy; the gate {'passes' if passes else 'fails'} then"
     assert is_any_failed([result]) is not passes
 
 
@@ -381,7 +381,7 @@ def test_gates_stand_alone_or_where_gradientci_keeps_them(value: Any) -> None:
             {"workflows": {"a": {"steps": [{"checks": ONE}]}, "b": {"checks": ONE}}},
             "gates: expected checks in one place, found gates.workflows.a.steps[0].checks and gates.workflows.b.checks",
         ),
-        ({f"onnx:{at}": {} for at in range(MAX_GATES + 1)}, "gates: expected at most 100 gates, found 101"),
+        ({f"onnx:{at}": {} for at in range(MAX_GATES + 1)}, "gates: expected at most 50 gates, found 51"),
     ],
 )
 def test_what_holds_no_gates_is_refused_with_its_place(value: Any, told: str) -> None:

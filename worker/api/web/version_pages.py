@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
@@ -201,7 +202,7 @@ def change_notes(request: Request, visit: Editor, version: Changed, service: Ins
 
 
 def asked_again(version: Changed, service: Inside, fields: Fields) -> CompletionEvent:
-    """Return the event that has the path of a version looked at again.
+    """Return the event that has the path of a version looked at again, with the gates of the run that left it.
 
     Raises:
         RejectedEvent: nobody knows where it came from.
@@ -218,7 +219,8 @@ def asked_again(version: Changed, service: Inside, fields: Fields) -> Completion
         "modelType": None if declared is None else declared.value,
         "force": "force" in fields,
     }
-    return rescan_from_json(said, version.team, service.new_id())
+    event = rescan_from_json(said, version.team, service.new_id())
+    return event if origin is None else replace(event, gates=origin.event.gates)
 
 
 @router.post("/versions/{version_id}/rescan", include_in_schema=False)

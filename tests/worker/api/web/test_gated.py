@@ -12,8 +12,9 @@ from tests.worker.api.web.run import digits, ingest
 from tests.worker.api.web.shelf import put
 from tests.worker.api.web.test_version_pages import headings, words
 from tests.worker.api.web.visitor import Visitor
+from worker.api.app import make_app
 from worker.gates import evaluate, parse_gates
-from worker.records import GateResult, ModelVersion
+from worker.records import GateResult, IngestionQuery, ModelVersion, Trigger
 
 ARRIVAL = {"number": 1, "says": "against @1: signature compatible, accuracy 0.91 → 0.93, +1 finding", "signature": "compatible"}
 
@@ -66,3 +67,13 @@ def test_what_differed_when_it_came_is_a_line_that_leads_to_both(room: Door, rea
     page = reader.get(f"/versions/{second.id}")
     assert "Against v1 when it came: signature compatible" in words(page)
     assert "/compare?" not in page.text
+
+
+def test_who_has_a_path_scanned_again_asks_with_the_gates_of_its_run(room: Door, tmp_path: Path) -> None:
+    gates = parse_gates({"onnx:accuracy": {"target": "0.9..", "aggregate": "mean"}})
+    version = ingest(room, digits(tmp_path / "run"), "digits", experiment="e7", gates=gates)
+    editor = Visitor(make_app(room.service))
+    assert editor.sign_in(room.token("model:read", "model:write")).status_code == 303
+    assert editor.post(f"/versions/{version.id}/rescan", {"csrf": editor.csrf()}).status_code == 303
+    newest, *_ = room.registry.ingestions(IngestionQuery())
+    assert (newest.event.trigger, newest.event.gates) == (Trigger.RESCAN, gates)
