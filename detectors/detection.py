@@ -94,6 +94,10 @@ class Contents:
             self._heads[entry.path] = self._read_head(entry)
         return self._heads[entry.path]
 
+    def known_head(self, entry: FileEntry) -> bytes | None:
+        """Return what `head` has read of a file, None where nobody asked for it."""
+        return self._heads.get(entry.path)
+
     def _read_head(self, entry: FileEntry) -> bytes:
         if len(self._heads) >= MAX_HEADS:
             self.unread[entry.path] = f"not looked at: more than {MAX_HEADS} files to tell apart (limit MAX_HEADS)"

@@ -268,6 +268,35 @@ ABOUT_OTHERS = (
         "loading it may run that code",
         "look at the code before anybody loads the model",
     ),
+    Rule(
+        "executable-content",
+        (MEDIUM, LOW, INFO),
+        "a file runs, or may run something when it is loaded (a pickle, a program, compiled code, a script); it was not "
+        "opened; `low` for a script, and for a pickle that only imports what puts data together, `info` outside of models",
+        "whoever loads it trusts whoever made it",
+        "keep weights in a format that only holds data (safetensors, ONNX), or load it where it may do no harm",
+    ),
+    Rule(
+        "executable-false-name",
+        (HIGH, MEDIUM),
+        "a file holds a pickle or a program under a name that promises another format; `medium` for a script",
+        "programs that go by what a file holds load it all the same, and scanners that go by its name never look",
+        "ask who made it; nobody calls a file so by habit",
+    ),
+    Rule(
+        "pickle-runs-code",
+        (CRITICAL,),
+        "a pickle imports what runs programs or code, opens files or connections, or unpickles again",
+        "loading it runs what whoever made it wanted, with the rights of whoever loads it",
+        "load it nowhere, and ask who made it",
+    ),
+    Rule(
+        "zip-ambiguous",
+        (HIGH,),
+        "two readers may see different files in a zip (`.keras`, `.npz`, PyTorch), or a name in it leaves the folder",
+        "what was scanned need not be what is loaded",
+        "save the model again; no library writes such zips",
+    ),
 )
 
 ABOUT_SIGNATURES = (

@@ -20,7 +20,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
-from detectors import checkpoint, custom, graph_def, onnx, saved_model, weights
+from detectors import checkpoint, custom, executables, graph_def, onnx, saved_model, weights
 from detectors.detection import Contents, Detector, detect
 from detectors.errors import MalformedModel, ModelLimit, Unreadable
 from detectors.facts import (
@@ -161,6 +161,9 @@ def scan(
     looked_at = [_look(detector, contents, found, readers) for detector, found in detected]
     models = _with_primary([_without_the_unknown(model, passed_over) for model in looked_at], declared)
     _probe(contents, counting, models)
+    of_models = [path for model in models for path in model.detection.files]
+    looked = readers.read("what runs", lambda: executables.look(contents, of_models), executables.Looked())
+    contents.unread = {**dict(looked.unread), **contents.unread}
     metadata = readers.read(
         "the custom metadata",
         lambda: read_metadata(contents, declared, _detected_type(models)),
@@ -171,8 +174,10 @@ def scan(
         *_name_findings(passed_over),
         *_type_findings(models, declared),
         *(finding for model in models for finding in model.extraction.findings),
+        *looked.findings,
     )
-    coverage = _coverage(contents, models, passed_over, (*metrics.notes, *metadata.notes), readers.failed)
+    notes = (*metrics.notes, *metadata.notes, *looked.notes)
+    coverage = _coverage(contents, models, passed_over, notes, readers.failed)
     return Scan(
         models=models,
         metrics=metrics,

@@ -135,6 +135,7 @@ class _Zip:
     size: int
     path: str
     looks_into_stored: bool
+    max_files: int
 
     def wrong(self, why: str) -> AmbiguousZip:
         return AmbiguousZip(self.path, None, why)
@@ -153,7 +154,8 @@ class ZipTree:
     """The files in a zip of *size* bytes. The bytes of each are compared with its size and CRC when the last is read.
 
     Reads the directory and the header of each file; where *looks_into_stored*, also the bytes of files that are stored before
-    their size is told, which who reads from front to back may cut elsewhere. *path* is what errors call the zip.
+    their size is told, which who reads from front to back may cut elsewhere. *path* is what errors call the zip, *max_files*
+    how many files and folders it may have, `MAX_FILES` by default.
 
     Raises:
         AmbiguousZip: it is no zip, or not all readers see the same in it.
@@ -161,8 +163,10 @@ class ZipTree:
         ModelLimit: it is larger than a named limit.
     """
 
-    def __init__(self, source: Source, size: int, path: str = "", looks_into_stored: bool = True) -> None:
-        zip_ = _Zip(source, size, path, looks_into_stored)
+    def __init__(
+        self, source: Source, size: int, path: str = "", looks_into_stored: bool = True, max_files: int | None = None
+    ) -> None:
+        zip_ = _Zip(source, size, path, looks_into_stored, MAX_FILES if max_files is None else max_files)
         start, stop, count = _directory(zip_)
         entries = _entries(zip_, start, stop, count)
         _check_names(zip_, entries)
@@ -318,8 +322,8 @@ def _wide_end(zip_: _Zip, tail: bytes, narrow: Sequence[int], place: int) -> lis
 
 def _entries(zip_: _Zip, start: int, stop: int, count: int) -> list[Entry]:
     """Return what the directory [start, stop) says, of exactly *count* files and folders."""
-    if count > MAX_FILES:
-        raise zip_.too_large("MAX_FILES", f"the zip holds {count} files and folders; at most {MAX_FILES} are taken")
+    if count > zip_.max_files:
+        raise zip_.too_large("MAX_FILES", f"the zip holds {count} files and folders; at most {zip_.max_files} are taken")
     if stop - start > MAX_DIRECTORY_BYTES:
         reason = f"the zip has a directory of {stop - start} bytes; at most {MAX_DIRECTORY_BYTES} are taken"
         raise zip_.too_large("MAX_DIRECTORY_BYTES", reason)

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 
 from detectors.detection import suffix
 from detectors.errors import MalformedModel
+from detectors.executables.pickles import End, walk
 from detectors.facts import Completeness, Extraction, ModelFacts, Problem, State
-from detectors.tree import FileEntry
+from detectors.tree import FileEntry, MemoryTree
 from detectors.weights.single_file import NAME_NOTE, FileFormat, end_not_proven, number, piece
 from detectors.weights.zip_listing import LOCAL, list_members
 from detectors.wire import Window
@@ -38,6 +39,11 @@ JOBLIB_COMPRESSION = {
     b"\x78": "zlib", b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "xz", b"\x04\x22\x4d\x18": "lz4"
 }  # fmt: skip
 """First bytes of what joblib compresses with."""
+
+PICKLES_OF_OLD = frozenset({".pkl", ".pickle", ".joblib", ".sav"})
+"""Those of them that are worth walking over opcodes for."""
+
+MAX_HEAD_OPCODES = 5_000
 
 PROTOCOLS = frozenset(bytes([0x80, protocol]) for protocol in range(2, 6))
 """First bytes of a pickle; protocols 0 and 1 begin with anything."""
@@ -111,12 +117,23 @@ def read_legacy(window: Window) -> Extraction:
 
 
 def recognise_pickle(entry: FileEntry, head: bytes) -> str | None:
-    """Return what was seen of a pickle of protocol 2 to 5, or of joblib's compression. The suffix must say so, too."""
+    """Return what was seen of a pickle, or of joblib's compression. The suffix must say so, too.
+
+    Protocols 0 and 1 have no magic number: the opcodes in the head must make sense as far as it goes.
+    """
     if suffix(entry.path) == ".joblib" and (packed := _compression(head)):
         return f"the suffix .joblib on {packed}"
     if suffix(entry.path) in PICKLE_SUFFIXES and head[:2] in PROTOCOLS:
         return f"a pickle of protocol {head[1]}"
+    if suffix(entry.path) in PICKLES_OF_OLD and head and _is_old(entry, head):
+        return "a pickle of protocol 0 or 1"
     return None
+
+
+def _is_old(entry: FileEntry, head: bytes) -> bool:
+    """Tell whether the head of a file is that of a pickle without a magic number: it ends well, or not before the head does."""
+    found = walk(Window(MemoryTree({entry.path: head}), entry.path, len(head)), 0, MAX_HEAD_OPCODES)
+    return found.end is not End.BROKEN and (found.end is End.STOPPED or len(head) < entry.size) and found.opcodes > 1
 
 
 def may_begin_pickle(window: Window) -> bool:
@@ -135,7 +152,7 @@ def read_pickle(window: Window) -> Extraction:
     head = piece(window, 0, max(2, min(6, window.size)))
     if packed := _compression(head):
         return end_not_proven(kind="joblib", compression=packed)
-    found = end_not_proven(protocol=head[1])
+    found = end_not_proven(protocol=head[1]) if head[:2] in PROTOCOLS else end_not_proven()
     if piece(window, window.size - 1, 1) == STOP:
         return found
     problem = Problem(window.path, "expected the opcode that ends a pickle as the last byte, found another")

@@ -81,7 +81,18 @@ class TestPickle:
     def test_a_pickle_with_another_suffix_is_no_model(self, path: str) -> None:
         assert formats({path: pickle.dumps([1], 4)}) == []
 
-    @pytest.mark.parametrize("data", [b"(dp0\n.", b"\x80\x06.", b"\x80\x01.", b"\x7f"])
+    @pytest.mark.parametrize("protocol", [0, 1])
+    def test_one_without_a_magic_number_is_told_by_its_opcodes(self, protocol: int) -> None:
+        data = pickle.dumps({"a": [1, 2.5, "x" * 9_000]}, protocol)
+        detection, extraction = look_at("m.pkl", data)
+        assert detection.evidence[0].saw == "a pickle of protocol 0 or 1"
+        assert extraction.completeness.state == "complete"
+        assert state("m.pkl", data[:-1]) == "incomplete"
+
+    def test_text_is_none(self) -> None:
+        assert formats({"a.pkl": b"(a) text\n", "b.pkl": b"import os\n", "c.pkl": b".", "d.txt": b"(dp0\n."}) == []
+
+    @pytest.mark.parametrize("data", [b"\x80\x06.", b"\x80\x01.", b"\x7f"])
     def test_other_first_bytes_are_no_pickle(self, data: bytes) -> None:
         assert formats({"m.pkl": data}) == []
 

@@ -1,0 +1,465 @@
+"""Content that runs, or may run when it is loaded, found by its bytes under any name: pickles, programs, byte code, scripts.
+
+In goes a tree and which of its files belong to models; out come findings, files that nobody looked into, and notes. Names of
+files only tell whether content is what it seems: a pickle called `.pt` is a habit, one called `.onnx` is an attack. Of each
+file the head is read, of pickles the opcodes, of zips and tars the heads of what lies in them, of compressed files the
+beginning. Nothing is unpickled, imported or run, and what runs is never called clean: a pickle counts as looked at only where
+all that it imports is known to put data together.
+
+    what                        its name says so                       its name says nothing       its name says something else
+    a pickle that runs code     critical                               critical                    critical
+    another pickle              low (data), medium; unknown: unlooked  medium, unlooked            high
+    compiled code               in a model medium                      in a model medium, info     high
+    a script                    in a model low                         in a model low, info        medium
+
+Laws (each has a test of the same name):
+    a pickle under any name is never clean;
+    the order of listing never matters;
+    nothing that was found is loaded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from detectors.detection import HEAD_BYTES, NEVER_MODELS, Contents, suffix
+from detectors.errors import ModelError, ModelLimit, Unreadable
+from detectors.executables.containers import PACKED_BYTES, UNPACKING, TarTree, unpacked
+from detectors.executables.kinds import (
+    NUMPY,
+    PROMISING,
+    SCRIPT,
+    TAR,
+    ZIP,
+    Kind,
+    is_promised,
+    kind_of,
+    promises_another,
+)
+from detectors.executables.names import Grade, grade
+from detectors.executables.numpy_files import start_of_objects
+from detectors.executables.pickles import MAX_OPCODES, End, Pickle, walk
+from detectors.facts import Finding, Note, Severity
+from detectors.tree import FileEntry, FileTree, MemoryTree
+from detectors.weights.zip_listing import list_members
+from detectors.wire import Window
+from detectors.zips import END, END_MAGIC, AmbiguousZip, ZipTree, of_window
+
+MAX_HEADS_BESIDES = 5_000
+"""Files whose head nobody else reads (pictures, texts, files of large models) that are looked at here. Each is a request on
+object storage. Others are told as not looked at."""
+
+MAX_MEMBERS = 10_000
+"""Files in archives whose heads are read, in one scan."""
+
+MAX_MODEL_FILES, MAX_DATA_FILES = 10_000, 1_000
+"""Files of an archive that is looked into: of one that may be a model, and of another. Each is a read, or two."""
+
+MAX_ALL_PACKED_BYTES = 64 << 20
+"""Compressed bytes that are read, in one scan, of files that begin as if they mattered."""
+
+MAX_MEMBER_BYTES = 16 << 20
+"""How far into a file of an archive is read. Everything before has to be unpacked."""
+
+MAX_ALL_OPCODES = 1_000_000
+"""Opcodes of pickles that are walked over in one scan: two seconds."""
+
+LEAST_OPCODES = 100
+"""What each file gets nevertheless: what is no pickle shows it within a few."""
+
+MAX_DEPTH = 2
+"""A zip in a zip is looked into, a third is not."""
+
+MAX_PICKLES = 10
+"""Pickles that follow one another in a file. PyTorch's old format has five."""
+
+STORAGE = re.compile(r"[^/]+/(?:data|constants|tensors|weights)/[0-9]+")
+"""Where PyTorch's zips have the numbers of their tensors, which nothing unpickles; a large model has thousands."""
+
+MEMBER_WINDOW_BYTES = 4096
+SHOWN_NAMES = 5
+
+PICKLE = Kind(
+    "a pickle",
+    frozenset(
+        ".pkl .pickle .joblib .sav .pt .pth .bin .ckpt .model .p .pck .pcl .pk .pklz .dill .cloudpickle .th .tar .pyt .mar"
+        " .nemo .skops".split()
+    ),
+)
+SOURCES = frozenset({".py"})
+SOURCE = Kind("source of Python, which some loaders run with the model", SOURCES)
+OBJECTS = Kind("an array of pickled objects", frozenset({".npy"}))
+
+MODEL_ZIPS = frozenset(".keras .npz .pt .pth .pt2 .ckpt .mar .nemo .skops .bin .model".split())
+"""Suffixes of zips that are models: programs of several makers read them."""
+
+
+ZIPS_ALONE = frozenset(".keras .npz .pt .pth .pt2 .mar .nemo .skops".split())
+"""Those of them whose end is looked at as well: who looks for the end only does not mind what stands before a zip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found; *unread* are files that nobody knows enough about to call them clean, by path, with the reason."""
+
+    findings: tuple[Finding, ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+def look(contents: Contents, of_models: Iterable[str]) -> Looked:
+    """Return what runs among the files of the tree. *of_models* are the paths of the files that belong to models.
+
+    Raises:
+        TreeChanged, TreeUnavailable: as the tree.
+    """
+    return _Look(contents, frozenset(of_models)).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where something lies: *path* in the tree, *within* is the way through archives, *name* the last name on it.
+
+    is_false tells that an archive on the way has a name that promises another format.
+    """
+
+    path: str
+    name: str
+    within: tuple[str, ...] = ()
+    is_false: bool = False
+
+    def below(self, member: str, is_false: bool) -> _Place:
+        return _Place(self.path, member, (*self.within, member), self.is_false or is_false)
+
+    def promises_another(self, kind: Kind) -> bool:
+        return self.is_false or promises_another(kind, self.name)
+
+    @property
+    def shown(self) -> str:
+        return " → ".join(self.within)
+
+
+@dataclass(slots=True)
+class _Look:
+    contents: Contents
+    of_models: frozenset[str]
+    findings: dict[tuple[str, str, str], Finding] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    opcodes: int = 0
+    members: int = 0
+    packed: int = 0
+
+    def run(self) -> Looked:
+        for entry, head in self._heads():
+            window = self.contents.window(entry)
+            window.begin_with(head)
+            self._at(window, head, _Place(entry.path, entry.path))
+        return Looked(
+            tuple(sorted(self.findings.values(), key=lambda found: (found.path, found.place, found.rule))),
+            tuple(sorted(self.unread.items())),
+            tuple(Note(path, reason) for path, reason in sorted(self.notes.items())),
+        )
+
+    def _heads(self) -> Iterator[tuple[FileEntry, bytes]]:
+        """Yield the files with their first bytes, those of models first."""
+        left, missed = MAX_HEADS_BESIDES, []
+        for entry in sorted(self.contents.entries, key=lambda entry: entry.path not in self.of_models):
+            if not entry.size or entry.path in self.contents.unread:
+                continue
+            head = self.contents.known_head(entry)
+            if head is None:
+                if not left:
+                    missed.append(entry)
+                    continue
+                left -= 1
+                head = self._head(entry)
+            if head:
+                yield entry, head
+        for entry in missed[:1]:
+            reason = f"not looked at for what runs: {len(missed)} files, of which this is the first (limit MAX_HEADS_BESIDES)"
+            self.notes[entry.path] = reason
+        self.unread.update(
+            (entry.path, "not looked at for what runs (limit MAX_HEADS_BESIDES)")
+            for entry in missed
+            if suffix(entry.path) not in NEVER_MODELS and entry.path in self.of_models
+        )
+
+    def _head(self, entry: FileEntry) -> bytes:
+        try:
+            return self.contents.tree.read(entry.path, 0, min(HEAD_BYTES, entry.size))
+        except Unreadable as exc:
+            self.notes[entry.path] = f"not looked at for what runs: {exc.reason}"
+            return b""
+
+    def _at(self, window: Window, head: bytes, place: _Place) -> None:
+        """Look at one file, in the tree or in an archive."""
+        try:
+            self._look_at(window, head, place)
+        except ModelError as exc:
+            self._not_looked_at(place, f"{exc.reason}")
+
+    def _look_at(self, window: Window, head: bytes, place: _Place) -> None:
+        kind = kind_of(head)
+        if kind is not ZIP and suffix(place.name) in ZIPS_ALONE and _ends_as_zip(window):
+            self._zip(window, place)
+        if kind is None or kind in UNPACKING or kind is SCRIPT:
+            if head.startswith(NUMPY):
+                self._objects(window, place)
+            elif found := self._walked(window):
+                self._pickled(found, PICKLE, place)
+                return
+            elif kind is None and suffix(place.name) in SOURCES and place.path in self.of_models:
+                self._program(SOURCE, place)
+        if kind is ZIP:
+            self._zip(window, place)
+        elif kind is TAR:
+            self._tar(window, place)
+        elif kind in UNPACKING:
+            self._compressed(window, kind, place)
+        elif kind is not None and kind.runs:
+            self._program(kind, place)
+        elif kind is not None:
+            self.notes.setdefault(place.path, f"{_said(kind, place)}: an archive, not looked at")
+
+    # --- pickles
+
+    def _walked(self, window: Window, start: int = 0) -> list[Pickle]:
+        """Return the walks over the pickles that follow one another from *start* on, none where there is none.
+
+        Raises:
+            ModelLimit: it may be one, and nobody knows; or too many were walked before.
+        """
+        found: list[Pickle] = []
+        while len(found) < MAX_PICKLES and start < window.size:
+            one = walk(window, start, max(LEAST_OPCODES, min(MAX_OPCODES, MAX_ALL_OPCODES - self.opcodes)))
+            self.opcodes += one.opcodes
+            if one.may_be_pickle:
+                raise ModelLimit(window.path, one.stop, "MAX_OPCODES", "it begins as a pickle does, and nothing ends it")
+            if not one.is_pickle:
+                break
+            found.append(one)
+            if one.end is not End.STOPPED:
+                break
+            start = one.stop
+        return found
+
+    def _objects(self, window: Window, place: _Place) -> None:
+        """Look at the objects of a numpy array, which are pickled behind its header."""
+        start = start_of_objects(window)
+        if start is not None and (found := self._walked(window, start)):
+            self._pickled(found, OBJECTS, place)
+        elif start is not None:
+            self._not_looked_at(place, "an array of objects, which numpy unpickles, and no pickle")
+
+    def _pickled(self, found: list[Pickle], kind: Kind, place: _Place) -> None:
+        """Say what the pickles in one file are worth."""
+        worst = max(one.grade for one in found)
+        names = [name for one in found for name in one.names]
+        if worst is Grade.RUNS:
+            running = [name for name in names if grade(*name) is Grade.RUNS] or names
+            message = f"{kind.says} that imports {_listed(running)}: loading it runs what it was made to run"
+            self._found("pickle-runs-code", Severity.CRITICAL, place, message)
+        elif place.promises_another(kind):
+            self._false_name(kind, place, Severity.HIGH)
+        else:
+            imported = f"; it imports {_listed(names)}" if names else ""
+            severity = Severity.LOW if worst is Grade.PLAIN and is_promised(kind, place.name) else Severity.MEDIUM
+            self._found("executable-content", severity, place, f"{kind.says}, not opened{imported}")
+        if reason := _unlooked(found, worst, is_promised(kind, place.name)):
+            self._not_looked_at(place, f"{kind.says}, {reason}")
+
+    # --- archives
+
+    def _zip(self, window: Window, place: _Place) -> None:
+        matters = self._matters(place)
+        reading = window if place.within else self._small_window(window)
+        try:
+            tree = ZipTree(of_window(reading), window.size, window.path, False, self._max_files(place))
+        except AmbiguousZip as exc:
+            if matters and not _has_directory(window):
+                if place.within or place.path not in self.of_models:  # else the model is incomplete or corrupt, and told so
+                    self._not_looked_at(place, f"a zip that was cut off or damaged: {exc.reason}")
+            elif matters:
+                self._found(
+                    "zip-ambiguous", Severity.HIGH, place, f"two readers may see different files in this zip: {exc.reason}"
+                )
+            else:
+                self.notes.setdefault(place.path, f"a zip, not looked at: {exc.reason}")
+            return
+        except ModelError as exc:
+            if not matters:
+                self.notes.setdefault(place.path, f"a zip, not looked at: {exc.reason}")
+                return
+            raise
+        self._members(tree, ZIP, place)
+
+    def _small_window(self, window: Window) -> Window:
+        """Return a window for headers that lie far apart."""
+        return Window(self.contents.tree, window.path, window.size, MEMBER_WINDOW_BYTES)
+
+    def _matters(self, place: _Place) -> bool:
+        """Tell whether an archive may be a model, by its name or as a part of one."""
+        return suffix(place.name) in MODEL_ZIPS | PROMISING or place.path in self.of_models
+
+    def _max_files(self, place: _Place) -> int:
+        return MAX_MODEL_FILES if self._matters(place) else MAX_DATA_FILES
+
+    def _tar(self, window: Window, place: _Place) -> None:
+        try:
+            tree = TarTree(window if place.within else self._small_window(window), self._max_files(place))
+        except ModelError as exc:
+            if self._matters(place):
+                raise
+            self.notes.setdefault(place.path, f"a tar, not looked at: {exc.reason}")
+            return
+        self._members(tree, TAR, place)
+
+    def _members(self, tree: FileTree, kind: Kind, place: _Place) -> None:
+        """Look at the heads of the files in an archive."""
+        if len(place.within) >= MAX_DEPTH:
+            self._not_looked_at(place, f"{kind.says} in another archive (limit MAX_DEPTH)")
+            return
+        is_false = promises_another(kind, place.name)
+        for entry in tree.files():
+            if STORAGE.fullmatch(entry.path):
+                continue
+            self.members += 1
+            if self.members > MAX_MEMBERS:
+                self._not_looked_at(place, f"more than {MAX_MEMBERS} files in archives (limit MAX_MEMBERS)")
+                return
+            self._member(tree, entry, place.below(entry.path, is_false))
+
+    def _member(self, tree: FileTree, entry: FileEntry, place: _Place) -> None:
+        window = Window(_Beginning(tree), entry.path, entry.size, MEMBER_WINDOW_BYTES)
+        try:
+            head = tree.read(entry.path, 0, min(HEAD_BYTES, entry.size))
+        except ModelError as exc:
+            self._not_looked_at(place, exc.reason)
+            return
+        if head:
+            window.begin_with(head)
+            self._at(window, head, place)
+
+    def _compressed(self, window: Window, kind: Kind, place: _Place) -> None:
+        """Look at what a compressed file begins with; damaged bytes that only look compressed are none."""
+        try:
+            data, is_all = unpacked(window, kind, HEAD_BYTES)
+            if not is_all and self._may_run(data, place):
+                self.packed += min(window.size, PACKED_BYTES)
+                if self.packed > MAX_ALL_PACKED_BYTES:
+                    self._not_looked_at(
+                        place, f"{kind.says}: more than {MAX_ALL_PACKED_BYTES} bytes (limit MAX_ALL_PACKED_BYTES)"
+                    )
+                    return
+                data, is_all = unpacked(window, kind)
+        except ModelError:
+            return
+        inner = place.name.rpartition(".")[0] if is_promised(kind, place.name) else place.name
+        inside = Window(MemoryTree({place.name: data}), place.name, len(data))
+        below = _Place(place.path, place.name if suffix(inner) in ("", ".tar") else inner, place.within, place.is_false)
+        what = kind_of(data[:HEAD_BYTES])
+        if what is not None and what.runs:
+            self._program(what, below)
+        elif what is None and (found := self._walked(inside)):
+            self._pickled(found, PICKLE, below)
+        elif what is TAR and is_all:
+            self._members(TarTree(inside, MAX_MODEL_FILES), TAR, below)
+        elif what is not None:
+            self.notes.setdefault(place.path, f"{_said(what, place)} in {kind.says}: an archive, not looked at")
+        elif not is_all and (place.path in self.of_models or walk(inside, 0, MAX_OPCODES).end is End.CUT):
+            self._not_looked_at(place, f"of the {kind.says} in it, only the first {len(data)} bytes were unpacked")
+
+    def _may_run(self, data: bytes, place: _Place) -> bool:
+        """Tell whether what a compressed file begins with is worth reading on: of a kind, or opcodes as far as it goes."""
+        head = Window(MemoryTree({place.name: data}), place.name, len(data))
+        return place.path in self.of_models or kind_of(data) is not None or walk(head, 0, MAX_OPCODES).end is not End.BROKEN
+
+    # --- programs
+
+    def _program(self, kind: Kind, place: _Place) -> None:
+        is_source = kind in (SCRIPT, SOURCE)
+        if place.promises_another(kind):
+            self._false_name(kind, place, Severity.MEDIUM if is_source else Severity.HIGH)
+        elif place.path in self.of_models:
+            severity = Severity.LOW if is_source else Severity.MEDIUM
+            self._found("executable-content", severity, place, f"{kind.says}, not opened", kind.says)
+        elif not is_promised(kind, place.name):
+            self._found("executable-content", Severity.INFO, place, f"{kind.says}, not opened", kind.says)
+
+    # --- what is said
+
+    def _false_name(self, kind: Kind, place: _Place, severity: Severity) -> None:
+        name = place.path if place.is_false else place.name
+        message = f"holds {kind.says}, which its name ({suffix(name) or name}) does not say"
+        if severity is Severity.HIGH:
+            self._found("executable-false-name", Severity.HIGH, place, message)
+        else:
+            self._found("executable-false-name", Severity.MEDIUM, place, message)
+
+    def _found(self, rule: str, severity: Severity, place: _Place, message: str, once: str = "") -> None:
+        """Note a finding; of those in one file that say the same *once*, the first stands for all."""
+        key = (rule, place.path, once or place.shown)
+        self.findings.setdefault(key, Finding(rule, severity, place.path, place.shown, message))
+
+    def _not_looked_at(self, place: _Place, reason: str) -> None:
+        where = f"{place.shown}: " if place.within else ""
+        self.unread.setdefault(place.path, f"not looked at: {where}{reason}")
+
+
+class _Beginning:
+    """The tree *inner*, of whose files only the beginning may be read: all before a place has to be unpacked to reach it."""
+
+    def __init__(self, inner: FileTree) -> None:
+        self._inner = inner
+
+    def files(self) -> Iterator[FileEntry]:
+        return self._inner.files()
+
+    def read(self, path: str, start: int, stop: int) -> bytes:
+        if stop > MAX_MEMBER_BYTES:
+            raise ModelLimit(path, stop, "MAX_MEMBER_BYTES", f"more than {MAX_MEMBER_BYTES} bytes of it to unpack")
+        return self._inner.read(path, start, stop)
+
+
+def _ends_as_zip(window: Window) -> bool:
+    """Tell whether the file ends with the end of a zip, which has no comment."""
+    return window.bytes(max(0, window.size - END.size), window.size).startswith(END_MAGIC)
+
+
+def _has_directory(window: Window) -> bool:
+    """Tell whether the zip has a directory at all; one that was cut off has none."""
+    try:
+        list_members(window)
+    except ModelError:
+        return False
+    return True
+
+
+def _unlooked(found: list[Pickle], worst: Grade, is_promised: bool) -> str:
+    """Return why a file of pickles does not count as looked at, "" where it does."""
+    last = found[-1]
+    if last.end is End.LIMIT:
+        return f"of which only the first {MAX_OPCODES} opcodes were looked at (limit MAX_OPCODES)"
+    if len(found) == MAX_PICKLES:
+        return f"one of several, of which {MAX_PICKLES} were looked at (limit MAX_PICKLES)"
+    if last.end in (End.BROKEN, End.CUT):
+        return f"of which nothing behind byte {last.stop} was understood"
+    unknown = [name for one in found for name in one.names if Grade.UNKNOWN <= grade(*name) < Grade.RUNS]
+    if unknown:
+        return f"with names that nobody knows here: {_listed(unknown)}"
+    if any(one.computed for one in found):
+        return "with names that it makes while it is loaded"
+    return "" if is_promised or worst is Grade.RUNS else "in a file whose name does not say so"
+
+
+def _listed(names: Iterable[tuple[str, str]]) -> str:
+    found = list(dict.fromkeys(f"{module}.{name}" for module, name in names))
+    more = f" and {len(found) - SHOWN_NAMES} more" if len(found) > SHOWN_NAMES else ""
+    return ", ".join(name[:100] for name in found[:SHOWN_NAMES]) + more
+
+
+def _said(kind: Kind, place: _Place) -> str:
+    return f"{place.shown} holds {kind.says}" if place.within else f"holds {kind.says}"

@@ -1,0 +1,163 @@
+"""Pickles that run something when they are loaded, under every name: one maker for each idea. None is ever loaded.
+
+What they would run is `true`. They are written opcode by opcode where Python's own pickler would not write them so.
+
+Source: CPython's pickletools; the ideas are those of picklescan's advisories (CVE-2025-1716, -1889, -1944, -1945, -10155 to
+-10157) and of arXiv 2508.19774.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from struct import pack
+
+from detectors.executables import pickles
+from tests.builders.weights import pytorch_zip, zip_of
+
+MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+"""The first of the five pickles in PyTorch's old format."""
+
+
+def short(text: str) -> bytes:
+    """Return the opcode that pushes a short text."""
+    return b"\x8c" + bytes([len(text.encode())]) + text.encode()
+
+
+def call(module: str, name: str, *arguments: str) -> bytes:
+    """Return opcodes of protocol 4 that call *name* of *module* with texts."""
+    return short(module) + short(name) + b"\x93(" + b"".join(map(short, arguments)) + b"tR"
+
+
+def protocol_0(module: str = "os", name: str = "system") -> bytes:
+    return f"c{module}\n{name}\n(S'true'\ntR.".encode()
+
+
+def of_protocol(number: int) -> bytes:
+    """Return the call as the pickler of protocol *number* writes it."""
+    if number < 2:
+        return protocol_0("posix") if number == 0 else b"cposix\nsystem\nq\x00(X\x04\x00\x00\x00trueq\x01tq\x02Rq\x03."
+    if number < 4:
+        return bytes([0x80, number]) + b"cposix\nsystem\nq\x00X\x04\x00\x00\x00trueq\x01\x85q\x02Rq\x03."
+    body = short("posix") + b"\x94" + short("system") + b"\x94\x93\x94" + short("true") + b"\x94\x85\x94R\x94."
+    return bytes([0x80, number]) + b"\x95" + pack("<Q", len(body)) + body
+
+
+def framed(body: bytes) -> bytes:
+    return b"\x80\x04" + body + b"."
+
+
+LONG = "more opcodes before than anybody looks at"
+
+IDEAS: dict[str, Callable[[], bytes]] = {
+    **{f"protocol {number}": lambda number=number: of_protocol(number) for number in range(6)},  # type: ignore[misc]
+    "INST": lambda: b"(S'true'\nios\nsystem\n.",
+    "OBJ": lambda: b"(cos\nsystem\nS'true'\no.",
+    "names without the first opcode": lambda: call("os", "system", "true") + b".",
+    "names out of the memo": lambda: framed(
+        short("os") + b"\x94" + short("system") + b"\x9400h\x00h\x01\x93" + short("true") + b"\x85R"
+    ),
+    "names out of the memo, by line": lambda: b"Vsystem\np7\n0Vos\ng7\n\x93(Vtrue\ntR.",
+    "a name in parts": lambda: framed(call("collections", "abc.sys.modules.get", "os")),
+    "a name that is made while loading": lambda: framed(
+        short("os") + call("_codecs", "encode", "system", "ascii") + b"\x93" + short("true") + b"\x85R"
+    ),
+    "eval": lambda: framed(call("builtins", "eval", "1")),
+    "exec of Python 2": lambda: protocol_0("__builtin__", "exec"),
+    "import": lambda: framed(call("importlib", "import_module", "antigravity")),
+    "an import alone": lambda: b"cantigravity\nfly\n.",
+    "subprocess": lambda: framed(call("subprocess", "Popen", "true")),
+    "pty": lambda: framed(call("pty", "spawn", "true")),
+    "runpy": lambda: framed(call("runpy", "run_path", "x.py")),
+    "pip": lambda: framed(call("pip", "main", "install")),
+    "a module of numpy's tests": lambda: framed(call("numpy.testing._private.utils", "runstring", "1")),
+    "torch.hub": lambda: framed(call("torch.hub", "load", "a/b", "c")),
+    "timeit": lambda: framed(call("timeit", "timeit", "1")),
+    "a network connection": lambda: framed(call("urllib.request", "urlopen", "http://127.0.0.1:9/")),
+    "a file": lambda: framed(call("io", "open", "/etc/hostname")),
+    "a library": lambda: framed(call("ctypes", "CDLL", "libc.so.6")),
+    "a second unpickling": lambda: framed(call("_pickle", "loads", "N.")),
+    "code of its own": lambda: framed(
+        short("marshal") + short("loads") + b"\x93C\x01N\x85R" + b"0" + short("types") + short("FunctionType") + b"\x93)R"
+    ),
+    "a function of cloudpickle": lambda: framed(call("cloudpickle.cloudpickle", "_make_function", "x")),
+    "a function of dill": lambda: framed(call("dill._dill", "_create_function", "x")),
+    "getattr to everything": lambda: framed(
+        short("builtins") + short("getattr") + b"\x93" + short("collections") + short("OrderedDict") + b"\x93"
+        + short("__globals__") + b"\x86R"
+    ),
+    "a module that nobody knows": lambda: framed(call("evil_package", "run", "true")),
+    "BUILD with a state": lambda: b"\x80\x02ccollections\nOrderedDict\n)\x81}X\x03\x00\x00\x00runcevil_package\nstate\nsb.",
+    "something broken behind the call": lambda: protocol_0()[:-1] + b"\xff\xff not a pickle any more",
+    "no end": lambda: framed(call("os", "system", "true"))[:-1],
+    "a long text before": lambda: b"S'" + b"a" * 10_000 + b"'\n0" + protocol_0(),
+    "long bytes before": lambda: framed(b"B" + pack("<I", 100_000) + bytes(100_000) + b"0" + call("os", "system", "true")),
+    "many opcodes before": lambda: b"N0" * 10_000 + protocol_0(),
+    LONG: lambda: b"N0" * (pickles.MAX_OPCODES // 2 + 1) + protocol_0(),
+    "a harmless pickle before": lambda: b"\x80\x02}." + framed(call("os", "system", "true")),
+    "PyTorch's old format": lambda: MAGIC + b"\x80\x02M\xe9\x03." + b"\x80\x02}." + of_protocol(2) + b"\x80\x02].",
+    "gzip": lambda: gzip.compress(of_protocol(4), mtime=0),
+    "bzip2": lambda: bz2.compress(of_protocol(4)),
+    "xz": lambda: lzma.compress(of_protocol(4)),
+    "zlib": lambda: zlib.compress(of_protocol(4)),
+    "gzip of an old one": lambda: gzip.compress(protocol_0(), mtime=0),
+    "an array of objects": lambda: array_of_objects(of_protocol(3)),
+    "a zip of arrays": lambda: zip_of({"a.npy": array_of_numbers(), "b.npy": array_of_objects(of_protocol(3))}),
+    "PyTorch's zip": lambda: pytorch_zip({"data.pkl": of_protocol(2), "data/0": bytes(8)}),
+    "PyTorch's zip, packed": lambda: zip_of({"a/data.pkl": of_protocol(2), "a/version": b"3\n"}, zipfile.ZIP_DEFLATED),
+    "a zip with another name in it": lambda: zip_of({"weights.json": of_protocol(2)}),
+    "a zip in a zip": lambda: zip_of({"inner.pt": pytorch_zip({"data.pkl": of_protocol(2)})}),
+    "a tar": lambda: tar_of({"model.pt": of_protocol(2)}),
+    "a packed tar": lambda: gzip.compress(tar_of({"model.pt": of_protocol(2)}), mtime=0),
+}  # fmt: skip
+"""What runs something, or may, when it is loaded by what loads such files."""
+
+NAMES = (
+    "model.pkl", "model.pickle", "model.joblib", "model.pt", "model.bin", "model.ckpt", "model.sav", "model", "model.dat",
+    "model.pb", "saved_model.pb", "model.onnx", "model.json", "model.npz", "model.npy", "model.keras", "model.h5", "model.hdf5",
+    "model.txt", "README.md", "train.py", "metrics.csv", "image.png", "config.yaml", "model.safetensors", "model.gguf",
+    "model.tflite", "assets/vocab.txt", "variables.index", ".hidden",
+)  # fmt: skip
+"""True names, no names, and false ones."""
+
+
+def array_of_objects(pickled: bytes) -> bytes:
+    return _array(b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }") + pickled
+
+
+def array_of_numbers() -> bytes:
+    return _array(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }") + bytes(8)
+
+
+def _array(header: bytes) -> bytes:
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + pack("<H", len(header)) + header
+
+
+def tar_of(files: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def names_for(idea: str) -> tuple[str, ...]:
+    """Return the names that *idea* is given: all, or few where each takes half a second."""
+    return ("model.pkl", "model.onnx", "model") if idea == LONG else NAMES
+
+
+def attacks() -> Iterator[tuple[str, Mapping[str, bytes]]]:
+    """Yield every idea under every name, each as what it is and the files of a run."""
+    for idea, build in IDEAS.items():
+        data = build()
+        for name in names_for(idea):
+            yield f"{idea}, as {name}", {name: data}
