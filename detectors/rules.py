@@ -262,11 +262,53 @@ ABOUT_ONNX = (
 
 ABOUT_OTHERS = (
     Rule(
+        "keras-foreign-object",
+        (CRITICAL, MEDIUM),
+        "a Keras configuration names an object that is no part of Keras; `critical` where it runs programs or code",
+        "versions before 3.9 import any module that is named so, and call what they find there (CVE-2025-1550)",
+        "load it only where that module is yours, with safe mode on",
+    ),
+    Rule(
         "keras-lambda",
-        (MEDIUM,),
-        "a Keras configuration holds a layer with code of its own",
-        "loading it may run that code",
+        (CRITICAL, MEDIUM),
+        "a Keras configuration holds a layer with code of its own; `critical` where the code names what runs programs or code",
+        "loading it may run that code; HDF5 files are loaded without safe mode (CVE-2024-3660, CVE-2025-9905)",
         "look at the code before anybody loads the model",
+    ),
+    Rule(
+        "keras-loads-code",
+        (HIGH, MEDIUM),
+        "a layer loads a program: a pickled PyTorch module, or a SavedModel; `medium` where that lies beside the model",
+        "what it loads runs (CVE-2025-49655, CVE-2026-1462)",
+        "save what it wraps as a model of its own",
+    ),
+    Rule(
+        "keras-name-outside",
+        (HIGH,),
+        "the name of a layer is absolute, or holds `..`",
+        "names become paths: loading or saving the weights may write outside their folder (CVE-2026-12479)",
+        "rename the layer, and ask who named it so",
+    ),
+    Rule(
+        "keras-reads-file",
+        (HIGH, LOW),
+        "a layer reads a file when it is loaded; `low` where it lies beside the model",
+        "it reads any file of the machine, or fetches a URL, and keeps what it found (CVE-2025-12058)",
+        "save the model with its vocabulary in it",
+    ),
+    Rule(
+        "keras-runs-function",
+        (HIGH,),
+        "a configuration names a function of Keras that fetches, loads, unpacks or unlocks something",
+        "with such functions a configuration gets around safe mode (CVE-2025-8747, CVE-2025-9906, CVE-2025-12060)",
+        "ask who made it; nobody saves a model so",
+    ),
+    Rule(
+        "keras-unsafe",
+        (HIGH,),
+        "a configuration switches safe mode off",
+        "what it holds besides is then loaded without a question (CVE-2025-9906)",
+        "ask who made it; nobody saves a model so",
     ),
     Rule(
         "executable-content",

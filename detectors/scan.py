@@ -42,6 +42,7 @@ from detectors.metadata import read_metadata
 from detectors.metrics import read_metrics
 from detectors.tree import FileEntry, FileTree, Passed, PassedOver, RemarksOnListing
 from detectors.unforeseen import Readers, Unforeseen
+from detectors.weights import keras_texts
 from detectors.wrapped_tree import CountingTree
 
 RULES_VERSION = "1"
@@ -163,7 +164,8 @@ def scan(
     _probe(contents, counting, models)
     of_models = [path for model in models for path in model.detection.files]
     looked = readers.read("what runs", lambda: executables.look(contents, of_models), executables.Looked())
-    contents.unread = {**dict(looked.unread), **contents.unread}
+    keras_findings, keras_unread = readers.read("what Keras loads", lambda: keras_texts.look(contents), ((), {}))
+    contents.unread = {**dict(looked.unread), **keras_unread, **contents.unread}
     metadata = readers.read(
         "the custom metadata",
         lambda: read_metadata(contents, declared, _detected_type(models)),
@@ -175,6 +177,7 @@ def scan(
         *_type_findings(models, declared),
         *(finding for model in models for finding in model.extraction.findings),
         *looked.findings,
+        *keras_findings,
     )
     notes = (*metrics.notes, *metadata.notes, *looked.notes)
     coverage = _coverage(contents, models, passed_over, notes, readers.failed)

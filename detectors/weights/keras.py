@@ -1,8 +1,8 @@
 """Keras models: `.keras` (a zip), and HDF5 files that Keras has marked as its own.
 
 In goes the file, out come the Keras version and whether the file is whole. Of the zip two small JSON members are read; of
-HDF5 only the superblock and the bytes behind it, since a library for the rest is large and fed hostile input. A Lambda
-layer is code that runs when the model is loaded, and so a finding.
+HDF5 only the superblock and the configuration's text (`hdf5_text`), since a library for the rest is large and fed hostile
+input. What a configuration makes a loader do is told by `keras_traps`.
 
     HDF5 superblock 0 and 1: signature 8 | version u8 | 4 bytes | bytes of an offset u8 | … | base, free space, end of file
     HDF5 superblock 2 and 3: signature 8 | version u8 | bytes of an offset u8 | … 2 bytes | base, extension, end of file
@@ -12,6 +12,7 @@ Source: HDF5 File Format Specification 3.0, section II.A; keras/src/saving/savin
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from detectors.detection import suffix
@@ -19,15 +20,15 @@ from detectors.errors import MalformedModel, ModelLimit
 from detectors.facts import (
     Completeness,
     Extraction,
-    Finding,
     Framework,
     ModelFacts,
     Problem,
-    Severity,
     State,
 )
 from detectors.json_text import JsonError, parse_json
 from detectors.tree import FileEntry
+from detectors.weights.hdf5_text import config_texts, named_layers, names_config
+from detectors.weights.keras_traps import traps_of
 from detectors.weights.single_file import NAME_NOTE, EndsEarly, FileFormat, begins, number, piece
 from detectors.weights.zip_listing import LOCAL, Member, list_members, read_member
 from detectors.wire import Window
@@ -36,13 +37,8 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 HDF5_SUFFIXES = frozenset({".h5", ".hdf5", ".keras", ".hdf"})
 
-HDF5_ATTRIBUTE_BYTES = 256 << 10
-"""How far from the start of an HDF5 file a Lambda layer is looked for; `h5py` writes the model's configuration there."""
-
 MAX_JSON_BYTES = 8 << 20
 """Of `metadata.json` and `config.json`, unpacked."""
-
-LAMBDA = b'"class_name": "Lambda"'
 
 
 def recognise_zip(entry: FileEntry, head: bytes) -> str | None:
@@ -65,7 +61,7 @@ def read_zip(window: Window) -> Extraction:
     """
     members = {member.name: member for member in list_members(window)}
     metadata, config = (_json_member(window, members, name) for name in ("metadata.json", "config.json"))
-    version, saved, layers = metadata.get("keras_version"), metadata.get("date_saved"), _class_names(config)
+    version, saved = metadata.get("keras_version"), metadata.get("date_saved")
     facts = ModelFacts(
         framework=Framework("keras", str(version)[:100] if version else None),
         details={
@@ -75,7 +71,7 @@ def read_zip(window: Window) -> Extraction:
             "weights": sorted(name for name in members if name.endswith(".weights.h5"))[:20],
         },
     )
-    return Extraction(facts, findings=(_lambda_finding(window.path, "config.json"),) if "Lambda" in layers else ())
+    return _with_traps(Extraction(facts), window.path, [("config.json", config)])
 
 
 def recognise_hdf5(entry: FileEntry, head: bytes) -> str | None:
@@ -101,7 +97,7 @@ def may_begin_hdf5(window: Window) -> bool:
 
 
 def read_hdf5(window: Window) -> Extraction:
-    """Return whether the file reaches its own end. Reads the superblock and `HDF5_ATTRIBUTE_BYTES` at most.
+    """Return whether the file reaches its own end. Reads the superblock and `hdf5_text.SEARCHED_BYTES`.
 
     Raises:
         EndsEarly: the superblock does not fit into the file.
@@ -112,11 +108,39 @@ def read_hdf5(window: Window) -> Extraction:
         raise MalformedModel(window.path, 0, f"expected the signature of HDF5, found {signature.hex(' ')}")
     end = _hdf5_end(window)
     problem = Problem(window.path, f"the superblock says {end} bytes, the file ends at {window.size}")
-    has_lambda = LAMBDA in piece(window, 0, min(HDF5_ATTRIBUTE_BYTES, window.size))
-    return Extraction(
+    found = Extraction(
         ModelFacts(framework=Framework("keras", None), details={"note": NAME_NOTE}),
         Completeness(State.INCOMPLETE, (problem,)) if end > window.size else Completeness(),
-        (_lambda_finding(window.path, "model_config"),) if has_lambda else (),
+    )
+    configs = _hdf5_configs(window)
+    layers = [] if configs else [{"class_name": name} for name in named_layers(window)]
+    found = _with_traps(found, window.path, [("model_config", config) for config in (*configs, *layers)])
+    if configs or end > window.size or not (layers or names_config(window)):
+        return found
+    reason = "not looked at: its configuration (model_config) is not whole where Keras writes it"
+    return replace(found, unread=((window.path, reason),))
+
+
+def _hdf5_configs(window: Window) -> list[Any]:
+    """Return the configurations in the file that are JSON."""
+    found = []
+    for text in config_texts(window):
+        try:
+            value, _ = parse_json(text, window.path)
+        except JsonError:
+            continue
+        found.append(value)
+    return found
+
+
+def _with_traps(found: Extraction, path: str, configs: list[tuple[str, Any]]) -> Extraction:
+    """Return *found* with what the configurations, each with its place, make a loader do."""
+    traps = [traps_of(config, path, place) for place, config in configs]
+    unknown = list(dict.fromkeys(reason for one in traps for reason in one.unknown))
+    return replace(
+        found,
+        findings=tuple(finding for one in traps for finding in one.findings),
+        unread=((path, f"not looked at: {', '.join(unknown)}"),) if unknown else (),
     )
 
 
@@ -145,25 +169,6 @@ def _json_member(window: Window, members: dict[str, Member], name: str) -> dict[
     if not isinstance(value, dict):
         raise MalformedModel(window.path, member.start, f"expected an object in {name}")
     return value
-
-
-def _class_names(config: Any) -> set[str]:
-    """Return every `class_name` in a configuration, however deep."""
-    found, pending = set(), [config]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            pending.extend(value.values())
-            if isinstance(name := value.get("class_name"), str):
-                found.add(name)
-        elif isinstance(value, list):
-            pending.extend(value)
-    return found
-
-
-def _lambda_finding(path: str, place: str) -> Finding:
-    message = "a Lambda layer is Python code that runs when the model is loaded without safe mode"
-    return Finding("keras-lambda", Severity.MEDIUM, path, place, message)
 
 
 HDF5 = FileFormat("keras", recognise_hdf5, read_hdf5, frozenset({".h5", ".hdf5", ".keras"}), may_begin_hdf5)

@@ -52,9 +52,9 @@ import sys
 sys.path.insert(0, ".")
 from detectors.scan import scan
 from detectors.tree import MemoryTree
-from tests.attacks import pickles
+from tests.attacks import keras, pickles
 
-ATTACKS = [*pickles.attacks()]
+ATTACKS = [*pickles.attacks(), *keras.attacks()]
 for _, files in ATTACKS[:: 97]:
     scan(MemoryTree(files))  # what is imported late is imported now
 seen = []

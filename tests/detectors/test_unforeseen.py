@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from detectors import executables
 from detectors import scan as looking
 from detectors.detection import Contents
 from detectors.errors import MalformedModel, TreeChanged
@@ -17,6 +19,7 @@ from detectors.report import scan_report
 from detectors.scan import DETECTORS, Scan, Verdict, scan
 from detectors.tree import MemoryTree
 from detectors.unforeseen import MOST_CALLS, Readers
+from detectors.weights import keras_texts
 from detectors.wrapped_tree import CountingTree
 from tests.builders import onnx, weights
 
@@ -94,12 +97,20 @@ def test_an_error_while_a_model_is_read_leaves_it_unchecked_and_the_others_as_th
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize(("reader", "function"), [("the metrics", "read_metrics"), ("the custom metadata", "read_metadata")])
+@pytest.mark.parametrize(
+    ("reader", "module", "function"),
+    [
+        ("the metrics", looking, "read_metrics"),
+        ("the custom metadata", looking, "read_metadata"),
+        ("what runs", executables, "look"),
+        ("what Keras loads", keras_texts, "look"),
+    ],
+)
 def test_an_error_beside_the_models_leaves_them_read_and_the_verdict_open(
-    monkeypatch: pytest.MonkeyPatch, reader: str, function: str, error: Exception
+    monkeypatch: pytest.MonkeyPatch, reader: str, module: ModuleType, function: str, error: Exception
 ) -> None:
     whole = scan(MemoryTree(FILES))
-    monkeypatch.setattr(looking, function, raising(error))
+    monkeypatch.setattr(module, function, raising(error))
     found = scan(MemoryTree(FILES))
     assert found.models == whole.models
     assert found.verdict is Verdict.INCONCLUSIVE

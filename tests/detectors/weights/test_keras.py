@@ -12,6 +12,8 @@ import pytest
 
 from detectors.errors import MalformedModel, ModelLimit
 from detectors.facts import Framework
+from detectors.scan import Verdict, scan
+from detectors.tree import MemoryTree
 from detectors.weights import keras
 from tests.builders.weights import hdf5, keras_zip, zip_of
 from tests.detectors.weights.looked_at import formats, look_at, problem, state
@@ -148,6 +150,14 @@ class TestWhatKerasWrites:
     ) -> None:
         _, extraction = look_at(f"m.{end}", saved[f"{name}.{end}"])
         assert [finding.rule for finding in extraction.findings] == rules
+
+    def test_nothing_is_found_in_what_keras_writes_of_a_plain_model(self, saved: dict[str, bytes]) -> None:
+        for name, data in saved.items():
+            found = scan(MemoryTree({name: data}))
+            if name.startswith("plain"):
+                assert (found.verdict, found.findings) == (Verdict.CLEAN, ()), name
+            else:
+                assert found.verdict is Verdict.INCONCLUSIVE, name
 
     def test_other_hdf5_files_are_not_models(self) -> None:
         with warnings.catch_warnings():

@@ -1,0 +1,79 @@
+"""The configuration that Keras leaves in an HDF5 file, found without a library for HDF5.
+
+In goes a window on the file, out comes the JSON text, or None. Keras writes it as the attribute `model_config` of the root,
+before any weight; `h5py` puts such a text into a heap whose objects carry their length, and an old one into the attribute
+itself. So it is searched near the beginning, and its length is taken from the heap, or from the brackets of the JSON.
+
+What this cannot see: a configuration further behind than `SEARCHED_BYTES`, or packed by a filter. Whoever asks must then say
+that it was not looked at; `names_config` tells whether there is one by its name.
+
+Law (has a test of the same name):
+    any bytes give a text or none.
+
+Source: HDF5 File Format Specification 3.0, III.E "Global Heap"; keras/src/legacy/saving/legacy_h5_format.py, Keras 3.15.
+"""
+
+from __future__ import annotations
+
+import re
+
+from detectors.wire import Window
+
+SEARCHED_BYTES = 256 << 10
+"""How far from the beginning the configuration is looked for; in files of Keras it begins within the first 10 KB."""
+
+MAX_CONFIG_BYTES = 8 << 20
+
+BEGINS = re.compile(rb'\{\s*"(?:module|class_name|config|name|registered_name|keras_version|backend)"\s*:')
+NAME = b"model_config"
+CLASS = re.compile(rb'"class_name"\s*:\s*"(\w{1,100})"', re.ASCII)
+LENGTH_BYTES = 8
+
+IN_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}]|\x00', re.DOTALL)
+
+
+def names_config(window: Window) -> bool:
+    """Tell whether the beginning of the file names the attribute that holds a configuration."""
+    return NAME in window.bytes(0, min(window.size, SEARCHED_BYTES))
+
+
+def named_layers(window: Window) -> list[str]:
+    """Return the classes named near the beginning of a file whose configuration cannot be read as a whole."""
+    found = CLASS.findall(window.bytes(0, min(window.size, SEARCHED_BYTES)))
+    return [name.decode("ascii") for name in dict.fromkeys(found)]
+
+
+def config_texts(window: Window) -> list[bytes]:
+    """Return the JSON texts near the beginning of the file that may be configurations, in their order."""
+    found: list[bytes] = []
+    position = 0
+    data = window.bytes(0, min(window.size, SEARCHED_BYTES))
+    while len(found) < 4 and (match := BEGINS.search(data, position)):
+        text = _told(window, match.start()) or _balanced(window, match.start())
+        position = match.start() + max(1, len(text))
+        if text:
+            found.append(text)
+    return found
+
+
+def _told(window: Window, start: int) -> bytes:
+    """Return the text at *start* as long as its heap says, b"" where that makes no text."""
+    length = int.from_bytes(window.bytes(max(0, start - LENGTH_BYTES), start), "little")
+    if not 2 <= length <= min(MAX_CONFIG_BYTES, window.size - start):
+        return b""
+    text = window.bytes(start, start + length)
+    return text if text.endswith(b"}") else b""
+
+
+def _balanced(window: Window, start: int) -> bytes:
+    """Return the text at *start* up to the bracket that closes its first one, b"" where none does."""
+    data = window.bytes(start, min(window.size, start + MAX_CONFIG_BYTES))
+    depth = 0
+    for token in IN_TEXT.finditer(data):
+        if token[0] == b"\0":
+            return b""
+        if token[0] in b"{}":
+            depth += 1 if token[0] == b"{" else -1
+            if depth == 0:
+                return data[: token.end()]
+    return b""

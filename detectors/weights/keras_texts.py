@@ -1,0 +1,81 @@
+"""Configurations of Keras outside of its own files: in a SavedModel's `keras_metadata.pb`, and architectures saved as JSON.
+
+In goes a tree, out come the same findings as for `.keras` and HDF5 (`keras_traps`), and the files that were not looked at.
+TensorFlow Serving reads neither; who loads the model with Keras does.
+
+    keras_metadata.pb: SavedMetadata { repeated SavedObject nodes = 1 { string metadata = 5 (JSON) } }
+
+Source: tf_keras/src/protobuf/saved_metadata.proto, tf_keras 2.20; `Model.to_json`, Keras 3.15.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from detectors.detection import Contents, suffix
+from detectors.errors import ModelError, Unreadable
+from detectors.facts import Finding
+from detectors.json_text import parse_json
+from detectors.tree import FileEntry
+from detectors.weights.keras_traps import traps_of
+from detectors.wire import hop
+
+METADATA = "keras_metadata.pb"
+NODES, TEXT = 1, 5
+
+MAX_TEXT_BYTES = 16 << 20
+"""Of one such file; real ones have some hundred KB."""
+
+MAX_TEXTS_BYTES = 64 << 20
+"""Of all such files of a scan."""
+
+
+def look(contents: Contents) -> tuple[tuple[Finding, ...], dict[str, str]]:
+    """Return what the configurations make a loader do, and by path why a file was not looked at.
+
+    Raises:
+        TreeChanged, TreeUnavailable: as the tree.
+    """
+    findings: list[Finding] = []
+    unread: dict[str, str] = {}
+    for entry in contents.entries:
+        if not _is_configuration(contents, entry):
+            continue
+        try:
+            traps = [traps_of(config, entry.path, place) for place, config in _configurations(contents, entry)]
+        except (ModelError, Unreadable) as exc:
+            unread[entry.path] = f"not looked at: {exc.reason}"
+            continue
+        findings += {(one.rule, one.place, one.message): one for trap in traps for one in trap.findings}.values()
+        unknown = dict.fromkeys(reason for trap in traps for reason in trap.unknown)
+        if unknown:
+            unread[entry.path] = f"not looked at: {', '.join(unknown)}"
+    return tuple(findings), unread
+
+
+def _is_configuration(contents: Contents, entry: FileEntry) -> bool:
+    """Tell whether a file is one of Keras by its name, or by its first bytes where these were read."""
+    if entry.path.rpartition("/")[2] == METADATA:
+        return entry.size > 0
+    head = (contents.known_head(entry) or b"") if suffix(entry.path) == ".json" else b""
+    return head.lstrip()[:1] == b"{" and all(word in head for word in (b'"class_name"', b'"config"', b"keras"))
+
+
+def _configurations(contents: Contents, entry: FileEntry) -> Iterator[tuple[str, Any]]:
+    """Yield the configurations in a file, each with its place.
+
+    Raises:
+        ModelError: it is larger than a named limit, or damaged.
+    """
+    contents.spend(entry.path, "MAX_TEXTS_BYTES", min(entry.size, MAX_TEXT_BYTES), MAX_TEXTS_BYTES)
+    data = contents.read_whole(entry, "MAX_TEXT_BYTES", MAX_TEXT_BYTES)
+    if suffix(entry.path) == ".json":
+        yield "", parse_json(data, entry.path)[0]
+        return
+    window = contents.window(entry)
+    window.begin_with(data)
+    for number, node in enumerate(found for found in hop(window, 0, window.size) if found.number == NODES):
+        for inner in hop(window, node.start, node.stop):
+            if inner.number == TEXT:
+                yield f"node {number}", parse_json(data[inner.start : inner.stop], entry.path)[0]

@@ -1,0 +1,219 @@
+"""What a configuration of Keras makes a loader do besides building layers, told from its JSON alone.
+
+In goes a configuration, out come findings, and what in it nobody knows enough about to call it harmless. Nothing is built,
+imported or unpickled; the code of a Lambda layer is only searched for names.
+
+    trap                                                     since                            severity
+    a Lambda layer, whose code lies in the file              CVE-2024-3660, CVE-2025-9905     medium; its names run: critical
+    an object of a module that runs programs                 CVE-2025-1550                    critical
+    an object of a module that is nobody's                   CVE-2025-1550                    medium
+    a function of Keras that loads, fetches or unlocks       CVE-2025-8747, -9906, -12060     high
+    TorchModuleWrapper, which unpickles                      CVE-2025-49655                   high
+    TFSMLayer, which loads a SavedModel                      CVE-2026-1462                    medium; from outside: high
+    a vocabulary in a file (absolute, `..`, a URL)           CVE-2025-12058                   high; beside the model: low
+    a name that leads out of the folder weights are read to  CVE-2026-12479                   high
+    safe mode, switched off                                  CVE-2025-9906                    high
+
+Law (has a test of the same name):
+    any JSON gives findings.
+
+Source: keras/src/saving/serialization_lib.py, keras/src/layers/core/lambda_layer.py, keras/src/utils/torch_utils.py and
+keras/src/export/tfsm_layer.py, Keras 3.15; the advisories named above.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from detectors.executables.names import RUNNING, RUNNING_BUILTINS, Grade, grade
+from detectors.facts import Finding, Severity
+from detectors.tree import readable
+
+MAX_FINDINGS = 100
+"""Of one configuration; the first are told."""
+
+MAX_PARTS = 2_000_000
+
+SHOWN_BYTES = 100
+
+UNKNOWN = {"keras-lambda": "code that it brings along", "keras-foreign-object": "objects that are no part of Keras"}
+"""What nobody here knows the effect of, by rule."""
+
+OWN = frozenset(
+    "keras tf_keras tensorflow keras_hub keras_nlp keras_cv keras_tuner keras_core keras_contrib tensorflow_addons"
+    " tensorflow_hub tensorflow_text tensorflow_probability tensorflow_decision_forests bayesflow".split()
+)
+"""Packages whose layers stand in honest configurations."""
+
+LOADING_MODULES = re.compile(
+    r"(?:tf_keras|keras|tensorflow\.keras|tensorflow\.python\.keras)(?:\.(?:src|api|_tf_keras|keras))*"
+    r"\.(?:utils|saving|config|export|backend|models\.(?:model|cloning|sharpness)|legacy\.saving|legacy\.backend)(?:\..*)?"
+)
+"""Modules of Keras with functions that fetch, load, unpack, save or switch something."""
+
+LOADING_NAMES = frozenset(
+    "get_file load_model save_model load_weights save_weights load_model_from_hdf5 load_img save_img load_data model_from_json"
+    " model_from_config deserialize_keras_object enable_unsafe_deserialization extract_archive extract_open_archive"
+    " pickle_utils deserialize_model_from_bytecode set_backend import_module populate_dict_with_module_objects"
+    " custom_object_scope register_keras_serializable".split()
+)
+
+BUILTINS = frozenset({"builtins", "__builtin__"})
+
+FILE_KEYS = frozenset({"vocabulary", "vocabulary_file", "vocab_file", "vocabulary_path", "sub_word_vocabulary"})
+
+CODE_NAME = re.compile(rb"[\xda\xfa\x5a\x7a\x75\x61\x41\x74\xf4\xf5\xe1\xc1].{1,4}?([A-Za-z_][A-Za-z0-9_.]{1,40})", re.DOTALL)
+"""A short text as `marshal` writes it: a letter, its length, its characters. What else looks so is no name that matters."""
+
+RUNNING_IN_CODE = frozenset(name for name in (*RUNNING, *RUNNING_BUILTINS) if "." not in name and len(name) > 1) - frozenset(
+    "map filter apply input help vars file code io exit quit codecs inspect".split()
+)
+"""Names that no layer needs. Those that are left out are common words, or names of variables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traps:
+    """What one configuration holds. *unknown* says, in a few words each, what nobody here knows the effect of."""
+
+    findings: tuple[Finding, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def traps_of(config: Any, path: str, place: str) -> Traps:
+    """Return the traps in *config*, any JSON value, which stands at *place* in the file *path*."""
+    search = _Search(path, place)
+    for part in _parts(config):
+        search.look(part)
+    return Traps(tuple(search.findings.values()), tuple(search.unknown))
+
+
+def _parts(config: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object in *config*, however deep, outer ones first."""
+    pending, count = [config], 0
+    while pending and count < MAX_PARTS:
+        value = pending.pop()
+        count += 1
+        if isinstance(value, dict):
+            yield value
+            pending.extend(reversed(value.values()))
+        elif isinstance(value, list):
+            pending.extend(reversed(value))
+
+
+@dataclass(slots=True)
+class _Search:
+    path: str
+    place: str
+    findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
+    unknown: dict[str, None] = field(default_factory=dict)
+
+    def look(self, part: dict[str, Any]) -> None:
+        """Look at one object of the configuration."""
+        name, module, config = _text(part, "class_name"), _text(part, "module"), part.get("config")
+        if name is not None:
+            self._code(name, config)
+            self._origin(module, name, config)
+        if part.get("safe_mode") is False:
+            self._found("keras-unsafe", Severity.HIGH, "safe_mode", "switches safe mode off, so that all else is loaded")
+        self._files(part)
+        self._name(_text(part, "name"))
+
+    def _code(self, name: str, config: Any) -> None:
+        """Look at layers that bring code along, or load it."""
+        inner = config if isinstance(config, dict) else {}
+        if name == "Lambda" or name == "__lambda__":
+            running = sorted(set(_names_in(inner.get("code") if name == "__lambda__" else inner.get("function"))))
+            if running:
+                message = f"the code of a Lambda layer names {', '.join(running[:5])}, which layers do not need"
+                self._found("keras-lambda", Severity.CRITICAL, "code", message)
+            message = "a Lambda layer is Python code that runs when the model is loaded without safe mode"
+            self._found("keras-lambda", Severity.MEDIUM, "", message)
+        elif name == "TorchModuleWrapper":
+            message = "TorchModuleWrapper unpickles a PyTorch module that lies in the configuration"
+            self._found("keras-loads-code", Severity.HIGH, name, message)
+        elif name == "TFSMLayer":
+            file = _text(inner, "filepath") or ""
+            severity = Severity.HIGH if leads_out(file) else Severity.MEDIUM
+            message = f"TFSMLayer loads a SavedModel, which is a program, from {_shown(file)}"
+            self._found("keras-loads-code", severity, f"{name} {file}", message)
+
+    def _origin(self, module: str | None, name: str, config: Any) -> None:
+        """Look at where an object comes from: *module*, None where Keras looks the name up among its own."""
+        called = config if isinstance(config, str) else name
+        whole = f"{module}.{called}" if module else called
+        if called.rpartition(".")[2] in LOADING_NAMES or (
+            module is not None and LOADING_MODULES.fullmatch(module) and not called[:1].isupper()
+        ):
+            message = f"{_shown(whole)} is a function of Keras that fetches, loads, unpacks or unlocks something"
+            self._found("keras-runs-function", Severity.HIGH, whole, message)
+        elif module is None or module.partition(".")[0] in OWN or (module in BUILTINS and called not in RUNNING_BUILTINS):
+            return
+        elif grade(module, called) is Grade.RUNS:
+            message = f"{_shown(whole)} runs programs or code, and is named as a part of the model"
+            self._found("keras-foreign-object", Severity.CRITICAL, whole, message)
+        else:
+            message = f"{_shown(whole)} is no part of Keras; older versions import its module and call it"
+            self._found("keras-foreign-object", Severity.MEDIUM, whole, message)
+
+    def _files(self, part: dict[str, Any]) -> None:
+        """Look at files that layers read when they are made."""
+        for key in FILE_KEYS & part.keys():
+            if not (file := _text(part, key)):
+                continue
+            severity = Severity.HIGH if leads_out(file) else Severity.LOW
+            self._found(
+                "keras-reads-file", severity, f"{key} {file}", f"a layer reads {_shown(file)} when it is loaded ({key})"
+            )
+
+    def _name(self, name: str | None) -> None:
+        if name and leads_out(name):
+            message = f"the name {_shown(name)} leads out of the folder that weights and assets are written to"
+            self._found("keras-name-outside", Severity.HIGH, name, message)
+
+    def _found(self, rule: str, severity: Severity, what: str, message: str) -> None:
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.setdefault((rule, what), Finding(rule, severity, self.path, self.place, message))
+        if severity is Severity.MEDIUM and rule in UNKNOWN:
+            self.unknown.update({UNKNOWN[rule]: None})
+
+
+OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:[/\\]|[A-Za-z][A-Za-z0-9+.-]+:/")
+"""What an absolute path or a URL begins with."""
+
+
+def leads_out(path: str) -> bool:
+    """Tell whether *path* is absolute, a URL, or leads above the folder that it is taken from."""
+    return OUTSIDE.match(path) is not None or ".." in re.split(r"[/\\]", path) or path.startswith("~")
+
+
+def _names_in(function: Any) -> Iterator[str]:
+    """Yield the running names in the packed code of a function: a text in base64, alone, first in a list, or as `code`."""
+    if isinstance(function, dict):
+        inner = function.get("config")
+        function = inner.get("code") if isinstance(inner, dict) else function.get("code")
+    if isinstance(function, list):
+        function = function[0] if function else None
+    if not isinstance(function, str):
+        return
+    try:
+        code = binascii.a2b_base64(function)
+    except (binascii.Error, ValueError):
+        code = function.encode("utf-8", "surrogateescape")
+    for found in CODE_NAME.finditer(code):
+        for start in range(3):
+            word = found[1][start:].decode("ascii")
+            if word in RUNNING_IN_CODE:
+                yield word
+
+
+def _text(part: dict[str, Any], key: str) -> str | None:
+    value = part.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _shown(text: str) -> str:
+    return repr(readable(text[:SHOWN_BYTES]))

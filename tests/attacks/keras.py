@@ -1,0 +1,141 @@
+"""Configurations of Keras that do more than build layers: one maker for each idea, in each file that Keras keeps them in.
+None is loaded.
+
+Source: the advisories that the names tell.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import marshal
+from collections.abc import Iterator, Mapping
+from struct import pack
+from typing import Any
+
+from tests.builders.weights import hdf5, keras_zip
+
+
+def packed(source: str) -> str:
+    """Return the code of *source* as a Lambda layer keeps it; it is compiled, never run."""
+    return base64.b64encode(marshal.dumps(compile(source, "<lambda>", "eval"))).decode()
+
+
+def layer(name: str, module: str | None = "keras.layers", registered: str | None = None, /, **config: Any) -> dict[str, Any]:
+    return {"module": module, "class_name": name, "config": config, "registered_name": registered}
+
+
+def function(module: str, name: str) -> dict[str, Any]:
+    return {"module": module, "class_name": "function", "config": name, "registered_name": name}
+
+
+def lambda_layer(source: str) -> dict[str, Any]:
+    code = {"class_name": "__lambda__", "config": {"code": packed(source), "defaults": None, "closure": None}}
+    return layer("Lambda", name="lambda", function=code)
+
+
+IDEAS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "CVE-2024-3660, code of a Lambda layer": (lambda_layer("lambda x: x * 2"), "keras-lambda", "medium"),
+    "CVE-2024-3660, code that runs a program": (
+        lambda_layer("lambda x: __import__('os').system('true')"),
+        "keras-lambda",
+        "critical",
+    ),
+    "CVE-2025-9905, code as Keras 2 keeps it": (
+        {
+            "class_name": "Lambda",
+            "config": {"function": [packed("lambda x: eval('1')"), None, None], "function_type": "lambda"},
+        },
+        "keras-lambda",
+        "critical",
+    ),
+    "CVE-2025-1550, a module that runs programs": (
+        layer("Dense", activation=function("subprocess", "Popen")),
+        "keras-foreign-object",
+        "critical",
+    ),
+    "CVE-2025-1550, a class of os": (
+        {"module": "os", "class_name": "system", "config": {}},
+        "keras-foreign-object",
+        "critical",
+    ),
+    "CVE-2025-1550, eval": (function("builtins", "eval"), "keras-foreign-object", "critical"),
+    "CVE-2025-1550, a module of nobody": (layer("Layer", "evil_package.layers"), "keras-foreign-object", "medium"),
+    "CVE-2025-8747, a download": (function("keras.utils", "get_file"), "keras-runs-function", "high"),
+    "CVE-2025-12060, a download that unpacks": (
+        layer(
+            "Dense",
+            activation=function("keras.src.utils.file_utils", "get_file"),
+            origin="http://127.0.0.1:9/a.tar",
+            extract=True,
+        ),
+        "keras-runs-function",
+        "high",
+    ),
+    "CVE-2025-9906, safe mode off by a function": (
+        function("keras.config", "enable_unsafe_deserialization"),
+        "keras-runs-function",
+        "high",
+    ),
+    "CVE-2025-9906, safe mode off by a flag": (layer("Dense", safe_mode=False), "keras-unsafe", "high"),
+    "CVE-2025-49655, a pickled module of PyTorch": (
+        layer("TorchModuleWrapper", module={"class_name": "__torch__", "config": "gAJ9Lg=="}),
+        "keras-loads-code",
+        "high",
+    ),
+    "CVE-2026-1462, a SavedModel from elsewhere": (
+        layer("TFSMLayer", filepath="/tmp/other", call_endpoint="serve"),
+        "keras-loads-code",
+        "high",
+    ),
+    "CVE-2026-1462, a SavedModel beside": (layer("TFSMLayer", filepath="inner"), "keras-loads-code", "medium"),
+    "CVE-2025-12058, a file as vocabulary": (layer("StringLookup", vocabulary="/etc/passwd"), "keras-reads-file", "high"),
+    "CVE-2025-12058, an address as vocabulary": (
+        layer("TextVectorization", vocabulary="http://169.254.169.254/latest/meta-data"),
+        "keras-reads-file",
+        "high",
+    ),
+    "CVE-2025-12058, a file above as vocabulary": (
+        layer("IntegerLookup", vocabulary="../../secret"),
+        "keras-reads-file",
+        "high",
+    ),
+    "CVE-2026-12479, a name that leads out": (layer("Dense", name="../../../tmp/x"), "keras-name-outside", "high"),
+    "CVE-2026-12479, an absolute name": (layer("Dense", name="/tmp/x"), "keras-name-outside", "high"),
+}
+"""What stands as a layer, and the finding that it must give."""
+
+
+def config_of(inner: Mapping[str, Any]) -> dict[str, Any]:
+    return {"module": "keras", "class_name": "Sequential", "config": {"name": "s", "layers": [inner]}, "registered_name": None}
+
+
+def as_hdf5(inner: Mapping[str, Any]) -> bytes:
+    """Return an HDF5 file with the configuration in a heap, as `h5py` lays it out."""
+    text = json.dumps(config_of(inner)).encode()
+    return hdf5(b"keras_version model_config" + b"GCOL" + bytes(12) + pack("<2H4xQ", 1, 1, len(text)) + text + bytes(64))
+
+
+def as_metadata(inner: Mapping[str, Any]) -> bytes:
+    """Return a `keras_metadata.pb` with one node, as tf_keras lays it out."""
+    text = json.dumps(inner).encode()
+    node = b"\x10\x01\x1a\x04root\x2a" + varint(len(text)) + text
+    return b"\x0a" + varint(len(node)) + node
+
+
+def varint(value: int) -> bytes:
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
+
+
+def files_of(inner: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    yield "model.keras", keras_zip(config_of(inner))
+    yield "model.h5", as_hdf5(inner)
+    yield "keras_metadata.pb", as_metadata(inner)
+    yield "model.json", json.dumps(config_of(inner)).encode()
+
+
+def attacks() -> Iterator[tuple[str, Mapping[str, bytes]]]:
+    """Yield every idea in every format, each as what it is and the files of a run."""
+    for idea, (inner, _, _) in IDEAS.items():
+        for name, data in files_of(inner):
+            yield f"{idea}, in {name}", {name: data}

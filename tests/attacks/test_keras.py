@@ -1,0 +1,33 @@
+"""What configurations of Keras make a loader do, told without loading them."""
+
+from __future__ import annotations
+
+import pytest
+
+from detectors.scan import Verdict, scan
+from detectors.tree import MemoryTree
+from tests.attacks.keras import IDEAS, attacks, files_of
+
+PLACES = {"model.keras": "config.json", "model.h5": "model_config", "keras_metadata.pb": "node 0", "model.json": ""}
+
+
+@pytest.mark.parametrize("idea", IDEAS)
+def test_each_trap_is_found_in_every_format(idea: str) -> None:
+    inner, rule, severity = IDEAS[idea]
+    for name, data in files_of(inner):
+        found = scan(MemoryTree({name: data}))
+        assert (rule, severity) in [(finding.rule, finding.severity) for finding in found.findings], name
+        assert {finding.place for finding in found.findings} == {PLACES[name]}
+
+
+def test_no_trap_is_clean_but_a_model_that_lies_beside() -> None:
+    found = {name: scan(MemoryTree(files)).verdict for name, files in attacks()}
+    assert {name.rpartition(",")[0] for name, verdict in found.items() if verdict not in BAD} == {BESIDE}
+
+
+BAD = (Verdict.FINDINGS, Verdict.INCONCLUSIVE)
+BESIDE = "CVE-2026-1462, a SavedModel beside"
+
+
+def test_ten_advisories_are_played() -> None:
+    assert len({idea.partition(",")[0] for idea in IDEAS}) == 10

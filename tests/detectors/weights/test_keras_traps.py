@@ -1,0 +1,139 @@
+"""What a configuration of Keras makes a loader do; the attacks are in tests/attacks/keras.py."""
+
+from __future__ import annotations
+
+import json
+from struct import pack
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.detection import Contents
+from detectors.facts import Finding
+from detectors.tree import MemoryTree
+from detectors.weights import keras_texts
+from detectors.weights.hdf5_text import SEARCHED_BYTES, config_texts, names_config
+from detectors.weights.keras_traps import leads_out, traps_of
+from detectors.wire import Window
+from tests.attacks.keras import as_metadata, config_of, function, layer
+from tests.builders.weights import hdf5
+from tests.detectors.weights.looked_at import look_at
+
+KEYS = st.sampled_from(["class_name", "module", "config", "name", "vocabulary", "code", "function", "safe_mode", "filepath"])
+TEXTS = st.sampled_from(["Lambda", "__lambda__", "TFSMLayer", "os", "keras.utils", "get_file", "../x", "aGVsbG8="]) | st.text(
+    max_size=5
+)
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXTS,
+    lambda it: st.lists(it, max_size=4) | st.dictionaries(KEYS, it, max_size=6),
+)
+
+
+def window(data: bytes) -> Window:
+    return Window(MemoryTree({"m.h5": data}), "m.h5", len(data))
+
+
+@given(ANY)
+@settings(max_examples=200, deadline=None)
+def test_any_json_gives_findings(config: Any) -> None:
+    traps_of(config, "m.keras", "config.json")
+
+
+@given(st.binary(max_size=200), st.binary(max_size=80))
+@settings(max_examples=150, deadline=None)
+def test_any_bytes_give_a_text_or_none(before: bytes, behind: bytes) -> None:
+    for text in config_texts(window(before + b'{"class_name": ' + behind)):
+        assert text.startswith(b"{")
+        assert text.endswith(b"}")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        layer("Dense", name="dense", activation="relu"),
+        layer("Dense", name="a/b"),
+        layer("StringLookup", vocabulary=["a", "/b"]),
+        layer("Custom", None, "Package>Custom"),
+        function("builtins", "my_activation"),
+        {"module": "keras_hub.src.models", "class_name": "Backbone", "config": {}},
+        {"module": "keras.src.models.functional", "class_name": "Functional", "config": {}},
+        {"module": "keras.activations", "class_name": "function", "config": "relu"},
+        {"class_name": "__keras_tensor__", "config": {"shape": [None], "keras_history": ["in", 0, 0]}},
+    ],
+)
+def test_what_keras_writes_itself_is_no_trap(part: dict[str, Any]) -> None:
+    assert traps_of(config_of(part), "m.keras", "config.json").findings == ()
+
+
+def test_a_configuration_gives_no_more_findings_than_a_person_reads() -> None:
+    many = {"layers": [layer("StringLookup", vocabulary=f"/{n}") for n in range(1_000)]}
+    assert len(traps_of(many, "m.keras", "config.json").findings) == 100
+
+
+@pytest.mark.parametrize(
+    "path", ["/a", "\\a", "C:\\a", "http://h/a", "s3://b/a", "file:///a", "../a", "a/../b", "a\\..\\b", "~/a"]
+)
+def test_a_path_leads_out(path: str) -> None:
+    assert leads_out(path)
+
+
+@pytest.mark.parametrize("path", ["a", "a/b", "a..b", "a b", "assets/vocab.txt", "a:b"])
+def test_a_path_stays(path: str) -> None:
+    assert not leads_out(path)
+
+
+class TestHdf5:
+    def test_a_text_is_as_long_as_its_heap_says(self) -> None:
+        text = json.dumps(config_of(layer("Dense"))).encode()
+        assert config_texts(window(b"model_config" + pack("<Q", len(text)) + text + b'"}"')) == [text]
+
+    def test_a_text_in_an_attribute_ends_with_its_brackets(self) -> None:
+        text = b'{"class_name": "A", "config": {"b": "}{\\"}"}}'
+        assert config_texts(window(b"model_config\xff\xff\xff\xff\xff\xff\xff\xff" + text + bytes(9))) == [text]
+
+    def test_a_configuration_that_is_elsewhere_is_not_looked_at(self) -> None:
+        far = hdf5(b"keras_version model_config" + bytes(SEARCHED_BYTES) + b'{"class_name": "Lambda"}')
+        _, extraction = look_at("m.h5", far)
+        assert [reason for _, reason in extraction.unread] == [
+            "not looked at: its configuration (model_config) is not whole where Keras writes it"
+        ]
+        assert names_config(window(far))
+
+    def test_weights_alone_have_none(self) -> None:
+        _, extraction = look_at("m.weights.h5", hdf5(b"vars" + bytes(1000)))
+        assert (extraction.unread, extraction.findings) == ((), ())
+
+
+class TestTexts:
+    def test_a_file_beyond_the_limit_is_not_looked_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(keras_texts, "MAX_TEXT_BYTES", 10)
+        ((path, reason),) = look({"1/keras_metadata.pb": as_metadata(layer("Dense"))})[1].items()
+        assert path == "1/keras_metadata.pb"
+        assert "MAX_TEXT_BYTES" in reason
+
+    @pytest.mark.parametrize("data", [b"\x0a\xff", b"\x0a\x04\x2a\x02{", b"\x0a\x06\x2a\x04nope"])
+    def test_damaged_ones_are_not_looked_at(self, data: bytes) -> None:
+        assert list(look({"keras_metadata.pb": data})[1]) == ["keras_metadata.pb"]
+
+    def test_other_json_is_not_read(self) -> None:
+        data = b'{"config": {"class_name": "Lambda"}}'
+        assert look({"model.json": data}) == ((), {})
+
+    def test_what_says_the_same_is_told_once(self) -> None:
+        twice = {
+            "layers": [layer("Dense", safe_mode=False), layer("Dense", safe_mode=False)],
+            "class_name": "keras",
+            "config": 1,
+        }
+        findings, _ = look({"model.json": json.dumps(twice).encode()})
+        assert [finding.rule for finding in findings] == ["keras-unsafe"]
+
+
+def look(files: dict[str, bytes]) -> tuple[tuple[Finding, ...], dict[str, str]]:
+    tree = MemoryTree(files)
+    contents = Contents(tree, tree.files())
+    for entry in contents.entries:
+        contents.head(entry)
+    return keras_texts.look(contents)
