@@ -133,6 +133,8 @@ class Scan:
 MAX_PROBES = 10_000
 """Files of models, not read otherwise, that are tried; a second on a local disk. A model has some thousands at the most."""
 
+NO_TRAPS: tuple[tuple[Finding, ...], dict[str, str]] = ((), {})
+
 UNSEEN = Scan((), Metrics(), Metadata(), (), Coverage(0, (), ()), Read(0, 0, 0.0), Verdict.INCONCLUSIVE)
 """The scan of a path that was never looked at."""
 
@@ -164,7 +166,7 @@ def scan(
     _probe(contents, counting, models)
     of_models = [path for model in models for path in model.detection.files]
     looked = readers.read("what runs", lambda: executables.look(contents, of_models), executables.Looked())
-    keras_findings, keras_unread = readers.read("what Keras loads", lambda: keras_texts.look(contents), ((), {}))
+    keras_findings, keras_unread = readers.read("what Keras loads", lambda: keras_texts.look(contents), NO_TRAPS)
     contents.unread = {**dict(looked.unread), **keras_unread, **contents.unread}
     metadata = readers.read(
         "the custom metadata",
