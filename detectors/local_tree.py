@@ -308,7 +308,7 @@ class _Listing:
         self._path_bytes = 0
         self._pending: list[str] = []
         self._links = _Links(root)
-        self._named_again: list[tuple[int, int, int, int]] = []
+        self._linked: list[tuple[int, int, tuple[int, int]]] = []
         self.files: list[FileEntry] = []
         self.passed_over: list[PassedOver] = []
 
@@ -320,7 +320,7 @@ class _Listing:
             self._pending.append("")
         while self._pending:
             self._list_folder(self._pending.pop())
-        self._tell_shared()
+        self._tell_links_inside()
 
     def _list_folder(self, folder: str) -> None:
         """List the names of one folder; a refusal leaves the whole folder out, and that is remarked on."""
@@ -350,9 +350,7 @@ class _Listing:
             return
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFREG:
-            if status.st_nlink > 1:
-                self._named_again.append((len(self.files), status.st_nlink, status.st_dev, status.st_ino))
-            self._add_file(FileEntry(path, status.st_size, _version(status), status.st_ctime))
+            self._add_file(path, status)
         elif kind == stat.S_IFDIR:
             self._pending.append(path)
         elif kind == stat.S_IFLNK:
@@ -360,17 +358,20 @@ class _Listing:
         else:
             self.passed_over.append(PassedOver(path, Passed.SPECIAL, "is a FIFO, a socket or a device"))
 
-    def _add_file(self, entry: FileEntry) -> None:
-        self.files.append(entry)
+    def _add_file(self, path: str, status: os.stat_result) -> None:
+        is_shared = status.st_nlink > 1
+        if is_shared:
+            self._linked.append((len(self.files), status.st_nlink, (status.st_dev, status.st_ino)))
+        self.files.append(FileEntry(path, status.st_size, _version(status), status.st_ctime, is_shared))
         if len(self.files) > self._max_files:
-            raise TreeLimit(entry.path, f"the tree holds more than {self._max_files} files (limit MAX_FILES)")
+            raise TreeLimit(path, f"the tree holds more than {self._max_files} files (limit MAX_FILES)")
 
-    def _tell_shared(self) -> None:
-        """Mark the files that have more names than this listing met."""
-        met = Counter(named[2:] for named in self._named_again)
-        for index, names, *file in self._named_again:
-            if met[file[0], file[1]] < names:
-                self.files[index] = replace(self.files[index], is_shared=True)
+    def _tell_links_inside(self) -> None:
+        """Take the mark from the files whose names were all met: they are shared with nobody outside."""
+        met = Counter([file for _, _, file in self._linked])
+        for index, names, file in self._linked:
+            if met[file] == names:
+                self.files[index] = replace(self.files[index], is_shared=False)
 
     def _count(self, path: str) -> None:
         self._names += 1
