@@ -88,6 +88,9 @@ LAYOUT = layout_of(
     also={"AttributeProto": PLAIN_ATTRIBUTE},
 )
 
+MAY_BE_LARGE = frozenset({"StringStringEntryProto.value"})
+"""Texts that people write without end into metadata. Of external data they are missed, which is told as such."""
+
 SINGULAR_FIELDS = {
     1: "ir_version",
     2: "producer_name",
@@ -252,6 +255,10 @@ def _findings(entry: FileEntry, found: Skeleton, inventory: Inventory) -> Iterat
     if entry.size > MAX_INLINE_BYTES:
         message = f"is over 2 GiB inline ({entry.size} bytes): no runtime can load it"
         yield Finding("onnx-over-2gib", Severity.HIGH, entry.path, "", message)
+    for left in found.left_out:
+        if left.name not in MAY_BE_LARGE:
+            message = f"has {left.size} bytes of {left.name} at byte {left.begin}: it was not looked at"
+            yield Finding("onnx-oversized-field", Severity.MEDIUM, entry.path, left.name, message)
     for domain in sorted(inventory.unimported - OWN_DOMAINS)[:MAX_PROBLEMS]:
         message = f"has nodes of domain {domain_name(domain)} and no opset import for it"
         yield Finding("onnx-opset-missing", Severity.MEDIUM, entry.path, "opset_import", message)

@@ -245,6 +245,13 @@ ABOUT_ONNX = (
         "save the weights as external data",
     ),
     Rule(
+        "onnx-oversized-field",
+        (MEDIUM,),
+        "a name or another short text has more than 64 KiB; it was not looked at",
+        "nobody names anything so, and what other readers make of it is not known",
+        "write the model again",
+    ),
+    Rule(
         "onnx-precompiled-operator",
         (MEDIUM,),
         "a node (`EPContext`) holds or names a program that was compiled for one device; it was not looked at",

@@ -72,6 +72,9 @@ MAX_FIELD_NUMBER = 2**29 - 1
 MAX_LEAF_BYTES = 64 << 10
 """A string or bytes field longer than this is left out."""
 
+MAX_LEFT_OUT = 100
+"""Fields that are told as left out."""
+
 MAX_WEIGHT_BYTES = 1 << 10
 """The same for fields that hold tensor values."""
 
@@ -153,13 +156,15 @@ class Field(NamedTuple):
 class Rule:
     """What the walk does with one field: descend, keep, or leave out above *max_bytes* and note the size as *size_key*.
 
-    is_number tells that a length-delimited value is a row of packed numbers.
+    is_number tells that a length-delimited value is a row of packed numbers. name is `Message.field`, "" where the lean message
+    does not have it.
     """
 
     layout: Layout | None
     max_bytes: int
     size_key: bytes | None
     is_number: bool = False
+    name: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -188,12 +193,20 @@ class Layout:
         return count
 
 
+class LeftOut(NamedTuple):
+    """A field that was left out for its size, without a note of that in the skeleton: its name, where it begins, its bytes."""
+
+    name: str
+    begin: int
+    size: int
+
+
 @dataclass(frozen=True, slots=True)
 class Skeleton:
     """A message without its weights. *counts* tells how often each field number stood at the top level.
 
-    is_whole tells that nothing was left out. Then a size of a left-out field, if there is any, was written by the file, which
-    is not to be believed.
+    left_out are the first `MAX_LEFT_OUT` fields that are missed and have a name. is_whole tells that nothing was left out. Then
+    a size of a left-out field, if there is any, was written by the file, which is not to be believed.
     """
 
     data: bytes
@@ -201,6 +214,7 @@ class Skeleton:
     path: str
     start: int
     is_whole: bool = False
+    left_out: tuple[LeftOut, ...] = ()
 
 
 NO_FIELDS: Mapping[str, Collection[int]] = MappingProxyType({})
@@ -234,7 +248,8 @@ def layout_of(
         is_text = lean.type in (FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING)
         limit = MAX_WEIGHT_BYTES if is_weight else MAX_LEAF_BYTES if is_text else MAX_SKELETON_BYTES
         size = message.fields_by_name.get(f"{lean.name}_size")
-        return Rule(None, limit, varint(size.number << 3) if size is not None else None, not is_text)
+        size_key = varint(size.number << 3) if size is not None else None
+        return Rule(None, limit, size_key, not is_text, f"{message.name}.{lean.name}")
 
     layout = build(descriptor)
     layout.message = GetMessageClass(cast(Descriptor, descriptor))
@@ -318,8 +333,9 @@ def skeleton(window: Window, layout: Layout, start: int = 0, stop: int | None = 
     if stop - start <= WHOLE_MESSAGE_BYTES and (whole := _whole(window, layout, start, stop)):
         return whole
     counts: dict[int, int] = {}
-    data = _Walk(window).message(layout, start, stop, 1, counts)
-    return Skeleton(bytes(data), counts, window.path, start)
+    walk = _Walk(window)
+    data = walk.message(layout, start, stop, 1, counts)
+    return Skeleton(bytes(data), counts, window.path, start, left_out=tuple(walk.left_out))
 
 
 def _whole(window: Window, layout: Layout, start: int, stop: int) -> Skeleton | None:
@@ -432,6 +448,7 @@ class _Walk:
         self._fields = 0
         self._inside = 0
         self._bytes = 0
+        self.left_out: list[LeftOut] = []
         self._searched = b""
         self._is_marked = False
 
@@ -493,6 +510,8 @@ class _Walk:
                         return base + end
                     if rule.size_key is not None:
                         out += rule.size_key + varint(length)
+                    else:
+                        self._leave_out(rule, base + index, length)
                 elif end > end_of_buffer:
                     break
                 elif rule is not None:
@@ -541,6 +560,13 @@ class _Walk:
         elif rule.size_key is not None:
             self._check(begin)
             out += rule.size_key + varint(stop - start)
+        else:
+            self._check(begin)
+            self._leave_out(rule, begin, stop - start)
+
+    def _leave_out(self, rule: Rule, begin: int, size: int) -> None:
+        if rule.name and len(self.left_out) < MAX_LEFT_OUT:
+            self.left_out.append(LeftOut(rule.name, begin, size))
 
     def _check(self, position: int) -> None:
         path = self._window.path

@@ -325,6 +325,30 @@ class TestCompleteness:
         missing = [found for found in extraction.findings if found.rule == "onnx-opset-missing"]
         assert [(found.severity, found.place) for found in missing] == [(Severity.MEDIUM, "opset_import")]
 
+    @pytest.mark.parametrize(
+        ("graph", "name"),
+        [
+            (build.small_graph(nodes=[build.node(name="n" * 70_000)]), "NodeProto.name"),
+            (build.small_graph(nodes=[build.node(domain="d" * 70_000)]), "NodeProto.domain"),
+            (build.small_graph(initializers=[build.tensor("w" * 70_000)]), "TensorProto.name"),
+            (build.small_graph(inputs=[build.value("x" * 70_000)]), "ValueInfoProto.name"),
+            (build.small_graph(name="g" * 70_000), "GraphProto.name"),
+        ],
+    )
+    def test_a_name_too_long_to_be_kept_of_a_large_model_is_a_finding(
+        self, graph: bytes, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("detectors.wire.WHOLE_MESSAGE_BYTES", -1)
+        (found,) = extract(build.model(graph)).findings
+        assert (found.rule, found.severity, found.place) == ("onnx-oversized-field", Severity.MEDIUM, name)
+        assert "70000 bytes" in found.message
+
+    def test_metadata_and_attributes_may_be_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("detectors.wire.WHOLE_MESSAGE_BYTES", -1)
+        node = build.node(attributes=[build.field(1, "vocabulary") + build.field(4, "v" * 70_000)])
+        more = build.field(14, build.field(1, "notes") + build.field(2, "n" * 70_000)) + build.field(6, "d" * 70_000)
+        assert extract(build.model(build.small_graph(nodes=[node]), more=more)).findings == ()
+
     def test_more_operator_types_than_anybody_runs_are_inconclusive(self) -> None:
         nodes = [build.field(4, f"Op{i}") for i in range(20_001)]
         with pytest.raises(ModelLimit, match="MAX_OPERATOR_TYPES"):
