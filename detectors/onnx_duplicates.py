@@ -29,8 +29,8 @@ from detectors.wire import FIXED32, LEN, VARINT, Field, Skeleton, Window, hop, p
 if TYPE_CHECKING:
     from detectors.wire import AnyDescriptor, AnyFieldDescriptor
 
-MAX_FIELDS = 500_000
-"""Fields that are looked at one by one in a model in which something stands twice: about 2 s."""
+MAX_FIELDS = 200_000
+"""Fields that are looked at one by one in a model in which something stands twice: about a second."""
 
 MAX_FINDINGS = 100
 

@@ -24,7 +24,7 @@ from detectors.onnx_names import why_outside
 from detectors.protos import onnx_pb2
 from detectors.tree import readable
 
-OWN_DOMAINS = frozenset({b"", b"ai.onnx.ml", b"ai.onnx.training", b"ai.onnx.preview.training"})
+OWN_DOMAINS = frozenset({b"", b"ai.onnx.ml", b"ai.onnx.preview", b"ai.onnx.training", b"ai.onnx.preview.training"})
 """Domains that ONNX itself defines; the default one, `ai.onnx`, is b"" here."""
 
 LIBRARIES = {

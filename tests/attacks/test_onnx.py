@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -123,3 +124,17 @@ socket.socket()
     seen = traced(tmp_path / "calls", sys.executable, "-S", "-c", naughty)
     assert str(tmp_path / attack.WHOLE) in seen.opened
     assert (len(seen.leaked), len(seen.sockets)) == (1, 1)
+
+
+@pytest.mark.slow
+def test_bombs_cost_seconds_and_are_never_clean() -> None:
+    """ONNX models and SavedModels of at most 25 MB, each in a process of its own."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.attacks.scan_bombs"], check=True, capture_output=True, text=True, timeout=300, cwd=PROJECT
+    )
+    costs = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert len(costs) > 50
+    for cost in costs:
+        assert cost["verdict"] in ("findings", "inconclusive") or (cost["verdict"] == "clean" and cost["findings"]), cost
+        assert cost["seconds"] <= 5, cost
+        assert cost["bytes"] < 1 << 30, cost

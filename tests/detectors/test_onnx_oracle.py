@@ -18,6 +18,7 @@ from detectors.errors import MalformedModel, ModelError, ModelLimit
 from detectors.facts import Extraction, State
 from detectors.onnx import DETECTOR, LAYOUT
 from detectors.onnx_inventory import take_inventory
+from detectors.onnx_operators import OWN_DOMAINS
 from detectors.protos import onnx_pb2
 from detectors.tree import MemoryTree
 from detectors.wire import Window, hop, parse, skeleton
@@ -287,6 +288,11 @@ def with_external_data() -> Any:
     outside = TensorProto(name="w", dims=[6], data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL)
     outside.external_data.add(key="location", value="w.bin")
     return small_model(nodes=[raw], initializers=[outside])
+
+
+def test_no_domain_that_the_library_of_onnx_defines_is_foreign() -> None:
+    schemas = onnx.defs.get_all_schemas_with_history()
+    assert {schema.domain.encode() for schema in schemas} <= OWN_DOMAINS
 
 
 def parts_of(message: Any, kind: str) -> Iterator[Any]:
