@@ -33,7 +33,13 @@ def of_external_data(findings: tuple[Finding, ...]) -> set[tuple[attack.Told, st
 
 
 @pytest.mark.parametrize("position", attack.POSITIONS)
-def test_whatever_is_wrong_with_external_data_is_told_at_its_place(position: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_large", [False, True])
+def test_whatever_is_wrong_with_external_data_is_told_at_its_place(
+    position: str, is_large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small models are parsed as they are, large ones without their weights."""
+    if is_large:
+        monkeypatch.setattr("detectors.wire.WHOLE_MESSAGE_BYTES", -1)
     attack.write_outside(tmp_path)
     for case in attack.cases_at(position, str(tmp_path)):
         found = look_at(attack.write(tmp_path, case.name, case.files))
@@ -58,6 +64,16 @@ def test_external_data_with_nothing_wrong_is_clean_at_every_place(position: str,
     assert found.verdict is Verdict.CLEAN
     assert found.findings == ()
     assert found.models[0].extraction.facts.details["external_data"][0]["location"] == "data/w.bin"
+
+
+def test_files_of_one_tree_may_be_hard_links_of_each_other(tmp_path: Path) -> None:
+    """Two models that share their weights, as some writers of several variants save them."""
+    first = attack.write(tmp_path, "run/1", attack.honest_files("initializer"))
+    second = {attack.MAIN: (first / attack.MAIN).read_bytes(), "data/w.bin": attack.HardLink("../1/data/w.bin")}
+    attack.write(tmp_path, "run/2", second)
+    both = look_at(tmp_path / "run")
+    assert (len(both.models), both.findings) == (2, ())
+    assert [found.rule for found in look_at(tmp_path / "run/2").findings] == ["hard-link-outside"]
 
 
 TRACED = "open,openat,openat2,creat,read,pread64,readv,preadv,preadv2,mmap,sendfile,splice,copy_file_range,io_uring_setup"
