@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -86,6 +87,9 @@ def strace() -> str:
     found = shutil.which("strace")
     if found is None:
         raise NoServer("strace is missing: apt-get install strace")
+    tried = subprocess.run([found, "-o", os.devnull, "true"], capture_output=True, text=True, timeout=60)
+    if tried.returncode:
+        raise NoServer(f"strace may not look at a process: {tried.stderr.strip()}")
     return found
 
 

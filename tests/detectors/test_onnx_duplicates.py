@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
+import random
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from google.protobuf.message import DecodeError
 
 from detectors import onnx_duplicates
 from detectors.detection import Contents
 from detectors.facts import Severity
 from detectors.onnx import DETECTOR
+from detectors.protos import onnx_once_pb2
 from detectors.tree import MemoryTree
+from detectors.wire import Skeleton
 from tests.builders import onnx as build
+from tests.detectors.test_onnx_oracle import (
+    damaged,
+    with_all_kinds_of_inputs,
+    with_external_data,
+    with_tensors_everywhere,
+)
 
 
 def places(data: bytes) -> list[str]:
@@ -134,9 +143,25 @@ def test_what_lies_behind_more_fields_than_are_looked_at_is_told_without_its_pla
     assert places(build.model(build.small_graph(nodes=nodes))) == ["graph → node n → op_type", ""]
 
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    onnx = pytest.importorskip("onnx")
+def test_of_damaged_models_none_gets_longer_and_those_with_something_twice_get_shorter() -> None:
+    """What the length tells and what a look at each field tells, of the same bytes."""
+    rng = random.Random(3)
+    kind = onnx_once_pb2.ModelProto
+    twice = taken = 0
+    for original in [build.model(graph) for graph, _ in TWICE.values()] * 300:
+        data = damaged(original, rng)
+        try:
+            length = kind.FromString(data).ByteSize()
+        except DecodeError:
+            continue
+        taken += 1
+        search = onnx_duplicates._Search(Skeleton(data, {}, "m.onnx", 0))
+        found = next(search.message(kind.DESCRIPTOR, 0, len(data), None), None)
+        assert length <= len(data)
+        assert found is None or length < len(data)
+        twice += found is not None
+    assert taken > twice > 50
+
 
 NOT_READ = {"doc_string", "overload", "denotation", "segment", "tp", "quant_parameter_tensor_names"}
 """Fields that say nothing which a reader acts on and a scan tells."""
@@ -169,8 +194,6 @@ def twice(message: Any, chain: Chain, seen: set[Chain]) -> Iterator[tuple[Chain,
 
 def test_what_stands_twice_is_found_wherever_it_stands() -> None:
     """Every field that onnx's own messages have once, in a model that has something in every place."""
-    from tests.detectors.test_onnx_oracle import with_all_kinds_of_inputs, with_external_data, with_tensors_everywhere
-
     tried = set()
     for make in (with_tensors_everywhere, with_all_kinds_of_inputs, with_external_data):
         model = make()
