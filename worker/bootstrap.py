@@ -388,13 +388,24 @@ def scan_place(url: str, declared: ModelType | None, environment: Mapping[str, s
         RejectedLocation: *url* names no place, nothing is there, or the server refuses us.
         TreeError: the storage did not answer, or changed meanwhile.
     """
+    with opened_place(url, environment, folder) as tree:
+        return scan(tree, declared)
+
+
+@contextmanager
+def opened_place(url: str, environment: Mapping[str, str], folder: Path) -> Iterator[FileTree]:
+    """Give the files at the place *url* on object storage.
+
+    Raises:
+        BadSetting, RejectedLocation, TreeError: as `scan_place`.
+    """
     settings = load(environment, folder)
     try:
         place = parse_s3(url)
     except ValueError as exc:
         raise RejectedLocation(f"{readable(url)}: {exc}") from exc
     with open_s3(S3Connection(settings.s3_endpoint_url, settings.s3_region), place) as tree:
-        return scan(tree, declared)
+        yield tree
 
 
 def check_start(environment: Mapping[str, str], folder: Path) -> Settings:

@@ -39,6 +39,7 @@ from worker.cli import (
     steering,
     up,
     uploading,
+    verifying,
     watch,
     wrapping,
 )
@@ -464,7 +465,8 @@ def doctor(repair: bool, digests: bool, drift: bool, format: str, output: Path |
     return FOUND if any(check["state"] == "trouble" for check in checks) else OK
 
 
-for part in (queue, steering, deliveries, explaining, reports, projects, access, auditing, wrapping, up, watch, signing_in):
+PARTS = (queue, steering, deliveries, explaining, reports, projects, access, auditing, wrapping, up, watch, signing_in)
+for part in (*PARTS, verifying):
     for command in part.COMMANDS:
         app.add_command(command)
 

@@ -1,0 +1,124 @@
+"""Runs in the cage: TensorFlow loads a SavedModel or a frozen graph and runs what it offers once, on made-up inputs.
+
+What is told of the outputs are names, dtypes and shapes; no value leaves the cage.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from worker.cage.made_up import FILLINGS, Filling, size_of
+
+tf: Any = None
+numpy: Any = None
+
+
+def prepare() -> None:
+    """Import TensorFlow, and let it do once what it does once.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    global tf, numpy
+    os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0")
+    import numpy as imported_numpy
+    import tensorflow as imported  # type: ignore[import-untyped,unused-ignore]
+
+    tf, numpy = imported, imported_numpy
+    tf.config.threading.set_intra_op_parallelism_threads(2)
+    tf.config.threading.set_inter_op_parallelism_threads(2)
+    tf.function(lambda x: x + 1)(tf.zeros([1])).numpy()
+    tf.saved_model.load  # noqa: B018 - loaded lazily otherwise
+
+
+def look(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Load the model at `path`, a SavedModel with `tags` or a `graph`, run each signature once, and say how it went."""
+    began = time.monotonic()
+    answer: dict[str, Any] = {"framework": f"tensorflow {tf.__version__}", "loads": False, "load_seconds": 0.0, "error": ""}
+    try:
+        functions = _frozen(model) if model["kind"] == "graph" else _saved(model)
+    except Exception as exc:  # noqa: BLE001 - whatever it is, it is told
+        return answer | {"error": _told(exc), "signatures": []}
+    seconds = time.monotonic() - began
+    runs = [_run(name, function, specs) for name, (function, specs) in functions.items()]
+    return answer | {"loads": True, "load_seconds": seconds, "signatures": runs}
+
+
+_Offered = dict[str, tuple[Callable[..., Any], dict[str, Any]]]
+
+
+def _saved(model: Mapping[str, Any]) -> _Offered:
+    loaded = tf.saved_model.load(model["path"], tags=model["tags"] or None)
+    _saved.kept = loaded  # type: ignore[attr-defined]  # its variables die with it
+    return {name: (function, function.structured_input_signature[1]) for name, function in sorted(loaded.signatures.items())}
+
+
+def _frozen(model: Mapping[str, Any]) -> _Offered:
+    """Return the graph as one function from the tensors in `inputs` to those in `outputs`."""
+    with open(model["path"], "rb") as file:
+        graph_def = tf.compat.v1.GraphDef.FromString(file.read())
+    wrapped = tf.compat.v1.wrap_function(lambda: tf.compat.v1.import_graph_def(graph_def, name=""), [])
+    feeds = {name: wrapped.graph.get_tensor_by_name(_tensor(name)) for name in model["inputs"]}
+    fetches = {name: wrapped.graph.get_tensor_by_name(_tensor(name)) for name in model["outputs"]}
+    pruned = wrapped.prune(list(feeds.values()), fetches)
+    specs = {name: tf.TensorSpec(feed.shape, feed.dtype) for name, feed in feeds.items()}
+    return {"graph": (lambda **given: pruned(*(given[name] for name in feeds)), specs)}
+
+
+def _tensor(name: str) -> str:
+    return name if ":" in name else f"{name}:0"
+
+
+def _run(name: str, function: Callable[..., Any], specs: Mapping[str, Any]) -> dict[str, Any]:
+    """Run *function* on the first filling that it takes."""
+    error = "its inputs are too large to be made up"
+    for filling in FILLINGS:
+        if sum(size_of(_axes(spec), filling) for spec in specs.values()) > filling.most_elements:
+            continue
+        try:
+            given = {key: _made(spec, filling) for key, spec in specs.items()}
+            began = time.monotonic()
+            outputs = function(**given)
+            seconds = time.monotonic() - began
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is told
+            error = error if error.startswith("on ") else f"on {filling.told}: {_told(exc)}"
+            continue
+        seen = [_seen(key, value) for key, value in sorted(_by_name(outputs).items())]
+        return {"name": name, "runs": True, "seconds": seconds, "filled": filling.told, "error": "", "outputs": seen}
+    return {"name": name, "runs": False, "seconds": 0.0, "filled": "", "error": error, "outputs": []}
+
+
+def _by_name(outputs: Any) -> dict[str, Any]:
+    if isinstance(outputs, dict):
+        return outputs
+    values = outputs if isinstance(outputs, (list, tuple)) else [] if outputs is None else [outputs]
+    return {f"output_{place}": value for place, value in enumerate(values)}
+
+
+def _axes(spec: Any) -> list[int | str | None]:
+    shape = tf.TensorShape(spec.shape)
+    return [1] if shape.rank is None else shape.as_list()
+
+
+def _made(spec: Any, filling: Filling) -> Any:
+    if not isinstance(spec, tf.TensorSpec):
+        raise TypeError(f"no input can be made up for a {type(spec).__name__}")
+    sizes = filling.sizes(_axes(spec))
+    if spec.dtype == tf.string:
+        return tf.fill(sizes, filling.text)
+    return tf.cast(tf.fill(sizes, filling.number), spec.dtype)
+
+
+def _seen(name: str, value: Any) -> dict[str, Any]:
+    if not tf.is_tensor(value) or not hasattr(value, "numpy"):
+        return {"name": name, "dtype": getattr(getattr(value, "dtype", None), "name", ""), "shape": None}
+    return {"name": name, "dtype": value.dtype.name, "shape": value.shape.as_list()}
+
+
+def _told(exc: BaseException) -> str:
+    """Return the error as one line, without the places in our own code that TensorFlow lists."""
+    lines = (line.strip() for line in f"{type(exc).__name__}: {exc}".splitlines())
+    return " ".join(line for line in lines if line and not line.startswith(('File "', "Detected at node")))[:1500]

@@ -1,0 +1,145 @@
+"""The command that loads a model once in a cage and says what happened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker.cli.common import FORMAT, OUTPUT, PROJECT, TEAM, acting, printable, write
+from worker.s3_url import is_s3
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from worker.cage.launcher import Limits
+    from worker.verification import Check
+
+UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "": 1}
+
+
+def _bytes(context: click.Context, parameter: click.Parameter, text: str) -> int:
+    """Return a size as bytes: 4G, 512M, 4294967296.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    number, unit = text[:-1], text[-1:].upper()
+    if unit not in UNITS:
+        number, unit = text, ""
+    if not (number.isascii() and number.isdigit() and int(number) > 0):
+        raise click.BadParameter(f"expected a size such as 4G or 512M, found {text!r}")
+    return int(number) * UNITS[unit]
+
+
+def _named(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not value:
+        raise click.BadParameter("expected a path, an id (mo…), NAME or NAME@NUMBER, found nothing")
+    return value
+
+
+@click.command(
+    short_help="Load the model once in a sandbox and say what happened.",
+    epilog="Example: modelport verify runs/mnist --seconds 60 --memory 2G",
+)
+@click.argument("model", metavar="ID|PATH", callback=_named)
+@TEAM
+@PROJECT
+@click.option(
+    "--seconds", type=click.FloatRange(1, 3600), default=120.0, show_default=True, help="How long one model may take."
+)
+@click.option("--memory", default="4G", show_default=True, callback=_bytes, help="How much memory one model may take.")
+@FORMAT
+@OUTPUT
+def verify(
+    model: str, team: str | None, project: str | None, seconds: float, memory: int, format: str, output: Path | None
+) -> int:
+    """Load the models of ID or PATH in a sandbox, run each signature once on made-up inputs, and say what happened.
+
+    ID is a registered version: its id, NAME or NAME@NUMBER. PATH is a folder, a file or s3://BUCKET/KEY; what is on disk comes
+    first. SavedModels and frozen graphs are loaded by TensorFlow, ONNX models by onnxruntime: pip install 'modelport[verify]'.
+
+    Exit status: 0 it loads and runs, and its outputs are those declared; 1 it does not; 2 it could not be verified; 3 nothing
+    is there that can be.
+    """
+    from worker.cage.launcher import Limits
+    from worker.verification import EXIT_STATUS, verification_json, worst
+
+    checks = _checks(model, team, project, Limits(seconds=seconds, memory_bytes=memory))
+    report = verification_json(model, checks)
+    write(report, format, output, lambda console: show(console, report))
+    return EXIT_STATUS[worst(checks)]
+
+
+def _checks(model: str, team: str | None, project: str | None, limits: Limits) -> tuple[Check, ...]:
+    from worker.cage.ladder import find_cage
+    from worker.verify import verify_path, verify_version
+
+    if is_s3(model):
+        from worker.bootstrap import opened_place
+        from worker.verify import verify_tree
+
+        with opened_place(model, os.environ, Path.cwd()) as tree:
+            return verify_tree(tree, None, find_cage(), limits)
+    if os.path.lexists(model):
+        return verify_path(model, find_cage(), limits)
+    from worker.repository import find_readable
+
+    with acting(team) as service:
+        version = find_readable(service.registry, service.team, model, project)
+        return verify_version(version, service.open_version, find_cage(), limits)
+
+
+def show(console: Console, report: dict[str, Any]) -> None:
+    """Draw the report of a load check for a person."""
+    from rich.text import Text
+
+    def line(mark: str, text: str, style: str) -> None:
+        console.print(Text.assemble((f"  {mark} ", style), printable(text)))
+
+    if not report["models"]:
+        console.print(Text("There is no model here that can be loaded: no SavedModel, no ONNX model, no frozen graph."))
+    for model in report["models"]:
+        console.print(Text(printable(f"{model['root'] or report['path']}  ({model['format']})"), style="bold"))
+        for mark, text in lines(model):
+            line(mark, text, MARKS[mark])
+
+
+MARKS = {"✓": "green", "✗": "red", "?": "yellow", "·": "dim"}
+
+
+def lines(model: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what is said of one model: a mark and a sentence a line."""
+    told: list[tuple[str, str]] = []
+    if model["loads"]:
+        told.append(("✓", f"loads in {model['loadSeconds']:.1f} s by {model['framework']}"))
+    told += [
+        ("✓", f"runs {run['name'] or 'once'} in {run['seconds']:.3f} s, {run['filled']}")
+        for run in model["runs"]
+        if run["runs"]
+    ]
+    if model["outcome"] == "verified":
+        told.append(("✓", "outputs are those that its signatures declare"))
+    elif model["why"]:
+        told.append(("✗" if model["outcome"] == "failed" else "?", model["why"]))
+    told += [("✗", mismatch) for mismatch in model["mismatches"] if mismatch != model["why"]]
+    if model["seconds"] is not None:
+        peak = f"{model['peakBytes'] / 1e6:.0f} MB"
+        told.append(("·", f"{model['seconds']:.1f} s in all, memory {peak} at most, in {model['sandbox']}"))
+        told.append(("·", _tried(model)))
+    told += [("·", f"withheld {one['path']}: {one['reason']}") for one in model["withheld"]]
+    return told
+
+
+def _tried(model: dict[str, Any]) -> str:
+    if not model["watched"]:
+        return "what it tried is not known: this system does not let us listen"
+    if not model["tried"]:
+        return "blocked: nothing, it tried nothing"
+    tried = (f"{one['what']} {one['target']}{' × ' + str(one['count']) if one['count'] > 1 else ''}" for one in model["tried"])
+    return f"blocked: {'; '.join(tried)}"
+
+
+COMMANDS: tuple[click.Command, ...] = (verify,)

@@ -1,0 +1,122 @@
+"""The load check: each model of a tree is loaded and run once in a cage, and what happened is compared with what it declares.
+
+In go a scan, where its files lie, and a cage; out come checks. It informs: whether a model is registered, served or trusted is
+decided elsewhere.
+
+Only the files that the scan lists are shown to the model: regular ones, inside the tree. A hard link whose other names lie
+outside is withheld, since its bytes are those of another file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from detectors.facts import Signature
+from detectors.scan import Model, Scan
+from worker.verification import Check, Outcome, Seen, Withheld, judge
+
+MAX_MODELS = 20
+MAX_FILES = 2000
+"""Files of one model: each is shown by itself."""
+
+EXTRA = "verify"
+"""What `pip install modelport[…]` brings the frameworks with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is run for one model: the *module* that loads it, what it is told, the files that it is shown."""
+
+    root: str
+    format: str
+    module: str
+    model: Mapping[str, Any]
+    files: tuple[str, ...]
+    declared: tuple[Signature, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Where the files of a model lie that it is shown, by their paths in it, and those that are withheld."""
+
+    files: Mapping[str, str]
+    withheld: tuple[Withheld, ...] = ()
+
+
+def plans(found: Scan) -> tuple[Plan, ...]:
+    """Return what is to be run for the models in *found*, the primary one first; those of other formats are left out."""
+    models = sorted(found.models, key=lambda model: not model.primary)
+    return tuple(plan for model in models for plan in _plan(model))[:MAX_MODELS]
+
+
+def _plan(model: Model) -> Iterator[Plan]:
+    detection, facts = model.detection, model.extraction.facts
+    told: dict[str, Any]
+    if detection.format == "tensorflow_savedmodel":
+        told = {"kind": "saved", "path": os.path.dirname(detection.main), "tags": list(facts.tags[0]) if facts.tags else []}
+        module = "worker.cage.tensorflow_check"
+    elif detection.format == "onnx":
+        told, module = {"path": detection.main}, "worker.cage.onnx_check"
+    elif detection.format == "tensorflow_graphdef" and not detection.main.endswith("txt"):
+        told, module = {"kind": "graph", "path": detection.main, **_ends(facts.signatures)}, "worker.cage.tensorflow_check"
+    else:
+        return
+    yield Plan(detection.root, detection.format, module, told, tuple(detection.files), facts.signatures)
+
+
+def _ends(signatures: Sequence[Signature]) -> dict[str, list[str]]:
+    """Return the names of what goes into a graph and of what comes out."""
+    return {
+        "inputs": [tensor.name for signature in signatures for tensor in signature.inputs],
+        "outputs": [tensor.name for signature in signatures for tensor in signature.outputs],
+    }
+
+
+Show = Callable[[Sequence[str]], AbstractContextManager[Shown]]
+"""Gives the files at these paths of the tree on this disk, readable for who is in the cage."""
+
+RunPlan = Callable[[Plan, Mapping[str, str]], Seen]
+"""Runs a plan on files, by their paths in the tree, in a cage."""
+
+
+def check_models(found: Scan, show: Show, run: RunPlan) -> tuple[Check, ...]:
+    """Return the checks of the models in *found*, one after the other."""
+    return tuple(_check(plan, show, run) for plan in plans(found))
+
+
+def _check(plan: Plan, show: Show, run: RunPlan) -> Check:
+    if len(plan.files) > MAX_FILES:
+        why = f"not verified: it consists of {len(plan.files)} files (limit {MAX_FILES})"
+        return Check(plan.root, plan.format, Outcome.NOT_VERIFIED, why)
+    with show(plan.files) as shown:
+        if not shown.files:
+            why = "not verified: all of its files are withheld"
+            return Check(plan.root, plan.format, Outcome.NOT_VERIFIED, why, withheld=shown.withheld)
+        seen = run(plan, shown.files)
+        return judge(plan.root, plan.format, plan.declared, seen, EXTRA, shown.withheld)
+
+
+def refused(found: Scan, why: str) -> tuple[Check, ...]:
+    """Return the checks of the models in *found* where no cage can be had: none is loaded, and each says *why*."""
+    return tuple(Check(plan.root, plan.format, Outcome.NOT_VERIFIED, why) for plan in plans(found))
+
+
+def on_disk(folder: str, paths: Iterable[str]) -> Shown:
+    """Return the files at *paths* in *folder*, without what is no regular file and what other names outside share."""
+    sources = {path: os.path.join(folder, path) for path in paths}
+    status = {path: os.lstat(source) for path, source in sources.items()}
+    names = Counter((each.st_dev, each.st_ino) for each in status.values())
+    withheld = []
+    for path, each in status.items():
+        if not stat.S_ISREG(each.st_mode):
+            withheld.append(Withheld(path, "it is no regular file"))
+        elif each.st_nlink > names[each.st_dev, each.st_ino]:
+            withheld.append(Withheld(path, "it is a hard link, and its other names lie outside the model"))
+    hidden = {one.path for one in withheld}
+    return Shown({path: source for path, source in sources.items() if path not in hidden}, tuple(withheld))

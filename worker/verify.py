@@ -1,0 +1,131 @@
+"""`modelport verify`: what is named is opened, its models are found, and each is loaded and run once in a cage.
+
+In go a path, a place on object storage or a registered version, a cage and its limits; out come checks. Files on this disk are
+shown to the cage where they lie; others, and those that the user in the cage may not read, are copied for the time of it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import partial
+from urllib.parse import unquote, urlsplit
+
+from detectors.errors import TreeLimit
+from detectors.open import open_path
+from detectors.scan import Scan, scan
+from detectors.tree import FileTree
+from worker.cage.ladder import Cage
+from worker.cage.launcher import Limits, Subject
+from worker.cage.view import is_open_to_all
+from worker.load_check import Plan, Shown, check_models, on_disk, refused
+from worker.records import ModelVersion
+from worker.verification import Check, Seen
+
+PIECE_BYTES = 8 << 20
+"""How much of a file is copied at once."""
+
+ROOM_BYTES = 1 << 30
+"""What a copy leaves free on the disk."""
+
+Inspect = Callable[[FileTree], Scan]
+
+
+def verify_path(path: str, cage: Cage, limits: Limits) -> tuple[Check, ...]:
+    """Return the checks of the models at *path* on this disk, a folder or a file.
+
+    Raises:
+        TreeError: it cannot be read.
+    """
+    with open_path(path) as tree:
+        return verify_tree(tree, _folder(path), cage, limits)
+
+
+def _folder(path: str) -> str:
+    """Return the folder that the names in the tree at *path* start from."""
+    real = os.path.realpath(path)
+    return real if os.path.isdir(real) else os.path.dirname(real)
+
+
+def verify_version(
+    version: ModelVersion,
+    open_version: Callable[[ModelVersion], AbstractContextManager[FileTree]],
+    cage: Cage,
+    limits: Limits,
+    inspect: Inspect = scan,
+) -> tuple[Check, ...]:
+    """Return the checks of the models of *version*, wherever its files are kept.
+
+    Raises:
+        TreeError, StorageUnavailable: its files cannot be read.
+    """
+    place = urlsplit(version.url)
+    local = unquote(place.path, errors="surrogateescape") if place.scheme == "file" else None
+    with open_version(version) as tree:
+        return verify_tree(tree, None if local is None else _folder(local), cage, limits, inspect)
+
+
+def verify_tree(tree: FileTree, folder: str | None, cage: Cage, limits: Limits, inspect: Inspect = scan) -> tuple[Check, ...]:
+    """Return the checks of the models in *tree*, whose files lie in *folder* on this disk, for None on none.
+
+    Raises:
+        TreeError: it cannot be read.
+    """
+    found = inspect(tree)
+    if cage.rung is None:
+        return refused(found, cage.why)
+
+    def run(plan: Plan, files: Mapping[str, str]) -> Seen:
+        return cage.run(Subject(plan.module, plan.model, files), limits)
+
+    return check_models(found, partial(_shown, tree, folder), run)
+
+
+@contextmanager
+def _shown(tree: FileTree, folder: str | None, paths: Sequence[str]) -> Iterator[Shown]:
+    """Give where the files at *paths* lie so that the cage can show them."""
+    shown = Shown({}, ()) if folder is None else on_disk(folder, paths)
+    if folder is not None and (os.getuid() != 0 or all(map(is_open_to_all, shown.files.values()))):
+        yield shown
+        return
+    wanted = paths if folder is None else list(shown.files)
+    with _copied(tree, wanted) as files:
+        yield replace(shown, files=files)
+
+
+@contextmanager
+def _copied(tree: FileTree, paths: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Give copies of the files at *paths* that everybody may read.
+
+    Raises:
+        TreeLimit: there is no room for them.
+    """
+    sizes = {entry.path: entry.size for entry in tree.files()}
+    folder = tempfile.mkdtemp(prefix="modelport-model-")
+    try:
+        room, wanted = shutil.disk_usage(folder).free, sum(sizes[path] for path in paths)
+        if wanted + ROOM_BYTES > room:
+            raise TreeLimit("", f"its files take {wanted} bytes, and {room} are free in {tempfile.gettempdir()}")
+        os.chmod(folder, 0o755)  # noqa: S103 - who is in the cage must be able to read it
+        yield {path: _copy(tree, path, sizes[path], folder) for path in paths}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy(tree: FileTree, path: str, size: int, folder: str) -> str:
+    """Copy the file at *path*, whose names the tree has checked, into *folder*; return where it is."""
+    target = os.path.join(folder, path)
+    above = folder
+    for name in path.split("/")[:-1]:
+        above = os.path.join(above, name)
+        os.makedirs(above, mode=0o755, exist_ok=True)
+        os.chmod(above, 0o755)  # noqa: S103 - see above
+    with open(target, "xb") as file:
+        for start in range(0, size, PIECE_BYTES):
+            file.write(tree.read(path, start, min(start + PIECE_BYTES, size)))
+    os.chmod(target, 0o644)
+    return target
