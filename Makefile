@@ -10,7 +10,7 @@ GRADIENT := .venv-gradient
 GRADIENT_1 := .venv-gradient-1
 MLFLOW := .venv-mlflow
 
-.PHONY: demo test test-all lint bench capacity chaos fuzz upgrade conformance compose-bare protos reference dashboard clean
+.PHONY: demo test test-all lint bench capacity chaos cage fuzz upgrade conformance compose-bare protos reference dashboard clean
 
 demo: $(MARK)/base            ## set up, ingest the example run, and show what was registered
 	$(BIN)/modelport ingest $(EXAMPLE) --project examples --experiment digits
@@ -40,6 +40,9 @@ chaos: $(MARK)/test           ## faults at full length, told in figures; SCALE=0
 
 fuzz: $(MARK)/fuzz           ## every reader of foreign bytes for a minute, two at once; SECONDS=1800 for longer, ONLY=onnx for one
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(addprefix --only ,$(ONLY))
+
+cage: $(MARK)/test            ## the sandbox of `modelport verify` at full length, told in figures; KILLS=20 for fewer
+	$(BIN)/python -m tests.worker.cage --kills $(or $(KILLS),200)
 
 upgrade: $(MARK)/test         ## rolling upgrades under load, told in figures; EACH=20 for shorter ones, FROM=COMMIT for another
 	$(BIN)/python -m tests.upgrade --each $(or $(EACH),200) $(if $(FROM),--from $(FROM))

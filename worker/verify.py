@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -21,6 +20,7 @@ from detectors.scan import Scan, scan
 from detectors.tree import FileTree
 from worker.cage.ladder import Cage
 from worker.cage.launcher import Limits, Subject
+from worker.cage.scratch import new_folder
 from worker.cage.view import is_open_to_all
 from worker.load_check import Plan, Shown, check_models, on_disk, refused
 from worker.records import ModelVersion
@@ -105,15 +105,11 @@ def _copied(tree: FileTree, paths: Sequence[str]) -> Iterator[dict[str, str]]:
         TreeLimit: there is no room for them.
     """
     sizes = {entry.path: entry.size for entry in tree.files()}
-    folder = tempfile.mkdtemp(prefix="modelport-model-")
-    try:
+    with new_folder() as folder:
         room, wanted = shutil.disk_usage(folder).free, sum(sizes[path] for path in paths)
         if wanted + ROOM_BYTES > room:
-            raise TreeLimit("", f"its files take {wanted} bytes, and {room} are free in {tempfile.gettempdir()}")
-        os.chmod(folder, 0o755)  # noqa: S103 - who is in the cage must be able to read it
+            raise TreeLimit("", f"its files take {wanted} bytes, and {room} are free in {os.path.dirname(folder)}")
         yield {path: _copy(tree, path, sizes[path], folder) for path in paths}
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy(tree: FileTree, path: str, size: int, folder: str) -> str:

@@ -12,12 +12,10 @@ from __future__ import annotations
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -25,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.cage import child, view
+from worker.cage.scratch import new_folder
 from worker.cage.view import NOBODY, View
 from worker.cage.watch import Watch
 from worker.verification import MAX_ANSWER_BYTES, BadClaims, Claims, Ending, Rung, Seen, parse_claims
@@ -165,9 +164,7 @@ def _on_disk(subject: Subject, path: str) -> str:
 @contextmanager
 def _scratch(rung: Rung) -> Iterator[tuple[str, str]]:
     """Give a folder that the child may write in, where it has none of its own, and a file that it must not be able to read."""
-    folder = tempfile.mkdtemp(prefix="modelport-cage-")
-    try:
-        os.chmod(folder, 0o755)  # noqa: S103 - another user must be able to get at the folder in it
+    with new_folder() as folder:
         scratch, outside = os.path.join(folder, "tmp"), os.path.join(folder, "outside")
         os.mkdir(scratch, 0o700)
         with open(outside, "w") as file:
@@ -176,8 +173,6 @@ def _scratch(rung: Rung) -> Iterator[tuple[str, str]]:
         if _as_nobody(rung):
             os.chown(scratch, NOBODY, NOBODY)
         yield scratch, outside
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

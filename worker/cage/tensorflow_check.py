@@ -5,7 +5,9 @@ What is told of the outputs are names, dtypes and shapes; no value leaves the ca
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -79,16 +81,68 @@ def _run(name: str, function: Callable[..., Any], specs: Mapping[str, Any]) -> d
         if sum(size_of(_axes(spec), filling) for spec in specs.values()) > filling.most_elements:
             continue
         try:
-            given = {key: _made(spec, filling) for key, spec in specs.items()}
-            began = time.monotonic()
-            outputs = function(**given)
-            seconds = time.monotonic() - began
+            outputs, seconds, told = _run_on(function, specs, filling)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is told
             error = error if error.startswith("on ") else f"on {filling.told}: {_told(exc)}"
             continue
         seen = [_seen(key, value) for key, value in sorted(_by_name(outputs).items())]
-        return {"name": name, "runs": True, "seconds": seconds, "filled": filling.told, "error": "", "outputs": seen}
+        return {"name": name, "runs": True, "seconds": seconds, "filled": told, "error": "", "outputs": seen}
     return {"name": name, "runs": False, "seconds": 0.0, "filled": "", "error": error, "outputs": []}
+
+
+REQUIRED = re.compile(r"Feature: (.+?) \(data type: (\w+)\) is required but could not be found")
+WRONG_COUNT = re.compile(
+    r"Key: (.+?)\.  Number of \w+ values != expected\.  [Vv]alues size:? ?\d+ but output shape: \[([\d,]*)\]"
+)
+MAX_FEATURES = 100
+
+
+def _run_on(function: Callable[..., Any], specs: Mapping[str, Any], filling: Filling) -> tuple[Any, float, str]:
+    """Return what *function* gives for *filling*, the seconds that it took, and what it ran on.
+
+    Where it takes texts for examples (`tf.train.Example`) and says which feature one lacks, it gets one.
+    """
+    features: dict[str, tuple[str, int]] = {}
+    while True:
+        text = _example(features, filling) if features else filling.text
+        given = {key: _made(spec, filling, text) for key, spec in specs.items()}
+        began = time.monotonic()
+        try:
+            outputs = function(**given)
+        except tf.errors.InvalidArgumentError as exc:
+            if len(features) == MAX_FEATURES or not _learns(features, str(exc)):
+                raise
+            continue
+        told = f"{filling.told}, texts are examples of {', '.join(features)}" if features else filling.told
+        return outputs, time.monotonic() - began, told[:250]
+
+
+def _learns(features: dict[str, tuple[str, int]], error: str) -> bool:
+    """Add to *features* the one that *error* asks for; tell whether it asks for any."""
+    if lacks := REQUIRED.search(error):
+        features[lacks[1]] = (lacks[2], 1)
+        return True
+    counted = WRONG_COUNT.search(error)
+    if counted is None or counted[1] not in features:
+        return False
+    count = math.prod(int(size) for size in counted[2].split(",") if size)
+    was = features[counted[1]]
+    features[counted[1]] = (was[0], min(count, 1 << 20))
+    return features[counted[1]] != was
+
+
+def _example(features: Mapping[str, tuple[str, int]], filling: Filling) -> bytes:
+    """Return a serialized example in which each of *features* has as many values as it must."""
+    made = {}
+    for name, (dtype, count) in features.items():
+        if dtype == "string":
+            made[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[filling.text.encode()] * count))
+        elif dtype == "float":
+            made[name] = tf.train.Feature(float_list=tf.train.FloatList(value=[filling.number] * count))
+        else:
+            made[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=[filling.number] * count))
+    example: bytes = tf.train.Example(features=tf.train.Features(feature=made)).SerializeToString()
+    return example
 
 
 def _by_name(outputs: Any) -> dict[str, Any]:
@@ -103,12 +157,12 @@ def _axes(spec: Any) -> list[int | str | None]:
     return [1] if shape.rank is None else shape.as_list()
 
 
-def _made(spec: Any, filling: Filling) -> Any:
+def _made(spec: Any, filling: Filling, text: str | bytes) -> Any:
     if not isinstance(spec, tf.TensorSpec):
         raise TypeError(f"no input can be made up for a {type(spec).__name__}")
     sizes = filling.sizes(_axes(spec))
     if spec.dtype == tf.string:
-        return tf.fill(sizes, filling.text)
+        return tf.fill(sizes, text)
     return tf.cast(tf.fill(sizes, filling.number), spec.dtype)
 
 
