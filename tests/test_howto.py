@@ -17,7 +17,10 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "howto").glob("*.md"))
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 UNITS = ROOT / "deploy" / "systemd"
-PROGRAMS = "apt-get celery cp createdb curl docker dropdb grep install jq kubectl ln mkdir mv openssl pg_dump pg_restore pip python3 rm"
+PROGRAMS = (
+    "apt-get celery cp createdb curl docker dropdb grep install jq kubectl ln mkdir mv openssl pg_dump pg_restore pip"
+    " python3 rm"
+)
 OF_OTHERS = frozenset((*PROGRAMS.split(), "systemctl", "useradd", "echo", "export", "set"))
 
 

@@ -56,6 +56,7 @@ from worker.records import (
     Worker,
 )
 from worker.stranded import Aside, Stranded
+from worker.verification import Verified
 
 
 class Registry(Protocol):
@@ -78,6 +79,11 @@ class Registry(Protocol):
     @property
     def care(self) -> Care:
         """What keeps a registry in good order over years."""
+        ...
+
+    @property
+    def verifications(self) -> Verifications:
+        """What load checks came to, and who makes the next one."""
         ...
 
     def now(self) -> datetime:
@@ -719,6 +725,33 @@ class Care(Protocol):
         What people uploaded stays, and what failed, which a person may have tried again; so does what a delivery tells of. An
         event whose ingestion went is known for ever: said again, it has the same id and the same end. Of deliveries those go
         that were taken. The counters stay as they are, and at no moment do they contradict what is there.
+        """
+        ...
+
+
+class Verifications(Protocol):
+    """What load checks of versions came to: the last one of each. They change nothing else of a version.
+
+    Raises:
+        RegistryUnavailable: as for `Registry`.
+    """
+
+    def keep(self, version_id: str, verified: Verified) -> bool:
+        """Keep what a load check came to, in place of the one before, and end whatever claim there is.
+
+        False, and nothing changed, where there is no such living version.
+        """
+        ...
+
+    def of(self, version_id: str) -> Verified | None:
+        """Return what the last load check of the version came to; None where none has ended."""
+        ...
+
+    def claim(self, owner: str, formats: Collection[str], now: datetime, seconds: float) -> ModelVersion | None:
+        """Let *owner* check a living version of one of *formats* that was never checked, for *seconds*, and return it, the
+        newest first; None where there is none among the last `WINDOW` that were registered.
+
+        Two who ask at once get two different ones. What was begun `MAX_BEGUN` times without an end is left alone.
         """
         ...
 

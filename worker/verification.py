@@ -11,9 +11,11 @@ Laws (each has a test of the same name):
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -27,6 +29,12 @@ MAX_TEXT, MAX_ERROR = 256, 2000
 """Characters of a name, and of an error, that are kept."""
 MAX_SIGNATURES, MAX_OUTPUTS, MAX_RANK, MAX_TRIED = 200, 1000, 64, 50
 MAX_SECONDS = 1e6
+MAX_BEGUN = 3
+"""How often the check of one version is begun by itself; its process was killed each time before it ended."""
+WINDOW = 10_000
+"""How many versions, the last ones registered, are looked through for such as were never checked."""
+MAX_KEPT = 1 << 18
+"""Characters of a report that the registry keeps whole."""
 
 UNKNOWN = "unknown"
 """The dtype of a tensor of which the files do not say it (`detectors.tf_dtypes`)."""
@@ -153,6 +161,15 @@ class Check:
     seen: Seen | None = None
     mismatches: tuple[str, ...] = ()
     withheld: tuple[Withheld, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What the registry keeps of the last load check of a version: the *report* as JSON text, and when it ended."""
+
+    outcome: Outcome
+    report: str
+    at: datetime
 
 
 def worst(checks: Iterable[Check]) -> Outcome:
@@ -355,6 +372,25 @@ def verification_json(path: str, checks: Sequence[Check], refused: str = "") -> 
         "refused": refused,
         "models": [_check_json(check) for check in checks],
     }
+
+
+def kept_text(report: Mapping[str, Any]) -> str:
+    """Return *report* as the text that is kept, without what is longest where it is longer than `MAX_KEPT`."""
+    for spared in ((), ("outputs",), ("outputs", "runs", "mismatches", "tried")):
+        text = json.dumps(_without(report, spared), allow_nan=False)
+        if len(text) <= MAX_KEPT:
+            break
+    return text
+
+
+def _without(report: Mapping[str, Any], spared: Collection[str]) -> dict[str, Any]:
+    def thinned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: [] if key in spared else thinned(item) for key, item in value.items()}
+        return [thinned(item) for item in value] if isinstance(value, list) else value
+
+    thin: dict[str, Any] = thinned(dict(report))
+    return thin
 
 
 def _check_json(check: Check) -> dict[str, Any]:

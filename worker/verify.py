@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from urllib.parse import unquote, urlsplit
 
@@ -23,8 +24,9 @@ from worker.cage.launcher import Limits, Subject
 from worker.cage.scratch import new_folder
 from worker.cage.view import is_open_to_all
 from worker.load_check import Plan, Shown, check_models, on_disk, refused
+from worker.ports import Registry
 from worker.records import ModelVersion
-from worker.verification import Check, Seen
+from worker.verification import Check, Seen, Verified, kept_text, verification_json, worst
 
 PIECE_BYTES = 8 << 20
 """How much of a file is copied at once."""
@@ -67,6 +69,12 @@ def verify_version(
     local = unquote(place.path, errors="surrogateescape") if place.scheme == "file" else None
     with open_version(version) as tree:
         return verify_tree(tree, None if local is None else _folder(local), cage, limits, inspect)
+
+
+def keep(registry: Registry, version: ModelVersion, checks: Sequence[Check], at: datetime) -> bool:
+    """Keep what *checks* of *version* came to; False where it was deleted meanwhile."""
+    report = verification_json(f"{version.model_name}@{version.number}", checks)
+    return registry.verifications.keep(version.id, Verified(worst(checks), kept_text(report), at))
 
 
 def verify_tree(tree: FileTree, folder: str | None, cage: Cage, limits: Limits, inspect: Inspect = scan) -> tuple[Check, ...]:

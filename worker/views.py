@@ -30,6 +30,7 @@ from worker.records import (
     Upload,
 )
 from worker.stranded import Aside, Stranded
+from worker.verification import Verified
 
 
 def version_json(version: ModelVersion) -> dict[str, Any]:
@@ -63,6 +64,11 @@ def version_json(version: ModelVersion) -> dict[str, Any]:
         "warning": version.warning,
         "dtCreated": timestamp(version.created),
     }
+
+
+def verified_json(verified: Verified | None) -> dict[str, Any] | None:
+    """Return what the last load check of a version came to; None where there was none."""
+    return None if verified is None else json.loads(verified.report) | {"dtVerified": timestamp(verified.at)}
 
 
 def drift_json(seen: FilesSeen) -> dict[str, Any]:

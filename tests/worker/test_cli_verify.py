@@ -71,6 +71,20 @@ def test_a_registered_version_is_named_as_everywhere(model: str, capsys: pytest.
     assert "no such model" in capsys.readouterr().err
 
 
+def test_what_a_version_came_to_is_kept_and_shown(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    version = json_of(capsys, "ingest", model, "--name", "net")["version"]["id"]
+    assert json_of(capsys, "models", "show", "net")["verification"] is None
+    report = json_of(capsys, "verify", "net", "--seconds", "60")
+    kept = json_of(capsys, "models", "show", version)["verification"]
+    assert kept.pop("dtVerified").endswith("Z")
+    assert kept.pop("path") == "net@1"
+    assert kept == {key: value for key, value in report.items() if key != "path"}
+    assert run(["models", "show", version]) == 0
+    said = capsys.readouterr().out
+    assert "Load check of 20" in said
+    assert "  ✓ outputs are those that its signatures declare" in said
+
+
 def test_a_model_with_external_data_finds_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_external(tmp_path / "m", "weights.bin")
     (tmp_path / "m" / "weights.bin").write_bytes(bytes(24))

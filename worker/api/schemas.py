@@ -401,6 +401,15 @@ class VersionFiles(Shape):
     files: list[FileRow]
 
 
+class Verification(BaseModel):
+    """What the last load check came to, as `modelport verify --format json` prints it, and when."""
+
+    model_config = ConfigDict(extra="allow")
+    outcome: Literal["verified", "failed", "not-verified", "nothing"]
+    models: list[dict[str, Any]]
+    dtVerified: AwareDatetime
+
+
 class Manifest(Shape):
     """The digests of a version: its own, the one that model signing reckons, and those of its files."""
 
@@ -518,10 +527,13 @@ class Arrival(Shape):
 
 
 class VersionWithFiles(VersionRow):
-    """One version, what differed from the one before when it came, null for the first of its name, and its files by path."""
+    """One version, what differed from the one before when it came, null for the first of its name, its files by path, and its
+    last load check, null where there was none.
+    """
 
     diff: Arrival | None
     files: list[FileRow]
+    verification: Verification | None
 
 
 class VersionReport(BaseModel):

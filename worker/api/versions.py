@@ -44,7 +44,7 @@ from worker.ordering import parse_order
 from worker.program import release
 from worker.projects import renamed_of
 from worker.records import ModelVersion, VersionQuery
-from worker.views import manifest_json, version_json, with_project
+from worker.views import manifest_json, verified_json, version_json, with_project
 
 FILTERS = ("model", "projectId", "experimentId", "type", "tag", "q", "state", "published", "sort")
 CHANGES = {"name", "notes", "tags"}
@@ -99,11 +99,12 @@ def list_versions(
 
 @router.get("/versions/{version_id}", responses=answers(VersionWithFiles, 401, 403, 404, 422, 503))
 def show_version(version_id: str, caller: Reader, service: Inside) -> Response:
-    """Show one version, what differs from the one before, and its files."""
+    """Show one version, what differs from the one before, its files, and what its last load check came to."""
     version = _readable(version_id, caller.team, service)
     files = [file_json(file) for file in service.registry.files(version.id)]
     row = with_project(version_json(version), service.registry.renamed_projects(version.team))
-    return reply(row | {"diff": version.arrival, "files": files})
+    verified = verified_json(service.registry.verifications.of(version.id))
+    return reply(row | {"diff": version.arrival, "files": files, "verification": verified})
 
 
 @router.get("/versions/{version_id}/report", responses=answers(VersionReport, 401, 403, 404, 422, 503))

@@ -237,6 +237,8 @@ def _end(process: subprocess.Popen[bytes], conversation: socket.socket) -> None:
     with suppress(ProcessLookupError):
         process.kill()
     process.wait()
+    with suppress(OSError):
+        conversation.shutdown(socket.SHUT_WR)  # who waits for a job hears that there is none
     conversation.setblocking(True)
     conversation.settimeout(GONE_SECONDS)
     with suppress(OSError):
@@ -357,6 +359,7 @@ class _Talk:
         if not body:
             return False
         if said.stage == child.HELLO:
+            self._check_keeper()
             job = json.dumps(self._job).encode()
             self._send(child.LENGTH.pack(len(job)) + job)
             said.stage = child.HEARD
@@ -373,6 +376,17 @@ class _Talk:
             if len(said.answer) > MAX_ANSWER_BYTES:
                 raise _Over(Ending.NONSENSE, f"it is longer than {MAX_ANSWER_BYTES} bytes")
         return True
+
+    def _check_keeper(self) -> None:
+        """Go on where the process that we started lives. Whatever it started dies with it from the moment that the child has
+        said hello, and not before: a child whose keeper was killed earlier gets no job, and so ends.
+
+        Raises:
+            _Over: it does not live.
+        """
+        if self._process.poll() is not None:
+            self._drain()
+            raise self._without_answer()
 
     def _filtered(self, body: bytes, descriptors: Sequence[int]) -> bool:
         if not body:
@@ -408,6 +422,8 @@ class _Talk:
             _Over: there is too much of one of them.
         """
         limits = self._limits
+        if self._said.stage == child.HELLO:
+            self._check_keeper()
         if time.monotonic() - self._began > limits.seconds:
             raise _Over(Ending.TIME, f"{limits.seconds:g} s")
         used = sum(map(_resident, _family(self._process.pid)))

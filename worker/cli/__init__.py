@@ -302,16 +302,17 @@ def models_show(model: str, team: str | None, project: str | None, format: str, 
     from worker.gates import gates_json
     from worker.manifest import file_json
     from worker.repository import find_readable, newer_in_quarantine
-    from worker.views import version_json, with_project
+    from worker.views import verified_json, version_json, with_project
 
     with acting(team) as service:
         version = find_readable(service.registry, service.team, model, project)
         newer = newer_in_quarantine(service.registry, version, model)
         files = [file_json(file) for file in service.registry.files(version.id)]
+        verified = verified_json(service.registry.verifications.of(version.id))
         row = with_project(version_json(version), service.registry.renamed_projects(version.team))
         twin = _twin(version, service)
-    judged = {"gates": gates_json(version.gates), "diff": version.arrival}
-    report: dict[str, Any] = json.loads(version.report) | {"version": row, **judged, "files": files}
+    said = {"gates": gates_json(version.gates), "diff": version.arrival, "verification": verified}
+    report: dict[str, Any] = json.loads(version.report) | {"version": row, **said, "files": files}
     if newer is not None:
         complain(newer)
 
@@ -322,6 +323,7 @@ def models_show(model: str, team: str | None, project: str | None, format: str, 
         console.print()
         terminal().show_report(console, report, is_earlier=True)
         console.print()
+        verifying.show_kept(console, verified)
         terminal().show_files(console, files)
 
     write(report, format, output, show)

@@ -61,6 +61,8 @@ def verify(
     ID is a registered version: its id, NAME or NAME@NUMBER. PATH is a folder, a file or s3://BUCKET/KEY; what is on disk comes
     first. SavedModels and frozen graphs are loaded by TensorFlow, ONNX models by onnxruntime: pip install 'modelport[verify]'.
 
+    Of a version it is kept, and `modelport models show` tells it.
+
     Exit status: 0 it loads and runs, and its outputs are those declared; 1 it does not; 2 it could not be verified; 3 nothing
     is there that can be.
     """
@@ -75,7 +77,7 @@ def verify(
 
 def _checks(model: str, team: str | None, project: str | None, limits: Limits) -> tuple[Check, ...]:
     from worker.cage.ladder import find_cage
-    from worker.verify import verify_path, verify_version
+    from worker.verify import keep, verify_path, verify_version
 
     if is_s3(model):
         from worker.bootstrap import opened_place
@@ -89,7 +91,10 @@ def _checks(model: str, team: str | None, project: str | None, limits: Limits) -
 
     with acting(team) as service:
         version = find_readable(service.registry, service.team, model, project)
-        return verify_version(version, service.open_version, find_cage(), limits)
+        checks = verify_version(version, service.open_version, find_cage(), limits)
+        if version.team == service.team:
+            keep(service.registry, version, checks, service.clock.now())
+        return checks
 
 
 def show(console: Console, report: dict[str, Any]) -> None:
@@ -105,6 +110,14 @@ def show(console: Console, report: dict[str, Any]) -> None:
         console.print(Text(printable(f"{model['root'] or report['path']}  ({model['format']})"), style="bold"))
         for mark, text in lines(model):
             line(mark, text, MARKS[mark])
+
+
+def show_kept(console: Console, report: dict[str, Any] | None) -> None:
+    """Draw what is kept of the last load check of a version; nothing where there was none."""
+    if report is not None:
+        console.print(f"Load check of {report['dtVerified'][:16].replace('T', ' ')} UTC:")
+        show(console, report)
+        console.print()
 
 
 MARKS = {"✓": "green", "✗": "red", "?": "yellow", "·": "dim"}

@@ -73,6 +73,7 @@ from worker.registry.endings import check_theirs, first_seen
 from worker.registry.listing import as_seen_by, has_reason, headlines, look_of, overview, wanted
 from worker.registry.memory_care import MemoryCare, Shelves
 from worker.registry.memory_outbox import MemoryOutbox
+from worker.registry.memory_verified import MemoryVerifications
 from worker.registry.stored import json_text
 from worker.registry.words import (
     AUDIT_CHARS,
@@ -265,6 +266,7 @@ class MemoryRegistry:
             self._versions, self._ingestions, self._by_event, self._history, self._audit, self._workers, self.outbox.kept
         )
         self.care = MemoryCare(self._shelves, self.outbox, self._lock, self._note_quarantine)
+        self.verifications = MemoryVerifications(self._versions, self._lock)
 
     def now(self) -> datetime:
         return datetime.now(UTC)

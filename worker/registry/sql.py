@@ -108,6 +108,7 @@ from worker.registry.tables import (
     workers,
 )
 from worker.registry.turns import Turns
+from worker.registry.verified import SqlVerifications
 from worker.registry.versions import LIVES
 from worker.registry.words import (
     AUDIT_CHARS,
@@ -165,6 +166,7 @@ class SqlRegistry:
         self._signing_key: bytes | None = None
         self.outbox = SqlOutbox(destinations, new_id, self._read, self._write)
         self.care = SqlCare(self._read, self._write, self.outbox, self._note_quarantine)
+        self.verifications = SqlVerifications(self._read, self._write)
 
     def close(self) -> None:
         """Close all connections."""

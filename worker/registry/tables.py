@@ -566,6 +566,22 @@ version_tags = Table(
     Index("ix_version_tags_tag", "tag"),
 )
 
+verifications = Table(
+    "verifications",
+    metadata,
+    # What the load check of a version came to; no row where nobody asked for one. The last one counts.
+    Column("version_id", ForeignKey("model_versions.id"), primary_key=True),
+    # A word of verification.Outcome, the report as JSON, and when; null while the first check is under way.
+    Column("outcome", Text),
+    Column("report", AnyText),
+    Column("at", Moment),
+    # Who checks it now, until when; null where nobody does. An owner that was killed is known by the time being over.
+    Column("owner", AnyText),
+    Column("lease_until", Moment),
+    # How often a check was begun since the last one that ended.
+    Column("attempts", Integer, nullable=False, server_default="0"),
+)
+
 deliveries = Table(
     "deliveries",
     metadata,

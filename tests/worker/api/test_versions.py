@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.contracts.registry import NOON
 from tests.worker.api.client import Client
 from tests.worker.api.conftest import Door
 from tests.worker.api.shelf import FILES, put
@@ -20,6 +21,7 @@ from worker.api.schemas import (
     VersionRow,
     VersionWithFiles,
 )
+from worker.verification import Outcome, Verified
 
 
 @pytest.fixture
@@ -181,3 +183,12 @@ def test_two_versions_are_compared(admin: Client, door: Door) -> None:
     assert [[file.path for file in pair] for pair in found.files.changed] == [["b", "b"]]
     assert admin.get(f"/v1/versions/{old.id}/diff").status_code == 422
     assert admin.get(f"/v1/versions/{old.id}/diff", params={"with": put(door, "theirs", team="red").id}).status_code == 404
+
+
+def test_the_last_load_check_of_a_version_is_shown(door: Door, admin: Client, four: list[str]) -> None:
+    address = f"/v1/versions/{four[0]}"
+    assert VersionWithFiles.model_validate(admin.get(address).json()).verification is None
+    report = {"schema": "modelport.verification/1", "path": "run-0@1", "outcome": "failed", "refused": "", "models": []}
+    assert door.registry.verifications.keep(four[0], Verified(Outcome.FAILED, json.dumps(report), NOON))
+    shown = admin.get(address).json()["verification"]
+    assert shown == report | {"dtVerified": "2026-11-20T12:00:00.123Z"}

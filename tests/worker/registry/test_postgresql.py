@@ -43,6 +43,7 @@ from tests.contracts.registry import (
     register,
     standing,
 )
+from tests.contracts.verifications import VerificationsContract
 from tests.servers.postgresql import PostgresServer, postgres_server
 from tests.servers.process import free_port, until
 from tests.worker.registry.test_alone import check_that_a_killed_process_keeps_nobody_out
@@ -115,6 +116,12 @@ def registry(build: BuildSql) -> SqlRegistry:
 class TestPostgresRegistry(
     RegistryContract, AuditContract, ProjectsContract, HaltsContract, GatesContract, CareContract, QuarantineContract
 ):
+    @pytest.fixture
+    def build(self, build: Build) -> Build:
+        return build
+
+
+class TestPostgresVerifications(VerificationsContract):
     @pytest.fixture
     def build(self, build: Build) -> Build:
         return build
