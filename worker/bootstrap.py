@@ -25,7 +25,7 @@ import structlog
 from detectors.facts import ModelType
 from detectors.scan import Scan, scan
 from detectors.tree import FileEntry, FileTree, readable
-from worker import deliver, filesystems, liveness, operations, spool, traced
+from worker import deliver, filesystems, liveness, operations, spool, traced, verify
 from worker.connections import PATIENCE_SECONDS, Answer, Asked, Connections, Leaned
 from worker.deliver import Deliverer, Rounds
 from worker.doorbell import broker_shown, look_at_broker
@@ -143,6 +143,7 @@ class Embedded:
             policy=Policy(self.settings.policy),
             drift_days=self.settings.drift_days,
             trusted_keys=self.trusted_keys,
+            verify_waiting=self._verify_waiting if self.settings.verify == "after-registration" else None,
             step=step,
             expect=expect,
             progress=progress,
@@ -152,6 +153,14 @@ class Embedded:
 
     def _gates(self, event: CompletionEvent) -> tuple[Gate, ...]:
         return self.settings.standing_gates().of(event.project, event.gates)
+
+    def _verify_waiting(self) -> int:
+        """Make the load checks that wait, and return how many that were."""
+
+        def inspect(tree: FileTree) -> Scan:
+            return self.inspector.inspect(tree, None, tuple(tree.files()), f"a load check, {secrets.token_hex(4)}")
+
+        return verify.verify_waiting(self.registry, self.open_version, inspect, self.clock, self.owner)
 
     def _resolve(self, event: CompletionEvent) -> Location:
         """Return where the model path of *event* is; what was uploaded is where the store keeps it."""

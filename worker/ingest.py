@@ -96,9 +96,10 @@ class Borders:
     a file is as young as either says. is_dead tells whether the owner of an ingestion is known to have ended; its lease need
     not be waited for. open_version opens the files of a version wherever they are kept. retention is how long is kept what
     led to nothing, policy what becomes of what is not clean, drift_days how many days may pass between two looks at the files
-    of a version, 0 for no looks. trusted_keys are those whose signatures are checked, by their names. expect is told how many
-    bytes will be read for good, progress how many were. gates tells what an event is judged by. attempt is opened by who makes
-    an attempt, for as long as it goes on, and gives what hears of its steps besides.
+    of a version, 0 for no looks. trusted_keys are those whose signatures are checked, by their names. verify_waiting makes the
+    load checks that wait, None where nobody wants any. expect is told how many bytes will be read for good, progress how many
+    were. gates tells what an event is judged by. attempt is opened by who makes an attempt, for as long as it goes on, and
+    gives what hears of its steps besides.
     """
 
     registry: Registry
@@ -118,6 +119,7 @@ class Borders:
     policy: Policy = Policy.RECORD
     drift_days: float = 0
     trusted_keys: Mapping[str, PublicKey] = field(default_factory=dict)
+    verify_waiting: Callable[[], object] | None = None
     step: Step = lambda name: None
     expect: Callable[[int], None] = lambda size: None
     progress: Callable[[int], None] = lambda count: None

@@ -25,6 +25,9 @@ MAX_MODELS = 20
 MAX_FILES = 2000
 """Files of one model: each is shown by itself."""
 
+FORMATS = ("tensorflow_savedmodel", "onnx", "tensorflow_graphdef")
+"""Formats that can be loaded, as detections name them."""
+
 EXTRA = "verify"
 """What `pip install modelport[…]` brings the frameworks with."""
 
@@ -58,12 +61,13 @@ def plans(found: Scan) -> tuple[Plan, ...]:
 def _plan(model: Model) -> Iterator[Plan]:
     detection, facts = model.detection, model.extraction.facts
     told: dict[str, Any]
-    if detection.format == "tensorflow_savedmodel":
+    saved_model, onnx, graph = FORMATS
+    if detection.format == saved_model:
         told = {"kind": "saved", "path": os.path.dirname(detection.main), "tags": list(facts.tags[0]) if facts.tags else []}
         module = "worker.cage.tensorflow_check"
-    elif detection.format == "onnx":
+    elif detection.format == onnx:
         told, module = {"path": detection.main}, "worker.cage.onnx_check"
-    elif detection.format == "tensorflow_graphdef" and not detection.main.endswith("txt"):
+    elif detection.format == graph and not detection.main.endswith("txt"):
         told, module = {"kind": "graph", "path": detection.main, **_ends(facts.signatures)}, "worker.cage.tensorflow_check"
     else:
         return

@@ -247,6 +247,11 @@ class Settings(BaseModel):
         description="What becomes of a version that is not clean: registered like any other, registered with a warning, or "
         "registered in quarantine and not to be served until a person releases it; docs/howto/quarantine.md.",
     )
+    verify: Literal["off", "after-registration"] = Field(
+        default="off",
+        description="`after-registration`: whoever sweeps loads each new version once in a sandbox, in its own time, and keeps "
+        "what it came to; docs/howto/verify.md.",
+    )
     scan_failed: bool = Field(
         default=False, description="Whether what failed or cancelled experiments left behind is looked at; else it is recorded."
     )

@@ -1,5 +1,5 @@
 """What is done now and then beside the work, so that a registry stays in good order for years: what is old is removed, and
-files are looked at where they are kept.
+files are looked at where they are kept, and where somebody wants it models are loaded once in a cage.
 
 In go the borders, nothing comes out but lines in the log. Removal is a matter of the registry alone, in portions, so that no
 lock is held for long and who is killed leaves the rest to the next. Looks touch storage that may hang, so they are made in a
@@ -48,6 +48,7 @@ class Upkeep:
     def __init__(self) -> None:
         self._since: datetime | None = None
         self._looking: Thread | None = None
+        self._verifying: Thread | None = None
 
     def is_due(self, now: datetime) -> bool:
         """Tell whether it is time for a turn, and take note that it is made. The first time is not right at the start."""
@@ -57,7 +58,8 @@ class Upkeep:
         return is_time
 
     def turn(self, borders: Borders) -> None:
-        """Remove a portion of what is old, and begin to look at the files of some versions; a look is not waited for.
+        """Remove a portion of what is old. Begin to look at the files of some versions, and to make the load checks that wait:
+        neither is waited for.
 
         Raises:
             RegistryUnavailable: the database did not answer; what was removed by then is.
@@ -68,6 +70,10 @@ class Upkeep:
         if borders.drift_days and (self._looking is None or not self._looking.is_alive()):
             self._looking = Thread(target=_guarded, args=(look_at_some, borders), name="looks at files", daemon=True)
             self._looking.start()
+        verify = borders.verify_waiting
+        if verify is not None and (self._verifying is None or not self._verifying.is_alive()):
+            self._verifying = Thread(target=_guarded, args=(lambda _: verify(), borders), name="load checks", daemon=True)
+            self._verifying.start()
 
 
 def keep_of(retention: Retention, now: datetime) -> Keep:
@@ -113,7 +119,7 @@ def _note_that_it_began(borders: Borders, version: ModelVersion) -> None:
     borders.registry.care.note_files(version, began, version.mark)
 
 
-def _guarded(work: Callable[[Borders], None], borders: Borders) -> None:
+def _guarded(work: Callable[[Borders], object], borders: Borders) -> None:
     """Do *work* in a thread that nobody waits for; what goes wrong stands in the log."""
     try:
         work(borders)

@@ -9,22 +9,26 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from urllib.parse import unquote, urlsplit
 
-from detectors.errors import TreeLimit
+import structlog
+
+from detectors.errors import DetectorError, TreeLimit
 from detectors.open import open_path
 from detectors.scan import Scan, scan
 from detectors.tree import FileTree
-from worker.cage.ladder import Cage
+from worker.cage.ladder import Cage, find_cage
 from worker.cage.launcher import Limits, Subject
 from worker.cage.scratch import new_folder
 from worker.cage.view import is_open_to_all
-from worker.load_check import Plan, Shown, check_models, on_disk, refused
-from worker.ports import Registry
+from worker.drift import OpenVersion
+from worker.errors import WorkerError
+from worker.load_check import FORMATS, MAX_MODELS, Plan, Shown, check_models, on_disk, refused
+from worker.ports import Clock, Registry
 from worker.records import ModelVersion
 from worker.verification import Check, Seen, Verified, kept_text, verification_json, worst
 
@@ -35,6 +39,13 @@ ROOM_BYTES = 1 << 30
 """What a copy leaves free on the disk."""
 
 Inspect = Callable[[FileTree], Scan]
+
+LIMITS = Limits()
+
+COPY_SECONDS = 600.0
+"""How long it may take to bring the files of a version here."""
+
+log = structlog.get_logger("modelport.verify")
 
 
 def verify_path(path: str, cage: Cage, limits: Limits) -> tuple[Check, ...]:
@@ -55,7 +66,7 @@ def _folder(path: str) -> str:
 
 def verify_version(
     version: ModelVersion,
-    open_version: Callable[[ModelVersion], AbstractContextManager[FileTree]],
+    open_version: OpenVersion,
     cage: Cage,
     limits: Limits,
     inspect: Inspect = scan,
@@ -69,6 +80,47 @@ def verify_version(
     local = unquote(place.path, errors="surrogateescape") if place.scheme == "file" else None
     with open_version(version) as tree:
         return verify_tree(tree, None if local is None else _folder(local), cage, limits, inspect)
+
+
+def verify_waiting(
+    registry: Registry,
+    open_version: OpenVersion,
+    inspect: Inspect,
+    clock: Clock,
+    owner: str,
+    cage: Cage | None = None,
+    limits: Limits = LIMITS,
+) -> int:
+    """Make the load checks of versions that were never checked, one after the other, the newest first, until none waits; return
+    how many were kept. *cage* is the best that there is where None is given.
+
+    What cannot be read now is left to its claim, which ends after a while. Where there is no cage, nothing is claimed.
+
+    Raises:
+        RegistryUnavailable: the database did not answer.
+    """
+    cage, done = cage or our_cage(), 0
+    if cage.rung is None:
+        return done
+    seconds = limits.seconds * MAX_MODELS + COPY_SECONDS
+    while (version := registry.verifications.claim(owner, FORMATS, clock.now(), seconds)) is not None:
+        try:
+            checks = verify_version(version, open_version, cage, limits, inspect)
+        except (DetectorError, WorkerError, OSError) as exc:
+            log.error("not verified", version=version.id, why=str(exc))
+            continue
+        done += keep(registry, version, checks, clock.now())
+        log.info("verified", version=version.id, outcome=worst(checks).value)
+    return done
+
+
+@cache
+def our_cage() -> Cage:
+    """Return the best cage that this machine has, sought once in a process; that there is none is said once."""
+    cage = find_cage()
+    if cage.rung is None:
+        log.warning("no load checks", why=cage.why)
+    return cage
 
 
 def keep(registry: Registry, version: ModelVersion, checks: Sequence[Check], at: datetime) -> bool:

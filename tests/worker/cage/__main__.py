@@ -93,11 +93,12 @@ LIMITS: tuple[tuple[str, str, Limits, tuple[Ending, ...], Slack], ...] = (
 def starts(cage: Cage) -> Iterator[tuple[str, str, bool]]:
     """Yield what a cage costs: a Python that does nothing, plain and in it; and a whole check of nothing."""
     python = [sys.executable, "-I", "-S", "-B", "-c", "pass"]
-    plain = median(python)
     if cage.rung is not Rung.LANDLOCK:
         shown = view.View(view.python_places(), str(Path(HERE).parents[2]), {})
         words = view.bubblewrap(shown, cage.rung or Rung.BUBBLEWRAP, MB, view.environment(view.SCRATCH, os.environ))
-        over = median([cage.bwrap, *words, "--", *python]) - plain
+        pairs = [(seconds(python), seconds([cage.bwrap, *words, "--", *python])) for _ in range(STARTS)]
+        plain = 1000 * statistics.median(plain for plain, _ in pairs)
+        over = 1000 * statistics.median(caged - plain for plain, caged in pairs)
         yield "start-up over a plain Python, ms", f"{over:.1f} (plain {plain:.1f})", over <= 20
     took = []
     for _ in range(STARTS):
@@ -107,14 +108,12 @@ def starts(cage: Cage) -> Iterator[tuple[str, str, bool]]:
     yield "a check of nothing, ms", f"{statistics.median(took):.1f}", True
 
 
-def median(command: list[str]) -> float:
-    took = []
+def seconds(command: list[str]) -> float:
+    """Return how long *command* takes, started by who would start it."""
     user = launcher._as_nobody(Rung.BUBBLEWRAP) if view.is_open_to_all(sys.executable) else {}
-    for _ in range(STARTS):
-        began = time.perf_counter()
-        subprocess.run(command, check=True, **user)
-        took.append(1000 * (time.perf_counter() - began))
-    return statistics.median(took)
+    began = time.perf_counter()
+    subprocess.run(command, check=True, **user)
+    return time.perf_counter() - began
 
 
 def killed(rung: Rung, is_keeper: bool, number: int) -> list[int]:
