@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.facts import Signature, TensorSpec
@@ -75,7 +75,8 @@ def test_another_answer_is_refused(body: bytes) -> None:
         parse_claims(body)
 
 
-@given(st.binary(max_size=200) | st.recursive(st.none() | st.text(), st.lists).map(lambda value: json.dumps(value).encode()))
+@settings(max_examples=50)
+@given(st.binary(max_size=50) | st.recursive(st.none() | st.text(), st.lists).map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_are_claims_or_are_refused_with_a_reason(body: bytes) -> None:
     try:
         reason: object = parse_claims(body)
@@ -84,7 +85,8 @@ def test_any_bytes_are_claims_or_are_refused_with_a_reason(body: bytes) -> None:
     assert str(reason)
 
 
-@given(st.text())
+@settings(max_examples=50)
+@given(st.text(max_size=50))
 def test_no_text_of_a_claim_holds_a_control_character(text: str) -> None:
     claims = parsed(ANSWER | {"error": text, "framework": text, "signatures": [RUN | {"name": text, "error": text}]})
     for said in (claims.error, claims.framework, claims.runs[0].name, claims.runs[0].error):

@@ -37,6 +37,9 @@ GONE_SECONDS = 5.0
 KEPT_BYTES = 16 << 10
 """Of what the child writes to stdout and stderr, from the start; the rest is read and dropped."""
 
+MOST_LEFT = 16
+"""Reads of what a child that has ended left in the pipe of its output, which holds a megabyte at most."""
+
 OUT_OF_MEMORY = (
     "MemoryError",
     "bad_alloc",
@@ -305,6 +308,9 @@ class _Talk:
     def _without_answer(self) -> _Over:
         """Return why there is no answer, from how the child ended."""
         self._process.wait()
+        for _ in range(MOST_LEFT):
+            if not self._read_output():
+                break
         status = self._process.returncode
         number = -status if status < 0 else status - 128 if status > 128 else 0
         text = self._said.output.decode("utf-8", "backslashreplace")
@@ -385,7 +391,6 @@ class _Talk:
             _Over: it does not live.
         """
         if self._process.poll() is not None:
-            self._drain()
             raise self._without_answer()
 
     def _filtered(self, body: bytes, descriptors: Sequence[int]) -> bool:
@@ -408,12 +413,18 @@ class _Talk:
         self._conversation.setblocking(False)
 
     def _drain(self) -> None:
-        with suppress(BlockingIOError):
+        """Read some of what the child wrote beside the conversation, and keep the beginning."""
+        if not self._read_output():
+            self._poll.unregister(self._output)
+
+    def _read_output(self) -> bool:
+        """Read what is there of it now; False where nobody can write any more."""
+        try:
             body = os.read(self._output, 1 << 16)
-            room = KEPT_BYTES - len(self._said.output)
-            self._said.output += body[: max(room, 0)]
-            if not body:
-                self._poll.unregister(self._output)
+        except BlockingIOError:
+            return True
+        self._said.output += body[: max(KEPT_BYTES - len(self._said.output), 0)]
+        return bool(body)
 
     def _look(self) -> None:
         """Look at the clock, the memory and the temporary files.
