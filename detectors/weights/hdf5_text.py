@@ -1,11 +1,8 @@
-"""The configuration that Keras leaves in an HDF5 file, found without a library for HDF5.
+"""What looks like a configuration of Keras in an HDF5 file that keeps it in a way that `detectors.weights.hdf5` does not read.
 
-In goes a window on the file, out comes the JSON text, or None. Keras writes it as the attribute `model_config` of the root,
-before any weight; `h5py` puts such a text into a heap whose objects carry their length, and an old one into the attribute
-itself. So it is searched near the beginning, and its length is taken from the heap, or from the brackets of the JSON.
-
-What this cannot see: a configuration further behind than `SEARCHED_BYTES`, or packed by a filter. Whoever asks must then say
-that it was not looked at; `names_config` tells whether there is one by its name.
+In goes a window on the file, out come JSON texts near its beginning, or the classes named there. `h5py` puts such a text into a
+heap whose objects carry their length, and an old one into the attribute itself; so its length is taken from there, or from the
+brackets of the JSON. It is a guess, with which more is found than without: who asks must say that the file was not looked at.
 
 Law (has a test of the same name):
     any bytes give a text or none.
@@ -25,16 +22,10 @@ SEARCHED_BYTES = 256 << 10
 MAX_CONFIG_BYTES = 8 << 20
 
 BEGINS = re.compile(rb'\{\s*"(?:module|class_name|config|name|registered_name|keras_version|backend)"\s*:')
-NAME = b"model_config"
 CLASS = re.compile(rb'"class_name"\s*:\s*"(\w{1,100})"', re.ASCII)
 LENGTH_BYTES = 8
 
 IN_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}]|\x00', re.DOTALL)
-
-
-def names_config(window: Window) -> bool:
-    """Tell whether the beginning of the file names the attribute that holds a configuration."""
-    return NAME in window.bytes(0, min(window.size, SEARCHED_BYTES))
 
 
 def named_layers(window: Window) -> list[str]:

@@ -1,13 +1,10 @@
 """Keras models: `.keras` (a zip), and HDF5 files that Keras has marked as its own.
 
 In goes the file, out come the Keras version and whether the file is whole. Of the zip two small JSON members are read; of
-HDF5 only the superblock and the configuration's text (`hdf5_text`), since a library for the rest is large and fed hostile
-input. What a configuration makes a loader do is told by `keras_traps`.
+HDF5 only what leads to the configuration (`hdf5`), since a library for the rest is large and fed hostile input. What a
+configuration makes a loader do is told by `keras_traps`.
 
-    HDF5 superblock 0 and 1: signature 8 | version u8 | 4 bytes | bytes of an offset u8 | … | base, free space, end of file
-    HDF5 superblock 2 and 3: signature 8 | version u8 | bytes of an offset u8 | … 2 bytes | base, extension, end of file
-
-Source: HDF5 File Format Specification 3.0, section II.A; keras/src/saving/saving_lib.py, Keras 3.15.
+Source: keras/src/saving/saving_lib.py, Keras 3.15.
 """
 
 from __future__ import annotations
@@ -16,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from detectors.detection import suffix
-from detectors.errors import MalformedModel, ModelLimit
+from detectors.errors import MalformedModel, ModelError, ModelLimit
 from detectors.facts import (
     Completeness,
     Extraction,
@@ -27,13 +24,12 @@ from detectors.facts import (
 )
 from detectors.json_text import JsonError, parse_json
 from detectors.tree import FileEntry
-from detectors.weights.hdf5_text import config_texts, named_layers, names_config
+from detectors.weights.hdf5 import MAGIC, read_superblock, root_texts
+from detectors.weights.hdf5_text import config_texts, named_layers
 from detectors.weights.keras_traps import traps_of
-from detectors.weights.single_file import NAME_NOTE, EndsEarly, FileFormat, begins, number, piece
+from detectors.weights.single_file import NAME_NOTE, EndsEarly, FileFormat, begins
 from detectors.weights.zip_listing import LOCAL, Member, list_members, read_member
 from detectors.wire import Window
-
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 HDF5_SUFFIXES = frozenset({".h5", ".hdf5", ".keras", ".hdf"})
 
@@ -76,7 +72,7 @@ def read_zip(window: Window) -> Extraction:
 
 def recognise_hdf5(entry: FileEntry, head: bytes) -> str | None:
     """Return what was seen of an HDF5 file of Keras: an attribute's name, or the suffix that Keras wants for weights."""
-    if head[:8] != HDF5_MAGIC or suffix(entry.path) not in HDF5_SUFFIXES:
+    if head[:8] != MAGIC or suffix(entry.path) not in HDF5_SUFFIXES:
         return None
     if entry.path.endswith(".weights.h5"):
         return "an HDF5 file with the suffix .weights.h5"
@@ -86,10 +82,10 @@ def recognise_hdf5(entry: FileEntry, head: bytes) -> str | None:
 
 def may_begin_hdf5(window: Window) -> bool:
     """Tell whether a short file is HDF5 that was cut off: before its marks, so nobody knows whether it was one of Keras."""
-    if not HDF5_MAGIC.startswith(window.bytes(0, min(window.size, len(HDF5_MAGIC)))):
+    if not MAGIC.startswith(window.bytes(0, min(window.size, len(MAGIC)))):
         return False
     try:
-        return _hdf5_end(window) > window.size
+        return read_superblock(window).end > window.size
     except EndsEarly:
         return True
     except MalformedModel:
@@ -97,40 +93,38 @@ def may_begin_hdf5(window: Window) -> bool:
 
 
 def read_hdf5(window: Window) -> Extraction:
-    """Return whether the file reaches its own end. Reads the superblock and `hdf5_text.SEARCHED_BYTES`.
+    """Return whether the file reaches its own end. Reads the superblock and the attributes of the root.
 
     Raises:
         EndsEarly: the superblock does not fit into the file.
         MalformedModel: another signature, or a version or a size of offsets that HDF5 does not have.
     """
-    signature = piece(window, 0, len(HDF5_MAGIC))
-    if signature != HDF5_MAGIC:
-        raise MalformedModel(window.path, 0, f"expected the signature of HDF5, found {signature.hex(' ')}")
-    end = _hdf5_end(window)
+    end = read_superblock(window).end
     problem = Problem(window.path, f"the superblock says {end} bytes, the file ends at {window.size}")
     found = Extraction(
         ModelFacts(framework=Framework("keras", None), details={"note": NAME_NOTE}),
         Completeness(State.INCOMPLETE, (problem,)) if end > window.size else Completeness(),
     )
-    configs = _hdf5_configs(window)
-    layers = [] if configs else [{"class_name": name} for name in named_layers(window)]
-    found = _with_traps(found, window.path, [("model_config", config) for config in (*configs, *layers)])
-    if configs or end > window.size or not (layers or names_config(window)):
-        return found
-    reason = "not looked at: its configuration (model_config) is not whole where Keras writes it"
-    return replace(found, unread=((window.path, reason),))
+    try:
+        config = root_texts(window).get("model_config")
+        configs = [] if config is None else [parse_json(config, window.path)[0]]
+    except ModelError as exc:
+        if end > window.size or window.path.endswith(".weights.h5"):  # it may still come; Keras reads none of the other
+            return found
+        guessed = _with_traps(found, window.path, [("model_config", config) for config in _guessed_configs(window)])
+        return replace(guessed, unread=((window.path, f"not looked at: its configuration: {exc.reason}"),))
+    return _with_traps(found, window.path, [("model_config", config) for config in configs])
 
 
-def _hdf5_configs(window: Window) -> list[Any]:
-    """Return the configurations in the file that are JSON."""
+def _guessed_configs(window: Window) -> list[Any]:
+    """Return what looks like configurations in a file that keeps them in a way that is not read."""
     found = []
     for text in config_texts(window):
         try:
-            value, _ = parse_json(text, window.path)
+            found.append(parse_json(text, window.path)[0])
         except JsonError:
             continue
-        found.append(value)
-    return found
+    return found or [{"class_name": name} for name in named_layers(window)]
 
 
 def _with_traps(found: Extraction, path: str, configs: list[tuple[str, Any]]) -> Extraction:
@@ -142,18 +136,6 @@ def _with_traps(found: Extraction, path: str, configs: list[tuple[str, Any]]) ->
         findings=tuple(finding for one in traps for finding in one.findings),
         unread=((path, f"not looked at: {', '.join(unknown)}"),) if unknown else (),
     )
-
-
-def _hdf5_end(window: Window) -> int:
-    """Return the address of the first byte behind all data, as the superblock has it."""
-    version = number(window, 8, 1)
-    if version > 3:
-        raise MalformedModel(window.path, 8, f"expected a superblock of version 0 to 3, found {version}")
-    place, first = (13, 24 + 4 * version) if version < 2 else (9, 12)
-    width = number(window, place, 1)
-    if width not in (2, 4, 8):
-        raise MalformedModel(window.path, place, f"expected offsets of 2, 4 or 8 bytes, found {width}")
-    return number(window, first, width) + number(window, first + 2 * width, width)
 
 
 def _json_member(window: Window, members: dict[str, Member], name: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from struct import pack
 from typing import Any
 
-from tests.builders.weights import hdf5, keras_zip
+from tests.builders.weights import keras_zip
 
 
 def packed(source: str) -> str:
@@ -111,9 +111,38 @@ def config_of(inner: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_hdf5(inner: Mapping[str, Any]) -> bytes:
-    """Return an HDF5 file with the configuration in a heap, as `h5py` lays it out."""
-    text = json.dumps(config_of(inner)).encode()
-    return hdf5(b"keras_version model_config" + b"GCOL" + bytes(12) + pack("<2H4xQ", 1, 1, len(text)) + text + bytes(64))
+    """Return an HDF5 file with the configuration where `h5py` puts it for Keras."""
+    return hdf5_of({"keras_version": b"3.15.1", "model_config": json.dumps(config_of(inner)).encode()})
+
+
+def hdf5_of(texts: Mapping[str, bytes], behind: bytes = bytes(64)) -> bytes:
+    """Return an HDF5 file whose root has *texts* as attributes of variable length, and *behind* nothing else."""
+    root = 96
+    messages = b"".join(attribute(name, len(text), 0, number) for number, (name, text) in enumerate(texts.items(), 1))
+    heap = root + 16 + len(messages)
+    messages = b"".join(attribute(name, len(text), heap, number) for number, (name, text) in enumerate(texts.items(), 1))
+    objects = b"".join(
+        pack("<2H4xQ", number, 1, len(text)) + text + bytes(-len(text) % 8) for number, text in enumerate(texts.values(), 1)
+    )
+    data = (
+        pack("<2BHIQ", 1, 0, len(texts), 1, len(messages))
+        + messages
+        + b"GCOL\x01\0\0\0"
+        + pack("<Q", 16 + len(objects))
+        + objects
+    )
+    head = b"\x89HDF\r\n\x1a\n" + bytes([0, 0, 0, 0, 0, 8, 8, 0]) + pack("<2HI", 4, 16, 0)
+    addresses = pack("<4Q", 0, 2**64 - 1, root + len(data) + len(behind), 2**64 - 1)
+    return head + addresses + pack("<2Q2I16x", 0, root, 0, 0) + data + behind
+
+
+def attribute(name: str, length: int, heap: int, number: int) -> bytes:
+    """Return the message of an attribute of version 1: a scalar text of variable length, which lies in *heap*."""
+    raw = name.encode() + b"\0"
+    kind = bytes([0x19, 1, 0, 0]) + pack("<I", 16) + bytes([0x10, 0, 0, 0]) + pack("<I2H", 1, 0, 8)
+    body = pack("<2B3H", 1, 0, len(raw), len(kind), 8) + raw + bytes(-len(raw) % 8) + kind + bytes(-len(kind) % 8)
+    body += bytes([1, 0, 0, 0]) + bytes(4) + pack("<IQI", length, heap, number)
+    return pack("<2HB3x", 0x0C, len(body), 0) + body
 
 
 def as_metadata(inner: Mapping[str, Any]) -> bytes:

@@ -14,12 +14,10 @@ from detectors.detection import Contents
 from detectors.facts import Finding
 from detectors.tree import MemoryTree
 from detectors.weights import keras_texts
-from detectors.weights.hdf5_text import SEARCHED_BYTES, config_texts, names_config
+from detectors.weights.hdf5_text import config_texts
 from detectors.weights.keras_traps import leads_out, traps_of
 from detectors.wire import Window
 from tests.attacks.keras import as_metadata, config_of, function, layer
-from tests.builders.weights import hdf5
-from tests.detectors.weights.looked_at import look_at
 
 KEYS = st.sampled_from(["class_name", "module", "config", "name", "vocabulary", "code", "function", "safe_mode", "filepath"])
 TEXTS = st.sampled_from(["Lambda", "__lambda__", "TFSMLayer", "os", "keras.utils", "get_file", "../x", "aGVsbG8="]) | st.text(
@@ -84,7 +82,7 @@ def test_a_path_stays(path: str) -> None:
     assert not leads_out(path)
 
 
-class TestHdf5:
+class TestHdf5Texts:
     def test_a_text_is_as_long_as_its_heap_says(self) -> None:
         text = json.dumps(config_of(layer("Dense"))).encode()
         assert config_texts(window(b"model_config" + pack("<Q", len(text)) + text + b'"}"')) == [text]
@@ -92,18 +90,6 @@ class TestHdf5:
     def test_a_text_in_an_attribute_ends_with_its_brackets(self) -> None:
         text = b'{"class_name": "A", "config": {"b": "}{\\"}"}}'
         assert config_texts(window(b"model_config\xff\xff\xff\xff\xff\xff\xff\xff" + text + bytes(9))) == [text]
-
-    def test_a_configuration_that_is_elsewhere_is_not_looked_at(self) -> None:
-        far = hdf5(b"keras_version model_config" + bytes(SEARCHED_BYTES) + b'{"class_name": "Lambda"}')
-        _, extraction = look_at("m.h5", far)
-        assert [reason for _, reason in extraction.unread] == [
-            "not looked at: its configuration (model_config) is not whole where Keras writes it"
-        ]
-        assert names_config(window(far))
-
-    def test_weights_alone_have_none(self) -> None:
-        _, extraction = look_at("m.weights.h5", hdf5(b"vars" + bytes(1000)))
-        assert (extraction.unread, extraction.findings) == ((), ())
 
 
 class TestTexts:
