@@ -47,6 +47,9 @@ from detectors.wire import Window, layout_of, parse, shown, skeleton, text
 MAX_TOLD = 2_000
 """Findings about the graphs of one model; the rest is a count. An honest model has a handful."""
 
+MAX_JUDGED = 30_000
+"""Nodes that do something and that are judged in one model: a second. The list of operators names all types of them anyway."""
+
 MAX_OUTPUTS = 1_000
 """Outputs of a graph without signatures that are told apart."""
 
@@ -180,6 +183,7 @@ class _Judge:
     _todo: deque[Reached] = field(default_factory=deque)
     _inner: set[tuple[str, bytes, bytes]] = field(default_factory=set)
     _inner_bytes: int = 0
+    _judged: int = 0
 
     def judgement(self) -> Judgement:
         """Return all that was found."""
@@ -192,7 +196,12 @@ class _Judge:
         self._todo.extend(found)
         while self._todo:
             one = self._todo.popleft()
-            if _lacks_names(one):
+            self._judged += 1
+            if self._judged > MAX_JUDGED:
+                self._not_looked_at(f"nodes that do something, beyond {MAX_JUDGED} of them", "MAX_JUDGED")
+                self._todo.clear()
+                return
+            if one.scope.graph.lacks_names:
                 self._not_looked_at("parts of a graph whose names are too long", "MAX_LEAF_BYTES")
             known = operator(one.node.op)
             if known is None:
@@ -252,14 +261,20 @@ class _Judge:
         self._todo.extend(everything(inner, Entry(one.entry.when, "")))
 
     def _effect(self, one: Reached, known: Operator) -> None:
-        """Tell what the operator of *one* does, if it does it to anything."""
+        """Tell what the operator of *one* does, if it does it to anything.
+
+        A Saver's operators are not told where nothing runs them, nor where restoring runs them on the file that it is given.
+        """
         op = shown(text(one.node.op))
         if known.effect in DOES and (known.effect is not Effect.NETWORK or not known.works_on):
             severity, does = DOES[known.effect]
             self._tell(one, RULES[known.effect], severity, f"{op} {does}", ())
             return
+        is_saver = one.node.op in SAVERS
+        if is_saver and one.entry.when is When.NEVER:
+            return
         sources = self._arguments(one, known)
-        if one.node.op in SAVERS and _is_saver(one, sources):
+        if is_saver and one.entry.when is When.RESTORED and {source.kind for source in sources} <= {Kind.SAVER, Kind.INPUT}:
             return
         texts = texts_of(one.node, known.attributes)
         effect = Effect.WRITE if any(each.startswith(b"file:") for each in texts) else known.effect
@@ -269,7 +284,7 @@ class _Judge:
         if any(source.kind is Kind.UNREAD for source in sources):
             self._not_looked_at("a constant that names files", "MAX_CONSTANT_BYTES")
         severity, does = found
-        if one.node.op in SAVERS and all(source.value == SAVERS_NAME for source in sources):
+        if is_saver and all(source.value == SAVERS_NAME for source in sources):
             severity = INFO
         self._tell(one, RULES[effect], severity, f"{op} {does}", (does,))
 
@@ -306,13 +321,6 @@ class _Judge:
         self._unread[f"not looked at: {what}" + (f" (limit {limit})" if limit else "")] = None
 
 
-def _lacks_names(one: Reached) -> bool:
-    """Tell whether the walk left out names around *one*, so that what leads to it, or to its arguments, may not be known."""
-    if one.scope.graph.constants.window is None:
-        return False
-    return any(b"" in names for names in (one.scope.by_name, one.scope.arguments, one.scope.graph.functions))
-
-
 def _with_count(one: _Seen) -> Finding:
     if one.count == 1:
         return one.finding
@@ -327,12 +335,6 @@ def _when(severity: Severity, when: When, rule: str) -> Severity:
         return LESS[severity]
     is_worse = when in (When.LOADED, When.RESTORED) and severity is HIGH and rule != RULES[Effect.READ]
     return CRITICAL if is_worse else severity
-
-
-def _is_saver(one: Reached, sources: Iterable[Source]) -> bool:
-    """Tell whether an operator of a Saver does what it is for, or is a remainder of training that nothing runs."""
-    kinds = {source.kind for source in sources}
-    return one.entry.when is When.NEVER or (one.entry.when is When.RESTORED and kinds <= {Kind.SAVER, Kind.INPUT})
 
 
 def _worst(effect: Effect, sources: Iterable[Source], texts: Iterable[bytes]) -> tuple[Severity, str] | None:

@@ -49,9 +49,10 @@ def callables_of(meta: MetaGraphDef, only: Container[bytes]) -> Iterator[Callabl
     bound = {entry.key: entry.value.bound_inputs for entry in objects.concrete_functions}
     names = _names(objects)
     savers, restorers = _saver_functions(objects)
+    known = dict[int, Bound]()
     for place, function in found:
         name, attribute = names.get(place, (f"number {place}", b""))
-        values = tuple(_bound(meta, at) for at in bound.get(function, ()))
+        values = tuple(_bound(meta, at, known) for at in bound.get(function, ()))
         only_saves = place in savers and place not in names  # else Python can call it by its name
         yield Callable(name, function, values, attribute in SETUP, only_saves, place in restorers)
 
@@ -88,11 +89,12 @@ def _names(objects: SavedObjectGraph) -> dict[int, tuple[str, bytes]]:
     return names
 
 
-def _bound(meta: MetaGraphDef, place: int) -> Bound:
-    objects = meta.object_graph_def.nodes
-    one = objects[place] if 0 <= place < len(objects) else None
-    if one is not None and one.HasField("asset") and 0 <= one.asset.asset_file_def_index < len(meta.asset_file_def):
-        return Bound(asset=meta.asset_file_def[one.asset.asset_file_def_index].filename)
-    if one is not None and one.HasField("constant"):
-        return Bound(constant=one.constant.operation)
-    return Bound()
+def _bound(meta: MetaGraphDef, place: int, known: dict[int, Bound]) -> Bound:
+    if place not in known:
+        objects, files = meta.object_graph_def.nodes, meta.asset_file_def
+        one = objects[place] if 0 <= place < len(objects) else SavedObject()
+        if one.HasField("asset") and 0 <= one.asset.asset_file_def_index < len(files):
+            known[place] = Bound(asset=files[one.asset.asset_file_def_index].filename)
+        else:
+            known[place] = Bound(constant=one.constant.operation if one.HasField("constant") else None)
+    return known[place]

@@ -20,7 +20,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
 from detectors.protos.tensorflow_pb2 import FunctionDef, GraphDef, MetaGraphDef, NodeDef, TensorInfo
@@ -28,6 +30,7 @@ from detectors.safety.tf_constants import Constants, Home
 from detectors.safety.tf_effects import ENQUEUES, Effect, is_worth_a_look, operator
 from detectors.safety.tf_objects import Bound, Callable, callables_of
 from detectors.tf_assets import asset_files
+from detectors.tf_ops import MAX_OUTPUTS, output_dtypes, registered_ops
 from detectors.wire import shown, text
 
 INIT_SIGNATURE = b"__saved_model_init_op"
@@ -43,6 +46,17 @@ above such a tensor counts as reached."""
 MAX_FUNCTIONS_TOLD = 6
 """Functions on one way that are told; of a longer one, the first two and the last."""
 
+
+SMALL_GRAPH = 2_000
+"""Up to so many nodes, an index of all costs less than finding those that matter."""
+
+MAX_LEADING_ON = 20_000
+"""Nodes that run after one that does something, and that are kept apart from the others."""
+
+MAX_PASSES = 4
+"""Passes over a graph to find them."""
+
+INPUTS, NAME, OPERATOR = attrgetter("input"), attrgetter("name"), attrgetter("op")
 
 GRADIENT = b"SymbolicGradient"
 
@@ -95,7 +109,7 @@ class Scope:
     graph: Graph
     home: Home
     function: FunctionDef | None = None
-    callers: list[tuple[Scope, NodeDef]] = field(default_factory=list)
+    callers: dict[tuple[int, bytes], tuple[Scope, NodeDef]] = field(default_factory=dict)
     bound: list[tuple[Bound, ...]] = field(default_factory=list)
     way: tuple[str, ...] = ()
 
@@ -109,6 +123,10 @@ class Scope:
         """The places of the arguments by their names."""
         return {arg.name: at for at, arg in enumerate(self.function.signature.input_arg)} if self.function is not None else {}
 
+    def called_by(self, caller: Scope, node: NodeDef) -> None:
+        """Note that *node* of *caller* runs it."""
+        self.callers[id(caller), node.name] = caller, node
+
     def node(self, name: bytes) -> NodeDef | None:
         """Return the node called *name*."""
         place = self.by_name.get(name)
@@ -118,8 +136,9 @@ class Scope:
 class Notable(NamedTuple):
     """A node that is worth a look: what it calls, whether it does something itself, and whether it fills a queue."""
 
+    place: int
     node: NodeDef
-    calls: tuple[bytes, ...]
+    calls: tuple[bytes, ...] = ()
     acts: bool = False
     enqueues: bool = False
 
@@ -162,14 +181,26 @@ class Graph:
         return {function.signature.name: function for function in self.graph.library.function}
 
     @cached_property
+    def lacks_names(self) -> bool:
+        """Whether the walk left out names, which are then empty: what leads where is not known for sure."""
+        if self.constants.window is None:
+            return False
+        bodies = self.functions.values()
+        named = chain(self.graph.node, *(chain(body.node_def, body.signature.input_arg) for body in bodies))
+        return b"" in self.functions or b"" in map(NAME, named)
+
+    @cached_property
     def notable(self) -> Mapping[bytes, list[Notable]]:
         """The nodes of each function that are worth a look, those of the graph itself under b""."""
         found = {name: self._notable(function.node_def) for name, function in self.functions.items()}
         found[b""] = self._notable(self.graph.node)
         return found
 
-    def _notable(self, nodes: Iterable[NodeDef]) -> list[Notable]:
-        return [self.look_at(node) for node in nodes if is_worth_a_look(node.op)]
+    def _notable(self, nodes: Sequence[NodeDef]) -> list[Notable]:
+        if len(nodes) <= SMALL_GRAPH:
+            return [self.look_at(node, place) for place, node in enumerate(nodes) if is_worth_a_look(node.op)]
+        wanted = set(filter(is_worth_a_look, set(map(OPERATOR, nodes))))
+        return [self.look_at(nodes[place], place) for place, op in enumerate(map(OPERATOR, nodes)) if op in wanted]
 
     @cached_property
     def matters(self) -> frozenset[bytes]:
@@ -190,18 +221,22 @@ class Graph:
                 todo += callers.get(name, ())
         return frozenset(found)
 
-    def look_at(self, node: NodeDef) -> Notable:
+    def look_at(self, node: NodeDef, place: int = -1) -> Notable:
         """Return what *node* does and calls."""
         op = node.op
         if op in self.functions:
-            return Notable(node, (op,))
+            return Notable(place, node, (op,))
         known = operator(op)
         acts = known is None or known.effect not in QUIET
         if known is not None and not known.calls:
-            return Notable(node, (), acts, op in ENQUEUES)
+            return Notable(place, node, (), acts, op in ENQUEUES)
         names = list(functions_of(node, known.calls if known is not None else None))
         gradients = [self.gradients[name] for name in names if name in self.gradients] if op == GRADIENT else []
-        return Notable(node, (*names, *gradients), acts)
+        return Notable(place, node, (*names, *gradients), acts)
+
+    def leads_on(self, one: Notable) -> bool:
+        """Tell whether *one* does something, or calls what does."""
+        return one.acts or not self.matters.isdisjoint(one.calls)
 
     def scope_of(self, name: bytes, way: tuple[str, ...] = ()) -> Scope:
         """Return the body of the function *name*, which there is; *way* leads to it where nobody has been there before."""
@@ -309,6 +344,54 @@ def _tensor(name: bytes) -> bytes:
     return name if b":" in name else bytes(name) + b":0"
 
 
+def _leading_on(graph: Graph) -> Mapping[bytes, int]:
+    """Return the places, by their names, of the nodes that do something or run after one that does; at least those.
+
+    Everybody else is of no interest to a search for what does something. Most graphs have few such nodes, so this saves an
+    index of all: one pass finds them where nodes stand behind their inputs, as they mostly do, and another makes sure. Where
+    there are many, or passes do not end, all nodes are returned.
+    """
+    nodes, main = graph.graph.node, graph.main
+    if len(nodes) <= SMALL_GRAPH:
+        return main.by_name
+    found: dict[bytes, int] = {}
+    outputs = set[bytes]()
+    for one in filter(graph.leads_on, graph.notable[b""]):
+        found[one.node.name] = one.place
+        if not _add_outputs(one.node, outputs) or len(found) > MAX_LEADING_ON:
+            return main.by_name
+    todo: Iterable[int] = range(min(found.values(), default=0), len(nodes))
+    for _ in range(MAX_PASSES):
+        for place in todo:
+            node = nodes[place]
+            if not outputs.isdisjoint(node.input) and node.name not in found:
+                found[node.name] = place
+                if not _add_outputs(node, outputs) or len(found) > MAX_LEADING_ON:
+                    return main.by_name
+        behind = [place for place, names in enumerate(map(INPUTS, nodes)) if not outputs.isdisjoint(names)]
+        if len(behind) <= len(found) and all(nodes[place].name in found for place in behind):
+            return found
+        todo = range(len(nodes))
+    return main.by_name
+
+
+def _add_outputs(node: NodeDef, outputs: set[bytes]) -> bool:
+    """Add all names that inputs may have for *node*; tell whether these are all."""
+    op, name = node.op, bytes(node.name)
+    count = _outputs_of(op)
+    if count is None:
+        count = len(output_dtypes(node)) if operator(op) is not None else MAX_OUTPUTS
+    outputs.update((name, b"^" + name, *(b"%s:%d" % (name, at) for at in range(count))))
+    return count < MAX_OUTPUTS
+
+
+@lru_cache(maxsize=1024)
+def _outputs_of(op: bytes) -> int | None:
+    """Return how many outputs the operator *op* has, None where that depends on the node, or is not known."""
+    words = registered_ops().get(text(op))
+    return len(words.split()) if words is not None and "*" not in words else None
+
+
 Calls: TypeAlias = deque[Scope]
 
 
@@ -319,6 +402,8 @@ class _Reach:
         self._graph = graph
         self._main = graph.main
         self._found: list[Reached] = []
+        self._places = _leading_on(graph) if b"" in graph.matters else {}
+        self._notable = {one.place: one for one in graph.notable[b""]}
         self._seen: set[int] = set()
         self._seen_apart: dict[frozenset[bytes], set[int]] = {}
         self._told: set[int] = set()
@@ -338,9 +423,7 @@ class _Reach:
 
     def _through_the_graph(self, start: Start, calls: Calls) -> None:
         """Note the nodes of the graph itself that *start* runs."""
-        if not start.tensors or b"" not in self._graph.matters:
-            return
-        places, nodes, whole = self._main.by_name, self._main.nodes, self._seen
+        places, nodes, whole = self._places, self._main.nodes, self._seen
         cut = self._cut(start)
         seen = self._seen_apart.setdefault(cut, set()) if cut else whole
         todo = [
@@ -351,11 +434,10 @@ class _Reach:
             if place in seen or place in whole:
                 continue
             seen.add(place)
-            node = nodes[place]
-            if is_worth_a_look(node.op) and place not in self._told:
+            if place in self._notable and place not in self._told:
                 self._told.add(place)
-                self._note(start.entry, self._main, self._graph.look_at(node), calls)
-            for name in node.input:
+                self._note(start.entry, self._main, self._notable[place], calls)
+            for name in nodes[place].input:
                 if cut and _tensor(name) in cut:
                     continue
                 above = places.get(name)
@@ -366,8 +448,8 @@ class _Reach:
 
     def _cut(self, start: Start) -> frozenset[bytes]:
         """Return the tensors that *start* is fed though nodes would compute them, empty where too many starts have some."""
-        nodes = ((name, self._main.node(node_of(name))) for name in start.fed)
-        cut = frozenset(name for name, node in nodes if node is not None and node.input)
+        places = ((name, self._places.get(node_of(name))) for name in start.fed)
+        cut = frozenset(name for name, place in places if place is not None and self._main.nodes[place].input)
         return cut if len(self._seen_apart) < MAX_FEEDS_APART or cut in self._seen_apart else frozenset()
 
     def _through_functions(self, entry: Entry, calls: Calls) -> None:
@@ -381,7 +463,7 @@ class _Reach:
         for name in one.calls:
             called = self._call(name, scope, calls)
             if called is not None:
-                called.callers.append((scope, one.node))
+                called.called_by(scope, one.node)
         if one.enqueues:
             self._graph.enqueued.append((scope, one.node))
         if one.acts:
@@ -402,11 +484,10 @@ class _Reach:
         """Note what the graph and its functions hold beside that."""
         entry = Entry(When.NEVER, "not reached")
         calls: Calls = deque()
-        if self._graph.notable[b""] and b"" in self._graph.matters:
-            seen = self._seen.union(*self._seen_apart.values())
-            for place, node in enumerate(self._main.nodes):
-                if is_worth_a_look(node.op) and place not in seen:
-                    self._note(entry, self._main, self._graph.look_at(node), calls)
+        seen = self._seen.union(*self._seen_apart.values())
+        for one in self._graph.notable[b""]:
+            if one.place not in seen:
+                self._note(entry, self._main, one, calls)
         self._through_functions(entry, calls)
         for name in self._graph.functions:
             self._call(name, self._main, calls)

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 
 from detectors.protos.tensorflow_pb2 import AttrValue, NodeDef
 from detectors.safety.tf_effects import operator
@@ -25,8 +26,8 @@ from detectors.wire import text
 MAX_STEPS = 2_000
 """Inputs that are followed for one argument. A file name is a few steps from its constant."""
 
-MAX_ALL_STEPS = 200_000
-"""The same for all arguments of a model: half a second."""
+MAX_ALL_STEPS = 100_000
+"""The same for all arguments of a model: a second."""
 
 MAX_PARTS = 64
 """Texts that are joined here; the parts of more are looked at one by one."""
@@ -153,14 +154,15 @@ def _above(scope: Scope, name: bytes, is_rest: bool) -> Iterator[Source | Step]:
     if producer in scope.arguments:
         yield from _outside(scope, producer, is_rest)
         return
+    if scope.function is None and producer in scope.graph.assets:
+        yield Source(Kind.ASSET, scope.graph.assets[producer], is_rest)
+        return
+    if scope.function is None and producer == scope.graph.filename:
+        yield Source(Kind.SAVER, producer, is_rest)
+        return
     node = scope.node(producer)
     if node is None:
         yield Source(Kind.COMPUTED, b"a node that does not exist", is_rest)
-        return
-    if scope.function is None and producer in scope.graph.assets:
-        yield Source(Kind.ASSET, scope.graph.assets[producer], is_rest)
-    elif scope.function is None and producer == scope.graph.filename:
-        yield Source(Kind.SAVER, producer, is_rest)
     elif node.op in CONSTANTS:
         yield from _of_constant(scope, node, is_rest)
     elif node.op in INPUTS:
@@ -206,15 +208,14 @@ def _given_by(scope: Scope, node: NodeDef) -> Iterator[tuple[Scope, bytes]]:
     for name in graph.look_at(node).calls:
         if name in graph.functions:
             inside = graph.scope_of(name)
-            if not any(caller is scope and each is node for caller, each in inside.callers):
-                inside.callers.append((scope, node))
+            inside.called_by(scope, node)
             yield from ((inside, bytes(entry.value)) for entry in graph.functions[name].ret)
 
 
 def _outside(scope: Scope, name: bytes, is_rest: bool) -> Iterator[Source | Step]:
     """Yield what callers of the function give for its argument *name*."""
     before_end = len(scope.arguments) - scope.arguments[name]
-    for caller, node in scope.callers:
+    for caller, node in islice(scope.callers.values(), MAX_STEPS):
         inputs = data_inputs(node)
         if node.op not in PASS_THEIR_LAST_INPUTS and node.op not in scope.graph.functions:
             yield from ((caller, bytes(each), is_rest) for each in inputs)

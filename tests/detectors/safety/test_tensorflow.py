@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from detectors.facts import Finding, Severity
+from detectors.local_tree import LocalTree
 from detectors.protos.tensorflow_pb2 import MetaGraphDef
 from detectors.report import scan_report
 from detectors.rules import RULES as ALL_RULES
 from detectors.safety import tensorflow
+from detectors.safety import tf_reach as reach_module
 from detectors.safety.tensorflow import DOES, MAX_INNER_GRAPHS, RULES, judge_graph, judge_meta_graph
+from detectors.safety.tf_constants import Constants
 from detectors.safety.tf_effects import Effect, operator
+from detectors.safety.tf_reach import Graph
 from detectors.scan import Scan, Verdict, scan
 from detectors.tree import MemoryTree
 from tests.attacks import tensorflow as attacks
@@ -435,3 +440,27 @@ def test_the_report_says_it_all() -> None:
     report = scan_report(look(attacks.in_nested_function(attacks.risk_of("ReadFile"))), "m")
     assert report["verdict"] == "findings"
     assert report["findings"][0]["place"] == "signature serving_default → function outer → function inner → node risk"
+
+
+def test_an_asset_that_is_a_link_is_told_and_not_followed(tmp_path: Path) -> None:
+    model, secret = tmp_path / "model", tmp_path / "secret"
+    (model / "assets").mkdir(parents=True)
+    secret.write_text("secret")
+    (model / "saved_model.pb").write_bytes(attacks.with_asset(b"words.txt"))
+    (model / "assets" / "words.txt").symlink_to(secret)
+    found = scan(LocalTree(str(model)))
+    assert [finding.rule for finding in found.findings] == ["link-outside", "tf-file-read"]
+    assert found.verdict is Verdict.FINDINGS
+    assert found.read.files == 1
+
+
+def test_of_a_large_graph_only_what_runs_after_something_that_acts_is_searched() -> None:
+    """Fifty thousand nodes and a Saver behind them: the search looks at the Saver alone."""
+    body = [sm.node(f"n{at}", "Add", f"n{at - 1}" if at else "x", "x") for at in range(50_000)]
+    saver = [sm.node("save/Const", "Placeholder"), sm.node("r", "RestoreV2", "save/Const"), sm.node("all", "NoOp", "^r")]
+    graph = sm.graph(attacks.X, *body, sm.node("y", "Identity", "n49999"), *saver)
+    meta = sm.meta_graph(graph, signatures={"s": attacks.RESULT}, more=sm.saver("save/Const:0", "", "all"))
+    message = MetaGraphDef.FromString(meta)
+    searched = reach_module._leading_on(Graph(message.graph_def, Constants(), meta=message))
+    assert set(searched) == {b"r", b"all"}
+    assert told(sm.saved_model(meta)) == []

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detectors.protos.tensorflow_pb2 import MetaGraphDef
+from detectors.safety import tf_reach
 from detectors.safety.tf_constants import Constants
 from detectors.safety.tf_reach import MAX_FEEDS_APART, Graph, Reached, When, node_of, reach, starts_of
+from detectors.scan import Verdict, scan
+from detectors.tree import MemoryTree
+from detectors.wire import MAX_LEAF_BYTES
 from tests.attacks.tensorflow import PLAIN, RESULT, X
 from tests.builders import saved_model as sm
 
@@ -137,3 +143,38 @@ def test_signatures_that_are_fed_at_many_places_reach_at_least_what_they_run() -
 @pytest.mark.parametrize("name", [b"x", b"x:0", b"x:3", b"^x", b"x:out:0"])
 def test_an_input_names_its_node(name: bytes) -> None:
     assert node_of(name) == b"x"
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> bytes:
+    """Nodes in any order, some of which read files, with several outputs and with edges that only order."""
+    count = draw(st.integers(2, 12))
+    ops = draw(st.lists(st.sampled_from(["Identity", "Split", "ReadFile", "NoOp", "Unheard"]), min_size=count, max_size=count))
+    form = st.sampled_from(["n{}", "^n{}", "n{}:1", "n{}:0"])
+    edges = st.lists(st.tuples(form, st.integers(0, count - 1)), max_size=3)
+    nodes = []
+    for at, op in enumerate(ops):
+        inputs = [form.format(to) for form, to in draw(edges) if ":1" not in form or ops[to] == "Split"]
+        nodes.append(sm.node(f"n{at}", op, *inputs, num_split=sm.int_attr(2), T=sm.type_attr(1)))
+    signatures = {
+        f"s{at}": sm.signature({"x": sm.tensor_info("n1:0")}, {"y": sm.tensor_info(f"n{at}:0")}) for at in (0, count - 1)
+    }
+    return sm.meta_graph(sm.graph(*draw(st.permutations(nodes))), signatures=signatures)
+
+
+@given(graphs(), st.sampled_from([1, 20_000]))
+def test_in_a_large_graph_the_same_is_reached_as_in_a_small_one(meta: bytes, leading_on: int) -> None:
+    expected = sorted(places(meta))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf_reach, "SMALL_GRAPH", 0)
+        patch.setattr(tf_reach, "MAX_LEADING_ON", leading_on)
+        assert sorted(places(meta)) == expected
+
+
+def test_a_node_whose_name_was_left_out_makes_the_graph_not_fully_known() -> None:
+    """A name beyond what the walk keeps could hide what leads to a node; a model that does so is never clean."""
+    name = "n" * (MAX_LEAF_BYTES + 1)
+    graph = sm.graph(X, PLAIN, sm.const("w", content=bytes(2 << 20)), sm.node(name, "Identity", "r"), READ)
+    found = scan(MemoryTree({"saved_model.pb": sm.saved_model(sm.meta_graph(graph, signatures={"s": RESULT}))}))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "names are too long" in found.coverage.inconclusive[0].reason
