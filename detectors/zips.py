@@ -134,7 +134,7 @@ class _Zip:
     source: Source
     size: int
     path: str
-    looks_into_stored: bool
+    on_the_way: bool
     max_files: int
 
     def wrong(self, why: str) -> AmbiguousZip:
@@ -153,9 +153,10 @@ class _Zip:
 class ZipTree:
     """The files in a zip of *size* bytes. The bytes of each are compared with its size and CRC when the last is read.
 
-    Reads the directory and the header of each file; where *looks_into_stored*, also the bytes of files that are stored before
-    their size is told, which who reads from front to back may cut elsewhere. *path* is what errors call the zip, *max_files*
-    how many files and folders it may have, `MAX_FILES` by default.
+    Reads the directory and the header of each file. Where *on_the_way*, who reads from front to back must see the same, too:
+    then the bytes of what is stored before its size is told are read as well. Models are read by their directory alone; in
+    PyTorch's, tensors are stored so, and behind 4 GB their own headers have wide fields that nobody asked for.
+    *path* is what errors call the zip, *max_files* how many files and folders it may have, `MAX_FILES` by default.
 
     Raises:
         AmbiguousZip: it is no zip, or not all readers see the same in it.
@@ -164,9 +165,9 @@ class ZipTree:
     """
 
     def __init__(
-        self, source: Source, size: int, path: str = "", looks_into_stored: bool = True, max_files: int | None = None
+        self, source: Source, size: int, path: str = "", on_the_way: bool = True, max_files: int | None = None
     ) -> None:
-        zip_ = _Zip(source, size, path, looks_into_stored, MAX_FILES if max_files is None else max_files)
+        zip_ = _Zip(source, size, path, on_the_way, MAX_FILES if max_files is None else max_files)
         start, stop, count = _directory(zip_)
         entries = _entries(zip_, start, stop, count)
         _check_names(zip_, entries)
@@ -452,7 +453,9 @@ def _own_span(zip_: _Zip, entry: Entry, directory: int) -> tuple[int, int]:
     wide = _wide_field(zip_, entry.name, own[name_bytes:])
     if (size == TOO_LARGE) != (packed == TOO_LARGE):  # 4.5.3: here, both are wide or none is.
         raise zip_.refused(entry.name, "its own header gives one wide size, expected both or none")
-    if wide != WIDE_SIZES.pack(size, packed):  # Python before 3.11.4 says both there, too, though they are not too large.
+    told_later = not zip_.on_the_way and flags & DESCRIBED_BEHIND and not size and not packed
+    # Python before 3.11.4 says both there, too, though they are not too large.
+    if not told_later and wide != WIDE_SIZES.pack(size, packed):
         size, packed = _widened(zip_, entry.name, (size, packed), wide)
     told, known = (crc, packed, size), (entry.crc, entry.packed, entry.size)
     agree = (
@@ -475,7 +478,7 @@ def _descriptor_bytes(zip_: _Zip, entry: Entry, begin: int, is_wide: bool) -> in
     so there must be none inside.
     """
     end = begin + entry.packed
-    if zip_.looks_into_stored and entry.method == ZIP_STORED and _holds_header(zip_, begin, end):
+    if zip_.on_the_way and entry.method == ZIP_STORED and _holds_header(zip_, begin, end):
         raise zip_.refused(entry.name, "it is stored before its size is told, and something like a header lies in it")
     form = WIDE_DESCRIPTOR if is_wide or max(entry.packed, entry.size) >= TOO_LARGE else DESCRIPTOR
     expected = form.pack(DESCRIPTOR_MAGIC, entry.crc, entry.packed, entry.size)

@@ -277,7 +277,7 @@ class _Look:
         matters = self._matters(place)
         reading = window if place.within else self._small_window(window)
         try:
-            tree = ZipTree(of_window(reading), window.size, window.path, False, self._max_files(place))
+            tree = ZipTree(of_window(reading), window.size, window.path, on_the_way=False, max_files=self._max_files(place))
         except AmbiguousZip as exc:
             if matters and not _has_directory(window):
                 if place.within or place.path not in self.of_models:  # else the model is incomplete or corrupt, and told so
@@ -442,7 +442,7 @@ def _unlooked(found: list[Pickle], worst: Grade, is_promised: bool) -> str:
     """Return why a file of pickles does not count as looked at, "" where it does."""
     last = found[-1]
     if last.end is End.LIMIT:
-        return f"of which only the first {MAX_OPCODES} opcodes were looked at (limit MAX_OPCODES)"
+        return f"of which only the first {last.opcodes} opcodes were looked at (limit MAX_OPCODES)"
     if len(found) == MAX_PICKLES:
         return f"one of several, of which {MAX_PICKLES} were looked at (limit MAX_PICKLES)"
     if last.end in (End.BROKEN, End.CUT):

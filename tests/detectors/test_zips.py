@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from struct import pack
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from detectors.errors import MalformedModel, ModelError
 from detectors.tree import MemoryTree
 from detectors.wire import Window
 from detectors.zips import AmbiguousZip, ClosedZip, ZipTree, of_window
-from tests.builders.zips import deflated, end, stored, streamed, zipped
+from tests.builders.zips import deflated, end, extra, stored, streamed, zipped
 
 FOLDER = Path(os.environ.get("MODELPORT_HOSTILE", "/nowhere")) / "zip"
 
@@ -80,8 +81,20 @@ def test_the_bytes_of_what_is_stored_need_not_be_read() -> None:
     window = Window(MemoryTree({"m.pt": data}), "m.pt", len(data))
     with pytest.raises(AmbiguousZip, match="something like a header lies in it"):
         ZipTree(of_window(window), len(data), "m.pt")
-    tree = ZipTree(of_window(window), len(data), "m.pt", looks_into_stored=False)
+    tree = ZipTree(of_window(window), len(data), "m.pt", on_the_way=False)
     assert [(entry.path, entry.size) for entry in tree.files()] == [("a", 16)]
+
+
+def test_pytorch_writes_wide_fields_behind_4_gb_that_nobody_asked_for() -> None:
+    """In the own header, with its place, of a tensor whose sizes are told behind it; `miniz` writes them there, too."""
+    behind = pack("<4sI2Q", b"PK\x07\x08", stored(b"a/data/0", bytes(8)).crc, 8, 8)
+    wide = {"crc": 0, "packed": 0, "size": 0, "extra": extra(1, pack("<Q", 1 << 33)) + extra(0x4246, b"Z" * 20)}
+    data = zipped(stored(b"a/data.pkl"), streamed(stored(b"a/data/0", bytes(8)), own=wide, behind=behind))
+    window = Window(MemoryTree({"m.pt": data}), "m.pt", len(data))
+    tree = ZipTree(of_window(window), len(data), "m.pt", on_the_way=False)
+    assert tree.read("a/data/0", 0, 8) == bytes(8)
+    with pytest.raises(AmbiguousZip, match="expected 0 wide numbers"):
+        ZipTree(of_window(window), len(data), "m.pt")
 
 
 def test_a_window_and_a_file_give_the_same() -> None:
