@@ -167,7 +167,10 @@ def scan(
     of_models = [path for model in models for path in model.detection.files]
     looked = readers.read("what runs", lambda: executables.look(contents, of_models), executables.Looked())
     keras_findings, keras_unread = readers.read("what Keras loads", lambda: keras_texts.look(contents), NO_TRAPS)
-    contents.unread = {**dict(looked.unread), **keras_unread, **contents.unread}
+    unlooked = {**dict(looked.unread), **keras_unread}
+    if models:
+        contents.unread = {**unlooked, **contents.unread}
+    apart = () if models else tuple(Note(path, reason) for path, reason in unlooked.items())  # no model is called clean by them
     metadata = readers.read(
         "the custom metadata",
         lambda: read_metadata(contents, declared, _detected_type(models)),
@@ -181,7 +184,7 @@ def scan(
         *looked.findings,
         *keras_findings,
     )
-    notes = (*metrics.notes, *metadata.notes, *looked.notes)
+    notes = (*metrics.notes, *metadata.notes, *looked.notes, *apart)
     coverage = _coverage(contents, models, passed_over, notes, readers.failed)
     return Scan(
         models=models,

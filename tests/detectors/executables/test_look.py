@@ -16,7 +16,7 @@ from detectors.scan import Verdict, scan
 from detectors.tree import MemoryTree
 from detectors.wrapped_tree import CountingTree
 from tests.attacks.pickles import array_of_numbers, call, framed, of_protocol, tar_of
-from tests.builders import saved_model
+from tests.builders import onnx, saved_model
 from tests.builders.weights import keras_zip, pytorch_zip, zip_of
 from tests.builders.zips import stored, streamed, zipped
 
@@ -190,4 +190,11 @@ def test_the_order_of_listing_never_matters() -> None:
 
 def test_an_array_with_a_damaged_header_is_not_looked_at() -> None:
     for data in (b"\x93NUMPY\x01", b"\x93NUMPY\x01\x00\xff\xff{}", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}"):
-        assert scan(MemoryTree({"a.npy": data})).verdict is Verdict.INCONCLUSIVE
+        assert scan(MemoryTree({"a.npy": data, "m.onnx": onnx.model()})).verdict is Verdict.INCONCLUSIVE
+
+
+def test_without_a_model_what_was_not_looked_at_is_a_note() -> None:
+    """There is nothing that could be called clean, and the run has not failed."""
+    found = scan(MemoryTree({"data.dat": UNKNOWN}))
+    assert (found.verdict, found.coverage.inconclusive) == (Verdict.NOTHING, ())
+    assert [note.path for note in found.coverage.skipped] == ["data.dat"]
