@@ -40,7 +40,11 @@ MAX_PARTS = 2_000_000
 
 SHOWN_BYTES = 100
 
-UNKNOWN = {"keras-lambda": "code that it brings along", "keras-foreign-object": "objects that are no part of Keras"}
+UNKNOWN = {
+    "keras-lambda": "code that it brings along",
+    "keras-foreign-object": "objects that are no part of Keras",
+    "keras-loads-code": "a program that it loads",
+}
 """What nobody here knows the effect of, by rule."""
 
 OWN = frozenset(

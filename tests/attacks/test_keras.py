@@ -21,14 +21,12 @@ def test_each_trap_is_found_in_every_format(idea: str) -> None:
         assert {finding.place for finding in found.findings} == {PLACES[name]}
 
 
-def test_no_trap_is_clean_but_a_model_that_lies_beside() -> None:
+def test_no_trap_is_ever_clean() -> None:
     found = {name: scan(MemoryTree({**HONEST, **files})).verdict for name, files in attacks()}
-    assert {name.rpartition(",")[0] for name, verdict in found.items() if verdict not in BAD} == {BESIDE}
+    assert not [name for name, verdict in found.items() if verdict not in (Verdict.FINDINGS, Verdict.INCONCLUSIVE)]
 
 
 HONEST = {"whole.onnx": onnx.model()}
-BAD = (Verdict.FINDINGS, Verdict.INCONCLUSIVE)
-BESIDE = "CVE-2026-1462, a SavedModel beside"
 
 
 def test_ten_advisories_are_played() -> None:
