@@ -30,6 +30,7 @@ from detectors.executables.containers import PACKED_BYTES, UNPACKING, TarTree, u
 from detectors.executables.kinds import (
     NUMPY,
     PROMISING,
+    R_DATA,
     SCRIPT,
     TAR,
     ZIP,
@@ -77,6 +78,9 @@ MAX_PICKLES = 10
 
 STORAGE = re.compile(r"[^/]+/(?:data|constants|tensors|weights)/[0-9]+")
 """Where PyTorch's zips have the numbers of their tensors, which nothing unpickles; a large model has thousands."""
+
+TORCHSCRIPT = re.compile(r"[^/]+/code/")
+"""Where PyTorch's zips have the source of TorchScript, which no Python runs."""
 
 MEMBER_WINDOW_BYTES = 4096
 SHOWN_NAMES = 5
@@ -211,7 +215,7 @@ class _Look:
             elif found := self._walked(window):
                 self._pickled(found, PICKLE, place)
                 return
-            elif kind is None and suffix(place.name) in SOURCES and place.path in self.of_models:
+            elif kind is None and suffix(place.name) in SOURCES and not TORCHSCRIPT.match(place.name):
                 self._program(SOURCE, place)
         if kind is ZIP:
             self._zip(window, place)
@@ -379,11 +383,15 @@ class _Look:
 
     # --- programs
 
+    def _is_in_model(self, place: _Place) -> bool:
+        """Tell whether something belongs to a model, or lies in an archive whose name says that it is one."""
+        return place.path in self.of_models or (bool(place.within) and suffix(place.path) in MODEL_ZIPS)
+
     def _program(self, kind: Kind, place: _Place) -> None:
         is_source = kind in (SCRIPT, SOURCE)
         if place.promises_another(kind):
             self._false_name(kind, place, Severity.MEDIUM if is_source else Severity.HIGH)
-        elif place.path in self.of_models:
+        elif kind is R_DATA or self._is_in_model(place):
             severity = Severity.LOW if is_source else Severity.MEDIUM
             self._found("executable-content", severity, place, f"{kind.says}, not opened", kind.says)
         elif not is_promised(kind, place.name):

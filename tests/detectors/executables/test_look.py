@@ -114,6 +114,16 @@ class TestPrograms:
     def test_source_matters_inside_of_models_alone(self) -> None:
         files = {"code/model.py": b"import os\n", "train.py": b"import os\n"}
         assert told(files, ("code/model.py",)) == [("executable-content", "low")]
+        assert told({"m.mar": zip_of({"handler.py": b"import os\n"})}) == [("executable-content", "low")]
+
+    def test_the_source_of_torchscript_is_none(self) -> None:
+        files = {"m.pt": pytorch_zip({"data.pkl": DATA, "code/__torch__.py": b"class M(Module):\n"})}
+        assert [finding.place for finding in looked(files, ("m.pt",)).findings] == ["archive/data.pkl"]
+
+    @pytest.mark.parametrize("data", [b"RDX3\nX\n", gzip.compress(b"X\n\0\0\0\3\0\4\2\0")])
+    def test_objects_of_r_are_told(self, data: bytes) -> None:
+        assert told({"model.rds": data}) == [("executable-content", "medium")]
+        assert told({"model.onnx": data}) == [("executable-false-name", "high")]
 
 
 class TestArchives:
