@@ -30,6 +30,7 @@ from worker.errors import WorkerError
 from worker.load_check import FORMATS, MAX_MODELS, Plan, Shown, check_models, on_disk, refused
 from worker.ports import Clock, Registry
 from worker.records import ModelVersion
+from worker.storage.layout import file_parts
 from worker.verification import Check, Seen, Verified, kept_text, verification_json, worst
 
 PIECE_BYTES = 8 << 20
@@ -173,10 +174,11 @@ def _copied(tree: FileTree, paths: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def _copy(tree: FileTree, path: str, size: int, folder: str) -> str:
-    """Copy the file at *path*, whose names the tree has checked, into *folder*; return where it is."""
-    target = os.path.join(folder, path)
+    """Copy the file at *path* into *folder*; return where it is."""
+    *folders, name = file_parts(path)
+    target = os.path.join(folder, *folders, name)
     above = folder
-    for name in path.split("/")[:-1]:
+    for name in folders:
         above = os.path.join(above, name)
         os.makedirs(above, mode=0o755, exist_ok=True)
         os.chmod(above, 0o755)  # noqa: S103 - see above

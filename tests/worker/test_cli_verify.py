@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.builders import onnx
+from tests.builders.saved_model import graph, meta_graph, node, placeholder, saved_model, signature, tensor_info, type_attr
 from tests.servers.process import skip_without
 from tests.servers.s3 import S3Server
 from tests.worker.cage.seat import BUBBLEWRAP, find
@@ -294,3 +295,16 @@ def test_a_saved_model_is_verified_without_bubblewrap(
 def test_a_frozen_graph_is_verified(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = json_of(capsys, "verify", str(saved / "frozen.pb"))
     assert report["models"][0]["runs"][0]["outputs"] == [{"name": "y", "dtype": "float32", "shape": [1, 2]}]
+
+
+@pytest.mark.slow
+def test_what_todays_loader_refuses_is_loaded_as_servers_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An input whose name is a word of Python was common with TensorFlow 1, and `tf.saved_model.load` takes none."""
+    placed = graph(placeholder("x", sizes=(-1, 2)), node("y", "Identity", "x", T=type_attr(1)))
+    told = signature({"in": tensor_info("x:0", sizes=(-1, 2))}, {"out": tensor_info("y:0", sizes=(-1, 2))})
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "saved_model.pb").write_bytes(saved_model(meta_graph(placed, signatures={"serve": told})))
+    (one,) = json_of(capsys, "verify", str(tmp_path / "m"))["models"]
+    assert one["framework"].endswith(", by the loader of TensorFlow 1")
+    assert one["runs"][0]["outputs"] == [{"name": "out", "dtype": "float32", "shape": [1, 2]}]
+    assert one["tried"] == []

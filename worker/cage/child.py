@@ -121,8 +121,10 @@ def _give_up_rights(user: int | None) -> None:
 
 
 def _limit(limits: Mapping[str, int], processors: int) -> None:
-    """Obey *limits*, and use the first *processors* alone: frameworks make a thread for each that they see."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:processors])
+    """Obey *limits*, and use as many *processors* alone, any: frameworks make a thread for each that they see."""
+    mine = sorted(os.sched_getaffinity(0))
+    first = int.from_bytes(os.urandom(2), "big") % len(mine)
+    os.sched_setaffinity(0, [*mine, *mine][first : first + processors])
     cpu = limits["cpu_seconds"]
     most = {
         resource.RLIMIT_AS: (limits["address_bytes"],) * 2,

@@ -145,7 +145,8 @@ def run(subject: Subject, rung: Rung, limits: Limits, bwrap: str = "bwrap", may_
         own = (*view.QUIETLY_ASKED, *shown.places, *shown.more, code if not is_wrapped else view.CODE)
         of_model = (view.MODEL,) if is_wrapped else tuple(subject.files.values())
         with _started(shown, rung, limits, tmp, bwrap) as (process, conversation, output):
-            talk = _Talk(process, conversation, output, job, limits, (*own, *of_model), (tmp,), None if is_wrapped else scratch)
+            quiet = (*own, *of_model), (tmp, view.ITS_THREADS)
+            talk = _Talk(process, conversation, output, job, limits, *quiet, None if is_wrapped else scratch)
             return talk.seen(rung)
 
 

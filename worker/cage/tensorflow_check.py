@@ -41,21 +41,65 @@ def look(model: Mapping[str, Any]) -> dict[str, Any]:
     began = time.monotonic()
     answer: dict[str, Any] = {"framework": f"tensorflow {tf.__version__}", "loads": False, "load_seconds": 0.0, "error": ""}
     try:
-        functions = _frozen(model) if model["kind"] == "graph" else _saved(model)
+        functions, loader = _loaded(model)
     except Exception as exc:  # noqa: BLE001 - whatever it is, it is told
         return answer | {"error": _told(exc), "signatures": []}
     seconds = time.monotonic() - began
     runs = [_run(name, function, specs) for name, (function, specs) in functions.items()]
-    return answer | {"loads": True, "load_seconds": seconds, "signatures": runs}
+    told = {"framework": answer["framework"] + loader, "loads": True, "load_seconds": seconds}
+    return answer | told | {"signatures": runs}
 
 
 _Offered = dict[str, tuple[Callable[..., Any], dict[str, Any]]]
+
+
+BY_FIRST = ", by the loader of TensorFlow 1"
+
+
+def _loaded(model: Mapping[str, Any]) -> tuple[_Offered, str]:
+    """Return what the model offers, and by which other loader. A SavedModel that today's refuses is loaded as a graph alone, as
+    servers do it.
+    """
+    if model["kind"] == "graph":
+        return _frozen(model), ""
+    try:
+        return _saved(model), ""
+    except Exception as exc:  # noqa: BLE001 - whatever it is, it is told
+        try:
+            return _in_session(model), BY_FIRST
+        except Exception:  # noqa: BLE001 - what today's loader said tells more
+            raise exc from None
 
 
 def _saved(model: Mapping[str, Any]) -> _Offered:
     loaded = tf.saved_model.load(model["path"], tags=model["tags"] or None)
     _saved.kept = loaded  # type: ignore[attr-defined]  # its variables die with it
     return {name: (function, function.structured_input_signature[1]) for name, function in sorted(loaded.signatures.items())}
+
+
+INTERNAL_PREFIX = "__saved_model_"
+"""How TensorFlow's own signatures begin."""
+
+
+def _in_session(model: Mapping[str, Any]) -> _Offered:
+    """Return the signatures of a SavedModel that is loaded as a graph, and run in a session."""
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    with session.graph.as_default():
+        meta = tf.compat.v1.saved_model.loader.load(session, model["tags"], model["path"])
+
+    def tensors(infos: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: session.graph.get_tensor_by_name(info.name) for key, info in infos.items()}
+
+    def offered(signature: Any) -> tuple[Callable[..., Any], dict[str, Any]]:
+        feeds, fetches = tensors(signature.inputs), tensors(signature.outputs)
+
+        def run(**given: Any) -> Any:
+            return session.run(fetches, {feeds[key]: value.numpy() for key, value in given.items()})
+
+        return run, {key: tf.TensorSpec(feed.shape, feed.dtype) for key, feed in feeds.items()}
+
+    signatures = sorted(meta.signature_def.items())
+    return {name: offered(signature) for name, signature in signatures if not name.startswith(INTERNAL_PREFIX)}
 
 
 def _frozen(model: Mapping[str, Any]) -> _Offered:
@@ -167,6 +211,10 @@ def _made(spec: Any, filling: Filling, text: str | bytes) -> Any:
 
 
 def _seen(name: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, (numpy.ndarray, numpy.generic)):
+        return {"name": name, "dtype": "string" if value.dtype.kind in "OSU" else value.dtype.name, "shape": list(value.shape)}
+    if isinstance(value, bytes):
+        return {"name": name, "dtype": "string", "shape": []}
     if not tf.is_tensor(value) or not hasattr(value, "numpy"):
         return {"name": name, "dtype": getattr(getattr(value, "dtype", None), "name", ""), "shape": None}
     return {"name": name, "dtype": value.dtype.name, "shape": value.shape.as_list()}

@@ -35,6 +35,9 @@ ABOUT_PROCESSORS = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat"
 QUIETLY_ASKED = (*ABOUT_PROCESSORS, *DEVICES, *SYSTEM_FILES, "/usr", *SYSTEM_LINKS, "/sys/fs/cgroup", "/dev/shm")  # noqa: S108
 """What frameworks open by themselves, wherever the model comes from."""
 
+ITS_THREADS = "/proc/self/task"
+"""Where a process names its threads."""
+
 KEPT = "LD_LIBRARY_PATH"
 """The one environment variable that goes on, where it is set: without it such a Python does not start."""
 
