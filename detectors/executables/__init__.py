@@ -459,7 +459,7 @@ def _unlooked(found: list[Pickle], worst: Grade, is_promised: bool) -> str:
     if unknown:
         return f"with names that nobody knows here: {_listed(unknown)}"
     if any(one.computed for one in found):
-        return "with names that it makes while it is loaded"
+        return "with names that are only known while it is loaded"
     return "" if is_promised or worst is Grade.RUNS else "in a file whose name does not say so"
 
 

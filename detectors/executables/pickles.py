@@ -63,7 +63,7 @@ class End(Enum):
 class Pickle:
     """What a walk has shown. *names* are (module, name) in the order of their first import.
 
-    calls tells that an imported name is called, or an object's own code set it up. computed tells that a name is made only
+    calls tells that an imported name is called, or an object's own code set it up. computed tells that a name is only known
     while the pickle is loaded. hints are texts with double underscores, which `getattr` reaches everything with.
     stop is the place behind the last opcode that was walked. has_magic tells that it begins with the opcode PROTO.
     """
@@ -116,6 +116,9 @@ Value = object
 
 FIXED = {ord("J"): 4, ord("K"): 1, ord("M"): 2, ord("G"): 8, 0x82: 1, 0x83: 2, 0x84: 4}
 """Opcodes that push one value made of so many bytes: BININT, BININT1, BININT2, BINFLOAT, EXT1, EXT2, EXT4."""
+
+REGISTERED = frozenset({0x82, 0x83, 0x84})
+"""EXT1, EXT2, EXT4: names by a number that the program which loads the pickle has registered, and nobody else knows."""
 
 COUNTED_TEXT = {ord("T"): 4, ord("U"): 1, ord("X"): 4, 0x8C: 1, 0x8D: 8}
 """BINSTRING, SHORT_BINSTRING, BINUNICODE, SHORT_BINUNICODE, BINUNICODE8: bytes of the length before the text."""
@@ -202,6 +205,7 @@ class _Walk:
             stack.append(self._text(self._number(COUNTED_TEXT[opcode])))
         elif opcode in FIXED:
             self._bytes(FIXED[opcode])
+            self.computed |= opcode in REGISTERED
             stack.append(OTHER)
         elif opcode in PUSH:
             stack.append(OTHER)

@@ -68,6 +68,7 @@ IDEAS: dict[str, Callable[[], bytes]] = {
     "a name that is made while loading": lambda: framed(
         short("os") + call("_codecs", "encode", "system", "ascii") + b"\x93" + short("true") + b"\x85R"
     ),
+    "a name by its number": lambda: framed(b"\x82\x01" + short("true") + b"\x85R"),
     "eval": lambda: framed(call("builtins", "eval", "1")),
     "exec of Python 2": lambda: protocol_0("__builtin__", "exec"),
     "import": lambda: framed(call("importlib", "import_module", "antigravity")),
