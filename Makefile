@@ -5,12 +5,13 @@ BIN := .venv/bin
 MARK := .venv/.made
 EXAMPLE := examples/digits
 MODELSCAN := .venv-modelscan
+MODELAUDIT := .venv-modelaudit
 AWSCLI := .venv-awscli
 GRADIENT := .venv-gradient
 GRADIENT_1 := .venv-gradient-1
 MLFLOW := .venv-mlflow
 
-.PHONY: demo test test-all lint bench capacity chaos cage fuzz upgrade conformance compose-bare protos reference dashboard clean
+.PHONY: demo test test-all lint bench capacity chaos cage fuzz trust upgrade conformance compose-bare protos reference dashboard clean
 
 demo: $(MARK)/base            ## set up, ingest the example run, and show what was registered
 	$(BIN)/modelport ingest $(EXAMPLE) --project examples --experiment digits
@@ -44,6 +45,9 @@ fuzz: $(MARK)/fuzz           ## every reader of foreign bytes for a minute, two 
 cage: $(MARK)/test            ## the sandbox of `modelport verify` at full length, told in figures; KILLS=20 for fewer
 	$(BIN)/python -m tests.worker.cage --kills $(or $(KILLS),200)
 
+trust: $(MARK)/test $(MODELSCAN)/.made $(MODELAUDIT)/.made    ## how often scanners are right, into benchmarks/trust/TRUST.md; MOST=50 for less
+	$(BIN)/python -m benchmarks.trust $(if $(MOST),--most $(MOST))
+
 upgrade: $(MARK)/test         ## rolling upgrades under load, told in figures; EACH=20 for shorter ones, FROM=COMMIT for another
 	$(BIN)/python -m tests.upgrade --each $(or $(EACH),200) $(if $(FROM),--from $(FROM))
 
@@ -63,7 +67,7 @@ dashboard: $(MARK)/test       ## write deploy/grafana/modelport.json again from 
 	$(BIN)/python -m scripts.make_dashboard
 
 clean:                        ## remove what these commands made
-	rm -rf .venv $(MODELSCAN) $(AWSCLI) $(GRADIENT) $(GRADIENT_1) $(MLFLOW) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(MODELSCAN) $(MODELAUDIT) $(AWSCLI) $(GRADIENT) $(GRADIENT_1) $(MLFLOW) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(MARK)/base: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "modelport needs Python 3.11 or newer")'
@@ -84,6 +88,12 @@ $(MODELSCAN)/.made:
 	$(PYTHON) -m venv $(MODELSCAN)
 	$(MODELSCAN)/bin/python -m pip install --quiet --disable-pip-version-check 'modelscan[tensorflow]==0.8.8' \
 	    && touch $@ || echo 'modelscan could not be installed'
+
+# modelaudit likewise.
+$(MODELAUDIT)/.made:
+	$(PYTHON) -m venv $(MODELAUDIT)
+	$(MODELAUDIT)/bin/python -m pip install --quiet --disable-pip-version-check 'modelaudit[onnx,h5]==0.2.54' \
+	    && touch $@ || echo 'modelaudit could not be installed'
 
 # The client of the original system wants libraries of its time.
 $(GRADIENT)/.made:

@@ -1,0 +1,155 @@
+"""`python -m benchmarks.trust [--most N] [--only TEXT]`: how often scanners are right, as a table, and in TRUST.md beside it.
+
+Ours runs in this process, the others in environments of their own, all on the same files. An attack is told where the answer is
+anything but clean: a finding of any severity, a model that is not whole, something not looked at, an error. An honest model is
+called dangerous where the answer is high or critical. The exit status is 1 where ours lets an attack pass for clean, or calls
+an honest model dangerous. With `--most` or `--only` nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from benchmarks.trust.sets import SETS, Sample, SampleSet, first
+from detectors.facts import Severity, State
+from detectors.open import scan_path
+from detectors.scan import worst_state
+
+ROOT = Path(__file__).parents[2]
+PAGE = Path(__file__).with_name("TRUST.md")
+THEIRS = {
+    "modelscan 0.8.8": ("modelscan", ROOT / ".venv-modelscan" / "bin" / "python"),
+    "modelaudit 0.2.54": ("modelaudit", ROOT / ".venv-modelaudit" / "bin" / "python"),
+}
+
+DANGEROUS = ("critical", "high")
+MOST_NAMED = 20
+"""Mistakes of ours that are told one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the scanners said of one set: a word for each sample, by scanner; None for one that could not be run."""
+
+    of: SampleSet
+    samples: Sequence[Sample]
+    words: dict[str, list[str] | None]
+
+    def count(self, scanner: str) -> int | None:
+        """Return how many attacks *scanner* told, or how many honest models it called dangerous."""
+        words = self.words[scanner]
+        return None if words is None else sum(map(self._is_counted, words))
+
+    def mistakes(self) -> list[str]:
+        """Return the names of the samples of which ours said what it should not."""
+        words = self.words[OURS] or []
+        return [one.name for one, word in zip(self.samples, words, strict=True) if self._is_counted(word) is self.of.is_honest]
+
+    def _is_counted(self, word: str) -> bool:
+        return word in DANGEROUS if self.of.is_honest else word != "none"
+
+
+OURS = "modelport"
+
+
+def ours(path: Path) -> str:
+    """Return the worst that ours says of *path*, in the words of `theirs`; `unsure` for what is not whole, or not looked at.
+
+    A place that holds nothing recognisable is `nothing`: that is no answer about a model, and never taken for clean.
+    """
+    found = scan_path(path)
+    severities = {finding.severity for finding in found.findings} - {Severity.INFO}
+    worst = next((one.value for one in Severity if one in severities), None)
+    if worst is not None:
+        return worst
+    if not found.models:
+        return "nothing"
+    is_sure = worst_state(found) is State.COMPLETE and not found.coverage.inconclusive
+    return "none" if is_sure else "unsure"
+
+
+def theirs(name: str, python: Path, samples: Iterable[Sample]) -> list[str] | None:
+    """Return what the scanner *name* says of each sample, None where it is not installed.
+
+    Raises:
+        RuntimeError: it ended before it had answered.
+    """
+    if not python.exists():
+        return None
+    paths = [str(sample.path) for sample in samples]
+    script = Path(__file__).with_name("theirs.py")
+    done = subprocess.run([python, script, name], input="\n".join(paths), capture_output=True, text=True, check=False)
+    words = done.stdout.split()
+    if len(words) != len(paths):
+        raise RuntimeError(f"{name} answered {len(words)} of {len(paths)}: {done.stderr[-2000:]}")
+    return words
+
+
+def measure(of: SampleSet, folder: Path, most: int | None) -> Row:
+    """Let every scanner look at one set."""
+    folder.mkdir()
+    samples = first(of.write(folder), most)
+    words: dict[str, list[str] | None] = {OURS: [ours(sample.path) for sample in samples]}
+    for called, (name, python) in THEIRS.items():
+        words[called] = theirs(name, python, samples)
+    return Row(of, samples, words)
+
+
+def table(rows: Iterable[Row]) -> list[str]:
+    """Return the lines of the table."""
+    scanners = (OURS, *THEIRS)
+    lines = [f"| set | models | {' | '.join(scanners)} | right |", f"|---|---{'|---' * len(scanners)}|---|"]
+    for row in rows:
+        counts = (row.count(scanner) for scanner in scanners)
+        right = 0 if row.of.is_honest else len(row.samples)
+        shown = ("not installed" if count is None else f"{count:,}" for count in counts)
+        lines.append(f"| {row.of.what} | {len(row.samples):,} | {' | '.join(shown)} | {right:,} |")
+    return lines
+
+
+def page(rows: Sequence[Row]) -> str:
+    """Return the page with the table."""
+    attacks, honest = ([row for row in rows if row.of.is_honest is wanted] for wanted in (False, True))
+    lines = [f"# How often scanners are right, {date.today()}", "", "Written by `make trust`.", ""]
+    lines += [
+        "## Attacks that are told",
+        "",
+        "Anything but clean counts: a finding, a model that is not whole, not looked at, an error.",
+    ]
+    lines += ["", *table(attacks), "", "## Honest models that are called dangerous", "", "High or critical counts."]
+    return "\n".join([*lines, "", *table(honest)]) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print and write; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.trust")
+    parser.add_argument("--most", type=int)
+    parser.add_argument("--only", default="")
+    chosen = parser.parse_args(arguments)
+    folder = Path(tempfile.mkdtemp(prefix="modelport-trust-"))
+    rows = []
+    try:
+        for number, of in enumerate(one for one in SETS if chosen.only in one.what):
+            print(f"… {of.what}", file=sys.stderr, flush=True)
+            rows.append(measure(of, folder / str(number), chosen.most))
+    finally:
+        shutil.rmtree(folder)
+    print(page(rows))
+    for row in rows:
+        for name in row.mistakes()[:MOST_NAMED]:
+            print(f"mistaken: {row.of.what}: {name}")
+    if chosen.most is None and not chosen.only:
+        PAGE.write_text(page(rows), encoding="utf-8")
+    return int(any(row.mistakes() for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,106 @@
+"""The files that scanners are compared on: attacks, of which none may pass for clean, and honest models, of which none may be
+called dangerous.
+
+A set writes its samples below a folder, each in one of its own, or names where they lie already.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from detectors.local_tree import LocalTree
+from detectors.scan import scan
+from tests.attacks import keras, onnx, pickles, tensorflow, zips
+
+CORPUS, HOSTILE = "MODELPORT_CORPUS", "MODELPORT_HOSTILE"
+
+REFUSED_ZIPS = 35
+"""Zips of `MODELPORT_HOSTILE` that PyPI refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One model, or what passes for one: its *name*, and the *path* of a file or folder to be scanned."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSet:
+    """*what* is in it; *is_honest* tells whether a scanner should keep quiet. write puts the samples below an empty folder."""
+
+    what: str
+    is_honest: bool
+    write: Callable[[Path], Iterator[Sample]]
+
+
+def _made(make: Callable[[], Iterable[tuple[str, Mapping[str, bytes]]]]) -> Callable[[Path], Iterator[Sample]]:
+    """Return what writes the (name, files) that *make* yields."""
+
+    def write(folder: Path) -> Iterator[Sample]:
+        for number, (name, files) in enumerate(make()):
+            place = folder / f"{number:05}"
+            for path, data in files.items():
+                (place / path).parent.mkdir(parents=True, exist_ok=True)
+                (place / path).write_bytes(data)
+            yield Sample(name, place)
+
+    return write
+
+
+def _external_data(folder: Path) -> Iterator[Sample]:
+    onnx.write_outside(folder)
+    for number, case in enumerate(onnx.cases(str(folder))):
+        yield Sample(case.name, onnx.write(folder, f"{number:05}", case.files))
+
+
+def _refused_zips() -> Iterator[tuple[str, Mapping[str, bytes]]]:
+    """Yield the zips that PyPI refuses, as models of Keras."""
+    for path in sorted(Path(os.environ[HOSTILE], "zip", "reject").iterdir()):
+        yield path.name, {"model.keras": path.read_bytes()}
+
+
+def _corpus(folder: Path) -> Iterator[Sample]:
+    """Yield every model in the corpus where it lies: what modelport recognises in it, by file or folder. What is several files
+    with one beginning, as a checkpoint, is its folder.
+    """
+    for project in sorted(path for path in Path(os.environ[CORPUS]).iterdir() if path.is_dir()):
+        with LocalTree(project) as tree:
+            found = scan(tree)
+        roots = {project / model.detection.root for model in found.models}
+        for path in sorted({root if root.exists() else root.parent for root in roots}):
+            yield Sample(path.relative_to(project.parent).as_posix(), path)
+
+
+def _backend_models(folder: Path) -> Iterator[Sample]:
+    """Yield the models that onnx tests runtimes with."""
+    import onnx as library
+
+    data = Path(library.__file__).parent / "backend" / "test" / "data"
+    for path in sorted(data.rglob("*.onnx")):
+        yield Sample(path.relative_to(data).as_posix(), path)
+
+
+SETS = (
+    SampleSet("Risky operators of TensorFlow, each at every position", False, _made(tensorflow.risky_models)),
+    SampleSet("Operators that no TensorFlow has", False, _made(tensorflow.unknown_models)),
+    SampleSet("Assets of TensorFlow outside the model", False, _made(tensorflow.asset_models)),
+    SampleSet("External data of ONNX, positions x names x faults", False, _external_data),
+    SampleSet("Executable content under every name", False, _made(pickles.attacks)),
+    SampleSet("Traps in configurations of Keras", False, _made(keras.attacks)),
+    SampleSet("Zips that two readers see differently, as models", False, _made(zips.as_models)),
+    SampleSet("Zips that PyPI refuses, as models of Keras", False, _made(_refused_zips)),
+    SampleSet("The risky operators where only saving runs them", True, _made(tensorflow.harmless_models)),
+    SampleSet("Models of public projects", True, _corpus),
+    SampleSet("Models that onnx tests runtimes with", True, _backend_models),
+)
+
+
+def first(samples: Iterable[Sample], most: int | None) -> list[Sample]:
+    """Return all *samples*, or the first *most* of them."""
+    return list(islice(samples, most))
