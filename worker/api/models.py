@@ -84,7 +84,9 @@ def show_model(model: str, caller: Reader, service: Inside, project: Project = N
     versions = service.registry.versions(query) or [found]
     latest = max(versions, key=lambda version: version.number)
     row = with_project(_row(latest), service.registry.renamed_projects(caller.team))
-    served = repository.served(service.registry, latest)
+    served = next((one for one in versions if not one.is_quarantined), None)
+    if served is None and len(versions) == MAX_PAGE:
+        served = repository.served(service.registry, latest)
     said = {"served": None if served is None else version_json(served)}
     return reply(row | said | {"versions": [version_json(version) for version in versions]})
 
