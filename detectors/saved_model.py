@@ -114,8 +114,7 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
     if main.path.endswith(".cpb"):
         return _split(contents, detection, main)
     model, findings, window = _read(contents, main)
-    judged = judge_saved_model(main.path, model, window)
-    return _whole(contents, detection, model, (*findings, *judged.findings), judged.unread)
+    return _whole(contents, detection, model, findings, window)
 
 
 def _marked(contents: Contents) -> dict[str, str]:
@@ -217,7 +216,7 @@ def _whole(
     detection: Detection,
     model: SavedModel,
     findings: tuple[Finding, ...],
-    unread: tuple[tuple[str, str], ...],
+    window: Window | None,
 ) -> Extraction:
     meta = shown_graph(model)
     operators = count_operators(detection.main, meta.graph_def)
@@ -240,13 +239,14 @@ def _whole(
         created=created_of(detection.root),
         details=_details(model, meta, detection.root),
     )
+    judged = judge_saved_model(detection.main, model, window)
     assets = assets_of(model)
     incomplete = (*unfinished(detection.root, detection.files), *asset_problems(contents, detection.root, assets))
     return Extraction(
         facts,
         _completeness(variables, incomplete, contradictions),
-        (*findings, *asset_findings(detection.main, assets), *_equal_tags(detection.main, facts.tags)),
-        (*variables.unread, *unread),
+        (*findings, *judged.findings, *asset_findings(detection.main, assets), *_equal_tags(detection.main, facts.tags)),
+        (*variables.unread, *judged.unread),
         variables.sums,
     )
 

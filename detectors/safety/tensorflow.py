@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeAlias
 
+from detectors.bounds import MAX_NODES
 from detectors.errors import MalformedModel, ModelLimit
 from detectors.facts import Finding, Severity
 from detectors.protos.tensorflow_pb2 import FunctionDef, GraphDef, MetaGraphDef, SavedModel
@@ -128,12 +129,16 @@ def judge_saved_model(path: str, model: SavedModel, window: Window | None) -> Ju
     Raises:
         MalformedModel: the file is broken where a constant lies.
     """
-    judge, constants = _Judge(path), Constants(Holder.SAVED_MODEL, window)
+    judge, constants, nodes = _Judge(path), Constants(Holder.SAVED_MODEL, window), 0
     for number, meta in enumerate(model.meta_graphs):
+        nodes += len(meta.graph_def.node) + sum(len(body.node_def) for body in meta.graph_def.library.function)
+        if nodes > MAX_NODES:
+            judge.not_looked_at(f"meta graphs beyond the first {number}, which have too many nodes", "MAX_NODES")
+            break
         tags = ", ".join(sorted({shown(text(tag)) for tag in meta.meta_info_def.tags}))
         before = f"meta graph {number + 1} {{{tags}}}" if len(model.meta_graphs) > 1 else ""
         graph = Graph(meta.graph_def, constants, number, meta, before)
-        judge.all_of(reach(graph, starts_of(graph)))
+        judge.graph(graph, starts_of(graph))
     return judge.judgement()
 
 
@@ -144,7 +149,7 @@ def judge_meta_graph(path: str, meta: MetaGraphDef, window: Window | None) -> Ju
         MalformedModel: the file is broken where a constant lies.
     """
     judge, constants = _Judge(path), Constants(Holder.META_GRAPH, window)
-    judge.all_of(reach(Graph(meta.graph_def, constants, 0, meta), starts_of_saver(meta)))
+    judge.graph(Graph(meta.graph_def, constants, 0, meta), starts_of_saver(meta))
     return judge.judgement()
 
 
@@ -157,7 +162,7 @@ def judge_graph(path: str, graph: GraphDef, outputs: Iterable[bytes], window: Wi
     judge, names = _Judge(path), list(outputs)
     starts = [Start(Entry(When.CALLED, f"output {shown(text(name))}"), (name,)) for name in names[:MAX_OUTPUTS]]
     starts.append(Start(Entry(When.CALLED, "other outputs"), tuple(names[MAX_OUTPUTS:])))
-    judge.all_of(reach(Graph(graph, Constants(Holder.GRAPH, window)), starts))
+    judge.graph(Graph(graph, Constants(Holder.GRAPH, window)), starts)
     return judge.judgement()
 
 
@@ -188,26 +193,29 @@ class _Judge:
     def judgement(self) -> Judgement:
         """Return all that was found."""
         if self._sources.is_exhausted:
-            self._not_looked_at("where all file names come from", "MAX_STEPS")
+            self.not_looked_at("where all file names come from", "MAX_STEPS")
         return Judgement(tuple(map(_with_count, self._told.values())), tuple((self.path, reason) for reason in self._unread))
 
-    def all_of(self, found: Iterable[Reached]) -> None:
-        """Judge nodes of one graph, then those of the graphs in its constants."""
-        self._todo.extend(found)
+    def graph(self, graph: Graph, starts: Iterable[Start]) -> None:
+        """Judge what *starts* run of *graph*, and of the graphs in its constants."""
+        if graph.has_too_many:
+            self.not_looked_at("a graph with too many nodes that may do something", "MAX_NOTABLE")
+            return
+        self._todo.extend(reach(graph, starts))
         while self._todo:
             one = self._todo.popleft()
             self._judged += 1
             if self._judged > MAX_JUDGED:
-                self._not_looked_at(f"nodes that do something, beyond {MAX_JUDGED} of them", "MAX_JUDGED")
+                self.not_looked_at(f"nodes that do something, beyond {MAX_JUDGED} of them", "MAX_JUDGED")
                 self._todo.clear()
                 return
             if one.scope.graph.lacks_names:
-                self._not_looked_at("parts of a graph whose names are too long", "MAX_LEAF_BYTES")
+                self.not_looked_at("parts of a graph whose names are too long", "MAX_LEAF_BYTES")
             known = operator(one.node.op)
             if known is None:
                 self._custom(one)
             elif known.effect is Effect.GRAPH:
-                self._graph(one, known)
+                self._runs_graph(one, known)
             else:
                 self._effect(one, known)
 
@@ -219,7 +227,7 @@ class _Judge:
             if _may_be_graph(source.value):
                 self._look_into(one, source, must_be=False)
 
-    def _graph(self, one: Reached, known: Operator) -> None:
+    def _runs_graph(self, one: Reached, known: Operator) -> None:
         """Look into the graphs that *one* runs."""
         sources = self._arguments(one, known)
         others = [source for source in sources if source.kind is not Kind.CONSTANT or source.is_rest]
@@ -231,7 +239,7 @@ class _Judge:
 
     def _hidden(self, one: Reached, source: Source) -> None:
         whose = "its caller gives it" if source.kind in (Kind.INPUT, Kind.SAVER) else "is not written in the model"
-        self._not_looked_at(f"a graph that {text(one.node.op)} runs and that {whose}", "")
+        self.not_looked_at(f"a graph that {text(one.node.op)} runs and that {whose}", "")
         self._tell(one, "tf-hidden-graph", MEDIUM, f"{text(one.node.op)} runs a graph that {whose}", (whose,))
 
     def _look_into(self, one: Reached, source: Source, must_be: bool) -> None:
@@ -243,12 +251,12 @@ class _Judge:
         self._inner.add(key)
         self._inner_bytes += len(source.value)
         if graph.depth == MAX_DEPTH or len(self._inner) > MAX_INNER_GRAPHS or self._inner_bytes > MAX_INNER_BYTES:
-            self._not_looked_at("graphs in constants", "MAX_DEPTH, MAX_INNER_GRAPHS or MAX_INNER_BYTES")
+            self.not_looked_at("graphs in constants", "MAX_DEPTH, MAX_INNER_GRAPHS or MAX_INNER_BYTES")
             return
         try:
             inside, constants = _graph_in(self.path, source.value)
         except ModelLimit as exc:
-            self._not_looked_at("a graph in a constant", exc.limit)
+            self.not_looked_at("a graph in a constant", exc.limit)
             return
         except MalformedModel:
             inside = None
@@ -258,7 +266,10 @@ class _Judge:
             return
         steps = (graph.before, one.entry.name, *one.scope.way, f"graph in constant {readable_name(source.at)}")
         inner = Graph(inside, constants, before=" → ".join(filter(None, steps)), depth=graph.depth + 1)
-        self._todo.extend(everything(inner, Entry(one.entry.when, "")))
+        if inner.has_too_many:
+            self.not_looked_at("a graph in a constant with too many nodes that may do something", "MAX_NOTABLE")
+        else:
+            self._todo.extend(everything(inner, Entry(one.entry.when, "")))
 
     def _effect(self, one: Reached, known: Operator) -> None:
         """Tell what the operator of *one* does, if it does it to anything.
@@ -282,7 +293,7 @@ class _Judge:
         if found is None:
             return
         if any(source.kind is Kind.UNREAD for source in sources):
-            self._not_looked_at("a constant that names files", "MAX_CONSTANT_BYTES")
+            self.not_looked_at("a constant that names files", "MAX_CONSTANT_BYTES")
         severity, does = found
         if is_saver and all(source.value == SAVERS_NAME for source in sources):
             severity = INFO
@@ -315,9 +326,10 @@ class _Judge:
             runs = RUNS[one.entry.when]
             self._told[key] = _Seen(Finding(rule, severity, self.path, one.place, f"{message}, {runs}"))
         else:
-            self._not_looked_at(f"findings beyond {MAX_TOLD}", "MAX_TOLD")
+            self.not_looked_at(f"findings beyond {MAX_TOLD}", "MAX_TOLD")
 
-    def _not_looked_at(self, what: str, limit: str) -> None:
+    def not_looked_at(self, what: str, limit: str) -> None:
+        """Keep that *what* was left out because of *limit*."""
         self._unread[f"not looked at: {what}" + (f" (limit {limit})" if limit else "")] = None
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from detectors.protos.tensorflow_pb2 import MetaGraphDef, SavedObject, SavedObjectGraph
 from detectors.wire import shown, text
 
-SETUP = frozenset({b"_create_resource", b"_initialize"})
-"""What loading calls for each resource (tensorflow/python/saved_model/load.py, Loader._restore_checkpoint and what follows)."""
+SETUP = frozenset({b"_create_resource", b"_initialize", b"_destroy_resource"})
+"""What loading calls for each resource, and what dropping the model calls (tensorflow/python/trackable/resource.py): nobody has
+to choose them."""
 
 MAX_STEPS_TOLD = 8
 """Attributes of objects on one way that are told."""

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property, lru_cache
-from itertools import chain
+from itertools import chain, islice
 from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
@@ -50,6 +50,9 @@ MAX_FUNCTIONS_TOLD = 6
 SMALL_GRAPH = 2_000
 """Up to so many nodes, an index of all costs less than finding those that matter."""
 
+MAX_NOTABLE = 100_000
+"""Nodes of one graph and its functions that do something, call functions or fill queues: a second. Honest ones have few."""
+
 MAX_LEADING_ON = 20_000
 """Nodes that run after one that does something, and that are kept apart from the others."""
 
@@ -57,6 +60,10 @@ MAX_PASSES = 4
 """Passes over a graph to find them."""
 
 INPUTS, NAME, OPERATOR = attrgetter("input"), attrgetter("name"), attrgetter("op")
+
+INTERFACE = b"api_implements"
+"""The attribute of functions that do the same on different devices
+(tensorflow/core/grappler/optimizers/implementation_selector.cc)."""
 
 GRADIENT = b"SymbolicGradient"
 
@@ -192,20 +199,29 @@ class Graph:
     @cached_property
     def notable(self) -> Mapping[bytes, list[Notable]]:
         """The nodes of each function that are worth a look, those of the graph itself under b""."""
-        found = {name: self._notable(function.node_def) for name, function in self.functions.items()}
-        found[b""] = self._notable(self.graph.node)
+        found = {b"": list(islice(self._notable(self.graph.node), MAX_NOTABLE + 1))}
+        left = MAX_NOTABLE - len(found[b""])
+        for name, function in self.functions.items():
+            found[name] = list(islice(self._notable(function.node_def), max(left, 0) + 1))
+            left -= len(found[name])
         return found
 
-    def _notable(self, nodes: Sequence[NodeDef]) -> list[Notable]:
+    @property
+    def has_too_many(self) -> bool:
+        """Whether more nodes are worth a look than are looked at."""
+        return sum(map(len, self.notable.values())) > MAX_NOTABLE
+
+    def _notable(self, nodes: Sequence[NodeDef]) -> Iterator[Notable]:
         if len(nodes) <= SMALL_GRAPH:
-            return [self.look_at(node, place) for place, node in enumerate(nodes) if is_worth_a_look(node.op)]
+            return (self.look_at(node, place) for place, node in enumerate(nodes) if is_worth_a_look(node.op))
         wanted = set(filter(is_worth_a_look, set(map(OPERATOR, nodes))))
-        return [self.look_at(nodes[place], place) for place, op in enumerate(map(OPERATOR, nodes)) if op in wanted]
+        places = (place for place, op in enumerate(map(OPERATOR, nodes)) if op in wanted) if wanted else ()
+        return (self.look_at(nodes[place], place) for place in places)
 
     @cached_property
     def matters(self) -> frozenset[bytes]:
         """The functions that do something, or call one that does; b"" where the graph itself does."""
-        callers: dict[bytes, list[bytes]] = {}
+        callers: dict[bytes, list[bytes]] = {after: [name] for name, after in self.stand_ins.items()}
         todo = list[bytes]()
         for name, nodes in self.notable.items():
             for one in nodes:
@@ -246,6 +262,19 @@ class Graph:
             scope = Scope(function.node_def, self, Home(self.number, bytes(name)), function, way=way)
             self.scopes[bytes(name)] = scope
         return scope
+
+    @cached_property
+    def stand_ins(self) -> Mapping[bytes, bytes]:
+        """Of each function that others may run in place of, the next of these, the last leading to the first again.
+
+        TensorFlow chooses by device among the functions of one interface.
+        """
+        interfaces: dict[bytes, list[bytes]] = {}
+        for name, function in self.functions.items():
+            values = [entry.value.s for entry in function.attr if entry.key == INTERFACE]
+            for value in values[-1:]:
+                interfaces.setdefault(value, []).append(name)
+        return {name: after for names in interfaces.values() for name, after in zip(names, [*names[1:], names[0]], strict=True)}
 
     @cached_property
     def gradients(self) -> Mapping[bytes, bytes]:
@@ -474,11 +503,16 @@ class _Reach:
         nothing."""
         if name not in self._graph.matters or not name:
             return None
-        if name not in self._graph.scopes:
-            place = f"function {shown(text(name))}"
+        found, after = self._graph.scopes.get(name), name
+        while after not in self._graph.scopes:
+            place = f"function {shown(text(after))}"
             way = (*caller.way, place) if len(caller.way) < MAX_FUNCTIONS_TOLD else (*caller.way[:2], "…", place)
-            calls.append(self._graph.scope_of(name, way))
-        return self._graph.scopes[name]
+            scope = self._graph.scope_of(after, way)
+            found = found or scope
+            scope.callers, scope.bound = found.callers, found.bound  # who calls one calls those that stand in for it
+            calls.append(scope)
+            after = self._graph.stand_ins.get(after, after)
+        return found
 
     def _what_nothing_reaches(self) -> None:
         """Note what the graph and its functions hold beside that."""

@@ -88,11 +88,18 @@ def const_text(name: str, *values: bytes | str, packed: bool = False) -> bytes:
     return node(name, "Const", value=field(8, tensor), dtype=type_attr(STRING))
 
 
-def function(name: str, *nodes: bytes, arguments: Iterable[str] = (), gives: Mapping[str, str] | None = None) -> bytes:
+def function(
+    name: str,
+    *nodes: bytes,
+    arguments: Iterable[str] = (),
+    gives: Mapping[str, str] | None = None,
+    attributes: Mapping[str, bytes] | None = None,
+) -> bytes:
     """A FunctionDef; *gives* maps its outputs to tensors of its nodes."""
     signature = field(1, name) + b"".join(field(2, field(1, each)) for each in arguments)
     given = b"".join(entry(4, key, value.encode()) for key, value in (gives or {}).items())
-    return field(1, signature) + b"".join(field(3, each) for each in nodes) + given
+    told = b"".join(entry(5, key, value) for key, value in (attributes or {}).items())
+    return field(1, signature) + b"".join(field(3, each) for each in nodes) + given + told
 
 
 def versions(producer: int) -> bytes:

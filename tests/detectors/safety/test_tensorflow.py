@@ -430,6 +430,15 @@ def test_findings_beyond_a_number_are_told_as_not_looked_at(monkeypatch: pytest.
     assert found.verdict is Verdict.INCONCLUSIVE
 
 
+@pytest.mark.parametrize("limit", ["MAX_NOTABLE", "MAX_NODES", "MAX_JUDGED"])
+def test_more_nodes_than_are_looked_at_are_told_as_not_looked_at(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    monkeypatch.setattr(reach_module if limit == "MAX_NOTABLE" else tensorflow, limit, 5)
+    nodes = [sm.node(f"n{at}", "ReadFile", "x") for at in range(6)]
+    found = look(served(*nodes, sm.node("risk", "NoOp", *(f"^n{at}" for at in range(6)))))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert limit in found.coverage.inconclusive[0].reason
+
+
 def test_equal_findings_of_one_graph_are_told_once_with_their_number() -> None:
     nodes = [sm.node(f"n{at}", "ReadFile", "name") for at in range(50)]
     last = sm.node("risk", "NoOp", *(f"^n{at}" for at in range(50)))

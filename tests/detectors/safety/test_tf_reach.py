@@ -101,6 +101,18 @@ def test_the_gradient_of_a_function_is_followed_where_it_is_computed() -> None:
     assert places(sm.meta_graph(graph, signatures={"s": RESULT})) == ["signature s → function gradient → node r"]
 
 
+def test_a_function_that_may_stand_in_for_another_is_followed() -> None:
+    """TensorFlow takes the one for the device at hand of those that say that they implement the same."""
+
+    def one(name: str, node: bytes, interface: str) -> bytes:
+        return sm.function(name, node, attributes={"api_implements": sm.text_attr(interface)})
+
+    functions = [one("f", PLAIN, "lstm"), one("g", READ, "lstm"), one("h", READ, "gru")]
+    graph = sm.graph(X, calling("f", "y"), functions=functions)
+    found = places(sm.meta_graph(graph, signatures={"s": RESULT}))
+    assert found == ["signature s → function g → node r", "not reached → function h → node r"]
+
+
 def test_functions_that_call_each_other_end() -> None:
     functions = [sm.function("f", calling("g"), READ), sm.function("g", calling("f"), calling("g", "again"))]
     graph = sm.graph(X, calling("g", "y"), functions=functions)
