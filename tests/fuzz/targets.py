@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from detectors import sstable
 from detectors.detection import Contents
 from detectors.errors import DetectorError, ModelError
@@ -27,12 +29,18 @@ from detectors.scan import scan
 from detectors.snappy import CorruptSnappy, decode
 from detectors.tree import MemoryTree
 from detectors.wire import Window, parse, skeleton
+from tests.attacks import keras, pickles
 from tests.builders import bundle, events, onnx, saved_model, zips
 from tests.detectors.weights.test_weights import WHOLE
+from worker import signatures
 from worker.archive import ZipTree
 from worker.errors import RejectedEvent, RejectedUpload
 from worker.events import completion_from_cloudevent, completion_from_json, rescan_from_json
+from worker.gate_files import yaml_value
+from worker.gates import evaluate, parse_gates
+from worker.records import FileDigest
 from worker.s3_events import RunsBelow, hints_from_json
+from worker.signing_keys import PrivateEcKey, PublicEcKey
 
 MAX_SEED_BYTES = 32 << 10
 MOST_SEEDS = 200
@@ -61,8 +69,14 @@ class Target:
 
 
 def _scanned(files: Mapping[str, bytes]) -> str:
-    """Return the whole report on *files*, as text: whatever they are, there is one."""
-    return to_json(scan_report(scan(MemoryTree(files)), "run"))
+    """Return the whole report on *files*, as text: whatever they are, there is one.
+
+    Raises:
+        AssertionError: a reader raised what nobody foresaw, which a scan keeps and tells.
+    """
+    found = scan(MemoryTree(files))
+    assert found.unforeseen == (), found.unforeseen
+    return to_json(scan_report(found, "run"))
 
 
 def _alone(path: str) -> Callable[[bytes], object]:
@@ -148,6 +162,40 @@ def _named() -> Iterable[bytes]:
     return (bytes([place]) + WHOLE[name] for place, name in enumerate(sorted(WHOLE)))
 
 
+RUNS = ("m.bin", "m.pkl", "m.npz", "m.npy", "m.keras", "m.h5", "m.tar.gz", "m.pt", "keras_metadata.pb")
+"""Names under which files are searched for what runs, and for what Keras would load."""
+
+
+def _executable(data: bytes) -> object:
+    """Scan the file that the first byte names; an honest model lies beside it, so that what runs counts."""
+    return _scanned({RUNS[data[0] % len(RUNS)]: data[1:], "beside.onnx": onnx.model()}) if data else None
+
+
+def _executables() -> Iterable[bytes]:
+    made = (files for attacks in (pickles.attacks(), keras.attacks()) for _, files in attacks)
+    contents = {data for files in made for data in files.values() if len(data) <= MAX_SEED_BYTES}
+    return (bytes([place % len(RUNS)]) + data for place, data in enumerate(sorted(contents)))
+
+
+def _gates(data: bytes) -> object:
+    """Read *data* as a file of gates, and judge by what it says."""
+    gates = parse_gates(yaml_value(data, "gates.yaml"))
+    return evaluate(gates, {"loss": {"scalar": "loss", "result": {"mean": 0.5}}}, Metadata(value={"f1": [0.9]}))
+
+
+def _gate_files() -> Iterable[bytes]:
+    yield b'{"checks": {"tensorflow:loss": {"target": "0.0..0.5", "aggregate": "mean", "precision": 2, "round": "up"}}}'
+    yield b"checks:\n  custom:f1: {target: 0.9.., aggregate: /f1/0, if-not-found: success}\n  defaults: {precision: 3}\n"
+
+
+FILES = (FileDigest("m.onnx", 3, "00" * 32),)
+KEY = ec.derive_private_key(7, ec.SECP256R1())
+
+
+def _bundles() -> Iterable[bytes]:
+    yield signatures.signed_bundle(FILES, "m", PrivateEcKey(KEY)).encode()
+
+
 def _upload(data: bytes) -> object:
     with ZipTree(io.BytesIO(data)) as tree:
         return [tree.read(entry.path, 0, min(entry.size, 1 << 20)) for entry in tree.files()]
@@ -216,6 +264,9 @@ TARGETS = {
         ),
         Target("snappy", lambda data: decode(data, 1 << 20), lambda: [bundle.snappy(b"abc" * 100)], (CorruptSnappy,)),
         Target("json", parse_json, _json_texts, (ModelError,)),
+        Target("executable", _executable, _executables),
+        Target("gates", _gates, _gate_files, (RejectedEvent,)),
+        Target("signature", lambda data: signatures.check(data, FILES, {"ours": PublicEcKey(KEY.public_key())}), _bundles),
         Target("upload", _upload, _zips, (RejectedUpload,)),
         Target("messages", _messages, _bodies),
     )
