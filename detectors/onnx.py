@@ -160,6 +160,7 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
             *onnx_operators.findings(entry.path, model, inventory),
             *external.findings,
         ),
+        unread=external.unread,
     )
 
 

@@ -106,7 +106,7 @@ class ExternalData:
     """What the external tensors of a model come to.
 
     files are the listed files they name, with their sizes. contradictory problems make the model corrupt, missing ones
-    incomplete.
+    incomplete. unread is what keeps it from being known as whole, as in `Extraction`: data outside, which nobody looks for.
     """
 
     files: dict[str, int]
@@ -114,6 +114,7 @@ class ExternalData:
     contradictory: tuple[Problem, ...]
     missing: tuple[Problem, ...]
     findings: tuple[Finding, ...]
+    unread: tuple[tuple[str, str], ...]
 
 
 def examine(contents: Contents, main: str, tensors: Iterable[Held]) -> ExternalData:
@@ -136,6 +137,7 @@ def examine(contents: Contents, main: str, tensors: Iterable[Held]) -> ExternalD
         contradictory=tuple(islice(_contradictory(main, external), MAX_LISTED)),
         missing=tuple(islice(_missing(main, parts), MAX_LISTED)),
         findings=tuple(islice(findings, MAX_LISTED)),
+        unread=tuple(_not_looked_for(main, parts)),
     )
 
 
@@ -266,15 +268,22 @@ def _contradiction(held: Held, keys: Keys) -> str | None:
 
 def _missing(main: str, parts: Iterable[Part]) -> Iterator[Problem]:
     for part in parts:
-        shown = _shown(part.location)
         if part.outside is not None:
-            yield Problem(main, f"{part.place}: external data {shown!r} was not looked for: {part.outside}")
-        elif part.size is None:
+            continue  # whether it is there is not known, and waiting for it would not help
+        if part.size is None:
             what_is_wrong = "is the name of a folder" if part.is_folder else "is not there"
             yield Problem(part.path, f"named as external data by {readable(main)} ({part.place}), {what_is_wrong}")
         elif part.size < part.stop:
             found = f"expected at least {part.stop} bytes of external data, found {part.size}"
             yield Problem(part.path, f"{found}; named by {readable(main)} ({part.place})")
+
+
+def _not_looked_for(main: str, parts: Iterable[Part]) -> Iterator[tuple[str, str]]:
+    """Yield why the model is not known to be whole: for the first of the parts that lie outside, since a file has one reason."""
+    for part in parts:
+        if part.outside is not None:
+            yield main, f"external data {_shown(part.location)!r} of {part.place} were not looked for: {part.outside}"
+            return
 
 
 def _outside_findings(main: str, parts: Iterable[Part]) -> Iterator[Finding]:

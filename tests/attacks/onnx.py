@@ -234,6 +234,9 @@ FAULTS = {
     "dunder key": Fault(WHOLE, Told("onnx-external-data-key", Severity.HIGH), (("length", "24"), ("__class__", "x"))),
 }
 
+CONTRADICTORY = ("negative offset", "huge length")
+"""Faults that are told whether the file is looked for or not."""
+
 NEVER_THERE = ("slash at the end", "folder")
 """Forms that name no file, without leading outside."""
 
@@ -258,6 +261,7 @@ def case(position: str, form: str, fault: str, above: str) -> Case:
     tensor = build.tensor(raw=None, more=build.external(("location", location), *wrong.keys))
     is_there = wrong.name != GONE or form == "symbolic link"
     inside = named.inside(wrong.name, bytes(23 if wrong.name == SHORT else 24)) if is_there else {}
+    is_sound = fault not in CONTRADICTORY if named.told is LEADS_OUTSIDE else wrong.told is not None
     told = [named.told if is_there or named.told is not HARD_LINK else None, wrong.told]
     return Case(
         name=f"{position}, {form}, {fault}",
@@ -267,7 +271,7 @@ def case(position: str, form: str, fault: str, above: str) -> Case:
         files={MAIN: held.model_with(tensor), **inside},
         place=held.place,
         told=tuple(one for one in told if one is not None),
-        is_complete=named.told is not LEADS_OUTSIDE and wrong.told is not None and form not in NEVER_THERE,
+        is_complete=is_sound and form not in NEVER_THERE,
     )
 
 

@@ -103,7 +103,7 @@ RUNS = {
 SAID = {
     "1": {
         "example": "ddf349c2fe8f510df767464f38605a68",
-        "onnx": "17dae42486f58d0f8cc74ea3dcbead90",
+        "onnx": "61e18298a4abb72448c33e26dcc71094",
         "tensorflow": "baa41749f49298900765d2c3c71eb75e",
         "by name": "9dcb06ff0c79a116d88db61a882726ec",
         "custom": "b96c41204f5aefe5adf9db8842d04d82",
