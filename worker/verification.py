@@ -363,13 +363,12 @@ def shape_text(shape: Shape) -> str:
     return "of any rank" if shape is None else f"[{', '.join('?' if axis is None else str(axis) for axis in shape)}]"
 
 
-def verification_json(path: str, checks: Sequence[Check], refused: str = "") -> dict[str, Any]:
-    """Return the report of *checks* as plain JSON values. *refused* is why no cage could be had."""
+def verification_json(path: str, checks: Sequence[Check]) -> dict[str, Any]:
+    """Return the report of *checks* as plain JSON values; docs/howto/verify.md names the keys."""
     return {
         "schema": SCHEMA,
         "path": _clean(path, MAX_ERROR),
         "outcome": worst(checks).value,
-        "refused": refused,
         "models": [_check_json(check) for check in checks],
     }
 

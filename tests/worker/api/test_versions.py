@@ -188,7 +188,7 @@ def test_two_versions_are_compared(admin: Client, door: Door) -> None:
 def test_the_last_load_check_of_a_version_is_shown(door: Door, admin: Client, four: list[str]) -> None:
     address = f"/v1/versions/{four[0]}"
     assert VersionWithFiles.model_validate(admin.get(address).json()).verification is None
-    report = {"schema": "modelport.verification/1", "path": "run-0@1", "outcome": "failed", "refused": "", "models": []}
+    report = {"schema": "modelport.verification/1", "path": "run-0@1", "outcome": "failed", "models": []}
     assert door.registry.verifications.keep(four[0], Verified(Outcome.FAILED, json.dumps(report), NOON))
     shown = admin.get(address).json()["verification"]
     assert shown == report | {"dtVerified": "2026-11-20T12:00:00.123Z"}
