@@ -7,7 +7,7 @@ its own files; it was installed by whoever runs this.
     launcher ──> child   the job: u32 length, JSON
     child ──> launcher   b"L" with a descriptor      the filter is on, and this is where it tells; b"N" where it cannot
     launcher ──> child   b"G"                        go: somebody listens
-    child ──> launcher   b"R", then the answer       it is ready: it has tried to get out and could not; JSON to the end
+    child ──> launcher   b"R", then the answer       it is ready: it has tried to get out and could not; JSON, and hangs up
 
 It imports the standard library and what lies beside it.
 """
@@ -59,6 +59,8 @@ def main(arguments: list[str]) -> NoReturn:
     job = json.loads(_received(conversation, *LENGTH.unpack(_received(conversation, LENGTH.size))))
     answer = _answer(conversation, job)
     conversation.sendall(json.dumps(answer).encode())
+    conversation.shutdown(socket.SHUT_WR)
+    conversation.recv(1)  # until the launcher has looked how much memory it took
     os._exit(0)
 
 

@@ -31,6 +31,9 @@ from worker.verification import MAX_ANSWER_BYTES, BadClaims, Claims, Ending, Run
 LOOK_SECONDS = 0.05
 """How often memory, temporary files and the clock are looked at."""
 
+HUNG_UP_SECONDS = 2.0
+"""How long a child that has hung up without an answer may take to end by itself."""
+
 GONE_SECONDS = 5.0
 """How long killed processes may take to be gone."""
 
@@ -237,17 +240,20 @@ def _as_nobody(rung: Rung) -> dict[str, Any]:
 
 
 def _end(process: subprocess.Popen[bytes], conversation: socket.socket) -> None:
-    """Kill *process* and what it started, and wait until all of it is gone: nobody holds the other end any more."""
+    """Kill *process* and what it started, and wait until all of it is gone and nobody holds the other end any more."""
+    family = _family(process.pid)
     with suppress(ProcessLookupError):
         process.kill()
     process.wait()
     with suppress(OSError):
         conversation.shutdown(socket.SHUT_WR)  # who waits for a job hears that there is none
-    conversation.setblocking(True)
     conversation.settimeout(GONE_SECONDS)
     with suppress(OSError):
         while conversation.recv(1 << 16):
             pass
+    until = time.monotonic() + GONE_SECONDS
+    while any(map(_resident, family)) and time.monotonic() < until:
+        time.sleep(0.002)
 
 
 def _threads_of(user: int) -> int:
@@ -308,7 +314,10 @@ class _Talk:
 
     def _without_answer(self) -> _Over:
         """Return why there is no answer, from how the child ended."""
-        self._process.wait()
+        try:
+            self._process.wait(HUNG_UP_SECONDS)
+        except subprocess.TimeoutExpired:
+            return _Over(Ending.NONSENSE, "it hung up without an answer, and went on")
         for _ in range(MOST_LEFT):
             if not self._read_output():
                 break
@@ -342,6 +351,7 @@ class _Talk:
             for descriptor, event in self._poll.poll(LOOK_SECONDS * 1000):
                 if descriptor == self._conversation.fileno():
                     if not self._hear():
+                        self._look()
                         return
                 elif descriptor == self._output:
                     self._drain()
@@ -377,8 +387,6 @@ class _Talk:
             if said.watch is not None:
                 said.watch.begin()
         else:
-            if not said.answer:
-                self._look()
             said.answer += body
             if len(said.answer) > MAX_ANSWER_BYTES:
                 raise _Over(Ending.NONSENSE, f"it is longer than {MAX_ANSWER_BYTES} bytes")

@@ -39,6 +39,10 @@ def look(model: Mapping[str, Any]) -> dict[str, Any]:
         _stdout(model["bytes"])
     if how in ("raw", "long"):
         _say(bytes.fromhex(model["hex"]), model.get("times", 1))
+    if how == "hang up":
+        _hang_up()
+    if how == "allocate":
+        return HONEST | {"framework": f"took {len(bytearray(model['bytes']))}"}
     if how == "read":
         return HONEST | {"error": _read(model["wanted_path"])}
     return HONEST | {"framework": "did nothing"}
@@ -83,6 +87,14 @@ def _stdout(size: int) -> None:
     block = b"a" * (1 << 20)
     for _ in range(size >> 20):
         os.write(1, block)
+
+
+def _hang_up() -> None:
+    """End the conversation, and go on."""
+    conversation = next(fd for fd in range(3, 64) if _is_socket(fd))
+    with socket.socket(fileno=conversation) as one:
+        one.shutdown(socket.SHUT_RDWR)
+        time.sleep(600)
 
 
 def _say(body: bytes, times: int) -> None:

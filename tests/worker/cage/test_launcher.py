@@ -82,6 +82,22 @@ def test_who_leaves_without_a_word_is_told_by_the_status() -> None:
 
 
 @pytest.mark.parametrize("kind", BOTH)
+def test_who_hangs_up_and_goes_on_is_ended(kind: Kind) -> None:
+    began = time.monotonic()
+    seen = run(kind, subject("hostile", how="hang up"))
+    assert (seen.ending, seen.detail) == (Ending.NONSENSE, "it hung up without an answer, and went on")
+    assert time.monotonic() - began < 10.0
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_memory_that_was_taken_for_a_moment_is_told(kind: Kind) -> None:
+    """However soon it was over: the kernel remembers the most, and who answered is looked at before it ends."""
+    seen = run(kind, subject("hostile", how="allocate", bytes=100 * MB))
+    assert seen.ending is Ending.ANSWERED
+    assert 100 * MB < seen.peak_bytes < 200 * MB
+
+
+@pytest.mark.parametrize("kind", BOTH)
 def test_a_gigabyte_of_output_is_read_and_dropped(kind: Kind) -> None:
     seen = run(kind, subject("hostile", how="stdout", bytes=1 << 30))
     assert seen.ending is Ending.ANSWERED
