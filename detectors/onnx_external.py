@@ -279,7 +279,7 @@ def _missing(main: str, parts: Iterable[Part]) -> Iterator[Problem]:
 
 
 def _not_looked_for(main: str, parts: Iterable[Part]) -> Iterator[tuple[str, str]]:
-    """Yield why the model is not known to be whole: for the first of the parts that lie outside, since a file has one reason."""
+    """Yield why the model is not known to be whole: for the first part that lies outside, since a file has one reason."""
     for part in parts:
         if part.outside is not None:
             yield main, f"external data {_shown(part.location)!r} of {part.place} were not looked for: {part.outside}"
