@@ -1,7 +1,8 @@
 """What a webhook is told: one CloudEvent for each delivery; pure.
 
-Its data are what the scan report of an ingestion says of `version`, `ingestion`, `verdict` and `findings`, bounded: a receiver
-takes a message of some kilobytes, and a report has megabytes. What is left out is counted, and told where it can be read.
+Its data are what the scan report of an ingestion says of `version`, `ingestion`, `verdict`, `findings` and `diff`, bounded: a
+receiver takes a message of some kilobytes, and a report has megabytes. What is left out is counted, and told where it can be
+read.
 
 Laws (each has a test of the same name):
     the same delivery is told in the same words;
@@ -39,6 +40,12 @@ MOST_OF_A_LIST = 50
 MOST_CHARS = 500
 """Characters of a text that somebody else has written: a path, a note."""
 
+MOST_CHANGES = 10
+"""Changes of signatures, new findings and findings that are gone, each."""
+
+OF_ARRIVAL = ("with", "number", "says", "signature", "signatureChanges", "findings")
+"""What is told of `ModelVersion.arrival`."""
+
 WORST_FIRST = {severity.value: place for place, severity in enumerate(Severity)}
 """A severity that newer code wrote comes first."""
 
@@ -60,6 +67,7 @@ def body(notice: Notice, api_url: str | None) -> str:
             "ingestion": None if notice.ingestion is None else _ingestion(notice.ingestion),
             "verdict": None if version is None else version.verdict,
             **_findings(version),
+            "diff": None if version is None else _difference(version),
             "reportUrl": _report_url(version, api_url),
         },
     }
@@ -97,16 +105,22 @@ def _findings(version: ModelVersion | None) -> dict[str, Any]:
     return {"findings": _bounded(worst), "findingsCount": len(found)}
 
 
+def _difference(version: ModelVersion) -> dict[str, Any] | None:
+    """Return what differed when *version* came from the one before it that a caller would break by, and its findings."""
+    told = version.arrival
+    return None if told is None else {key: _bounded(told[key], MOST_CHANGES) for key in OF_ARRIVAL}
+
+
 def _report_url(version: ModelVersion | None, api_url: str | None) -> str | None:
     return None if version is None or api_url is None else f"{api_url.rstrip('/')}/v1/versions/{version.id}/report"
 
 
-def _bounded(value: Any) -> Any:
-    """Return *value* with lists and texts of bounded length."""
+def _bounded(value: Any, most: int = MOST_OF_A_LIST) -> Any:
+    """Return *value* with texts of bounded length, and at most *most* entries of each list."""
     if isinstance(value, Mapping):
-        return {key: _bounded(inside) for key, inside in value.items()}
+        return {key: _bounded(inside, most) for key, inside in value.items()}
     if isinstance(value, list):
-        return [_bounded(inside) for inside in value[:MOST_OF_A_LIST]]
+        return [_bounded(inside, most) for inside in value[:most]]
     return _short(value) if isinstance(value, str) else value
 
 

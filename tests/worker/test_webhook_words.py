@@ -17,7 +17,7 @@ from worker.deliver import Deliverer
 from worker.delivery import DeliveryKind
 from worker.ports import Notice
 from worker.registry.memory import MemoryRegistry
-from worker.webhook_words import CONTENT_TYPE, MOST_CHARS, MOST_FINDINGS, body
+from worker.webhook_words import CONTENT_TYPE, MOST_CHANGES, MOST_CHARS, MOST_FINDINGS, body
 
 API = "https://models.example.org/"
 
@@ -62,7 +62,7 @@ def test_the_library_of_cloudevents_reads_it() -> None:
         assert event.get_time() == LATER.replace(microsecond=123000)
         assert event.get_datacontenttype() == "application/json"
         assert event.get_extension("team") == "default"
-        assert set(event.get_data()) == {"version", "ingestion", "verdict", "findings", "findingsCount", "reportUrl"}
+        assert set(event.get_data()) == {"version", "ingestion", "verdict", "findings", "findingsCount", "diff", "reportUrl"}
 
 
 def test_of_a_version_it_says_what_the_report_says() -> None:
@@ -112,6 +112,17 @@ def test_of_a_failure_it_says_what_failed_and_why() -> None:
     }
 
 
+def test_it_says_what_differed_from_the_version_before() -> None:
+    registered, *_ = notices(finding(Severity.LOW))
+    assert registered.version is not None
+    assert data(registered)["diff"] is None
+    told = {"with": "mo1", "number": 1, "says": "against @1: signature compatible", "signature": "compatible"}
+    lists = {"signatureChanges": [{"change": "added"}], "findings": {"new": [{"rule": "r"}] * 100, "gone": []}}
+    differing = replace(registered.version, arrival=told | lists | {"operators": {"MatMul": [1, 2]}})
+    said = data(replace(registered, version=differing))["diff"]
+    assert said == told | lists | {"findings": {"new": [{"rule": "r"}] * MOST_CHANGES, "gone": []}}
+
+
 def test_the_same_delivery_is_told_in_the_same_words() -> None:
     for notice in notices(finding(Severity.HIGH)):
         later = replace(notice.delivery, attempts=7, owner="another", message="away", updated=LATER.replace(year=2027))
@@ -124,7 +135,12 @@ def test_a_message_has_a_bounded_size(text: str) -> None:
     found = [finding(Severity.LOW, text)] * 60 + [finding(Severity.CRITICAL, text)]
     registered, *_, lost = notices(*found)
     assert registered.version is not None
-    written = replace(registered.version, notes=text, tags=(text,) * 500)
+    differing = {
+        "signatureChanges": [{"old": text, "new": text}] * 100,
+        "findings": {"new": [{"rule": text}] * 100, "gone": []},
+    }
+    arrival = {"with": "mo1", "number": 1, "says": text, "signature": "breaking"} | differing
+    written = replace(registered.version, notes=text, tags=(text,) * 500, arrival=arrival)
     assert lost.ingestion is not None
     broken = replace(lost.ingestion, message=text, event=replace(lost.ingestion.event, id=text, model_path=text))
     for notice in (replace(registered, version=written), replace(lost, ingestion=broken)):
