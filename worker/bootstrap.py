@@ -63,6 +63,7 @@ from worker.registry.clock import RegistryClock
 from worker.registry.engine import parse_url, shown
 from worker.registry.migrate import check_newest, migrate
 from worker.registry.sql import SqlRegistry
+from worker.rejudging import InItsOwnTime
 from worker.s3_url import is_s3, parse_s3
 from worker.settings import Settings, load
 from worker.signatures import PublicKey
@@ -125,7 +126,7 @@ class Embedded:
         progress: Callable[[int], None] = lambda count: None,
     ) -> Borders:
         """Return what the use cases touch, with a display for their progress."""
-        return Borders(
+        borders = Borders(
             registry=self.registry,
             store=self.store,
             open_tree=self.open_location,
@@ -150,6 +151,9 @@ class Embedded:
             gates=self._gates,
             attempt=untold if self.traces is SILENT else partial(traced.attempt, self.traces),
         )
+        if self.settings.rescan_outdated == "off":
+            return borders
+        return replace(borders, judge_some=partial(InItsOwnTime().turn, borders))
 
     def _gates(self, event: CompletionEvent) -> tuple[Gate, ...]:
         return self.settings.standing_gates().of(event.project, event.gates)

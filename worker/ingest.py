@@ -97,9 +97,9 @@ class Borders:
     not be waited for. open_version opens the files of a version wherever they are kept. retention is how long is kept what
     led to nothing, policy what becomes of what is not clean, drift_days how many days may pass between two looks at the files
     of a version, 0 for no looks. trusted_keys are those whose signatures are checked, by their names. verify_waiting makes the
-    load checks that wait, None where nobody wants any. expect is told how many bytes will be read for good, progress how many
-    were. gates tells what an event is judged by. attempt is opened by who makes an attempt, for as long as it goes on, and
-    gives what hears of its steps besides.
+    load checks that wait, and judge_some judges a few versions anew, None where nobody wants any. expect is told how many bytes
+    will be read for good, progress how many were. gates tells what an event is judged by. attempt is opened by who makes an
+    attempt, for as long as it goes on, and gives what hears of its steps besides.
     """
 
     registry: Registry
@@ -120,6 +120,7 @@ class Borders:
     drift_days: float = 0
     trusted_keys: Mapping[str, PublicKey] = field(default_factory=dict)
     verify_waiting: Callable[[], object] | None = None
+    judge_some: Callable[[], object] | None = None
     step: Step = lambda name: None
     expect: Callable[[int], None] = lambda size: None
     progress: Callable[[int], None] = lambda count: None

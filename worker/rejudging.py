@@ -5,8 +5,9 @@ So each is opened where it is kept, inspected as at its ingestion, and read whol
 what was registered, and the checksums that a model carries are compared again. Nothing is copied; identity, number, name and
 all that people said stay. Each is written by itself: who is stopped goes on where it was, and new work comes first.
 
-Law (with a test of the same name):
-    only what is byte for byte what was registered is judged anew.
+Laws (each has a test of the same name):
+    only what is byte for byte what was registered is judged anew;
+    in its own time everything old is judged, and nothing keeps the rest from it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
+
+import structlog
 
 from detectors.checks import tensor_checks
 from detectors.errors import TreeError
@@ -33,6 +38,14 @@ from worker.signatures import with_signatures
 
 PAGE = 50
 """Versions that are asked for at a time."""
+
+MOST_A_TURN = 5
+"""Versions that a turn judges anew: at a turn a minute, some 7,000 a day and process."""
+
+PAUSE = timedelta(days=1)
+"""How long after the end of a round the next one begins; a process that starts, as after an upgrade, begins one at once."""
+
+log = structlog.get_logger("modelport.rejudging")
 
 OF_LISTING = frozenset({"link-outside", "odd-name"})
 """Rules about what lay beside the files when they were listed, and is in no copy of them."""
@@ -79,6 +92,38 @@ def judge_outdated(
                 yield judge_anew(version, borders)
             after = page[-1].id
             left = None if left is None else left - len(page)
+
+
+class InItsOwnTime:
+    """Goes through what older rules judged, a few versions at each turn, while no ingestion waits to be worked on.
+
+    What could not be judged anew is left behind, and tried again with everything else that is old by then, `PAUSE` after the
+    end of a round. Each process keeps its own place; two of them judge a version twice at worst.
+    """
+
+    def __init__(self) -> None:
+        self._round: Iterator[Judged] | None = None
+        self._over: datetime | None = None
+
+    def turn(self, borders: Borders) -> Sequence[Judged]:
+        """Judge the next few, and return what became of each.
+
+        Raises:
+            RegistryUnavailable: the database did not answer; the next turn begins a new round.
+        """
+        now = borders.clock.now()
+        is_pausing = self._round is None and self._over is not None and now - self._over < PAUSE
+        if is_pausing or borders.registry.is_due(now):
+            return ()
+        self._round, going = None, self._round or judge_outdated(borders)
+        judged = tuple(islice(going, MOST_A_TURN))
+        if len(judged) == MOST_A_TURN:
+            self._round = going
+        else:
+            self._over = now
+        for one in judged:
+            log.info("judged anew" if one.is_judged else "not judged anew", version=one.version_id, why=one.says)
+        return judged
 
 
 def judge_anew(brief: ModelVersion, borders: Borders) -> Judged:

@@ -267,6 +267,11 @@ class Settings(BaseModel):
     keep_audit_days: Annotated[float, Field(ge=0, le=100_000)] = Field(
         default=0, description="The same for the log of what people did; 0: for ever."
     )
+    rescan_outdated: Literal["in-own-time", "off"] = Field(
+        default="in-own-time",
+        description="`in-own-time`: whoever sweeps judges anew what older rules of the scanner judged, a few versions a minute "
+        "while nothing waits, and reads each of them whole; `off`: `modelport rescan --outdated` alone does.",
+    )
     drift_days: Annotated[float, Field(ge=0, le=100_000)] = Field(
         default=1,
         description="How many days pass until a sweep looks again whether the files of a version are there, by names, sizes "

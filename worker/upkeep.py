@@ -1,5 +1,6 @@
 """What is done now and then beside the work, so that a registry stays in good order for years: what is old is removed, and
-files are looked at where they are kept, and where somebody wants it models are loaded once in a cage.
+files are looked at where they are kept, what older rules judged is judged anew, and where somebody wants it models are loaded
+once in a cage.
 
 In go the borders, nothing comes out but lines in the log. Removal is a matter of the registry alone, in portions, so that no
 lock is held for long and who is killed leaves the rest to the next. Looks touch storage that may hang, so they are made in a
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Thread
 
 import structlog
@@ -49,6 +51,7 @@ class Upkeep:
         self._since: datetime | None = None
         self._looking: Thread | None = None
         self._verifying: Thread | None = None
+        self._judging: Thread | None = None
 
     def is_due(self, now: datetime) -> bool:
         """Tell whether it is time for a turn, and take note that it is made. The first time is not right at the start."""
@@ -58,8 +61,8 @@ class Upkeep:
         return is_time
 
     def turn(self, borders: Borders) -> None:
-        """Remove a portion of what is old. Begin to look at the files of some versions, and to make the load checks that wait:
-        neither is waited for.
+        """Remove a portion of what is old. Begin to look at the files of some versions, to judge some anew, and to make the
+        load checks that wait: none of it is waited for.
 
         Raises:
             RegistryUnavailable: the database did not answer; what was removed by then is.
@@ -67,13 +70,12 @@ class Upkeep:
         removed = remove_old(borders)
         if any(asdict(removed).values()):
             log.info("removed", **asdict(removed), why="older than the settings keep it")
-        if borders.drift_days and (self._looking is None or not self._looking.is_alive()):
-            self._looking = Thread(target=_guarded, args=(look_at_some, borders), name="looks at files", daemon=True)
-            self._looking.start()
-        verify = borders.verify_waiting
-        if verify is not None and (self._verifying is None or not self._verifying.is_alive()):
-            self._verifying = Thread(target=_guarded, args=(lambda _: verify(), borders), name="load checks", daemon=True)
-            self._verifying.start()
+        if borders.drift_days:
+            self._looking = _going(self._looking, partial(look_at_some, borders), "looks at files")
+        if borders.judge_some is not None:
+            self._judging = _going(self._judging, borders.judge_some, "judges anew")
+        if borders.verify_waiting is not None:
+            self._verifying = _going(self._verifying, borders.verify_waiting, "load checks")
 
 
 def keep_of(retention: Retention, now: datetime) -> Keep:
@@ -119,11 +121,20 @@ def _note_that_it_began(borders: Borders, version: ModelVersion) -> None:
     borders.registry.care.note_files(version, began, version.mark)
 
 
-def _guarded(work: Callable[[Borders], object], borders: Borders) -> None:
+def _going(before: Thread | None, work: Callable[[], object], name: str) -> Thread:
+    """Return the thread that does *work*: that of the turn *before*, where it is not over, or a new one."""
+    if before is not None and before.is_alive():
+        return before
+    thread = Thread(target=_guarded, args=(work, name), name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def _guarded(work: Callable[[], object], name: str) -> None:
     """Do *work* in a thread that nobody waits for; what goes wrong stands in the log."""
     try:
-        work(borders)
+        work()
     except WorkerError as exc:
-        log.error("cannot look at files", why=str(exc))
+        log.error("cannot go on", what=name, why=str(exc))
     except Exception:
         log.exception("unforeseen")

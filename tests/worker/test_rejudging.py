@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,30 @@ from tests.worker.conftest import json_of
 from tests.worker.test_ingest import event, make_borders
 from tests.worker.test_signatures import KEY, TRUSTED
 from worker import rejudging
+from worker.bootstrap import embedded
 from worker.cli import run
+from worker.errors import RegistryUnavailable
 from worker.ingest import Borders, ingest
 from worker.operations import check_rules, is_outdated, outdated
 from worker.records import Condition, Judgement, ModelVersion, Policy, StoreMode
 from worker.registry.memory import MemoryRegistry
-from worker.rejudging import judge_anew, judge_outdated
+from worker.rejudging import InItsOwnTime, judge_anew, judge_outdated
 from worker.signatures import FILE_NAME, signed_bundle
 from worker.storage.memory import MemoryStore
+
+
+@dataclass(frozen=True)
+class At:
+    """A clock that stands still."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError(seconds)
+
 
 LINK = Finding("link-outside", Severity.HIGH, "weights", "", "left out: leads to /etc/passwd")
 
@@ -206,3 +223,52 @@ def aged(borders: Borders, version: ModelVersion, findings: tuple[Finding, ...])
         findings=findings,
     )
     assert borders.registry.care.judge(known, plain, borders.clock.now())
+
+
+def test_in_its_own_time_everything_old_is_judged_and_nothing_keeps_the_rest_from_it(
+    borders: Borders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejudging, "MOST_A_TURN", 2)
+    gone, *others = (old(borders, tmp_path, f"e{number}") for number in range(5))
+    borders.store.remove(gone.url)
+    slow = InItsOwnTime()
+    turns = [slow.turn(borders) for _ in range(5)]
+    assert [len(judged) for judged in turns] == [2, 2, 1, 0, 0]
+    assert [one.version_id for judged in turns for one in judged if not one.is_judged] == [gone.id]
+    assert {now(borders, version).rules_version for version in others} == {RULES_VERSION}
+    assert outdated(borders.registry.care.judged_by()) == {"0": 1}
+    tomorrow = replace(borders, clock=At(borders.clock.now() + rejudging.PAUSE))
+    assert [one.version_id for one in slow.turn(tomorrow)] == [gone.id]
+
+
+def test_in_its_own_time_means_after_what_waits(borders: Borders, tmp_path: Path) -> None:
+    version = old(borders, tmp_path)
+    slow = InItsOwnTime()
+    waiting, _ = borders.registry.submit(replace(event(tmp_path / "later"), id="later"), borders.clock.now())
+    assert slow.turn(borders) == ()
+    assert borders.registry.claim(waiting.id, borders.owner, borders.clock.now()) is not None
+    assert [one.version_id for one in slow.turn(borders)] == [version.id]
+
+
+def test_a_database_that_goes_away_in_the_middle_ends_the_round_and_the_next_turn_begins_one(
+    borders: Borders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = old(borders, tmp_path)
+    slow = InItsOwnTime()
+    with monkeypatch.context() as away:
+
+        def fail(*given: object) -> None:
+            raise RegistryUnavailable("away")
+
+        away.setattr(borders.registry.care, "judged_before", fail)
+        with pytest.raises(RegistryUnavailable):
+            slow.turn(borders)
+    assert [one.version_id for one in slow.turn(borders)] == [version.id]
+
+
+@pytest.mark.parametrize(("setting", "is_wanted"), [({}, True), ({"MODELPORT_RESCAN_OUTDATED": "off"}, False)])
+def test_who_sweeps_judges_anew_unless_the_setting_says_no(tmp_path: Path, setting: dict[str, str], is_wanted: bool) -> None:
+    with embedded({"MODELPORT_HOME": str(tmp_path)} | setting, tmp_path) as service:
+        judge_some = service.borders().judge_some
+        assert (judge_some is not None) is is_wanted
+        assert judge_some is None or judge_some() == ()
