@@ -639,9 +639,10 @@ def _judge_known(ingestion: Ingestion, same: ModelVersion, borders: Borders) -> 
         return
     summary = borders.registry.summaries([same.id], is_brief=True)[same.id].summary
     results = evaluate(gates, summary, _metadata_of(same, borders.registry))
-    if not borders.registry.beat(ingestion.id, borders.owner, borders.clock.now()):
+    now = borders.clock.now()
+    if not borders.registry.beat(ingestion.id, borders.owner, now):
         raise LeaseLost("the ingestion has another owner now, or has ended")
-    borders.registry.note_gates(same.id, results)
+    borders.registry.note_gates(same, results, ingestion.id, now)
 
 
 def _metadata_of(version: ModelVersion, registry: Registry) -> Metadata:

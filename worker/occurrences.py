@@ -7,12 +7,13 @@ each kind for every destination that wants it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from detectors.facts import Finding, Severity
 from worker.delivery import DeliveryKind
+from worker.gates import is_any_failed
 from worker.lifecycle import Move
-from worker.records import IngestionState, NewVersion
+from worker.records import GateResult, IngestionState, NewVersion
 
 SERIOUS = frozenset({Severity.CRITICAL, Severity.HIGH})
 """Severities of findings that somebody should hear of."""
@@ -20,17 +21,20 @@ SERIOUS = frozenset({Severity.CRITICAL, Severity.HIGH})
 
 def of_version(version: NewVersion) -> Sequence[DeliveryKind]:
     """Return what is told of a *version* that is new."""
-    told = [DeliveryKind.REGISTERED]
-    if is_serious(version.findings):
-        told.append(DeliveryKind.FINDING)
-    if not all(gate.is_passed for gate in version.gates):
-        told.append(DeliveryKind.GATE_FAILED)
-    return told
+    found = [DeliveryKind.FINDING] if is_serious(version.findings) else []
+    return [DeliveryKind.REGISTERED, *found, *of_gates(version.gates)]
 
 
-def of_judgement(findings: Iterable[Finding], was_serious: Callable[[], bool]) -> Sequence[DeliveryKind]:
-    """Return what is told of a version judged anew that has these *findings* now; *was_serious* is asked where it matters."""
-    return [DeliveryKind.FINDING] if is_serious(findings) and not was_serious() else []
+def of_judgement(findings: Iterable[Finding], was_serious: bool, is_put: bool) -> Sequence[DeliveryKind]:
+    """Return what is told of a version judged anew that has these *findings* now. *was_serious* tells whether it had such
+    findings before, and *is_put* whether it went into quarantine by that: then somebody has to hear of it again.
+    """
+    return [DeliveryKind.FINDING] if is_serious(findings) and (is_put or not was_serious) else []
+
+
+def of_gates(gates: Iterable[GateResult]) -> Sequence[DeliveryKind]:
+    """Return what is told of a version that *gates* judged, new or known."""
+    return [DeliveryKind.GATE_FAILED] if is_any_failed(gates) else []
 
 
 def of_move(move: Move) -> Sequence[DeliveryKind]:

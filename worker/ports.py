@@ -211,8 +211,10 @@ class Registry(Protocol):
         """Note where a version's files are kept from now on, and where they came from; its content stays what it is."""
         ...
 
-    def note_gates(self, version_id: str, gates: Sequence[GateResult]) -> None:
-        """Note what became of the gates of an ingestion that a version answered; earlier ones are forgotten."""
+    def note_gates(self, version: ModelVersion, gates: Sequence[GateResult], ingestion_id: str, now: datetime) -> None:
+        """Note what became of the gates of an ingestion that *version* answers; earlier results are forgotten. Tell of a failed
+        one.
+        """
         ...
 
     def predecessor(self, version: NewVersion) -> ModelVersion | None:

@@ -85,11 +85,11 @@ class GatesContract:
 
     def test_gates_may_be_noted_later_and_nothing_else_changes(self, registry: Registry) -> None:
         version = register(registry).version
-        registry.note_gates(version.id, results())
+        registry.note_gates(version, results(), "in1", LATER)
         assert registry.version("default", version.id) == replace(version, gates=results())
-        registry.note_gates(version.id, ())
+        registry.note_gates(version, (), "in1", LATER)
         assert registry.version("default", version.id) == version
-        registry.note_gates("mo?", results())
+        registry.note_gates(replace(version, id="mo?"), results(), "in1", LATER)
 
     def test_the_first_of_its_name_follows_none(self, registry: Registry) -> None:
         register(registry, "1", "d1", experiment="other")

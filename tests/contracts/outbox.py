@@ -15,6 +15,8 @@ import pytest
 
 from detectors.facts import Finding, Severity
 from tests.contracts.care import JUDGEMENT
+from tests.contracts.gates import gated, results
+from tests.contracts.quarantine import OBJECTION
 from tests.contracts.registry import LATER, NOON, PAUSE, claimed, event, failed, new_version, register
 from worker import delivery as steps
 from worker.delivery import LEASE_SECONDS, LIFE, MOST_TRIES, Delivery, DeliveryKind, DeliveryQuery, DeliveryState
@@ -152,6 +154,30 @@ class OutboxContract:
             (later.id, True),
         ]
         assert [one.kind for one in told] == [DeliveryKind.FINDING] * 3
+
+    def test_a_gate_that_failed_is_told_of_what_is_known_too(self, build: Build) -> None:
+        registry = build(destinations={"webhook": {DeliveryKind.GATE_FAILED}})
+        version = gated(registry, "1", "a", gates=results())
+        gated(registry, "2", "a", gates=results(0.9))
+        registry.note_gates(version, results(), "in1", LATER)
+        assert len(told_of(registry)) == 1
+        ingestion = claimed(registry, "3")
+        registry.note_gates(version, results(0.9), ingestion.id, LATER)
+        told = told_of(registry)
+        assert [(one.kind, one.version_id) for one in told] == [(DeliveryKind.GATE_FAILED, version.id)] * 2
+        assert told[1].ingestion_id == ingestion.id
+
+    def test_who_goes_back_into_quarantine_is_told_of_again(self, build: Build) -> None:
+        registry = build(destinations={"webhook": {DeliveryKind.FINDING}})
+        bad = (found_in("a", Severity.HIGH),)
+        ingestion = claimed(registry, "1")
+        held = registry.register(ingestion.id, "me", new_version(ingestion, findings=bad, objection=OBJECTION), LATER)
+        assert held is not None
+        assert registry.release("default", held.version.id, "it is ours", LATER, who="ann") is not None
+        worse = replace(JUDGEMENT, findings=bad, objection=replace(OBJECTION, causes=("another",)))
+        for is_first in (True, False):
+            assert registry.care.judge(held.version, worse, LATER) is is_first
+        assert [one.version_id for one in told_of(registry)] == [held.version.id] * 2
 
     def test_what_is_deleted_is_told(self, registry: Registry, version: ModelVersion) -> None:
         assert registry.delete("other", version.id, LATER) is None

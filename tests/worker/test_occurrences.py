@@ -34,8 +34,9 @@ def found(*severities: Severity) -> tuple[Finding, ...]:
 def test_serious_findings_are_told_besides(running: Ingestion, severities: list[Severity], is_worth_it: bool) -> None:
     told = occurrences.of_version(new_version(running, findings=found(*severities)))
     assert told == [DeliveryKind.REGISTERED, *[DeliveryKind.FINDING] * is_worth_it]
-    assert occurrences.of_judgement(found(*severities), lambda: False) == [DeliveryKind.FINDING] * is_worth_it
-    assert occurrences.of_judgement(found(*severities), lambda: True) == []
+    assert occurrences.of_judgement(found(*severities), False, False) == [DeliveryKind.FINDING] * is_worth_it
+    assert occurrences.of_judgement(found(*severities), True, False) == []
+    assert occurrences.of_judgement(found(*severities), True, True) == [DeliveryKind.FINDING] * is_worth_it
 
 
 def test_a_gate_that_failed_is_told_last(running: Ingestion) -> None:

@@ -115,9 +115,11 @@ class SqlCare:
             standing = connection.execute(JUDGED, given).one_or_none()
             if standing is None:
                 return False
-            told = occurrences.of_judgement(judgement.findings, partial(has_serious, connection, version.id))
-            if judge_parts(connection, version.id, standing, judgement, now):
+            was_serious = has_serious(connection, version.id)
+            is_put = judge_parts(connection, version.id, standing, judgement, now)
+            if is_put:
                 self._note(connection, version, judgement.objection, now)
+            told = occurrences.of_judgement(judgement.findings, was_serious, is_put)
             self._outbox.add(connection, told, version.team, None, version.id, now)
             return True
 

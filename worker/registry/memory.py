@@ -393,9 +393,11 @@ class MemoryRegistry:
             check_theirs(ingestion, version)
             same = self._newest(lambda kept: _holds(kept, version.scope) and kept.new.digest == version.digest)
             if same is not None:
-                told = occurrences.of_judgement(version.findings, same.is_serious)
-                if same.list_anew(version, _utc(now)):
+                was_serious, is_put = same.is_serious(), same.list_anew(version, _utc(now))
+                if is_put:
                     self._note_quarantine(same.record(), now)
+                told = occurrences.of_judgement(version.findings, was_serious, is_put)
+                told = [*told, *occurrences.of_gates(version.gates)]
                 self.outbox.add(told, version.scope.team, ingestion_id, same.new.id, now)
                 self._counted.update(of_content(version, is_new=False))
                 return Registration(same.record(), is_new=False)
@@ -417,11 +419,12 @@ class MemoryRegistry:
                 kept.new = replace(kept.new, store=store, url=url, location=location)
                 kept.files_seen = kept.mark = None
 
-    def note_gates(self, version_id: str, gates: Sequence[GateResult]) -> None:
+    def note_gates(self, version: ModelVersion, gates: Sequence[GateResult], ingestion_id: str, now: datetime) -> None:
         with self._lock:
-            kept = self._versions.get(version_id)
+            kept = self._versions.get(version.id)
             if kept is not None:
                 kept.new = replace(kept.new, gates=tuple(gates))
+                self.outbox.add(occurrences.of_gates(gates), version.team, ingestion_id, version.id, now)
 
     def predecessor(self, version: NewVersion) -> ModelVersion | None:
         with self._lock:

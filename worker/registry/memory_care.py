@@ -123,9 +123,10 @@ class MemoryCare:
             kept = self._living(version.id)
             if kept is None or kept.record().rules_version != version.rules_version:
                 return False
-            told = occurrences.of_judgement(judgement.findings, kept.is_serious)
-            if kept.judge(judgement, _utc(now)):
+            was_serious, is_put = kept.is_serious(), kept.judge(judgement, _utc(now))
+            if is_put:
                 self._note(kept.record(), now)
+            told = occurrences.of_judgement(judgement.findings, was_serious, is_put)
             self._outbox.add(told, version.team, None, version.id, now)
             return True
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -98,20 +98,30 @@ def has_serious(connection: Connection, version_id: str) -> bool:
     return connection.execute(A_SERIOUS, {"of": version_id}).first() is not None
 
 
-def list_anew(connection: Connection, same: str, version: NewVersion, now: datetime) -> tuple[ModelVersion, bool]:
+class Relisted(NamedTuple):
+    """A version that was judged anew: whether it had serious findings before, and whether it went into quarantine by that."""
+
+    version: ModelVersion
+    was_serious: bool
+    is_put: bool
+
+
+def list_anew(connection: Connection, same: str, version: NewVersion, now: datetime) -> Relisted:
     """Note the listing under which equal content was found, so that the next look need not read it, and what was seen:
     other rules, another declared type or a link beside the files may have changed the judgement. What became of
-    gates is kept, where there were any now. Return the version *same*, and whether it went into quarantine by that.
+    gates is kept, where there were any now.
     """
     given = {"same": same, "listing_key": version.listing_key, **rows.judged_values(version)}
     if version.gates:
         given |= rows.gates_values(version.gates)
     if version.mark is not None:  # all of it was just read, where it is kept
         connection.execute(SEEN_ANEW, {"same": same, "at": version.url, **rows.files_values(None, version.mark)})
-    is_put = judge_parts(connection, same, connection.execute(JUDGED, given).one(), version, now)
+    standing = connection.execute(JUDGED, given).one()
+    was_serious = has_serious(connection, same)  # nobody else judges it until this transaction ends
+    is_put = judge_parts(connection, same, standing, version, now)
     found = versions.by_id(connection, same)
     assert found is not None, same
-    return found, is_put
+    return Relisted(found, was_serious, is_put)
 
 
 def judge_parts(connection: Connection, same: str, standing: Row[Any], judged: NewVersion | Judgement, now: datetime) -> bool:

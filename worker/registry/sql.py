@@ -94,7 +94,7 @@ from worker.registry.endings import check_theirs, first_seen
 from worker.registry.engine import BUSY_SECONDS, may_begin_again, open_engine, reading, reading_one, translated
 from worker.registry.line import ARE_PAUSES_OVER, IN_LINE, let_in, next_turn
 from worker.registry.outbox import SqlOutbox
-from worker.registry.registering import has_serious, insert_version, list_anew, nearest_in_scope
+from worker.registry.registering import insert_version, list_anew, nearest_in_scope
 from worker.registry.tables import (
     claimable,
     ingestion_history,
@@ -286,10 +286,11 @@ class SqlRegistry:
             check_theirs(ingestion, version)
             nearest = nearest_in_scope(connection, version)
             if nearest is not None and nearest.digest == version.digest:
-                told = occurrences.of_judgement(version.findings, partial(has_serious, connection, nearest.id))
-                known, is_put = list_anew(connection, nearest.id, version, now)
+                known, was_serious, is_put = list_anew(connection, nearest.id, version, now)
                 if is_put:
                     self._note_quarantine(connection, known, version.objection, now)
+                told = occurrences.of_judgement(version.findings, was_serious, is_put)
+                told = [*told, *occurrences.of_gates(version.gates)]
                 self.outbox.add(connection, told, version.scope.team, ingestion_id, nearest.id, now)
                 shards.add(connection, of_content(version, is_new=False))
                 return Registration(known, is_new=False)
@@ -317,9 +318,14 @@ class SqlRegistry:
         statement = update(model_versions).where(model_versions.c.id == version_id)
         self._write(lambda connection: connection.execute(statement, values))
 
-    def note_gates(self, version_id: str, gates: Sequence[GateResult]) -> None:
-        statement = update(model_versions).where(model_versions.c.id == version_id)
-        self._write(lambda connection: connection.execute(statement, rows.gates_values(gates)))
+    def note_gates(self, version: ModelVersion, gates: Sequence[GateResult], ingestion_id: str, now: datetime) -> None:
+        statement = update(model_versions).where(model_versions.c.id == version.id)
+
+        def work(connection: Connection) -> None:
+            if connection.execute(statement, rows.gates_values(gates)).rowcount:
+                self.outbox.add(connection, occurrences.of_gates(gates), version.team, ingestion_id, version.id, now)
+
+        self._write(work)
 
     def predecessor(self, version: NewVersion) -> ModelVersion | None:
         found = self._read_one(lambda connection: versions.predecessor(connection, version))

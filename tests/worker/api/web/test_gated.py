@@ -39,7 +39,7 @@ def test_a_version_without_gates_says_nothing_of_them(reader: Visitor, version: 
 
 
 def test_gates_that_passed_stand_in_a_table_and_change_nothing_else(room: Door, reader: Visitor, version: ModelVersion) -> None:
-    room.registry.note_gates(version.id, judged(0.945))
+    room.registry.note_gates(version, judged(0.945), "in1", version.created)
     page = reader.get(f"/versions/{version.id}")
     assert "Gates" in headings(page)
     said = words(page)
@@ -50,7 +50,7 @@ def test_gates_that_passed_stand_in_a_table_and_change_nothing_else(room: Door, 
 
 
 def test_a_gate_that_failed_stands_first_and_at_the_top(room: Door, reader: Visitor, version: ModelVersion) -> None:
-    room.registry.note_gates(version.id, judged(0.5))
+    room.registry.note_gates(version, judged(0.5), "in1", version.created)
     said = words(reader.get(f"/versions/{version.id}"))
     assert "digits v1 A gate failed Complete No findings Look at its gates before you use it." in said
     assert "tensorflow:accuracy mean 0.9.. Failed 0.5 is not above 0.9" in said
