@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import onnx
 from tests.worker.conftest import json_of
 from worker.bootstrap import Embedded
 from worker.cli import auditing, run
@@ -35,6 +36,10 @@ def test_every_change_at_the_command_line_names_its_user(
     json_of(capsys, "models", "publish", "web", *of)
     json_of(capsys, "models", "publish", "web", "--withdraw", *of)
     json_of(capsys, "models", "delete", "web", "--yes", *of)
+    monkeypatch.setenv("MODELPORT_POLICY", "quarantine")
+    (tmp_path / "cut.onnx").write_bytes(onnx.model()[:-3])
+    held = json_of(capsys, "ingest", str(tmp_path / "cut.onnx"), "--name", "cut", *of, status=1)["version"]["id"]
+    json_of(capsys, "models", "release", held, "--reason", "known", *of)
     uploaded = json_of(capsys, "models", "upload", str(model), *of)["versionId"]
     json_of(capsys, "projects", "create", "digits", *of)
     json_of(capsys, "projects", "rename", "digits", "handwriting", *of)
@@ -54,6 +59,8 @@ def test_every_change_at_the_command_line_names_its_user(
         ("model.published", version),
         ("model.withdrawn", version),
         ("version.deleted", version),
+        ("version.quarantined", held),
+        ("version.released", held),
         ("upload.begun", uploaded),
         ("project.created", "digits"),
         ("project.renamed", "digits"),
@@ -61,7 +68,8 @@ def test_every_change_at_the_command_line_names_its_user(
         ("queue.resumed", "queue"),
         ("queue.message_removed", "queue"),
     ]
-    assert {line["who"] for line in lines} == {f"{pwd.getpwuid(os.getuid()).pw_name} at the command line"}
+    by_people = [line for line in lines if line["action"] != "version.quarantined"]
+    assert {line["who"] for line in by_people} == {f"{pwd.getpwuid(os.getuid()).pw_name} at the command line"}
     assert {line["action"] for line in lines} == set(Action) - BY_NO_COMMAND
     assert json_of(capsys, "audit")["audit"] == []
 

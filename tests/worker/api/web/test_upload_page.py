@@ -121,7 +121,7 @@ def test_a_zip_is_a_folder_where_that_is_wanted(room: Door, editor: Uploader) ->
 REFUSED = [
     ({}, "", b"", "No file came; choose one first."),
     ({}, "m", b"", "The file 'm' is empty; nothing is in it to register."),
-    ({"unpack": "yes"}, "m.zip", b"no zip", "Expected a zip that ends with its directory, found something else at its end."),
+    ({"unpack": "yes"}, "m.zip", b"no zip", "expected a zip that ends with its directory, found something else at its end."),
     ({"name": "a@1"}, "m", b"1", "Name: 'a@1' would be taken for an id or a version; choose another."),
     ({"tags": "a,b\x07"}, "m", b"1", "Tags: expected printable text"),
     ({"tags": ",".join("t" * 101)}, "m", b"1", "Tags: expected at most 100, found 101."),
