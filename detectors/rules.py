@@ -57,6 +57,7 @@ ABOUT_THE_PATH = (
         "it may be a file of somebody else, given out as weights: onnxruntime reads it, `onnx` refuses it; but snapshots and "
         "caches share files in the same way",
         "put a copy there",
+        since=2,
     ),
     Rule(
         "link-outside",
@@ -89,6 +90,7 @@ ABOUT_TENSORFLOW = (
         "an asset is said to lie outside `assets/`; it was not looked up",
         "TensorFlow opens whatever the path says when the model is loaded, also `../` and absolute ones",
         "export again",
+        since=2,
     ),
     Rule(
         "tf-custom-operator",
@@ -97,6 +99,7 @@ ABOUT_TENSORFLOW = (
         "choose",
         "the library that brings it decides what it does, and without it the model does not load",
         "find out which library that is, and whether the server shall have it",
+        since=2,
     ),
     Rule(
         "tf-duplicate-field",
@@ -120,6 +123,7 @@ ABOUT_TENSORFLOW = (
         "for what nothing in the model runs. One less where only a function that somebody may choose runs it",
         "the file of a server may be secret, and a caller of the model may get to see it",
         "export again with the file as an asset, or ask who made the model what it is for",
+        since=2,
     ),
     Rule(
         "tf-file-write",
@@ -129,6 +133,7 @@ ABOUT_TENSORFLOW = (
         "where only a function that somebody may choose runs it",
         "a file that a server reads later may be replaced, and with it what the server does",
         "do not load it outside a sandbox, and ask who made the model what it is for",
+        since=2,
     ),
     Rule(
         "tf-graph-not-frozen",
@@ -143,6 +148,7 @@ ABOUT_TENSORFLOW = (
         "an operator runs a graph that is not written in the model, or not so that it could be looked into",
         "what it does is not known before it runs",
         "ask who made the model what it is for",
+        since=2,
     ),
     Rule(
         "tf-native-code",
@@ -150,6 +156,7 @@ ABOUT_TENSORFLOW = (
         "an operator calls machine code by name; `info` where it runs a program that was compiled from a model",
         "what it does is not written in the graph, and depends on the machine",
         "find out what it was compiled from, and whether the server shall have that",
+        since=2,
     ),
     Rule(
         "tf-network",
@@ -159,6 +166,7 @@ ABOUT_TENSORFLOW = (
         "choose runs it",
         "data may leave the server, and whoever answers decides what the model gives",
         "export the model without what served training, or ask what it is for",
+        since=2,
     ),
     Rule(
         "tf-process",
@@ -167,6 +175,7 @@ ABOUT_TENSORFLOW = (
         "`medium` where only a function that somebody may choose does, `info` where nothing in the model does",
         "one call stops the server for everybody, or makes it look for files elsewhere",
         "do not load it, and ask who made the model what it is for",
+        since=2,
     ),
     Rule(
         "tf-python-code",
@@ -175,6 +184,7 @@ ABOUT_TENSORFLOW = (
         "`medium` where only a function that somebody may choose does, `info` where nothing in the model does",
         "the function is not in the model: it fails elsewhere, or finds another one under its name",
         "export again without `py_function` and `numpy_function`",
+        since=2,
     ),
     Rule(
         "tf-too-large",
@@ -192,6 +202,7 @@ ABOUT_ONNX = (
         "nodes have operators that neither ONNX defines nor the model; `low` where it is not known which library does",
         "whoever runs the model has to load that library, which is code of its own",
         "see where the library comes from; export to ONNX's own operators where that is possible",
+        since=2,
     ),
     Rule(
         "onnx-duplicate-field",
@@ -199,6 +210,7 @@ ABOUT_ONNX = (
         "a field that may stand once stands several times, as where two files were joined, or a tensor has its values twice",
         "readers merge such fields or take one, so two of them may see different models",
         "write the model again",
+        since=2,
     ),
     Rule(
         "onnx-external-data-key",
@@ -207,6 +219,7 @@ ABOUT_ONNX = (
         "of Python, `medium` where the several differ",
         "readers have set such keys as attributes of their own objects (CVE-2026-34445), and take one of several",
         "write the model again with a current `onnx`",
+        since=2,
     ),
     Rule(
         "onnx-external-data-name",
@@ -215,6 +228,7 @@ ABOUT_ONNX = (
         "it out of the model's folder",
         "two readers may open different files, one of them outside",
         "save the data under a plain name",
+        since=2,
     ),
     Rule(
         "onnx-external-data-outside",
@@ -222,6 +236,7 @@ ABOUT_ONNX = (
         "external data are said to lie outside the model's folder; they were not opened",
         "a reader that follows them takes any file of the machine for weights, and may give it away",
         "save the data beside the model",
+        since=2,
     ),
     Rule(
         "onnx-network-operator",
@@ -229,6 +244,7 @@ ABOUT_ONNX = (
         "a node sends its inputs to a server (`OpenAIAudioToText` and others of onnxruntime-extensions)",
         "data of whoever runs the model leave the machine, with a token to pay for it, and the server decides what comes back",
         "ask whoever made the model whether that is meant, and look at the `model_uri` of the node",
+        since=2,
     ),
     Rule(
         "onnx-opset-missing",
@@ -250,6 +266,7 @@ ABOUT_ONNX = (
         "a name or another short text has more than 64 KiB; it was not looked at",
         "nobody names anything so, and what other readers make of it is not known",
         "write the model again",
+        since=2,
     ),
     Rule(
         "onnx-precompiled-operator",
@@ -257,6 +274,7 @@ ABOUT_ONNX = (
         "a node (`EPContext`) holds or names a program that was compiled for one device; it was not looked at",
         "a driver takes the program as it is, so nobody can see what it does, and it may not be what the graph was",
         "compile it from the model itself on the machine that runs it",
+        since=2,
     ),
     Rule(
         "onnx-python-operator",
@@ -264,6 +282,7 @@ ABOUT_ONNX = (
         "a node (`PyOp`, `PythonOp`) names a Python module or function for the runtime to call",
         "whoever runs the model with such a runtime runs that code",
         "do not run it; export it without operators of your own",
+        since=2,
     ),
 )
 
@@ -274,6 +293,7 @@ ABOUT_OTHERS = (
         "a Keras configuration names an object that is no part of Keras; `critical` where it runs programs or code",
         "versions before 3.9 import any module that is named so, and call what they find there (CVE-2025-1550)",
         "load it only where that module is yours, with safe mode on",
+        since=2,
     ),
     Rule(
         "keras-lambda",
@@ -288,6 +308,7 @@ ABOUT_OTHERS = (
         "a layer loads a program: a pickled PyTorch module, or a SavedModel; `medium` where that lies beside the model",
         "what it loads runs (CVE-2025-49655, CVE-2026-1462)",
         "save what it wraps as a model of its own",
+        since=2,
     ),
     Rule(
         "keras-name-outside",
@@ -295,6 +316,7 @@ ABOUT_OTHERS = (
         "the name of a layer is absolute, or holds `..`",
         "names become paths: loading or saving the weights may write outside their folder (CVE-2026-12479)",
         "rename the layer, and ask who named it so",
+        since=2,
     ),
     Rule(
         "keras-reads-file",
@@ -302,6 +324,7 @@ ABOUT_OTHERS = (
         "a layer reads a file when it is loaded; `low` where it lies beside the model",
         "it reads any file of the machine, or fetches a URL, and keeps what it found (CVE-2025-12058)",
         "save the model with its vocabulary in it",
+        since=2,
     ),
     Rule(
         "keras-runs-function",
@@ -309,6 +332,7 @@ ABOUT_OTHERS = (
         "a configuration names a function of Keras that fetches, loads, unpacks or unlocks something",
         "with such functions a configuration gets around safe mode (CVE-2025-8747, CVE-2025-9906, CVE-2025-12060)",
         "ask who made it; nobody saves a model so",
+        since=2,
     ),
     Rule(
         "keras-unsafe",
@@ -316,6 +340,7 @@ ABOUT_OTHERS = (
         "a configuration switches safe mode off",
         "what it holds besides is then loaded without a question (CVE-2025-9906)",
         "ask who made it; nobody saves a model so",
+        since=2,
     ),
     Rule(
         "executable-content",
@@ -324,6 +349,7 @@ ABOUT_OTHERS = (
         "opened; `low` for a script, and for a pickle that only imports what puts data together, `info` outside of models",
         "whoever loads it trusts whoever made it",
         "keep weights in a format that only holds data (safetensors, ONNX), or load it where it may do no harm",
+        since=2,
     ),
     Rule(
         "executable-false-name",
@@ -331,6 +357,7 @@ ABOUT_OTHERS = (
         "a file holds a pickle or a program under a name that promises another format; `medium` for a script",
         "programs that go by what a file holds load it all the same, and scanners that go by its name never look",
         "ask who made it; nobody calls a file so by habit",
+        since=2,
     ),
     Rule(
         "pickle-runs-code",
@@ -338,6 +365,7 @@ ABOUT_OTHERS = (
         "a pickle imports what runs programs or code, opens files or connections, or unpickles again",
         "loading it runs what whoever made it wanted, with the rights of whoever loads it",
         "load it nowhere, and ask who made it",
+        since=2,
     ),
     Rule(
         "zip-ambiguous",
@@ -345,6 +373,7 @@ ABOUT_OTHERS = (
         "two readers may see different files in a zip (`.keras`, `.npz`, PyTorch), or a name in it leaves the folder",
         "what was scanned need not be what is loaded",
         "save the model again; no library writes such zips",
+        since=2,
     ),
 )
 
@@ -355,6 +384,7 @@ ABOUT_SIGNATURES = (
         "a trusted key signed exactly these files",
         "they are the ones that the owner of the key meant",
         "nothing",
+        since=2,
     ),
     Rule(
         "signature-mismatch",
@@ -362,6 +392,7 @@ ABOUT_SIGNATURES = (
         "a trusted key signed other files than these, or its signature was changed",
         "somebody changed, added or removed files after they were signed, or the copy is damaged",
         "fetch the model again from where it was signed, or let it be signed anew",
+        since=2,
     ),
     Rule(
         "signature-not-checked",
@@ -369,6 +400,7 @@ ABOUT_SIGNATURES = (
         "there is a signature, and no trusted key made it, or it is of a kind that is not checked",
         "it says nothing about the files as long as nobody trusts its key",
         "name the key in `MODELPORT_SIGNING_KEYS` where it is to be trusted",
+        since=2,
     ),
 )
 

@@ -160,11 +160,7 @@ class Embedded:
 
     def _verify_waiting(self) -> int:
         """Make the load checks that wait, and return how many that were."""
-
-        def inspect(tree: FileTree) -> Scan:
-            return self.inspector.inspect(tree, None, tuple(tree.files()), f"a load check, {secrets.token_hex(4)}")
-
-        return verify.verify_waiting(self.registry, self.open_version, inspect, self.clock, self.owner)
+        return verify.verify_waiting(self.registry, self.open_version, self._look, self.clock, self.owner)
 
     def _resolve(self, event: CompletionEvent) -> Location:
         """Return where the model path of *event* is; what was uploaded is where the store keeps it."""
@@ -194,8 +190,8 @@ class Embedded:
         return open_location(location, self._look, self.connection)
 
     def _look(self, tree: FileTree) -> Scan:
-        """Scan a lone file on its own: which team it is of is not known here, so it shares the inspection with none."""
-        return self.inspect(tree, None, tuple(tree.files()), f"a lone file, {secrets.token_hex(4)}")
+        """Scan *tree* on its own: which team it is of is not known here, so it shares the inspection with none."""
+        return self.inspect(tree, None, tuple(tree.files()), f"alone, {secrets.token_hex(4)}")
 
     def inspect(self, tree: FileTree, declared_type: ModelType | None, entries: Sequence[FileEntry], team: str) -> Scan:
         """Return what lies in *tree*, as `Inspector.inspect`; what nobody foresaw in a reader is told in the log."""

@@ -72,8 +72,8 @@ class Registry(Protocol):
 
     @property
     def outbox(self) -> Outbox:
-        """What is to be told to others. `register`, where a version is new, `release` and `delete` add to it in their
-        transactions."""
+        """What is to be told to others. Whatever registers, judges, releases or deletes a version, and whatever ends an
+        ingestion as failed, adds to it in its transaction (`worker.occurrences` says when)."""
         ...
 
     @property

@@ -47,7 +47,7 @@ PAUSE = timedelta(days=1)
 
 log = structlog.get_logger("modelport.rejudging")
 
-OF_LISTING = frozenset({"link-outside", "odd-name"})
+OF_LISTING = frozenset({"link-outside", "odd-name", "hard-link-outside"})
 """Rules about what lay beside the files when they were listed, and is in no copy of them."""
 
 SEVERITIES = list(Severity)

@@ -1,8 +1,8 @@
 """What a webhook is told: one CloudEvent for each delivery; pure.
 
 Its data are what the scan report of an ingestion says of `version`, `ingestion`, `verdict`, `findings` and `diff`, bounded: a
-receiver takes a message of some kilobytes, and a report has megabytes. What is left out is counted, and told where it can be
-read.
+receiver takes a message of some kilobytes, and a report has megabytes. How many findings there are is told, and where all that
+was left out can be read.
 
 Laws (each has a test of the same name):
     the same delivery is told in the same words;

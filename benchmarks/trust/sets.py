@@ -18,9 +18,6 @@ from tests.attacks import keras, onnx, pickles, tensorflow, zips
 
 CORPUS, HOSTILE = "MODELPORT_CORPUS", "MODELPORT_HOSTILE"
 
-REFUSED_ZIPS = 35
-"""Zips of `MODELPORT_HOSTILE` that PyPI refuses."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sample:

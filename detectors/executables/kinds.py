@@ -57,7 +57,6 @@ LUA = _kind("compiled Lua", ".lua .luac .out")
 SCRIPT = Kind("a script (its first line names an interpreter)", SCRIPTS)
 BYTE_CODE = _kind("compiled Python", ".pyc .pyo .marshal")
 R_DATA = _kind("an object that R saved, which may hold code", ".rds .rda .rdata .rdb")
-TORCH_MAGIC = _kind("PyTorch's old format", ".pt .pth .bin .ckpt .model .tar .th")
 
 ZIP = _kind("a zip", ".zip .jar .war .whl .egg .mar .nemo .skops .pt .pth .pt2 .ckpt .bin .model .keras .npz", runs=False)
 TAR = _kind("a tar", ".tar .nemo .mar .gem .model .pt .pth", runs=False)

@@ -301,7 +301,7 @@ class _Judge:
 
     def _arguments(self, one: Reached, known: Operator) -> list[Source]:
         """Return where that comes from what *one* works on."""
-        names = [name for place in known.inputs for name in argument(one.scope, one.node, place)]
+        names = [name for place in known.inputs for name in argument(one.node, place)]
         found = self._sources.of(one.scope, names)
         if known.of_queue:
             for scope, node in one.scope.graph.enqueued:

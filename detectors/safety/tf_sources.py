@@ -125,7 +125,7 @@ class Sources:
         return list(found)
 
 
-def argument(scope: Scope, node: NodeDef, place: int) -> list[bytes]:
+def argument(node: NodeDef, place: int) -> list[bytes]:
     """Return the input of *node* at *place*; empty where it lacks it."""
     return [bytes(name) for name in data_inputs(node)[place : place + 1]]
 

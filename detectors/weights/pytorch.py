@@ -32,9 +32,6 @@ PICKLE_SUFFIXES = frozenset(".pkl .pickle .joblib .sav .pt .pth .bin .ckpt .mode
 
 ZIPS_ALONE = frozenset({".pt", ".pth", ".pt2"})
 
-PICKLES_ALONE = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth"})
-"""Those of them that nothing else uses; `.pt` and `.pth` are pickles in PyTorch's old format."""
-
 JOBLIB_COMPRESSION = {
     b"\x78": "zlib", b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "xz", b"\x04\x22\x4d\x18": "lz4"
 }  # fmt: skip

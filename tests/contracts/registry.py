@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from detectors.facts import Finding, Metric, Metrics, ModelType, Severity
+from detectors.scan import RULES_VERSION
 from detectors.tree import NO_BYTE
 from worker.errors import ConflictingEvent, NameTaken, RegistryUnavailable, RejectedEvent
 from worker.lifecycle import LEASE_SECONDS
@@ -115,7 +116,7 @@ def new_version(ingestion: Ingestion, digest: str = "d1", **changes: Any) -> New
         format="onnx",
         location="file:///runs/mnist",
         listing_key=f"listing of {ingestion.id}",
-        rules_version="1",
+        rules_version=RULES_VERSION,
         digest=digest,
         oms_digest=f"oms of {digest}",
         store=StoreMode.COPY,

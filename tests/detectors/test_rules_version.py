@@ -101,7 +101,7 @@ RUNS = {
 }
 
 SAID = {
-    "1": {
+    "2": {
         "example": "ddf349c2fe8f510df767464f38605a68",
         "onnx": "61e18298a4abb72448c33e26dcc71094",
         "tensorflow": "baa41749f49298900765d2c3c71eb75e",

@@ -3,7 +3,7 @@
 One thread does all of it, the one that started the child: bubblewrap and Landlock's children die with that thread.
 
 Laws (each has a test of the same name):
-    nothing of the child is left when `run` returns;
+    no orphan is left;
     whatever the child says, what is returned is bounded.
 """
 
