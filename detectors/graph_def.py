@@ -288,7 +288,8 @@ def _given(path: str, node: NodeDef) -> Iterator[TensorSpec]:
 
 
 def _attribute(node: NodeDef, name: bytes) -> AttrValue | None:
-    return next((entry.value for entry in node.attr if entry.key == name), None)
+    found = [entry.value for entry in node.attr if entry.key == name]  # of equal keys of a map, the last counts
+    return found[-1] if found else None
 
 
 def _producer(name: bytes) -> bytes:

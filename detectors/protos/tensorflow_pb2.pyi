@@ -405,18 +405,20 @@ class SaveSliceInfoDef(_message.Message):
     def __init__(self, full_name: _Optional[bytes] = ...) -> None: ...
 
 class VariableDef(_message.Message):
-    __slots__ = ("variable_name", "snapshot_name", "save_slice_info_def", "is_resource", "trainable")
+    __slots__ = ("variable_name", "initializer_name", "snapshot_name", "save_slice_info_def", "is_resource", "trainable")
     VARIABLE_NAME_FIELD_NUMBER: _ClassVar[int]
+    INITIALIZER_NAME_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_NAME_FIELD_NUMBER: _ClassVar[int]
     SAVE_SLICE_INFO_DEF_FIELD_NUMBER: _ClassVar[int]
     IS_RESOURCE_FIELD_NUMBER: _ClassVar[int]
     TRAINABLE_FIELD_NUMBER: _ClassVar[int]
     variable_name: bytes
+    initializer_name: bytes
     snapshot_name: bytes
     save_slice_info_def: SaveSliceInfoDef
     is_resource: bool
     trainable: bool
-    def __init__(self, variable_name: _Optional[bytes] = ..., snapshot_name: _Optional[bytes] = ..., save_slice_info_def: _Optional[_Union[SaveSliceInfoDef, _Mapping]] = ..., is_resource: _Optional[bool] = ..., trainable: _Optional[bool] = ...) -> None: ...
+    def __init__(self, variable_name: _Optional[bytes] = ..., initializer_name: _Optional[bytes] = ..., snapshot_name: _Optional[bytes] = ..., save_slice_info_def: _Optional[_Union[SaveSliceInfoDef, _Mapping]] = ..., is_resource: _Optional[bool] = ..., trainable: _Optional[bool] = ...) -> None: ...
 
 class SavedVariable(_message.Message):
     __slots__ = ("dtype", "shape", "trainable", "name")

@@ -17,6 +17,7 @@ Laws (each has a test of the same name):
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -186,7 +187,7 @@ class _Judge:
     _told: dict[Key, _Seen] = field(default_factory=dict)
     _unread: dict[str, None] = field(default_factory=dict)
     _todo: deque[Reached] = field(default_factory=deque)
-    _inner: set[tuple[str, bytes, bytes]] = field(default_factory=set)
+    _inner: set[tuple[str, bytes, bytes, bytes]] = field(default_factory=set)
     _inner_bytes: int = 0
     _judged: int = 0
 
@@ -198,6 +199,8 @@ class _Judge:
 
     def graph(self, graph: Graph, starts: Iterable[Start]) -> None:
         """Judge what *starts* run of *graph*, and of the graphs in its constants."""
+        if graph.has_nameless:
+            self.not_looked_at("functions without a name", "")
         if graph.has_too_many:
             self.not_looked_at("a graph with too many nodes that may do something", "MAX_NOTABLE")
             return
@@ -245,7 +248,7 @@ class _Judge:
     def _look_into(self, one: Reached, source: Source, must_be: bool) -> None:
         """Have the graph that the constant *source* holds judged like what runs it."""
         graph = one.scope.graph
-        key = (graph.before, one.scope.home.function, source.at)
+        key = (graph.before, one.scope.home.function, source.at, hashlib.sha256(source.value).digest())
         if key in self._inner:
             return
         self._inner.add(key)
@@ -266,6 +269,8 @@ class _Judge:
             return
         steps = (graph.before, one.entry.name, *one.scope.way, f"graph in constant {readable_name(source.at)}")
         inner = Graph(inside, constants, before=" → ".join(filter(None, steps)), depth=graph.depth + 1)
+        if inner.has_nameless:
+            self.not_looked_at("functions without a name", "")
         if inner.has_too_many:
             self.not_looked_at("a graph in a constant with too many nodes that may do something", "MAX_NOTABLE")
         else:

@@ -71,6 +71,7 @@ class Constants:
     window: Window | None = None
     _left: int = MAX_ALL_CONSTANT_BYTES
     _places: dict[tuple[Home, bytes], Field] | None = field(default=None)
+    _known: dict[tuple[Home, bytes], tuple[bytes, ...] | None] = field(default_factory=dict)
 
     def strings(self, home: Home, node: NodeDef) -> tuple[bytes, ...] | None:
         """Return the strings of the constant *node*, empty where it holds none; None where they could not be read.
@@ -78,10 +79,16 @@ class Constants:
         Raises:
             MalformedModel: the file is broken where the constant lies.
         """
+        key = home, bytes(node.name)
+        if key not in self._known:
+            self._known[key] = self._strings(home, node)
+        return self._known[key]
+
+    def _strings(self, home: Home, node: NodeDef) -> tuple[bytes, ...] | None:
         tensor = _value_of(node)
         if tensor is None or tensor.dtype != STRING:
             return ()
-        if self.window is not None and not tensor.tensor_content and len(tensor.string_val) < _elements(tensor):
+        if self.window is not None:  # one of several values may be left out, so what is at hand does not tell whether one is
             place = self._place_of(self.window, home, bytes(node.name))
             found = tensor if place is None else self._read_again(self.window, place)
             if found is None:
@@ -149,7 +156,9 @@ def _elements(tensor: TensorProto) -> int:
 
 
 def _value_of(node: NodeDef) -> TensorProto | None:
-    return next((entry.value.tensor for entry in node.attr if entry.key == b"value"), None)
+    """Return the value of the constant *node*: of equal keys of a map, the last counts."""
+    found = [entry.value for entry in node.attr if entry.key == b"value"]
+    return found[-1].tensor if found else None
 
 
 def _long_nodes(window: Window, holder: Holder) -> Iterator[tuple[tuple[Home, bytes], Field]]:
@@ -167,6 +176,8 @@ def _long_nodes(window: Window, holder: Holder) -> Iterator[tuple[tuple[Home, by
 def _nodes_of_function(window: Window, number: int, function: Field) -> Iterator[tuple[tuple[Home, bytes], Field]]:
     signatures = (part for part in hop(window, function.start, function.stop) if _is(part, SIGNATURE))
     home = Home(number, next((_name_of(window, part) for part in signatures), b""))
+    if not home.function:
+        return  # that is the home of the nodes of the graph itself
     for found in _long_fields(window, function):
         if found.number == NODE_OF_FUNCTION:
             yield (home, _name_of(window, found)), found
@@ -195,14 +206,20 @@ def _name_of(window: Window, outer: Field) -> bytes:
 
 
 def _tensor_in(window: Window, node: Field) -> Field | None:
-    """Return the tensor that the attribute `value` of *node* is."""
-    for attribute in islice(hop(window, node.start, node.stop), MAX_FIELDS_OF_NODE):
+    """Return the tensor that the last attribute `value` of *node* is, None where that has several parts to be merged."""
+    fields = list(islice(hop(window, node.start, node.stop), MAX_FIELDS_OF_NODE + 1))
+    if len(fields) > MAX_FIELDS_OF_NODE:
+        return None
+    for attribute in reversed(fields):
         if _is(attribute, ATTRIBUTE):
-            parts = {part.number: part for part in islice(hop(window, attribute.start, attribute.stop), MAX_FIELDS_OF_NODE)}
-            key, value = parts.get(1), parts.get(2)
-            if key is None or value is None or window.bytes(key.start, min(key.stop, key.start + 8)) != b"value":
+            parts = list(islice(hop(window, attribute.start, attribute.stop), MAX_FIELDS_OF_NODE))
+            keys, values = ([part for part in parts if _is(part, number)] for number in (1, 2))
+            if not keys or window.bytes(keys[-1].start, min(keys[-1].stop, keys[-1].start + 8)) != b"value":
                 continue
-            return next((part for part in hop(window, value.start, value.stop) if _is(part, TENSOR_OF_VALUE)), None)
+            if len(parts) != 2 or len(values) != 1:
+                return None
+            inside = list(islice(hop(window, values[0].start, values[0].stop), 2))
+            return inside[0] if len(inside) == 1 and _is(inside[0], TENSOR_OF_VALUE) else None
     return None
 
 

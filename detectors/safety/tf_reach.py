@@ -16,6 +16,7 @@ Laws (each has a test of the same name):
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,9 @@ from itertools import chain, islice
 from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
-from detectors.protos.tensorflow_pb2 import FunctionDef, GraphDef, MetaGraphDef, NodeDef, TensorInfo
+from google.protobuf.message import DecodeError
+
+from detectors.protos.tensorflow_pb2 import FunctionDef, GraphDef, MetaGraphDef, NodeDef, TensorInfo, VariableDef
 from detectors.safety.tf_constants import Constants, Home
 from detectors.safety.tf_effects import ENQUEUES, Effect, is_worth_a_look, operator
 from detectors.safety.tf_objects import Bound, Callable, callables_of
@@ -36,8 +39,15 @@ from detectors.wire import shown, text
 INIT_SIGNATURE = b"__saved_model_init_op"
 """tensorflow/python/saved_model/constants.py, INIT_OP_SIGNATURE_KEY."""
 
-INIT_COLLECTIONS = (b"saved_model_main_op", b"legacy_init_op", b"main_op")
-"""The same, MAIN_OP_KEY and LEGACY_INIT_OP_KEY: collections of what loaders run."""
+INIT_COLLECTIONS = (b"saved_model_main_op", b"legacy_init_op", b"main_op", b"table_initializer")
+"""The same, MAIN_OP_KEY and LEGACY_INIT_OP_KEY, and what TensorFlow 2 runs of an older model
+(tensorflow/python/saved_model/load_v1_in_v2.py): collections of what loaders run."""
+
+LOCAL_VARIABLES = b"local_variables"
+"""The collection of variables that the same initializes."""
+
+OTHER_SPELLING = re.compile(rb":0\d")
+"""An output with zeros before its number, which TensorFlow reads like one without."""
 
 MAX_FEEDS_APART = 4
 """Sets of tensors that signatures are fed in the middle of the graph, and that are told apart. Behind more of them, what lies
@@ -184,8 +194,14 @@ class Graph:
 
     @cached_property
     def functions(self) -> Mapping[bytes, FunctionDef]:
-        """The functions of its library by their names."""
-        return {function.signature.name: function for function in self.graph.library.function}
+        """The functions of its library by their names; one without a name is none, so b"" stands for the graph itself."""
+        named = ((function.signature.name, function) for function in self.graph.library.function)
+        return {name: function for name, function in named if name}
+
+    @property
+    def has_nameless(self) -> bool:
+        """Whether functions have no name, or lost it: they are not looked into."""
+        return any(not function.signature.name for function in self.graph.library.function)
 
     @cached_property
     def lacks_names(self) -> bool:
@@ -194,7 +210,7 @@ class Graph:
             return False
         bodies = self.functions.values()
         named = chain(self.graph.node, *(chain(body.node_def, body.signature.input_arg) for body in bodies))
-        return b"" in self.functions or b"" in map(NAME, named)
+        return b"" in map(NAME, named)
 
     @cached_property
     def notable(self) -> Mapping[bytes, list[Notable]]:
@@ -336,6 +352,8 @@ def starts_of(graph: Graph) -> Iterator[Start]:
     for collection in meta.collection_def:
         if collection.key in INIT_COLLECTIONS:
             yield Start(Entry(When.LOADED, "init op"), tuple(collection.value.node_list.value))
+        elif collection.key == LOCAL_VARIABLES:
+            yield Start(Entry(When.LOADED, "init op"), tuple(_initializers(collection.value.bytes_list.value)))
     yield from starts_of_saver(meta)
     for one in callables_of(meta, graph.matters):
         when = When.LOADED if one.is_setup else When.RESTORED if one.restores else When.SAVED if one.saves else When.CHOSEN
@@ -350,6 +368,15 @@ def starts_of_saver(meta: MetaGraphDef) -> Iterator[Start]:
         yield Start(Entry(When.RESTORED, "restore op"), (saver.restore_op_name,), fed)
     if saver.save_tensor_name:
         yield Start(Entry(When.SAVED, "save op"), (saver.save_tensor_name,), fed)
+
+
+def _initializers(variables: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield what initializes *variables*, each a VariableDef; one that is none is passed over, as no loader gets past it."""
+    for one in variables:
+        try:
+            yield VariableDef.FromString(one).initializer_name
+        except DecodeError:
+            continue
 
 
 def everything(graph: Graph, entry: Entry) -> list[Reached]:
@@ -381,7 +408,7 @@ def _leading_on(graph: Graph) -> Mapping[bytes, int]:
     there are many, or passes do not end, all nodes are returned.
     """
     nodes, main = graph.graph.node, graph.main
-    if len(nodes) <= SMALL_GRAPH:
+    if len(nodes) <= SMALL_GRAPH or OTHER_SPELLING.search(b"\n".join(chain.from_iterable(map(INPUTS, nodes)))):
         return main.by_name
     found: dict[bytes, int] = {}
     outputs = set[bytes]()

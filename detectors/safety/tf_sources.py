@@ -136,8 +136,9 @@ def data_inputs(node: NodeDef) -> list[bytes]:
 
 
 def attribute(node: NodeDef, name: bytes) -> AttrValue | None:
-    """Return the attribute *name* of *node*, None where it lacks it."""
-    return next((entry.value for entry in node.attr if entry.key == name), None)
+    """Return the attribute *name* of *node*, the last of several; None where it lacks it."""
+    found = [entry.value for entry in node.attr if entry.key == name]
+    return found[-1] if found else None
 
 
 def constants_given(scope: Scope, node: NodeDef) -> Iterator[Source]:

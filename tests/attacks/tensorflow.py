@@ -174,3 +174,72 @@ def with_asset(filename: bytes) -> bytes:
     init = sm.signature({}, {"__saved_model_init_op": sm.tensor_info("start")})
     signatures = {"serving_default": RESULT, "__saved_model_init_op": init}
     return sm.saved_model(sm.meta_graph(graph, signatures=signatures, more=sm.asset(filename)))
+
+
+def _writes(*nodes: bytes, functions: tuple[bytes, ...] = (), more: bytes = b"", end: str = "risk") -> bytes:
+    """A model whose signature runs the node *end*; *more* are fields of its meta graph."""
+    graph = sm.graph(X, *nodes, sm.node("y", "Identity", "x", *([f"^{end}"] if end else [])), functions=functions)
+    return sm.saved_model(sm.meta_graph(graph, signatures={"serving_default": RESULT}, more=more))
+
+
+TARGET, OTHER = sm.const_text("target", OUTSIDE), sm.const_text("other", "x")
+WRITES = (TARGET, OTHER, sm.node("risk", "WriteFile", "target", "other"))
+
+
+def _beside_a_nameless_function() -> bytes:
+    return _writes(*WRITES, functions=(sm.function("", sm.node("k", "NoOp")),))
+
+
+def _attribute_twice() -> bytes:
+    value = [sm.entry(5, "value", sm.field(8, _text(each))) for each in ("inside", OUTSIDE)]
+    twice = sm.field(1, "target") + sm.field(2, "Const") + b"".join(value)
+    return _writes(twice, *WRITES[1:])
+
+
+def _text(*values: str) -> bytes:
+    """A TensorProto of a scalar that holds more texts than it has room for; TensorFlow takes the first."""
+    return b"\x08\x07" + sm.field(2, b"") + b"".join(sm.field(8, each) for each in values)
+
+
+def _long_text_beside_a_short_one() -> bytes:
+    target = sm.node("target", "Const", value=sm.field(8, _text("/" + "./" * 900 + "etc/passwd", "a")))
+    return _writes(sm.const("weights", content=bytes(2 << 20)), target, *WRITES[1:])
+
+
+def _second_graph_of_a_constant() -> bytes:
+    graphs = sm.graph(sm.node("end", "NoOp")), sm.graph(*WRITES)
+    dataset = [sm.node("one", "Unpack", "packed"), sm.node("risk", "DatasetFromGraph", "one:1")]
+    return _writes(sm.const_text("packed", *graphs), *dataset)
+
+
+def _tables_of_an_older_model() -> bytes:
+    return _writes(*WRITES, more=sm.collection_of_nodes("table_initializer", "risk"), end="")
+
+
+def _local_variables_of_an_older_model() -> bytes:
+    variable = sm.field(1, "v:0") + sm.field(2, "risk")
+    return _writes(*WRITES, more=sm.collection("local_variables", variable), end="")
+
+
+def _output_with_zeros() -> bytes:
+    nodes = [sm.node("risk", "ReadFile", "target"), sm.node("read", "Identity", "risk:00")]
+    return _writes(TARGET, *nodes, *(sm.node(f"n{at}", "NoOp") for at in range(2100)), end="read")
+
+
+EVASIONS: Mapping[str, Callable[[], bytes]] = {
+    "beside a function without a name": _beside_a_nameless_function,
+    "an attribute twice": _attribute_twice,
+    "a long text beside a short one": _long_text_beside_a_short_one,
+    "the second graph of a constant": _second_graph_of_a_constant,
+    "tables of an older model": _tables_of_an_older_model,
+    "local variables of an older model": _local_variables_of_an_older_model,
+    "an output with zeros before its number": _output_with_zeros,
+}
+"""Models that read or write outside of the model when they are loaded or called, written so that a reader that reads otherwise
+than TensorFlow sees nothing."""
+
+
+def evasive_models() -> Iterator[tuple[str, Files]]:
+    """All of them."""
+    for name, make in EVASIONS.items():
+        yield f"evasion {name}", {"saved_model.pb": make()}

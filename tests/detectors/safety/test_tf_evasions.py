@@ -1,0 +1,84 @@
+"""Ways in which a graph says one thing to a reader and another to TensorFlow, each tried with the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from detectors.scan import Scan, Verdict, scan
+from detectors.tree import MemoryTree
+from tests.attacks import tensorflow as attacks
+from tests.builders import saved_model as sm
+from tests.builders.bundle import STRING, whole_number
+
+INIT = {
+    "serving_default": attacks.RESULT,
+    "__saved_model_init_op": sm.signature({}, {"__saved_model_init_op": sm.tensor_info("risk")}),
+}
+PATH, DATA = sm.const_text("path", attacks.OUTSIDE), sm.const_text("data", "x")
+WRITE = sm.node("risk", "WriteFile", "path", "data")
+BEHIND = sm.node("y", "Identity", "x", "^risk")
+BIG = sm.const("weights", content=bytes(2 << 20))
+
+
+def look(data: bytes) -> Scan:
+    return scan(MemoryTree({"saved_model.pb": data}))
+
+
+def worst(found: Scan) -> str:
+    """The rule and the severity of the worst finding."""
+    one = min(found.findings, key=lambda one: list(type(one.severity)).index(one.severity))
+    return f"{one.severity.value} {one.rule}"
+
+
+def loaded(*nodes: bytes) -> bytes:
+    """A model whose init op runs the node `risk`."""
+    return sm.saved_model(sm.meta_graph(sm.graph(attacks.X, *nodes, attacks.PLAIN), signatures=INIT))
+
+
+def text_node(name: str, *values: bytes, once: bool = True) -> bytes:
+    """A Const that has one attribute `value` for each of *values*, or, *once*, all of them as strings of one scalar."""
+    groups = [values] if once else [(value,) for value in values]
+    bodies = [
+        whole_number(1, STRING) + sm.field(2, sm.shape([])) + b"".join(sm.field(8, each) for each in group) for group in groups
+    ]
+    held = b"".join(sm.entry(5, "value", sm.field(8, body)) for body in bodies)
+    return sm.field(1, name) + sm.field(2, "Const") + held
+
+
+@pytest.mark.parametrize("make", attacks.EVASIONS.values(), ids=attacks.EVASIONS)
+def test_no_way_of_writing_it_hides_what_runs(make: Callable[[], bytes]) -> None:
+    found = look(make())
+    assert found.verdict is Verdict.FINDINGS
+    assert worst(found) in {"critical tf-file-write", "high tf-file-write", "high tf-file-read"}
+
+
+def test_a_function_without_a_name_is_told_as_not_looked_at() -> None:
+    functions = [sm.function("", PATH, DATA, WRITE)]
+    found = look(
+        sm.saved_model(sm.meta_graph(sm.graph(attacks.X, attacks.PLAIN, functions=functions), signatures={"s": attacks.RESULT}))
+    )
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "functions without a name" in found.coverage.inconclusive[0].reason
+
+
+@pytest.mark.parametrize("others", [[], [BIG]], ids=["small", "large"])
+def test_of_equal_attributes_the_last_counts(others: list[bytes]) -> None:
+    said = {
+        values: worst(look(loaded(*others, text_node("path", *values, once=False), DATA, WRITE)))
+        for values in [(b"inside", b"/etc/x"), (b"inside", b"/" + b"./" * 900 + b"etc/x")]
+    }
+    assert set(said.values()) == {"critical tf-file-write"}
+
+
+def test_a_long_value_counts_beside_a_short_one() -> None:
+    long = b"/" + b"./" * 900 + b"etc/x"
+    assert worst(look(loaded(BIG, text_node("path", long, b"a"), DATA, WRITE))) == "critical tf-file-write"
+
+
+def test_a_node_of_a_nameless_function_does_not_stand_for_one_of_the_graph() -> None:
+    long = b"/" + b"./" * 900 + b"etc/x"
+    functions = [sm.function("", sm.const_text("path", "a" * 3000))]
+    graph = sm.graph(attacks.X, BIG, sm.const_text("path", long), DATA, WRITE, attacks.PLAIN, functions=functions)
+    assert worst(look(sm.saved_model(sm.meta_graph(graph, signatures=INIT)))) == "critical tf-file-write"
