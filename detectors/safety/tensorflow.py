@@ -21,6 +21,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -107,9 +108,12 @@ RUNS: Mapping[When, str] = MappingProxyType(
         When.RESTORED: "while the variables are restored, as loading does",
         When.CALLED: "whenever that is called",
         When.CHOSEN: "if somebody calls that function",
+        When.UNNAMED: "if somebody computes it",
         When.NEVER: "but nothing in the model runs it",
     }
 )
+
+LOADING = frozenset({When.LOADED, When.RESTORED})
 
 LESS = MappingProxyType({HIGH: MEDIUM, MEDIUM: LOW, LOW: INFO, INFO: INFO})
 
@@ -155,14 +159,16 @@ def judge_meta_graph(path: str, meta: MetaGraphDef, window: Window | None) -> Ju
 
 
 def judge_graph(path: str, graph: GraphDef, outputs: Iterable[bytes], window: Window | None) -> Judgement:
-    """Return what a graph in a file of its own does when its *outputs*, nodes, are computed.
+    """Return what a graph in a file of its own does when its *outputs*, nodes, are computed, or any other: nothing in the
+    file says which are.
 
     Raises:
         MalformedModel: the file is broken where a constant lies.
     """
     judge, names = _Judge(path), list(outputs)
     starts = [Start(Entry(When.CALLED, f"output {shown(text(name))}"), (name,)) for name in names[:MAX_OUTPUTS]]
-    starts.append(Start(Entry(When.CALLED, "other outputs"), tuple(names[MAX_OUTPUTS:])))
+    others = chain(names[MAX_OUTPUTS:], (node.name for node in graph.node))
+    starts.append(Start(Entry(When.CALLED, "other outputs"), tuple(others)))
     judge.graph(Graph(graph, Constants(Holder.GRAPH, window)), starts)
     return judge.judgement()
 
@@ -279,7 +285,7 @@ class _Judge:
     def _effect(self, one: Reached, known: Operator) -> None:
         """Tell what the operator of *one* does, if it does it to anything.
 
-        A Saver's operators are not told where nothing runs them, nor where restoring runs them on the file that it is given.
+        A Saver's operators are not told where nothing names them, nor where restoring runs them on the file that it is given.
         """
         op = shown(text(one.node.op))
         if known.effect in DOES and (known.effect is not Effect.NETWORK or not known.works_on):
@@ -287,7 +293,7 @@ class _Judge:
             self._tell(one, RULES[known.effect], severity, f"{op} {does}", ())
             return
         is_saver = one.node.op in SAVERS
-        if is_saver and one.entry.when is When.NEVER:
+        if is_saver and one.entry.when in (When.UNNAMED, When.NEVER):
             return
         sources = self._arguments(one, known)
         if is_saver and one.entry.when is When.RESTORED and {source.kind for source in sources} <= {Kind.SAVER, Kind.INPUT}:
@@ -300,6 +306,12 @@ class _Judge:
         if any(source.kind is Kind.UNREAD for source in sources):
             self.not_looked_at("a constant that names files", "MAX_CONSTANT_BYTES")
         severity, does = found
+        if one.entry.when in LOADING and not is_saver:
+            if effect is Effect.WRITE and severity is MEDIUM:
+                self._tell(one, RULES[effect], HIGH, f"{op} {does}", (does,), is_final=True)
+                return
+            if any(source.kind is Kind.COMPUTED for source in sources):
+                self.not_looked_at(f"what {op} {VERBS[effect]} while the model is loaded, for its name is made up then", "")
         if is_saver and all(source.value == SAVERS_NAME for source in sources):
             severity = INFO
         self._tell(one, RULES[effect], severity, f"{op} {does}", (does,))
@@ -314,12 +326,15 @@ class _Judge:
         is_told = known.attributes or (found and len(names) == len(known.inputs))
         return found if is_told else [*found, Source(Kind.COMPUTED, b"nothing")]
 
-    def _tell(self, one: Reached, rule: str, severity: Severity, message: str, apart: tuple[str, ...]) -> None:
+    def _tell(
+        self, one: Reached, rule: str, severity: Severity, message: str, apart: tuple[str, ...], is_final: bool = False
+    ) -> None:
         """Keep a finding, or count it where the same was told of another node of the same graph or function.
 
         *apart* is what keeps findings of one operator apart. Notes are told once for a graph, unknown operators once.
+        *is_final* tells that *severity* allows for when it runs.
         """
-        severity = _when(severity, one.entry.when, rule)
+        severity = severity if is_final else _when(severity, one.entry.when, rule)
         key: Key = (rule, one.node.op, severity, *apart, one.scope.graph.before, one.scope.home.function)
         if severity is INFO:
             key = (rule, one.node.op, one.entry.when is When.NEVER, one.scope.graph.before)
@@ -348,9 +363,9 @@ def _when(severity: Severity, when: When, rule: str) -> Severity:
     """Return how bad something is that would be *severity* in a signature."""
     if when is When.NEVER:
         return INFO
-    if when is When.CHOSEN:
+    if when in (When.CHOSEN, When.UNNAMED):
         return LESS[severity]
-    is_worse = when in (When.LOADED, When.RESTORED) and severity is HIGH and rule != RULES[Effect.READ]
+    is_worse = when in LOADING and severity is HIGH and rule != RULES[Effect.READ]
     return CRITICAL if is_worse else severity
 
 

@@ -50,12 +50,13 @@ def callables_of(meta: MetaGraphDef, only: Container[bytes]) -> Iterator[Callabl
     bound = {entry.key: entry.value.bound_inputs for entry in objects.concrete_functions}
     names = _names(objects)
     savers, restorers = _saver_functions(objects)
+    setup = {child.node_id for one in objects.nodes for child in one.children if child.local_name in SETUP}
     known = dict[int, Bound]()
     for place, function in found:
-        name, attribute = names.get(place, (f"number {place}", b""))
+        name = names.get(place, f"number {place}")
         values = tuple(_bound(meta, at, known) for at in bound.get(function, ()))
         only_saves = place in savers and place not in names  # else Python can call it by its name
-        yield Callable(name, function, values, attribute in SETUP, only_saves, place in restorers)
+        yield Callable(name, function, values, place in setup, only_saves, place in restorers)
 
 
 def _functions_of(one: SavedObject) -> Sequence[bytes]:
@@ -71,9 +72,9 @@ def _saver_functions(objects: SavedObjectGraph) -> tuple[set[int], set[int]]:
     return {one.save_function for one in found} - restorers, restorers
 
 
-def _names(objects: SavedObjectGraph) -> dict[int, tuple[str, bytes]]:
-    """Return the shortest way of attributes from the root to each object, readable, and its last attribute."""
-    names: dict[int, tuple[str, bytes]] = {0: ("root", b"")}
+def _names(objects: SavedObjectGraph) -> dict[int, str]:
+    """Return the shortest way of attributes from the root to each object, readable."""
+    names: dict[int, str] = {0: "root"}
     ways: dict[int, tuple[str, ...]] = {0: ()}
     todo = deque([0])
     while todo:
@@ -85,7 +86,7 @@ def _names(objects: SavedObjectGraph) -> dict[int, tuple[str, bytes]]:
                 continue
             above = ways[place]
             way = (*(above if len(above) < MAX_STEPS_TOLD else (*above[:2], "…")), shown(text(child.local_name)))
-            ways[child.node_id], names[child.node_id] = way, (".".join(way), child.local_name)
+            ways[child.node_id], names[child.node_id] = way, ".".join(way)
             todo.append(child.node_id)
     return names
 

@@ -93,7 +93,9 @@ class When(IntEnum):
     """When somebody loads the model in Python and calls a function of its objects."""
     SAVED = 4
     """When somebody saves it again."""
-    NEVER = 5
+    UNNAMED = 5
+    """When somebody computes a node of a graph that has no signature, so that callers choose one themselves."""
+    NEVER = 6
     """Nothing that the model names leads there."""
 
 
@@ -358,6 +360,8 @@ def starts_of(graph: Graph) -> Iterator[Start]:
     for one in callables_of(meta, graph.matters):
         when = When.LOADED if one.is_setup else When.RESTORED if one.restores else When.SAVED if one.saves else When.CHOSEN
         yield Start(Entry(when, f"object {one.name}"), functions=(one,))
+    if all(signature.key == INIT_SIGNATURE for signature in meta.signature_def):
+        yield Start(Entry(When.UNNAMED, "no signature"), tuple(node.name for node in meta.graph_def.node))
 
 
 def starts_of_saver(meta: MetaGraphDef) -> Iterator[Start]:

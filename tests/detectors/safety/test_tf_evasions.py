@@ -82,3 +82,52 @@ def test_a_node_of_a_nameless_function_does_not_stand_for_one_of_the_graph() -> 
     functions = [sm.function("", sm.const_text("path", "a" * 3000))]
     graph = sm.graph(attacks.X, BIG, sm.const_text("path", long), DATA, WRITE, attacks.PLAIN, functions=functions)
     assert worst(look(sm.saved_model(sm.meta_graph(graph, signatures=INIT)))) == "critical tf-file-write"
+
+
+# What is named while it runs
+
+
+COMPUTED = [sm.const_text("code", "L2V0Yy94"), sm.node("path", "DecodeBase64", "code"), DATA]
+
+
+def test_a_computed_or_relative_path_that_is_written_while_loading_is_high() -> None:
+    assert worst(look(loaded(*COMPUTED, WRITE))) == "high tf-file-write"
+    assert worst(look(loaded(sm.const_text("path", "inside"), DATA, WRITE))) == "high tf-file-write"
+
+
+def test_a_computed_path_that_is_read_while_loading_is_told_as_not_looked_at() -> None:
+    found = look(loaded(*COMPUTED, sm.node("risk", "ReadFile", "path")))
+    assert worst(found) == "medium tf-file-read"
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
+# What runs
+
+
+def test_a_function_that_sets_up_a_resource_is_that_by_whatever_other_name_it_goes() -> None:
+    functions = [sm.function("start", PATH, DATA, WRITE)]
+    children = sm.child("a", 2) + sm.child("r", 1)
+    objects = sm.object_graph(children, sm.child("_initialize", 2), sm.saved_function("start"))
+    graph = sm.graph(attacks.X, attacks.PLAIN, functions=functions)
+    found = look(sm.saved_model(sm.meta_graph(graph, signatures={"s": attacks.RESULT}, objects=objects)))
+    assert worst(found) == "critical tf-file-write"
+
+
+@pytest.mark.parametrize(
+    "consumer",
+    [
+        [sm.node("end", "Const", "^risk")],
+        [sm.node("one", "Identity", "two", "^risk"), sm.node("two", "Identity", "one")],
+    ],
+    ids=["constant", "ring"],
+)
+def test_every_node_of_a_graph_without_signatures_counts(consumer: list[bytes]) -> None:
+    graph = sm.graph(attacks.X, PATH, DATA, WRITE, *consumer, attacks.PLAIN)
+    assert worst(scan(MemoryTree({"graph.pb": graph}))) == "high tf-file-write"
+    [finding] = look(sm.saved_model(sm.meta_graph(graph))).findings
+    assert (finding.severity.value, finding.rule, finding.place) == ("medium", "tf-file-write", "no signature → node risk")
+
+
+def test_a_saver_of_a_graph_without_signatures_is_nothing_to_tell() -> None:
+    nodes = [sm.node("save/Const", "Placeholder"), sm.node("save/save", "SaveV2", "save/Const", "x", "x", "x")]
+    assert not look(sm.saved_model(sm.meta_graph(sm.graph(attacks.X, *nodes)))).findings
