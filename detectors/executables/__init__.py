@@ -256,7 +256,7 @@ class _Look:
         if start is not None and (found := self._walked(window, start)):
             self._pickled(found, OBJECTS, place)
         elif start is not None:
-            self._not_looked_at(place, "an array of objects, which numpy unpickles, and no pickle")
+            self._not_looked_at(place, "an array of numpy that is not one of numbers, with no pickle behind its header")
 
     def _pickled(self, found: list[Pickle], kind: Kind, place: _Place) -> None:
         """Say what the pickles in one file are worth."""

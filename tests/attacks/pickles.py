@@ -55,6 +55,17 @@ def framed(body: bytes) -> bytes:
 
 LONG = "more opcodes before than anybody looks at"
 
+OBJECTS = (
+    "'O'", "'|O8'", "'object'", "'object_'", "'(2,)O'", "'f4,O'", "'O,f4'", r"'\x4f'", "'ob' 'ject'", "[('a', '|O')]",
+    "[('a', '<f4'), ('b', [('c', 'object')])]", "{'names': ['a'], 'formats': ['O']}", "'<f4', 'descr': '|O'",
+)  # fmt: skip
+"""Spellings of a type with objects in it, all of which numpy understands."""
+
+
+def spelling(spelled: str) -> Callable[[], bytes]:
+    return lambda: array_of_objects(of_protocol(3), spelled)
+
+
 IDEAS: dict[str, Callable[[], bytes]] = {
     **{f"protocol {number}": lambda number=number: of_protocol(number) for number in range(6)},  # type: ignore[misc]
     "INST": lambda: b"(S'true'\nios\nsystem\n.",
@@ -109,6 +120,10 @@ IDEAS: dict[str, Callable[[], bytes]] = {
     "zlib": lambda: zlib.compress(of_protocol(4)),
     "gzip of an old one": lambda: gzip.compress(protocol_0(), mtime=0),
     "an array of objects": lambda: array_of_objects(of_protocol(3)),
+    **{
+        f"an array of objects spelled {spelled}": spelling(spelled)
+        for spelled in OBJECTS
+    },
     "a zip of arrays": lambda: zip_of({"a.npy": array_of_numbers(), "b.npy": array_of_objects(of_protocol(3))}),
     "PyTorch's zip": lambda: pytorch_zip({"data.pkl": of_protocol(2), "data/0": bytes(8)}),
     "PyTorch's zip, packed": lambda: zip_of({"a/data.pkl": of_protocol(2), "a/version": b"3\n"}, zipfile.ZIP_DEFLATED),
@@ -128,8 +143,8 @@ NAMES = (
 """True names, no names, and false ones."""
 
 
-def array_of_objects(pickled: bytes) -> bytes:
-    return _array(b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }") + pickled
+def array_of_objects(pickled: bytes, spelled: str = "'|O'") -> bytes:
+    return _array(b"{'descr': %s, 'fortran_order': False, 'shape': (1,), }" % spelled.encode()) + pickled
 
 
 def array_of_numbers() -> bytes:
