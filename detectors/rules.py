@@ -329,7 +329,7 @@ ABOUT_OTHERS = (
     Rule(
         "keras-runs-function",
         (HIGH,),
-        "a configuration names a function of Keras that fetches, loads, unpacks or unlocks something",
+        "a configuration names a function of Keras or TensorFlow that fetches, loads, writes, runs or unlocks something",
         "with such functions a configuration gets around safe mode (CVE-2025-8747, CVE-2025-9906, CVE-2025-12060)",
         "ask who made it; nobody saves a model so",
         since=2,

@@ -8,6 +8,7 @@ imported or unpickled; the code of a Lambda layer is only searched for names.
     an object of a module that runs programs                 CVE-2025-1550                    critical
     an object of a module that is nobody's                   CVE-2025-1550                    medium
     a function of Keras that loads, fetches or unlocks       CVE-2025-8747, -9906, -12060     high
+    one of TensorFlow that loads, touches files or runs      CVE-2025-1550                    high; others: medium
     TorchModuleWrapper, which unpickles                      CVE-2025-49655                   high
     TFSMLayer, which loads a SavedModel                      CVE-2026-1462                    medium; from outside: high
     a vocabulary in a file (absolute, `..`, a URL)           CVE-2025-12058                   high; beside the model: low
@@ -65,6 +66,31 @@ LOADING_NAMES = frozenset(
     " pickle_utils deserialize_model_from_bytecode set_backend import_module populate_dict_with_module_objects"
     " custom_object_scope register_keras_serializable".split()
 )
+
+BESIDE_KERAS = frozenset(package for package in OWN if package.startswith("tensorflow"))
+"""Packages that hold much else than parts of models."""
+
+PARTS = re.compile(
+    r"\.keras\.(?:[a-z_]+\.)*(?:activations|initializers|regularizers|constraints|losses|metrics)(?:\.[a-z_]+)?$"
+    r"|^tensorflow_addons\.(?:activations|losses|metrics)(?:\.[a-z_]+)?$"
+)
+"""Modules in which every function computes."""
+
+COUNTING = re.compile(r"tensorflow(?:\.compat\.v[12])?(?:\.nn|\.math|\.python\.ops\.(?:gen_)?(?:nn|math|array)(?:_ops|_impl))?")
+
+FUNCTIONS = frozenset(
+    "relu relu6 leaky_relu elu selu gelu crelu silu swish softmax log_softmax softplus softsign sigmoid log_sigmoid tanh linear"
+    " identity exp log sqrt rsqrt square abs sin cos erf add subtract multiply divide truediv matmul maximum minimum pow"
+    " reduce_sum reduce_mean reduce_max reduce_min concat stack reshape transpose expand_dims squeeze cast l2_normalize".split()
+)
+"""Functions of TensorFlow that stand as activations and the like, in modules of `COUNTING`."""
+
+TOUCHING = re.compile(
+    r"\.(?:load\w*|\w*_load|save\w*|write_\w+|read_\w+|\w+_file|matching_files|delete\w*|remove|rename|copy|rmtree|mkdir|makedirs"
+    r"|gfile|file_io|io|saved_model|lib|platform|loader\w*|py_func\w*|numpy_function|eager_py_func\w*|script_ops"
+    r"|import_graph_def|wrap_function|train|data|summary|profiler|debugging|distribute|app|flags|resolve|module_v2|autograph)\."
+)
+"""What stands in the whole name of a function that loads programs, touches files or runs code."""
 
 BUILTINS = frozenset({"builtins", "__builtin__"})
 
@@ -154,7 +180,10 @@ class _Search:
         ):
             message = f"{_shown(whole)} is a function of Keras that fetches, loads, unpacks or unlocks something"
             self._found("keras-runs-function", Severity.HIGH, whole, message)
-        elif module is None or module.partition(".")[0] in OWN or (module in BUILTINS and called not in RUNNING_BUILTINS):
+        elif _touches(module, called):
+            message = f"{_shown(whole)} is a function of TensorFlow that loads programs, touches files or runs code"
+            self._found("keras-runs-function", Severity.HIGH, whole, message)
+        elif _is_harmless(module, called):
             return
         elif grade(module, called) is Grade.RUNS:
             message = f"{_shown(whole)} runs programs or code, and is named as a part of the model"
@@ -183,6 +212,33 @@ class _Search:
             self.findings.setdefault((rule, what), Finding(rule, severity, self.path, self.place, message))
         if severity is Severity.MEDIUM and rule in UNKNOWN:
             self.unknown.update({UNKNOWN[rule]: None})
+
+
+def _touches(module: str | None, called: str) -> bool:
+    """Tell whether a name of TensorFlow, or of what is built on it, is one that loads programs, touches files or runs code."""
+    if module is None or module.partition(".")[0] not in BESIDE_KERAS:
+        return False
+    return not _is_class(called) and TOUCHING.search(f".{module}.{called}.") is not None
+
+
+def _is_harmless(module: str | None, called: str) -> bool:
+    """Tell whether an object is one of the parts that layers are made of. None as module: Keras looks among its own."""
+    if module is None or (module in BUILTINS and called not in RUNNING_BUILTINS):
+        return True
+    package = module.partition(".")[0]
+    if package not in OWN:
+        return False
+    if package not in BESIDE_KERAS:
+        return "." not in called and called not in RUNNING_IN_CODE
+    if _is_class(called):
+        return package != "tensorflow" or ".keras." in f"{module}."
+    if "." in called or called in RUNNING_IN_CODE:
+        return False
+    return PARTS.search(module) is not None or (called in FUNCTIONS and COUNTING.fullmatch(module) is not None)
+
+
+def _is_class(called: str) -> bool:
+    return called[:1].isupper() and "." not in called
 
 
 OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:[/\\]|[A-Za-z][A-Za-z0-9+.-]+:/")

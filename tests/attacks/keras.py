@@ -61,6 +61,43 @@ IDEAS: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "CVE-2025-1550, eval": (function("builtins", "eval"), "keras-foreign-object", "critical"),
     "CVE-2025-1550, a module of nobody": (layer("Layer", "evil_package.layers"), "keras-foreign-object", "medium"),
+    **{
+        f"CVE-2025-1550, {module}.{name}": (function(module, name), "keras-runs-function", "high")
+        for module, name in (
+            ("tensorflow", "load_op_library"),
+            ("tensorflow", "load_library"),
+            ("tensorflow", "py_function"),
+            ("tensorflow", "io.write_file"),
+            ("tensorflow.io", "write_file"),
+            ("tensorflow.io.gfile", "rmtree"),
+            ("tensorflow.saved_model", "load"),
+            ("tensorflow.python.framework.load_library", "load_op_library"),
+            ("tensorflow.python.lib.io.file_io", "delete_recursively_v2"),
+            ("tensorflow.python.ops.script_ops", "eager_py_func"),
+            ("tensorflow.python.platform.app", "run"),
+            ("tensorflow_hub", "load"),
+        )
+    },
+    "CVE-2025-1550, a class name that is a function of TensorFlow": (
+        {"module": "tensorflow", "class_name": "load_op_library", "config": {}},
+        "keras-runs-function",
+        "high",
+    ),
+    "CVE-2025-1550, a function of TensorFlow that nobody knows": (
+        function("tensorflow", "some_function"),
+        "keras-foreign-object",
+        "medium",
+    ),
+    "CVE-2025-1550, a module that Keras has imported": (
+        function("keras.src.trainers.trainer", "os"),
+        "keras-foreign-object",
+        "medium",
+    ),
+    "CVE-2025-1550, a way through modules of Keras": (
+        function("keras", "src.layers.layer.os.system"),
+        "keras-foreign-object",
+        "critical",
+    ),
     "CVE-2025-8747, a download": (function("keras.utils", "get_file"), "keras-runs-function", "high"),
     "CVE-2025-12060, a download that unpacks": (
         layer(
