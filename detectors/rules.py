@@ -104,9 +104,10 @@ ABOUT_TENSORFLOW = (
     Rule(
         "tf-duplicate-field",
         (MEDIUM,),
-        "a field that may stand once stands several times: two files were joined",
+        "a field that may stand once stands several times: two files were joined, or a node has an attribute twice",
         "readers merge such fields or take the last, so two of them may see different models",
         "export again",
+        since=2,
     ),
     Rule(
         "tf-equal-tags",
@@ -129,8 +130,8 @@ ABOUT_TENSORFLOW = (
         "tf-file-write",
         (CRITICAL, HIGH, MEDIUM, LOW, INFO),
         "an operator writes files: `high` where the path is absolute, leads upwards or to another machine, `critical` where "
-        "loading the model does so; `medium` for every other path; `info` for what nothing in the model runs. One less "
-        "where only a function that somebody may choose runs it",
+        "loading the model does so; `medium` for every other path, `high` where loading writes there; `info` for what "
+        "nothing in the model runs. One less where only a function that somebody may choose runs it, or no signature is there",
         "a file that a server reads later may be replaced, and with it what the server does",
         "do not load it outside a sandbox, and ask who made the model what it is for",
         since=2,

@@ -21,7 +21,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, islice
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -29,9 +29,21 @@ from detectors.bounds import MAX_NODES
 from detectors.errors import MalformedModel, ModelLimit
 from detectors.facts import Finding, Severity
 from detectors.protos.tensorflow_pb2 import FunctionDef, GraphDef, MetaGraphDef, SavedModel
-from detectors.safety.tf_constants import Constants, Holder
+from detectors.safety.tf_constants import Constants, Holder, repeats_attribute
 from detectors.safety.tf_effects import SAVERS, Effect, Operator, operator
-from detectors.safety.tf_reach import Entry, Graph, Reached, Start, When, everything, reach, starts_of, starts_of_saver
+from detectors.safety.tf_reach import (
+    Entry,
+    Graph,
+    Reached,
+    Scope,
+    Start,
+    When,
+    data_inputs,
+    everything,
+    reach,
+    starts_of,
+    starts_of_saver,
+)
 from detectors.safety.tf_sources import (
     Kind,
     Source,
@@ -39,7 +51,6 @@ from detectors.safety.tf_sources import (
     Where,
     argument,
     constants_given,
-    data_inputs,
     readable_name,
     texts_of,
     where,
@@ -181,6 +192,16 @@ class _Seen:
     count: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Graded:
+    """What an operator works on: the kinds of its sources, how bad that is and in words (None where it works on nothing), and
+    whether all is what Savers call their file."""
+
+    kinds: frozenset[Kind]
+    found: tuple[Severity, str] | None
+    is_savers_name: bool
+
+
 Key: TypeAlias = tuple[object, ...]
 
 
@@ -195,16 +216,25 @@ class _Judge:
     _todo: deque[Reached] = field(default_factory=deque)
     _inner: set[tuple[str, bytes, bytes, bytes]] = field(default_factory=set)
     _inner_bytes: int = 0
+    _constants: list[Constants] = field(default_factory=list)
+    _graded: dict[Key, _Graded] = field(default_factory=dict)
+    _queued: dict[tuple[Graph, bool], list[Source]] = field(default_factory=dict)
+    _given: set[tuple[Scope, bytes]] = field(default_factory=set)
     _judged: int = 0
 
     def judgement(self) -> Judgement:
         """Return all that was found."""
         if self._sources.is_exhausted:
             self.not_looked_at("where all file names come from", "MAX_STEPS")
-        return Judgement(tuple(map(_with_count, self._told.values())), tuple((self.path, reason) for reason in self._unread))
+        names = dict.fromkeys(name for each in self._constants for name in each.repeated)
+        twice = (_twice(self.path, f"node {shown(text(name))}") for name in islice(names, MAX_TOLD))
+        return Judgement(
+            (*map(_with_count, self._told.values()), *twice), tuple((self.path, reason) for reason in self._unread)
+        )
 
     def graph(self, graph: Graph, starts: Iterable[Start]) -> None:
         """Judge what *starts* run of *graph*, and of the graphs in its constants."""
+        self._constants.append(graph.constants)
         if graph.has_nameless:
             self.not_looked_at("functions without a name", "")
         if graph.has_too_many:
@@ -220,6 +250,8 @@ class _Judge:
                 return
             if one.scope.graph.lacks_names:
                 self.not_looked_at("parts of a graph whose names are too long", "MAX_LEAF_BYTES")
+            if repeats_attribute(one.node):
+                one.scope.graph.constants.repeated[bytes(one.node.name)] = None
             known = operator(one.node.op)
             if known is None:
                 self._custom(one)
@@ -232,7 +264,7 @@ class _Judge:
         name = shown(text(one.node.op))
         message = f"{name} is no operator of TensorFlow: what it does is up to the library that brings it"
         self._tell(one, "tf-custom-operator", LOW, message, (name,))
-        for source in constants_given(one.scope, one.node):
+        for source in constants_given(one.scope, one.node, self._given):
             if _may_be_graph(source.value):
                 self._look_into(one, source, must_be=False)
 
@@ -275,6 +307,7 @@ class _Judge:
             return
         steps = (graph.before, one.entry.name, *one.scope.way, f"graph in constant {readable_name(source.at)}")
         inner = Graph(inside, constants, before=" → ".join(filter(None, steps)), depth=graph.depth + 1)
+        self._constants.append(constants)
         if inner.has_nameless:
             self.not_looked_at("functions without a name", "")
         if inner.has_too_many:
@@ -295,36 +328,65 @@ class _Judge:
         is_saver = one.node.op in SAVERS
         if is_saver and one.entry.when in (When.UNNAMED, When.NEVER):
             return
-        sources = self._arguments(one, known)
-        if is_saver and one.entry.when is When.RESTORED and {source.kind for source in sources} <= {Kind.SAVER, Kind.INPUT}:
-            return
         texts = texts_of(one.node, known.attributes)
         effect = Effect.WRITE if any(each.startswith(b"file:") for each in texts) else known.effect
-        found = _worst(effect, sources, texts)
-        if found is None:
+        graded = self._grades(one, known, effect, tuple(texts))
+        if one.entry.when in LOADING and not graded.kinds.isdisjoint({Kind.ASSET, Kind.SAVER}):
+            self._when_called(one, known, effect, tuple(texts))
+        if is_saver and one.entry.when is When.RESTORED and graded.kinds <= {Kind.SAVER, Kind.INPUT}:
             return
-        if any(source.kind is Kind.UNREAD for source in sources):
+        if graded.found is None:
+            return
+        if Kind.UNREAD in graded.kinds:
             self.not_looked_at("a constant that names files", "MAX_CONSTANT_BYTES")
-        severity, does = found
+        severity, does = graded.found
         if one.entry.when in LOADING and not is_saver:
             if effect is Effect.WRITE and severity is MEDIUM:
                 self._tell(one, RULES[effect], HIGH, f"{op} {does}", (does,), is_final=True)
                 return
-            if any(source.kind is Kind.COMPUTED for source in sources):
+            if Kind.COMPUTED in graded.kinds:
                 self.not_looked_at(f"what {op} {VERBS[effect]} while the model is loaded, for its name is made up then", "")
-        if is_saver and all(source.value == SAVERS_NAME for source in sources):
+        if is_saver and graded.is_savers_name:
             severity = INFO
         self._tell(one, RULES[effect], severity, f"{op} {does}", (does,))
 
+    def _when_called(self, one: Reached, known: Operator, effect: Effect, texts: tuple[bytes, ...]) -> None:
+        """Tell what *one*, which loading runs on an asset, does to the outside where a signature runs it as well: loaders feed
+        the asset, and signatures do not."""
+        graph = one.scope.graph
+        if one.scope.function is None and one.node.name not in graph.called:
+            return
+        called = Reached(Entry(When.CALLED, "a signature"), one.scope, one.node)
+        found = self._grades(called, known, effect, texts).found
+        if found is not None and found[0] is HIGH:
+            self._tell(called, RULES[effect], HIGH, f"{shown(text(one.node.op))} {found[1]}", (found[1],))
+
+    def _grades(self, one: Reached, known: Operator, effect: Effect, texts: tuple[bytes, ...]) -> _Graded:
+        """Return what is to be said of what *one* works on: once for all nodes of one operator that work on the same."""
+        key: Key = (one.scope, one.node.op, effect, texts, one.entry.when in LOADING, *_names_of(one, known))
+        if key not in self._graded:
+            sources = self._arguments(one, known)
+            kinds = frozenset(source.kind for source in sources)
+            is_savers_name = all(source.value == SAVERS_NAME for source in sources)
+            self._graded[key] = _Graded(kinds, _worst(effect, sources, texts), is_savers_name)
+        return self._graded[key]
+
     def _arguments(self, one: Reached, known: Operator) -> list[Source]:
         """Return where that comes from what *one* works on."""
-        names = [name for place in known.inputs for name in argument(one.node, place)]
-        found = self._sources.of(one.scope, names)
+        names, is_fed = _names_of(one, known), one.entry.when in LOADING
+        found = self._sources.of(one.scope, names, is_fed)
         if known.of_queue:
-            for scope, node in one.scope.graph.enqueued:
-                found += self._sources.of(scope, data_inputs(node)[1:])
+            found += self._in_queues(one.scope.graph, is_fed)
         is_told = known.attributes or (found and len(names) == len(known.inputs))
         return found if is_told else [*found, Source(Kind.COMPUTED, b"nothing")]
+
+    def _in_queues(self, graph: Graph, is_fed: bool) -> list[Source]:
+        """Return what is put into the queues of *graph*."""
+        found = self._queued.get((graph, is_fed))
+        if found is None:
+            found = [each for scope, node in graph.enqueued for each in self._sources.of(scope, data_inputs(node)[1:], is_fed)]
+            self._queued[graph, is_fed] = found
+        return found
 
     def _tell(
         self, one: Reached, rule: str, severity: Severity, message: str, apart: tuple[str, ...], is_final: bool = False
@@ -351,6 +413,16 @@ class _Judge:
     def not_looked_at(self, what: str, limit: str) -> None:
         """Keep that *what* was left out because of *limit*."""
         self._unread[f"not looked at: {what}" + (f" (limit {limit})" if limit else "")] = None
+
+
+def _names_of(one: Reached, known: Operator) -> list[bytes]:
+    """Return the inputs of *one* that it works on."""
+    return [name for place in known.inputs for name in argument(one.node, place)]
+
+
+def _twice(path: str, place: str) -> Finding:
+    message = "has an attribute several times; TensorFlow takes the last"
+    return Finding("tf-duplicate-field", MEDIUM, path, place, message)
 
 
 def _with_count(one: _Seen) -> Finding:

@@ -69,6 +69,8 @@ class Constants:
 
     holder: Holder = Holder.GRAPH
     window: Window | None = None
+    repeated: dict[bytes, None] = field(default_factory=dict)
+    """The constants that were read and that hold an attribute several times."""
     _left: int = MAX_ALL_CONSTANT_BYTES
     _places: dict[tuple[Home, bytes], Field] | None = field(default=None)
     _known: dict[tuple[Home, bytes], tuple[bytes, ...] | None] = field(default_factory=dict)
@@ -85,6 +87,8 @@ class Constants:
         return self._known[key]
 
     def _strings(self, home: Home, node: NodeDef) -> tuple[bytes, ...] | None:
+        if repeats_attribute(node):
+            self.repeated[bytes(node.name)] = None
         tensor = _value_of(node)
         if tensor is None or tensor.dtype != STRING:
             return ()
@@ -159,6 +163,12 @@ def _value_of(node: NodeDef) -> TensorProto | None:
     """Return the value of the constant *node*: of equal keys of a map, the last counts."""
     found = [entry.value for entry in node.attr if entry.key == b"value"]
     return found[-1].tensor if found else None
+
+
+def repeats_attribute(node: NodeDef) -> bool:
+    """Tell whether an attribute of *node* stands there several times. Names that the walk left out are not compared."""
+    keys = [entry.key for entry in node.attr if entry.key]
+    return len(set(keys)) < len(keys)
 
 
 def _long_nodes(window: Window, holder: Holder) -> Iterator[tuple[tuple[Home, bytes], Field]]:

@@ -131,6 +131,15 @@ class Scope:
     callers: dict[tuple[int, bytes], tuple[Scope, NodeDef]] = field(default_factory=dict)
     bound: list[tuple[Bound, ...]] = field(default_factory=list)
     way: tuple[str, ...] = ()
+    _inputs: dict[bytes, list[bytes]] = field(default_factory=dict)
+
+    def inputs_of(self, node: NodeDef) -> list[bytes]:
+        """Return the inputs of *node*, one of its nodes, that are tensors. They are kept: many nodes may share one that has
+        many."""
+        found = self._inputs.get(node.name)
+        if found is None:
+            found = self._inputs[bytes(node.name)] = data_inputs(node)
+        return found
 
     @cached_property
     def by_name(self) -> Mapping[bytes, int]:
@@ -311,6 +320,20 @@ class Graph:
         return {node_of(file.tensor_info.name): bytes(file.filename) for file in files}
 
     @cached_property
+    def called(self) -> frozenset[bytes]:
+        """The nodes of the graph itself that signatures lead to, also those that loading runs first."""
+        starts = starts_of(self) if self.meta is not None else ()
+        todo = [node_of(name) for start in starts if start.entry.when is When.CALLED for name in start.tensors]
+        found = set[bytes]()
+        while todo:
+            name = todo.pop()
+            node = self.main.node(name) if name not in found else None
+            if node is not None:
+                found.add(name)
+                todo += map(node_of, node.input)
+        return frozenset(found)
+
+    @cached_property
     def filename(self) -> bytes:
         """The node that a Saver is fed its file name by."""
         return node_of(self.meta.saver_def.filename_tensor_name) if self.meta is not None else b""
@@ -319,6 +342,11 @@ class Graph:
 def node_of(tensor: bytes) -> bytes:
     """Return the node that the tensor or input *tensor* comes from: `x`, `x:1`, `^x`, or in a function `x:y:1`."""
     return bytes(tensor).removeprefix(b"^").partition(b":")[0]
+
+
+def data_inputs(node: NodeDef) -> list[bytes]:
+    """Return the inputs of *node* that are tensors; those that only have to run before come last and begin with `^`."""
+    return [name for name in node.input if not name.startswith(b"^")]
 
 
 def functions_of(node: NodeDef, attributes: frozenset[bytes] | None) -> Iterator[bytes]:
@@ -441,7 +469,7 @@ def _add_outputs(node: NodeDef, outputs: set[bytes]) -> bool:
     count = _outputs_of(op)
     if count is None:
         count = len(output_dtypes(node)) if operator(op) is not None else MAX_OUTPUTS
-    outputs.update((name, b"^" + name, *(b"%s:%d" % (name, at) for at in range(count))))
+    outputs.update((name, b"^" + name, *(b"%s:%d" % (name, at) for at in range(max(count, 1)))))
     return count < MAX_OUTPUTS
 
 

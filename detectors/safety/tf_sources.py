@@ -15,19 +15,20 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import islice
+from itertools import chain, islice
 
 from detectors.protos.tensorflow_pb2 import AttrValue, NodeDef
 from detectors.safety.tf_effects import operator
 from detectors.safety.tf_objects import Bound
-from detectors.safety.tf_reach import Graph, Scope, node_of
+from detectors.safety.tf_reach import Graph, Scope, data_inputs, node_of
 from detectors.wire import text
 
 MAX_STEPS = 2_000
-"""Inputs that are followed for one argument. A file name is a few steps from its constant."""
+"""Inputs that are followed for one argument, with those that a followed one spreads into. A file name is a few steps from its
+constant."""
 
 MAX_ALL_STEPS = 100_000
-"""The same for all arguments of a model: a second."""
+"""The same for all arguments of a model, and the texts of their constants: a second."""
 
 MAX_PARTS = 64
 """Texts that are joined here; the parts of more are looked at one by one."""
@@ -100,26 +101,35 @@ class Sources:
     _left: int = MAX_ALL_STEPS
     is_exhausted: bool = field(default=False, init=False)
 
-    def of(self, scope: Scope, names: Iterable[bytes]) -> list[Source]:
-        """Return the sources of the inputs *names* of a node of *scope*, each once, in the order they are found."""
+    def of(self, scope: Scope, names: Iterable[bytes], is_fed: bool = True) -> list[Source]:
+        """Return the sources of the inputs *names* of a node of *scope*, each once, in the order they are found.
+
+        *is_fed* tells that loaders feed assets and the file of the Saver, as they do for nothing but loading: elsewhere the
+        constant itself counts besides.
+        """
         found: dict[Source, None] = {}
         todo: list[Step] = [(scope, name, False) for name in names]
         seen: set[tuple[int, bytes, bool]] = set()
-        for _ in range(min(MAX_STEPS, self._left)):
-            if not todo:
-                break
+        steps = MAX_STEPS
+        is_cut = False
+        while todo and self._left > 0:
             step = todo.pop()
             key = (id(step[0]), step[1], step[2])
             if key in seen:
                 continue
             seen.add(key)
             self._left -= 1
-            for each in _above(*step):
+            for each in _above(*step, is_fed):
+                self._left -= 1
                 if isinstance(each, Source):
                     found[each] = None
-                else:
+                elif steps > 0:
+                    steps -= 1
                     todo.append(each)
-        if todo:
+                if self._left <= 0 or (steps <= 0 and not isinstance(each, Source)):
+                    is_cut = True
+                    break
+        if todo or is_cut:
             self.is_exhausted = True
             found[Source(Kind.COMPUTED, b"more operators than are followed")] = None
         return list(found)
@@ -130,26 +140,22 @@ def argument(node: NodeDef, place: int) -> list[bytes]:
     return [bytes(name) for name in data_inputs(node)[place : place + 1]]
 
 
-def data_inputs(node: NodeDef) -> list[bytes]:
-    """Return the inputs of *node* that are tensors; those that only have to run before come last and begin with `^`."""
-    return [name for name in node.input if not name.startswith(b"^")]
-
-
 def attribute(node: NodeDef, name: bytes) -> AttrValue | None:
     """Return the attribute *name* of *node*, the last of several; None where it lacks it."""
     found = [entry.value for entry in node.attr if entry.key == name]
     return found[-1] if found else None
 
 
-def constants_given(scope: Scope, node: NodeDef) -> Iterator[Source]:
-    """Yield the texts that *node* is given directly."""
+def constants_given(scope: Scope, node: NodeDef, known: set[tuple[Scope, bytes]]) -> Iterator[Source]:
+    """Yield the texts that *node* is given directly, without those of constants that are *known*; adds them there."""
     for name in data_inputs(node):
         above = scope.node(node_of(name))
-        if above is not None and above.op in CONSTANTS:
+        if above is not None and above.op in CONSTANTS and (scope, above.name) not in known:
+            known.add((scope, above.name))
             yield from (one for one in _of_constant(scope, above, False) if one.kind is Kind.CONSTANT)
 
 
-def _above(scope: Scope, name: bytes, is_rest: bool) -> Iterator[Source | Step]:
+def _above(scope: Scope, name: bytes, is_rest: bool, is_fed: bool) -> Iterator[Source | Step]:
     """Yield what the tensor *name* of *scope* is, or the tensors that it comes from."""
     producer = node_of(name)
     if producer in scope.arguments:
@@ -157,10 +163,12 @@ def _above(scope: Scope, name: bytes, is_rest: bool) -> Iterator[Source | Step]:
         return
     if scope.function is None and producer in scope.graph.assets:
         yield Source(Kind.ASSET, scope.graph.assets[producer], is_rest)
-        return
-    if scope.function is None and producer == scope.graph.filename:
+        if is_fed:
+            return
+    elif scope.function is None and producer == scope.graph.filename:
         yield Source(Kind.SAVER, producer, is_rest)
-        return
+        if is_fed:
+            return
     node = scope.node(producer)
     if node is None:
         yield Source(Kind.COMPUTED, b"a node that does not exist", is_rest)
@@ -182,13 +190,15 @@ def _of_operator(scope: Scope, node: NodeDef, is_rest: bool) -> Iterator[Source 
     if node.op == b"PlaceholderWithDefault":
         yield Source(Kind.INPUT, bytes(node.name), is_rest)
     keeps = KEEPS.get(node.op)
-    same = data_inputs(node)[keeps] if keeps is not None else _just_assigned(scope, node)
-    if same:
-        yield from ((scope, bytes(name), is_rest) for name in same)
+    inputs = scope.inputs_of(node)
+    same = islice(inputs, keeps.start, keeps.stop) if keeps is not None else iter(_just_assigned(scope, node))
+    first = next(same, None)
+    if first is not None:
+        yield from ((scope, bytes(name), is_rest) for name in chain((first,), same))
         return
     yield Source(Kind.COMPUTED, bytes(node.op), is_rest)
     is_known = operator(node.op) is not None
-    for place, name in enumerate(data_inputs(node)):
+    for place, name in enumerate(inputs):
         yield scope, bytes(name), is_rest or (is_known and place > 0)
 
 
@@ -217,7 +227,7 @@ def _outside(scope: Scope, name: bytes, is_rest: bool) -> Iterator[Source | Step
     """Yield what callers of the function give for its argument *name*."""
     before_end = len(scope.arguments) - scope.arguments[name]
     for caller, node in islice(scope.callers.values(), MAX_STEPS):
-        inputs = data_inputs(node)
+        inputs = caller.inputs_of(node)
         if node.op not in PASS_THEIR_LAST_INPUTS and node.op not in scope.graph.functions:
             yield from ((caller, bytes(each), is_rest) for each in inputs)
         elif before_end <= len(inputs):
@@ -254,7 +264,7 @@ def _of_join(scope: Scope, node: NodeDef, is_rest: bool) -> Iterator[Source | St
     """Yield the joined text where all parts are constants, else its parts. What follows nothing is a beginning as well."""
     separator = attribute(node, b"separator")
     glue = separator.s if separator is not None else b""
-    names = data_inputs(node)
+    names = scope.inputs_of(node)
     parts = [_one_text(scope, name) for name in names[:MAX_PARTS]]
     if parts and len(names) <= MAX_PARTS and None not in parts:
         yield Source(Kind.CONSTANT, glue.join(part for part in parts if part is not None), is_rest, bytes(node.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -131,3 +132,64 @@ def test_every_node_of_a_graph_without_signatures_counts(consumer: list[bytes]) 
 def test_a_saver_of_a_graph_without_signatures_is_nothing_to_tell() -> None:
     nodes = [sm.node("save/Const", "Placeholder"), sm.node("save/save", "SaveV2", "save/Const", "x", "x", "x")]
     assert not look(sm.saved_model(sm.meta_graph(sm.graph(attacks.X, *nodes)))).findings
+
+
+def test_an_attribute_that_stands_twice_is_told() -> None:
+    found = look(loaded(text_node("path", b"a", b"b", once=False), DATA, WRITE))
+    assert [(one.severity.value, one.place) for one in found.findings if one.rule == "tf-duplicate-field"] == [
+        ("medium", "node path")
+    ]
+
+
+# What loaders feed
+
+
+READ = sm.node("risk", "ReadFile", "path")
+
+
+def reading_asset(signatures: dict[str, bytes]) -> Scan:
+    graph = sm.graph(attacks.X, PATH, READ, BEHIND)
+    return look(sm.saved_model(sm.meta_graph(graph, signatures=signatures, more=sm.asset("words.txt", "path:0"))))
+
+
+def test_the_constant_of_an_asset_counts_itself_where_a_signature_runs_it() -> None:
+    assert worst(reading_asset({"serving_default": attacks.RESULT})) == "high tf-file-read"
+
+
+def test_the_same_where_loading_runs_it_as_well() -> None:
+    assert worst(reading_asset(INIT)) == "high tf-file-read"
+    init_alone = {"__saved_model_init_op": INIT["__saved_model_init_op"]}
+    assert worst(reading_asset(init_alone)) == "info tf-file-read"
+
+
+# What costs much
+
+
+def timed(data: bytes) -> tuple[float, Scan]:
+    start = time.perf_counter()
+    found = look(data)
+    return time.perf_counter() - start, found
+
+
+def called_by_all(count: int, *nodes: bytes, read: str) -> bytes:
+    reads = [sm.node(f"r{at}", "ReadFile", read.format(at)) for at in range(count)]
+    end = sm.node("y", "Identity", "x", *(f"^r{at}" for at in range(count)))
+    return sm.saved_model(sm.meta_graph(sm.graph(attacks.X, *nodes, *reads, end), signatures={"s": attacks.RESULT}))
+
+
+def test_inputs_that_one_step_spreads_into_are_counted() -> None:
+    nodes = [sm.const_text("a", "b"), sm.node("p", "Pack", *["a"] * 100_000)]
+    spent, found = timed(called_by_all(500, *nodes, read="p"))
+    assert spent < 2
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def test_the_texts_of_a_constant_are_counted_and_judged_once() -> None:
+    many = sm.const_text("a", *["b"] * 9000)
+    spent, found = timed(called_by_all(5000, many, read="a"))
+    assert spent < 2
+    assert found.verdict is Verdict.CLEAN
+    apart = [sm.node(f"i{at}", "Identity", "a") for at in range(2000)]
+    spent, found = timed(called_by_all(2000, many, *apart, read="i{}"))
+    assert spent < 2
+    assert found.verdict is Verdict.INCONCLUSIVE

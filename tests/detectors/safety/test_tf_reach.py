@@ -162,7 +162,7 @@ def graphs(draw: st.DrawFn) -> bytes:
     """Nodes in any order, some of which read files, with several outputs and with edges that only order."""
     count = draw(st.integers(2, 12))
     ops = draw(st.lists(st.sampled_from(["Identity", "Split", "ReadFile", "NoOp", "Unheard"]), min_size=count, max_size=count))
-    form = st.sampled_from(["n{}", "^n{}", "n{}:1", "n{}:0"])
+    form = st.sampled_from(["n{}", "^n{}", "n{}:1", "n{}:0", "n{}:00"])
     edges = st.lists(st.tuples(form, st.integers(0, count - 1)), max_size=3)
     nodes = []
     for at, op in enumerate(ops):

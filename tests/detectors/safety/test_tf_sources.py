@@ -7,8 +7,8 @@ import pytest
 from detectors.protos.tensorflow_pb2 import GraphDef, MetaGraphDef
 from detectors.safety import tf_sources
 from detectors.safety.tf_constants import Constants
-from detectors.safety.tf_reach import Graph, reach, starts_of
-from detectors.safety.tf_sources import Kind, Source, Sources, Where, data_inputs, readable_name, where
+from detectors.safety.tf_reach import Graph, data_inputs, reach, starts_of
+from detectors.safety.tf_sources import Kind, Source, Sources, Where, readable_name, where
 from tests.attacks.tensorflow import RESULT, X
 from tests.builders import saved_model as sm
 
