@@ -26,13 +26,15 @@ from dataclasses import dataclass, field
 
 from detectors.detection import HEAD_BYTES, NEVER_MODELS, Contents, suffix
 from detectors.errors import ModelError, ModelLimit, Unreadable
-from detectors.executables.containers import PACKED_BYTES, UNPACKING, TarTree, unpacked
+from detectors.executables.containers import MAX_UNPACKED_BYTES, PACKED_BYTES, UNPACKING, TarTree, unpacked
 from detectors.executables.kinds import (
+    LZMA,
     NUMPY,
     PROMISING,
     R_DATA,
     SCRIPT,
     TAR,
+    XZ,
     ZIP,
     Kind,
     is_promised,
@@ -44,7 +46,7 @@ from detectors.executables.numpy_files import start_of_objects
 from detectors.executables.pickles import MAX_OPCODES, End, Pickle, walk
 from detectors.facts import Finding, Note, Severity
 from detectors.tree import FileEntry, FileTree, MemoryTree
-from detectors.weights.zip_listing import list_members
+from detectors.weights.zip_listing import MAX_COMMENT_BYTES, list_members
 from detectors.wire import Window
 from detectors.zips import END, END_MAGIC, AmbiguousZip, ZipTree, of_window
 
@@ -60,6 +62,19 @@ MAX_MODEL_FILES, MAX_DATA_FILES = 10_000, 1_000
 
 MAX_ALL_PACKED_BYTES = 64 << 20
 """Compressed bytes that are read, in one scan, of files that begin as if they mattered."""
+
+MAX_ALL_UNPACKED_BYTES = 64 << 20
+"""What all compressed files of one scan may be unpacked to, with `DECODER_BYTES` for each time."""
+
+DECODER_BYTES = 16 << 10
+XZ_DECODER_BYTES = 256 << 10
+"""What it costs to begin: a decoder, of xz with its dictionary."""
+
+BEGUN_BYTES = 64 << 10
+"""What a compressed file is unpacked to before it is known to matter."""
+
+BEGUN_OPCODES = 1000
+"""What is walked over of that; text and tables break off within a few."""
 
 MAX_MEMBER_BYTES = 16 << 20
 """How far into a file of an archive is read. Everything before has to be unpacked."""
@@ -78,6 +93,9 @@ MAX_PICKLES = 10
 
 STORAGE = re.compile(r"[^/]+/(?:data|constants|tensors|weights)/[0-9]+")
 """Where PyTorch's zips have the numbers of their tensors, which nothing unpickles; a large model has thousands."""
+
+NO_STORAGE = frozenset({".npz", ".keras"})
+"""Zips of which every file is read as what it is, however it is called."""
 
 TORCHSCRIPT = re.compile(r"[^/]+/code/")
 """Where PyTorch's zips have the source of TorchScript, which no Python runs."""
@@ -99,9 +117,10 @@ OBJECTS = Kind("an array of pickled objects", frozenset({".npy"}))
 MODEL_ZIPS = frozenset(".keras .npz .pt .pth .pt2 .ckpt .mar .nemo .skops .bin .model".split())
 """Suffixes of zips that are models: programs of several makers read them."""
 
-
-ZIPS_ALONE = frozenset(".keras .npz .pt .pth .pt2 .mar .nemo .skops".split())
-"""Those of them whose end is looked at as well: who looks for the end only does not mind what stands before a zip."""
+MODEL_NAMES = (MODEL_ZIPS | PICKLE.suffixes | {".npy", ".onnx", ".h5", ".hdf5", ".pb", ".tflite", ".safetensors", ".gguf"}) - {
+    ".tar"
+}
+"""Suffixes that, anywhere in a name, say that an archive has a model in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +145,17 @@ def look(contents: Contents, of_models: Iterable[str]) -> Looked:
 class _Place:
     """Where something lies: *path* in the tree, *within* is the way through archives, *name* the last name on it.
 
-    is_false tells that an archive on the way has a name that promises another format.
+    is_false tells that an archive on the way has a name that promises another format. packs counts the compressions around it.
     """
 
     path: str
     name: str
     within: tuple[str, ...] = ()
     is_false: bool = False
+    packs: int = 0
 
     def below(self, member: str, is_false: bool) -> _Place:
-        return _Place(self.path, member, (*self.within, member), self.is_false or is_false)
+        return _Place(self.path, member, (*self.within, member), self.is_false or is_false, self.packs)
 
     def promises_another(self, kind: Kind) -> bool:
         return self.is_false or promises_another(kind, self.name)
@@ -155,6 +175,7 @@ class _Look:
     opcodes: int = 0
     members: int = 0
     packed: int = 0
+    unpacked: int = 0
 
     def run(self) -> Looked:
         for entry, head in self._heads():
@@ -207,8 +228,8 @@ class _Look:
 
     def _look_at(self, window: Window, head: bytes, place: _Place) -> None:
         kind = kind_of(head)
-        if kind is not ZIP and suffix(place.name) in ZIPS_ALONE and _ends_as_zip(window):
-            self._zip(window, place)
+        if kind is not ZIP and suffix(place.name) in MODEL_ZIPS | ZIP.suffixes and _ends_as_zip(window):
+            self._zip(window, place, is_behind=True)
         if kind is None or kind in UNPACKING or kind is SCRIPT:
             if head.startswith(NUMPY):
                 self._objects(window, place)
@@ -226,7 +247,7 @@ class _Look:
         elif kind is not None and kind.runs:
             self._program(kind, place)
         elif kind is not None:
-            self.notes.setdefault(place.path, f"{_said(kind, place)}: an archive, not looked at")
+            self._unopened(kind, place)
 
     # --- pickles
 
@@ -238,8 +259,7 @@ class _Look:
         """
         found: list[Pickle] = []
         while len(found) < MAX_PICKLES and start < window.size:
-            one = walk(window, start, max(LEAST_OPCODES, min(MAX_OPCODES, MAX_ALL_OPCODES - self.opcodes)))
-            self.opcodes += one.opcodes
+            one = self._walk(window, start)
             if one.may_be_pickle:
                 raise ModelLimit(window.path, one.stop, "MAX_OPCODES", "it begins as a pickle does, and nothing ends it")
             if not one.is_pickle:
@@ -277,13 +297,14 @@ class _Look:
 
     # --- archives
 
-    def _zip(self, window: Window, place: _Place) -> None:
+    def _zip(self, window: Window, place: _Place, is_behind: bool = False) -> None:
+        """Look at the files in a zip; *is_behind* tells that the file begins with something else."""
         matters = self._matters(place)
-        reading = window if place.within else self._small_window(window)
+        reading = window if place.within or place.packs else self._small_window(window)
         try:
             tree = ZipTree(of_window(reading), window.size, window.path, on_the_way=False, max_files=self._max_files(place))
         except AmbiguousZip as exc:
-            if matters and not _has_directory(window):
+            if matters and not is_behind and not _has_directory(window):
                 if place.within or place.path not in self.of_models:  # else the model is incomplete or corrupt, and told so
                     self._not_looked_at(place, f"a zip that was cut off or damaged: {exc.reason}")
             elif matters:
@@ -313,7 +334,7 @@ class _Look:
 
     def _tar(self, window: Window, place: _Place) -> None:
         try:
-            tree = TarTree(window if place.within else self._small_window(window), self._max_files(place))
+            tree = TarTree(window if place.within or place.packs else self._small_window(window), self._max_files(place))
         except ModelError as exc:
             if self._matters(place):
                 raise
@@ -327,8 +348,9 @@ class _Look:
             self._not_looked_at(place, f"{kind.says} in another archive (limit MAX_DEPTH)")
             return
         is_false = promises_another(kind, place.name)
+        of_torch = _torch_roots(tree) if suffix(place.name) not in NO_STORAGE else frozenset()
         for entry in tree.files():
-            if STORAGE.fullmatch(entry.path):
+            if STORAGE.fullmatch(entry.path) and entry.path.partition("/")[0] in of_torch:
                 continue
             self.members += 1
             if self.members > MAX_MEMBERS:
@@ -349,8 +371,11 @@ class _Look:
 
     def _compressed(self, window: Window, kind: Kind, place: _Place) -> None:
         """Look at what a compressed file begins with; damaged bytes that only look compressed are none."""
+        if place.packs >= MAX_DEPTH:
+            self._not_looked_at(place, f"{kind.says} in another (limit MAX_DEPTH)")
+            return
         try:
-            data, is_all = unpacked(window, kind, HEAD_BYTES)
+            data, is_all = self._unpacked(window, kind, HEAD_BYTES, BEGUN_BYTES)
             if not is_all and self._may_run(data, place):
                 self.packed += min(window.size, PACKED_BYTES)
                 if self.packed > MAX_ALL_PACKED_BYTES:
@@ -358,28 +383,66 @@ class _Look:
                         place, f"{kind.says}: more than {MAX_ALL_PACKED_BYTES} bytes (limit MAX_ALL_PACKED_BYTES)"
                     )
                     return
-                data, is_all = unpacked(window, kind)
+                data, is_all = self._unpacked(window, kind, PACKED_BYTES, MAX_UNPACKED_BYTES)
+        except ModelLimit:
+            raise
         except ModelError:
             return
         inner = place.name.rpartition(".")[0] if is_promised(kind, place.name) else place.name
         inside = Window(MemoryTree({place.name: data}), place.name, len(data))
-        below = _Place(place.path, place.name if suffix(inner) in ("", ".tar") else inner, place.within, place.is_false)
+        name = place.name if suffix(inner) in ("", ".tar") else inner
+        below = _Place(place.path, name, place.within, place.is_false, place.packs + 1)
         what = kind_of(data[:HEAD_BYTES])
         if what is not None and what.runs:
             self._program(what, below)
-        elif what is None and (found := self._walked(inside)):
+        elif (what is None or what in UNPACKING) and (found := self._walked(inside)):
             self._pickled(found, PICKLE, below)
-        elif what is TAR and is_all:
-            self._members(TarTree(inside, MAX_MODEL_FILES), TAR, below)
+        elif what in UNPACKING:
+            self._compressed(inside, what, below)
+        elif what in (ZIP, TAR) and is_all:
+            self._zip(inside, below) if what is ZIP else self._members(TarTree(inside, MAX_MODEL_FILES), TAR, below)
         elif what is not None:
-            self.notes.setdefault(place.path, f"{_said(what, place)} in {kind.says}: an archive, not looked at")
-        elif not is_all and (place.path in self.of_models or walk(inside, 0, MAX_OPCODES).end is End.CUT):
+            self._unopened(what, below)
+        elif not is_all and (place.path in self.of_models or self._walk(inside).end in (End.CUT, End.LIMIT)):
             self._not_looked_at(place, f"of the {kind.says} in it, only the first {len(data)} bytes were unpacked")
+
+    def _unpacked(self, window: Window, kind: Kind, packed_bytes: int, most: int) -> tuple[bytes, bool]:
+        """Return what `unpacked` does, counted towards what all files of the scan may cost.
+
+        Raises:
+            ModelLimit: they cost more.
+        """
+        if self.unpacked >= MAX_ALL_UNPACKED_BYTES:
+            reason = "a compressed file, after others that were unpacked to more than that"
+            raise ModelLimit(window.path, None, "MAX_ALL_UNPACKED_BYTES", reason)
+        self.unpacked += XZ_DECODER_BYTES if kind in (XZ, LZMA) else DECODER_BYTES
+        data, is_all = unpacked(window, kind, packed_bytes, most)
+        self.unpacked += len(data)
+        return data, is_all
+
+    def _walk(self, window: Window, start: int = 0, most: int | None = None) -> Pickle:
+        """Return a walk that counts towards those of the scan, of *most* opcodes or `MAX_OPCODES`."""
+        wanted = MAX_OPCODES if most is None else most
+        one = walk(window, start, max(LEAST_OPCODES, min(wanted, MAX_ALL_OPCODES - self.opcodes)))
+        self.opcodes += one.opcodes
+        return one
 
     def _may_run(self, data: bytes, place: _Place) -> bool:
         """Tell whether what a compressed file begins with is worth reading on: of a kind, or opcodes as far as it goes."""
         head = Window(MemoryTree({place.name: data}), place.name, len(data))
-        return place.path in self.of_models or kind_of(data) is not None or walk(head, 0, MAX_OPCODES).end is not End.BROKEN
+        return (
+            place.path in self.of_models
+            or kind_of(data) is not None
+            or self._walk(head, 0, BEGUN_OPCODES).end is not End.BROKEN
+        )
+
+    def _unopened(self, kind: Kind, place: _Place) -> None:
+        """Tell of an archive that nobody opens here: of a model, or with the name of one, it does not count as looked at."""
+        names = {f".{part}" for part in place.name.rpartition("/")[2].lower().split(".")[1:]}
+        if place.path in self.of_models or promises_another(kind, place.name) or names & MODEL_NAMES:
+            self._not_looked_at(place, f"{kind.says}, an archive that is not opened")
+        else:
+            self.notes.setdefault(place.path, f"{_said(kind, place)}: an archive, not looked at")
 
     # --- programs
 
@@ -433,8 +496,18 @@ class _Beginning:
 
 
 def _ends_as_zip(window: Window) -> bool:
-    """Tell whether the file ends with the end of a zip, which has no comment."""
-    return window.bytes(max(0, window.size - END.size), window.size).startswith(END_MAGIC)
+    """Tell whether the file ends with the end of a zip, and perhaps a comment."""
+    tail = window.bytes(max(0, window.size - END.size - MAX_COMMENT_BYTES), window.size)
+    return END_MAGIC in tail[: len(tail) - END.size + len(END_MAGIC)]
+
+
+def _torch_roots(tree: FileTree) -> frozenset[str]:
+    """Return the folders at the top of an archive that PyTorch wrote: they have a `data.pkl`."""
+    return frozenset(
+        entry.path.partition("/")[0]
+        for entry in tree.files()
+        if entry.path.count("/") == 1 and entry.path.endswith("/data.pkl")
+    )
 
 
 def _has_directory(window: Window) -> bool:

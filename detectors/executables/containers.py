@@ -18,15 +18,33 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from detectors.errors import MalformedModel, ModelLimit, TreeChanged
-from detectors.executables.kinds import BZIP, GZIP, XZ, ZLIB, Kind
+from detectors.executables.kinds import BZIP, GZIP, LZMA, XZ, ZLIB, Kind, kind_of
 from detectors.tree import FileEntry, check_range
 from detectors.wire import Window
 
 BLOCK = 512
+
+NO_FILES = frozenset(bytes([letter]) for letter in b"123456LKxgX")
+"""Types of members of a tar that are no files: links, devices, folders, names. Python takes all others for files."""
+
+SPARSE = b"S"
+MAX_HOLE_BLOCKS = 100
 MAX_UNPACKED_BYTES = 1 << 20
+
+PIECE_BYTES = 4096
+"""Fed at once: readers of files take more, so that what they give before damage is seen here as well."""
+
+MAX_STREAMS = 20
+"""Streams in one file, each of which takes a decoder. What follows is not looked at, and told so."""
 """Of one compressed file. What lies behind is not looked at, and told so."""
 
 PACKED_BYTES = 1 << 20
+
+PIECE_BYTES = 4096
+"""Fed at once: readers of files take more, so that what they give before damage is seen here as well."""
+
+MAX_STREAMS = 20
+"""Streams in one file, each of which takes a decoder. What follows is not looked at, and told so."""
 
 MAX_DECODER_BYTES = 128 << 20
 """Memory that xz may ask for; its strongest preset takes 65 MB."""
@@ -50,10 +68,20 @@ class TarTree:
                 return
             size = _number(window, position, header[124:136])
             name = header[:100].split(b"\0")[0].decode("utf-8", "surrogateescape")
-            if header[156:157] in (b"0", b"\0", b"7"):
+            if header[156:157] == SPARSE and header[482:483] != b"\0":
+                position = self._behind_holes(position)
+            if header[156:157] not in NO_FILES:
                 self._files[name] = (position + BLOCK, size)
             position += BLOCK + -(-size // BLOCK) * BLOCK
         raise ModelLimit(window.path, position, "MAX_FILES", f"a tar of more than {max_files} files")
+
+    def _behind_holes(self, position: int) -> int:
+        """Return the place of the last block of a header that goes on with a list of holes."""
+        for _ in range(MAX_HOLE_BLOCKS):
+            position += BLOCK
+            if self._bytes(position, BLOCK)[504:505] in (b"", b"\0"):
+                return position
+        raise ModelLimit(self._window.path, position, "MAX_HOLE_BLOCKS", "a sparse file in a tar")
 
     def files(self) -> Iterator[FileEntry]:
         """Yield the files by path."""
@@ -98,21 +126,55 @@ UNPACKING: dict[Kind, Callable[[], Unpacking]] = {
     ZLIB: zlib.decompressobj,
     BZIP: bz2.BZ2Decompressor,
     XZ: lambda: lzma.LZMADecompressor(memlimit=MAX_DECODER_BYTES),
+    LZMA: lambda: lzma.LZMADecompressor(memlimit=MAX_DECODER_BYTES),
 }
 
 
-def unpacked(window: Window, kind: Kind, packed_bytes: int = PACKED_BYTES) -> tuple[bytes, bool]:
+def unpacked(window: Window, kind: Kind, packed_bytes: int = PACKED_BYTES, most: int | None = None) -> tuple[bytes, bool]:
     """Return what the compressed file begins with, and whether that is all of it.
 
-    Reads *packed_bytes* at most, and gives `MAX_UNPACKED_BYTES` at most.
+    Streams that follow one another are one file, as readers take them; of bytes that are damaged, what comes before counts.
+    Reads *packed_bytes* at most, and gives *most* at most, or `MAX_UNPACKED_BYTES`.
 
     Raises:
         MalformedModel: the bytes are not what they begin as.
+        ModelLimit: to unpack them takes more memory than `MAX_DECODER_BYTES`.
     """
-    one = UNPACKING[kind]()
+    most = MAX_UNPACKED_BYTES if most is None else most
     packed = window.bytes(0, min(window.size, packed_bytes))
-    try:
-        data = one.decompress(packed, MAX_UNPACKED_BYTES)
-    except (zlib.error, OSError, lzma.LZMAError, ValueError, EOFError) as exc:
-        raise MalformedModel(window.path, None, f"its compressed bytes are damaged: {exc}") from exc
-    return data, bool(getattr(one, "eof", False)) and len(data) < MAX_UNPACKED_BYTES
+    out = bytearray()
+    for number in range(MAX_STREAMS):
+        stream = UNPACKING[kind]()
+        try:
+            rest, is_ended = _stream(window, stream, packed, out, most)
+        except MalformedModel:
+            if not out and not number:
+                raise
+            return bytes(out), kind_of(packed) is not kind
+        if not is_ended or len(out) >= most:
+            return bytes(out), False
+        packed = rest.lstrip(b"\0")
+        if not packed:
+            return bytes(out), packed_bytes >= window.size
+    return bytes(out), False
+
+
+def _stream(window: Window, stream: Unpacking, packed: bytes, out: bytearray, most: int) -> tuple[bytes, bool]:
+    """Unpack one stream into *out*; return the bytes behind it, and whether it has ended.
+
+    Raises:
+        MalformedModel, ModelLimit: as `unpacked`; *out* has what came before.
+    """
+    for start in range(0, len(packed), PIECE_BYTES):
+        try:
+            out += stream.decompress(packed[start : start + PIECE_BYTES], max(1, most - len(out)))
+        except (zlib.error, OSError, lzma.LZMAError, ValueError, EOFError) as exc:
+            if isinstance(exc, lzma.LZMAError) and "limit" in str(exc):
+                reason = "more memory than that to unpack it"
+                raise ModelLimit(window.path, None, "MAX_DECODER_BYTES", reason) from exc
+            raise MalformedModel(window.path, None, f"its compressed bytes are damaged: {exc}") from exc
+        if getattr(stream, "eof", False):
+            return getattr(stream, "unused_data", b"") + packed[start + PIECE_BYTES :], True
+        if len(out) >= most:
+            break
+    return b"", False

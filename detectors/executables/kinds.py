@@ -67,6 +67,7 @@ AR = _kind("an archive of object files or a Debian package", ".a .lib .deb", run
 GZIP = _kind("gzip", ".gz .tgz .joblib .rds .rda .rdata .nemo .z .pkl .svgz", runs=False)
 BZIP = _kind("bzip2", ".bz2 .tbz .tbz2 .joblib .rds .rda .rdata", runs=False)
 XZ = _kind("xz", ".xz .txz .lzma .joblib .rds .rda .rdata", runs=False)
+LZMA = _kind("lzma", ".lzma .tlz .joblib .xz", runs=False)
 ZSTD = _kind("Zstandard", ".zst .zstd", runs=False)
 LZ4 = _kind("LZ4", ".lz4 .joblib", runs=False)
 ZLIB = _kind("zlib", ".z .zlib .joblib .pkl", runs=False)
@@ -123,10 +124,35 @@ def kind_of(head: bytes) -> Kind | None:
         return TAR
     if INTERPRETER.match(head):
         return SCRIPT
+    if _is_old_tar(head):
+        return TAR
+    if _is_lzma(head):
+        return LZMA
     if _is_byte_code(head):
         return BYTE_CODE
     is_zlib = head[:1] == b"\x78" and len(head) > 2 and int.from_bytes(head[:2], "big") % 31 == 0 and not head[1] & 0x20
     return ZLIB if is_zlib else None
+
+
+def _is_old_tar(head: bytes) -> bool:
+    """Tell whether *head* begins a tar by its checksum, the sum of a header's bytes with its own place as spaces."""
+    digits = head[148:156].strip(b" \0")
+    if len(head) < 512 or not head[0] or not digits or not all(0x30 <= digit < 0x38 for digit in digits):
+        return False
+    others = head[:148] + b" " * 8 + head[156:512]
+    signed = sum(byte - 256 if byte > 127 else byte for byte in others)
+    return int(digits, 8) in (sum(others), signed)
+
+
+def _is_lzma(head: bytes) -> bool:
+    """Tell whether *head* may begin lzma without a container, by what liblzma asks of one that it is to recognise.
+
+    u8 properties | u32 size of the dictionary, 2^n or 2^n + 2^(n-1) | u64 bytes unpacked, or none | a zero
+    """
+    dictionary, size = int.from_bytes(head[1:5], "little"), int.from_bytes(head[5:13], "little")
+    bits = dictionary.bit_count() if dictionary != 0xFFFF_FFFF else 1
+    is_round = bits == 1 or (bits == 2 and dictionary & (dictionary >> 1) != 0)
+    return head[13:14] == b"\0" and head[0] < 225 and is_round and (0 < size < 1 << 38 or size == (1 << 64) - 1)
 
 
 CODE, BYTES = (b"\x63", b"\xe3"), (b"\x73", b"\xf3")

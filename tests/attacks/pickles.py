@@ -118,6 +118,20 @@ IDEAS: dict[str, Callable[[], bytes]] = {
     "bzip2": lambda: bz2.compress(of_protocol(4)),
     "xz": lambda: lzma.compress(of_protocol(4)),
     "zlib": lambda: zlib.compress(of_protocol(4)),
+    "gzip behind an empty one": lambda: gzip.compress(b"", mtime=0) + gzip.compress(of_protocol(4), mtime=0),
+    "gzip in two streams": lambda: gzip.compress(of_protocol(4)[:2], mtime=0) + gzip.compress(of_protocol(4)[2:], mtime=0),
+    "bzip2 behind an empty one": lambda: bz2.compress(b"") + bz2.compress(of_protocol(4)),
+    "xz behind an empty one": lambda: lzma.compress(b"") + lzma.compress(of_protocol(4)),
+    "more streams than are unpacked": lambda: gzip.compress(b"", mtime=0) * 30 + gzip.compress(of_protocol(4), mtime=0),
+    "lzma without a container": lambda: lzma.compress(of_protocol(4), format=lzma.FORMAT_ALONE),
+    "gzip in gzip": lambda: gzip.compress(gzip.compress(of_protocol(4), mtime=0), mtime=0),
+    "gzip in gzip in gzip": lambda: gzip.compress(gzip.compress(gzip.compress(of_protocol(4), mtime=0), mtime=0), mtime=0),
+    "a zip in gzip": lambda: gzip.compress(pytorch_zip({"data.pkl": of_protocol(2)}), mtime=0),
+    "an old tar": lambda: old_tar(tar_of({"model.pt": of_protocol(2)})),
+    "a packed old tar": lambda: gzip.compress(old_tar(tar_of({"model.pt": of_protocol(2)})), mtime=0),
+    "a tar of a sparse file": lambda: sparse_tar(tar_of({"model.pt": of_protocol(2)})),
+    "a zip with a name of tensors": lambda: zip_of({"x/data/0": of_protocol(2)}),
+    "a zip of arrays with a name of tensors": lambda: zip_of({"a.npy": array_of_numbers(), "x/data/0": of_protocol(2)}),
     "gzip of an old one": lambda: gzip.compress(protocol_0(), mtime=0),
     "an array of objects": lambda: array_of_objects(of_protocol(3)),
     **{
@@ -164,6 +178,21 @@ def tar_of(files: Mapping[str, bytes]) -> bytes:
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     return out.getvalue()
+
+
+def old_tar(data: bytes) -> bytes:
+    """Return a tar of one file as before POSIX: without a mark, so that its checksum alone tells what it is."""
+    return _summed(data[:257] + bytes(8) + data[265:])
+
+
+def sparse_tar(data: bytes) -> bytes:
+    """Return a tar of one file as GNU marks one with holes; Python reads it as any other."""
+    return _summed(data[:156] + b"S" + data[157:])
+
+
+def _summed(data: bytes) -> bytes:
+    total = sum(data[:148] + b" " * 8 + data[156:512])
+    return data[:148] + b"%06o\0 " % total + data[156:]
 
 
 def names_for(idea: str) -> tuple[str, ...]:

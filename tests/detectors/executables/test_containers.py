@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import random
 import zlib
 from collections.abc import Callable
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from detectors.errors import MalformedModel, ModelError, ModelLimit, TreeChanged
 from detectors.executables import containers
 from detectors.executables.containers import TarTree, unpacked
-from detectors.executables.kinds import BZIP, GZIP, XZ, ZLIB, Kind
+from detectors.executables.kinds import BZIP, GZIP, LZMA, XZ, ZLIB, Kind
 from detectors.tree import MemoryTree
 from detectors.wire import Window
 from tests.attacks.pickles import tar_of
@@ -65,6 +66,7 @@ PACKERS: list[tuple[Kind, Callable[[bytes], bytes]]] = [
     (BZIP, bz2.compress),
     (XZ, lzma.compress),
     (ZLIB, zlib.compress),
+    (LZMA, lambda data: lzma.compress(data, lzma.FORMAT_ALONE)),
 ]
 
 
@@ -75,6 +77,22 @@ def test_the_beginning_is_unpacked(kind: Kind, pack: Callable[[bytes], bytes], m
     monkeypatch.setattr(containers, "MAX_UNPACKED_BYTES", 1000)
     data, is_all = unpacked(window(pack(bytes(10_000_000))), kind)
     assert (len(data), is_all) == (1000, False)
+
+
+@pytest.mark.parametrize(("kind", "pack"), PACKERS)
+def test_streams_that_follow_one_another_are_one_file(kind: Kind, pack: Callable[[bytes], bytes]) -> None:
+    data = pack(b"") + pack(b"ab") + pack(b"c")
+    assert unpacked(window(data), kind) == (b"abc", True)
+    assert unpacked(window(data), kind, len(data) - 1)[1] is False
+    assert unpacked(window(data + b"something else"), kind) == (b"abc", True)
+    assert unpacked(window(pack(b"a") * (containers.MAX_STREAMS + 1)), kind) == (b"a" * containers.MAX_STREAMS, False)
+
+
+def test_what_comes_before_damage_counts() -> None:
+    packed = gzip.compress(random.Random(0).randbytes(50_000), mtime=0)
+    data, is_all = unpacked(window(packed[:-8] + bytes(8)), GZIP)
+    assert len(data) > 40_000
+    assert not is_all
 
 
 @pytest.mark.parametrize("kind", [GZIP, BZIP, XZ, ZLIB])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import random
 from collections.abc import Mapping
 
@@ -11,7 +12,7 @@ import pytest
 from detectors import executables
 from detectors.detection import Contents
 from detectors.errors import Unreadable
-from detectors.executables import Looked, look
+from detectors.executables import Looked, containers, look
 from detectors.scan import Verdict, scan
 from detectors.tree import MemoryTree
 from detectors.wrapped_tree import CountingTree
@@ -133,6 +134,36 @@ class TestArchives:
         assert [note.path for note in found.notes] == ["model.7z"]
         assert "not looked at" in found.notes[0].reason
         assert not found.findings
+
+    @pytest.mark.parametrize("head", [b"7z\xbc\xaf\x27\x1c", b"\x04\x22\x4d\x18", b"\x28\xb5\x2f\xfd"])
+    def test_one_of_a_model_that_nobody_opens_does_not_count_as_looked_at(self, head: bytes) -> None:
+        data = head + bytes(100)
+        for name in ("model.joblib", "model.pkl.zst", "model.pt.lz4", "model.onnx", "MODEL.PKL.7z"):
+            assert looked({name: data}).unread
+        assert looked({"m/assets/a.7z": data}, ("m/assets/a.7z",)).unread
+        assert not looked({"table.csv.zst": data}).unread
+
+    @pytest.mark.parametrize("comment", [b"", b"hello", b"x" * 60_000])
+    @pytest.mark.parametrize("name", ["m.pt", "m.keras", "m.zip"])
+    def test_a_zip_behind_other_bytes_is_told_whatever_its_comment(self, name: str, comment: bytes) -> None:
+        data = b"JUNKJUNK" + zip_of({"a.pkl": of_protocol(2)})
+        data = data[:-2] + len(comment).to_bytes(2, "little") + comment
+        assert looked({name: data}) != Looked()
+        assert told({name: data}, (name,)) == [("zip-ambiguous", "high")]
+
+    def test_what_all_compressed_files_unpack_to_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        files = {f"{number}.xz": lzma.compress(b"\x80\x04" + b"N0" * 10_000) for number in range(9)}
+        assert not looked(files).unread
+        monkeypatch.setattr(executables, "MAX_ALL_UNPACKED_BYTES", 2 << 20)
+        unread = looked(files).unread
+        assert 0 < len(unread) < 9
+        assert all("MAX_ALL_UNPACKED_BYTES" in reason for _, reason in unread)
+
+    def test_a_decoder_that_takes_too_much_memory_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(containers, "MAX_DECODER_BYTES", 1 << 20)
+        for form in (lzma.FORMAT_XZ, lzma.FORMAT_ALONE):
+            ((_, reason),) = looked({"m.pkl.xz": lzma.compress(of_protocol(2), form)}).unread
+            assert "MAX_DECODER_BYTES" in reason
 
     def test_an_honest_array_and_an_honest_keras_model_say_nothing(self) -> None:
         files = {"a.npy": array_of_numbers(), "a.npz": zip_of({"a.npy": array_of_numbers()}), "m.keras": keras_zip()}
