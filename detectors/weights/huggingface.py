@@ -208,7 +208,7 @@ def _read_weights(formats: tuple[FileFormat, ...], contents: Contents, entry: Fi
     if one is None:
         return Extraction(ModelFacts(details={"completeness_checked": False}))
     try:
-        return read_file(one, contents.tree, entry)
+        return read_file(one, contents, entry)
     except MalformedModel as exc:
         return Extraction(ModelFacts(), Completeness(State.CORRUPT, (Problem(exc.path, exc.reason),)))
 

@@ -27,14 +27,19 @@ from detectors.tree import FileEntry
 from detectors.weights.hdf5 import MAGIC, read_superblock, root_texts
 from detectors.weights.hdf5_text import config_texts, named_layers
 from detectors.weights.keras_traps import traps_of
-from detectors.weights.single_file import NAME_NOTE, EndsEarly, FileFormat, begins
+from detectors.weights.single_file import NAME_NOTE, EndsEarly, FileFormat, Spend, begins
 from detectors.weights.zip_listing import LOCAL, Member, list_members, read_member
 from detectors.wire import Window
 
 HDF5_SUFFIXES = frozenset({".h5", ".hdf5", ".keras", ".hdf"})
 
+MEMBERS = ("metadata.json", "config.json")
+
 MAX_JSON_BYTES = 8 << 20
 """Of `metadata.json` and `config.json`, unpacked."""
+
+MAX_ALL_JSON_BYTES = 32 << 20
+"""Of these in all files of a scan: three seconds. Real ones have some hundred KB."""
 
 
 def recognise_zip(entry: FileEntry, head: bytes) -> str | None:
@@ -56,7 +61,7 @@ def read_zip(window: Window) -> Extraction:
         ModelLimit: one of the two is larger than `MAX_JSON_BYTES`.
     """
     members = {member.name: member for member in list_members(window)}
-    metadata, config = (_json_member(window, members, name) for name in ("metadata.json", "config.json"))
+    metadata, config = (_json_member(window, members, name) for name in MEMBERS)
     version, saved = metadata.get("keras_version"), metadata.get("date_saved")
     facts = ModelFacts(
         framework=Framework("keras", str(version)[:100] if version else None),
@@ -153,5 +158,11 @@ def _json_member(window: Window, members: dict[str, Member], name: str) -> dict[
     return value
 
 
+def _charge(window: Window, spend: Spend) -> None:
+    """Count the JSON of a `.keras` file, unpacked, towards what all files may cost: a few KB make megabytes of it."""
+    sizes = [member.size for member in list_members(window) if member.name in MEMBERS]
+    spend("MAX_ALL_JSON_BYTES", sum(min(size, MAX_JSON_BYTES) for size in sizes), MAX_ALL_JSON_BYTES)
+
+
 HDF5 = FileFormat("keras", recognise_hdf5, read_hdf5, frozenset({".h5", ".hdf5", ".keras"}), may_begin_hdf5)
-FORMATS = (FileFormat("keras", recognise_zip, read_zip, frozenset({".keras"}), begins(LOCAL)), HDF5)
+FORMATS = (FileFormat("keras", recognise_zip, read_zip, frozenset({".keras"}), begins(LOCAL), _charge), HDF5)

@@ -29,7 +29,7 @@ from detectors.facts import (
     Problem,
     State,
 )
-from detectors.tree import FileEntry, FileTree
+from detectors.tree import FileEntry
 from detectors.weights.shards import ShardSet, missing_shards, shard_set_of
 from detectors.wire import Window
 
@@ -47,6 +47,10 @@ class EndsEarly(ModelError):
     """The file ends before bytes that it speaks of; *offset* is where they would be."""
 
 
+Spend = Callable[[str, int, int], None]
+"""Counts an amount towards the limit of the whole scan with this name and height; raises ModelLimit where it is more."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileFormat:
     """A format of one file.
@@ -55,6 +59,7 @@ class FileFormat:
     read gets the whole file through a window and returns facts and completeness; the size is filled in later.
     suffixes are those that files of this format alone have; may_begin gets a file of such a name that is too short for
     recognise, and tells whether it may be the beginning of one that was cut off.
+    charge, where a format has it, counts what reading the file costs beyond its bytes, before it is read.
     """
 
     name: str
@@ -62,6 +67,7 @@ class FileFormat:
     read: Callable[[Window], Extraction]
     suffixes: frozenset[str] = frozenset()
     may_begin: Callable[[Window], bool] = lambda window: False
+    charge: Callable[[Window, Spend], None] | None = None
 
 
 def single_files(name: str, formats: tuple[FileFormat, ...]) -> Detector:
@@ -134,12 +140,12 @@ def _extract(formats: tuple[FileFormat, ...], contents: Contents, detection: Det
 def _read_one(formats: tuple[FileFormat, ...], contents: Contents, entry: FileEntry, otherwise: FileFormat) -> Extraction:
     """Return what one file says: of its own format, or as one of the format *otherwise* where it shows none."""
     if found := identify(formats, contents, entry):
-        return read_file(found[0], contents.tree, entry)
+        return read_file(found[0], contents, entry)
     if one := _by_name(formats, contents, entry):
         reason = f"expected a file of the format {one.name}, found {entry.size} bytes, too few to begin one"
         facts = ModelFacts(size_bytes=entry.size, details={"note": NAME_NOTE})
         return Extraction(facts, Completeness(State.INCOMPLETE, (Problem(entry.path, reason),)))
-    return read_file(otherwise, contents.tree, entry)
+    return read_file(otherwise, contents, entry)
 
 
 def _together(read: list[Extraction]) -> Extraction:
@@ -175,14 +181,17 @@ def identify(formats: tuple[FileFormat, ...], contents: Contents, entry: FileEnt
     return None
 
 
-def read_file(one: FileFormat, tree: FileTree, entry: FileEntry) -> Extraction:
+def read_file(one: FileFormat, contents: Contents, entry: FileEntry) -> Extraction:
     """Return facts and completeness of one file of a known format.
 
     Raises:
         MalformedModel, ModelLimit: as the reader of the format.
     """
+    window = contents.window(entry)
     try:
-        found = one.read(Window(tree, entry.path, entry.size))
+        if one.charge:
+            one.charge(window, lambda limit, amount, most: contents.spend(entry.path, limit, amount, most))
+        found = one.read(window)
     except EndsEarly as exc:
         facts = ModelFacts(details={"note": NAME_NOTE})
         found = Extraction(facts, Completeness(State.INCOMPLETE, (Problem(exc.path, _told(exc)),)))

@@ -167,3 +167,12 @@ class TestWhatKerasWrites:
         with h5py.File(out, "w") as file:
             file["images"] = [1, 2, 3]
         assert formats({"train.h5": out.getvalue()}) == []
+
+
+def test_what_all_configurations_unpack_to_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {f"{number}.keras": keras_zip() for number in range(4)}
+    assert not scan(MemoryTree(files)).coverage.inconclusive
+    monkeypatch.setattr(keras, "MAX_ALL_JSON_BYTES", 200)
+    unread = scan(MemoryTree(files)).coverage.inconclusive
+    assert 0 < len(unread) < 4
+    assert all("MAX_ALL_JSON_BYTES" in note.reason for note in unread)
