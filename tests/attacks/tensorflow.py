@@ -226,7 +226,24 @@ def _output_with_zeros() -> bytes:
     return _writes(TARGET, *nodes, *(sm.node(f"n{at}", "NoOp") for at in range(2100)), end="read")
 
 
+def _setup_by_another_name() -> bytes:
+    objects = sm.object_graph(sm.child("a", 2) + sm.child("r", 1), sm.child("_initialize", 2), sm.saved_function("start"))
+    return _writes(functions=(sm.function("start", *WRITES),), more=sm.field(7, objects), end="")
+
+
+def _name_of_an_asset_in_a_signature() -> bytes:
+    return _writes(TARGET, sm.node("risk", "ReadFile", "target"), more=sm.asset("words.txt", "target:0"))
+
+
+def _computed_name_while_loading() -> bytes:
+    nodes = [sm.const_text("code", "L2V0Yy9wYXNzd2Q"), sm.node("target", "DecodeBase64", "code"), *WRITES[1:]]
+    return _writes(*nodes, more=sm.collection_of_nodes("saved_model_main_op", "risk"), end="")
+
+
 EVASIONS: Mapping[str, Callable[[], bytes]] = {
+    "a set-up function by another name": _setup_by_another_name,
+    "the name of an asset in a signature": _name_of_an_asset_in_a_signature,
+    "a computed name while loading": _computed_name_while_loading,
     "beside a function without a name": _beside_a_nameless_function,
     "an attribute twice": _attribute_twice,
     "a long text beside a short one": _long_text_beside_a_short_one,
