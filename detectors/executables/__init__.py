@@ -63,11 +63,11 @@ MAX_MODEL_FILES, MAX_DATA_FILES = 10_000, 1_000
 MAX_ALL_PACKED_BYTES = 64 << 20
 """Compressed bytes that are read, in one scan, of files that begin as if they mattered."""
 
-MAX_ALL_UNPACKED_BYTES = 64 << 20
+MAX_ALL_UNPACKED_BYTES = 256 << 20
 """What all compressed files of one scan may be unpacked to, with `DECODER_BYTES` for each time."""
 
 DECODER_BYTES = 16 << 10
-XZ_DECODER_BYTES = 256 << 10
+XZ_DECODER_BYTES = 128 << 10
 """What it costs to begin: a decoder, of xz with its dictionary."""
 
 BEGUN_BYTES = 64 << 10

@@ -183,7 +183,7 @@ class _Search:
         elif _touches(module, called):
             message = f"{_shown(whole)} is a function of TensorFlow that loads programs, touches files or runs code"
             self._found("keras-runs-function", Severity.HIGH, whole, message)
-        elif _is_harmless(module, called):
+        elif module is None or _is_harmless(module, called):
             return
         elif module is not None and grade(module, called) is Grade.RUNS:
             message = f"{_shown(whole)} runs programs or code, and is named as a part of the model"
@@ -221,9 +221,9 @@ def _touches(module: str | None, called: str) -> bool:
     return not _is_class(called) and TOUCHING.search(f".{module}.{called}.") is not None
 
 
-def _is_harmless(module: str | None, called: str) -> bool:
-    """Tell whether an object is one of the parts that layers are made of. None as module: Keras looks among its own."""
-    if module is None or (module in BUILTINS and called not in RUNNING_BUILTINS):
+def _is_harmless(module: str, called: str) -> bool:
+    """Tell whether an object is one of the parts that layers are made of."""
+    if module in BUILTINS and called not in RUNNING_BUILTINS:
         return True
     package = module.partition(".")[0]
     if package not in OWN:

@@ -154,7 +154,7 @@ class TestArchives:
     def test_what_all_compressed_files_unpack_to_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         files = {f"{number}.xz": lzma.compress(b"\x80\x04" + b"N0" * 10_000) for number in range(9)}
         assert not looked(files).unread
-        monkeypatch.setattr(executables, "MAX_ALL_UNPACKED_BYTES", 2 << 20)
+        monkeypatch.setattr(executables, "MAX_ALL_UNPACKED_BYTES", 1 << 19)
         unread = looked(files).unread
         assert 0 < len(unread) < 9
         assert all("MAX_ALL_UNPACKED_BYTES" in reason for _, reason in unread)
