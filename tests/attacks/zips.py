@@ -145,6 +145,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "bytes between": (lambda: zipped(stored(b"a"), LATER, between=b"\0"), "expected its header at 34"),
     "bytes before, offsets told": (lambda: zipped(stored(b"a", place=5)), "expected its header at 0"),
     "bytes before, offsets not told": (lambda: b"#!/bin/sh\n" + zipped(stored(b"a")), "something lies before it"),
+    "bytes before, and a comment": (
+        lambda: b"#!/bin/sh\n" + zipped(stored(b"a"))[:-2] + pack("<H", 5) + b"hello",
+        "something lies before it|found something else",
+    ),
     "bytes behind": (lambda: zipped(stored(b"a")) + b"\0", "found something else behind it"),
     "bytes behind the directory": (lambda: zipped(stored(b"a"), behind_directory=b"\0" * 4), "around its directory"),
     "two zips": (two_in_one, "something lies before it"),
