@@ -3,7 +3,7 @@
 Ours runs in this process, the others in environments of their own, all on the same files. An attack is told where the answer is
 anything but clean: a finding of any severity, a model that is not whole, something not looked at, an error. An honest model is
 called dangerous where the answer is high or critical. The exit status is 1 where ours lets an attack pass for clean, or calls
-an honest model dangerous. With `--most` or `--only` nothing is written.
+an honest model dangerous. Nothing is written with `--most` or `--only`, or where a set was left out.
 """
 
 from __future__ import annotations
@@ -138,7 +138,9 @@ def main(arguments: list[str]) -> int:
     rows = []
     try:
         for number, of in enumerate(one for one in SETS if chosen.only in one.what):
-            print(f"… {of.what}", file=sys.stderr, flush=True)
+            print(f"… {of.what}{'' if of.is_there else f': left out, {of.needs} is not set'}", file=sys.stderr, flush=True)
+            if not of.is_there:
+                continue
             rows.append(measure(of, folder / str(number), chosen.most))
     finally:
         shutil.rmtree(folder)
@@ -146,7 +148,7 @@ def main(arguments: list[str]) -> int:
     for row in rows:
         for name in row.mistakes()[:MOST_NAMED]:
             print(f"mistaken: {row.of.what}: {name}")
-    if chosen.most is None and not chosen.only:
+    if chosen.most is None and not chosen.only and len(rows) == len(SETS):
         PAGE.write_text(page(rows), encoding="utf-8")
     return int(any(row.mistakes() for row in rows))
 

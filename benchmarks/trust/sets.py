@@ -29,11 +29,19 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class SampleSet:
-    """*what* is in it; *is_honest* tells whether a scanner should keep quiet. write puts the samples below an empty folder."""
+    """*what* is in it; *is_honest* tells whether a scanner should keep quiet. write puts the samples below an empty folder;
+    needs is the variable that names where its files are, "" for none.
+    """
 
     what: str
     is_honest: bool
     write: Callable[[Path], Iterator[Sample]]
+    needs: str = ""
+
+    @property
+    def is_there(self) -> bool:
+        """Tell whether what it needs is named."""
+        return not self.needs or self.needs in os.environ
 
 
 def _made(make: Callable[[], Iterable[tuple[str, Mapping[str, bytes]]]]) -> Callable[[Path], Iterator[Sample]]:
@@ -85,15 +93,16 @@ def _backend_models(folder: Path) -> Iterator[Sample]:
 
 SETS = (
     SampleSet("Risky operators of TensorFlow, each at every position", False, _made(tensorflow.risky_models)),
+    SampleSet("Graphs of TensorFlow that hide what they run", False, _made(tensorflow.evasive_models)),
     SampleSet("Operators that no TensorFlow has", False, _made(tensorflow.unknown_models)),
     SampleSet("Assets of TensorFlow outside the model", False, _made(tensorflow.asset_models)),
     SampleSet("External data of ONNX, positions x names x faults", False, _external_data),
     SampleSet("Executable content under every name", False, _made(pickles.attacks)),
     SampleSet("Traps in configurations of Keras", False, _made(keras.attacks)),
     SampleSet("Zips that two readers see differently, as models", False, _made(zips.as_models)),
-    SampleSet("Zips that PyPI refuses, as models of Keras", False, _made(_refused_zips)),
+    SampleSet("Zips that PyPI refuses, as models of Keras", False, _made(_refused_zips), HOSTILE),
     SampleSet("The risky operators where only saving runs them", True, _made(tensorflow.harmless_models)),
-    SampleSet("Models of public projects", True, _corpus),
+    SampleSet("Models of public projects", True, _corpus, CORPUS),
     SampleSet("Models that onnx tests runtimes with", True, _backend_models),
 )
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from benchmarks.trust.__main__ import OURS, THEIRS, Row, ours, page, table
-from benchmarks.trust.sets import CORPUS, HOSTILE, SETS, Sample, SampleSet, first
-
-NEEDED = {"Models of public projects": CORPUS, "Zips that PyPI refuses, as models of Keras": HOSTILE}
+from benchmarks.trust.sets import SETS, Sample, SampleSet, first
 
 
 @pytest.mark.parametrize("of", SETS, ids=lambda of: of.what)
 def test_ours_is_right_about_the_first_of_every_set(of: SampleSet, tmp_path: Path) -> None:
-    needed = NEEDED.get(of.what)
-    if needed is not None and needed not in os.environ:
-        pytest.skip(f"{needed} is not set")
+    if not of.is_there:
+        pytest.skip(f"{of.needs} is not set")
     samples = first(of.write(tmp_path), 25)
     assert samples
     row = Row(of, samples, {OURS: [ours(sample.path) for sample in samples]})
