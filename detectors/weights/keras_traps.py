@@ -185,7 +185,7 @@ class _Search:
             self._found("keras-runs-function", Severity.HIGH, whole, message)
         elif module is None or _is_harmless(module, called):
             return
-        elif module is not None and grade(module, called) is Grade.RUNS:
+        elif grade(module, called) is Grade.RUNS:
             message = f"{_shown(whole)} runs programs or code, and is named as a part of the model"
             self._found("keras-foreign-object", Severity.CRITICAL, whole, message)
         else:
