@@ -140,8 +140,8 @@ def _add_migration(sources: Path) -> None:
     (sources / REVISIONS / f"{revision}_of_tomorrow.py").write_text(NEXT.format(revision=revision, newest=newest))
     module = sources / "worker" / "registry" / "migrate.py"
     text = module.read_text(encoding="utf-8")
-    changed = text.replace(f'"{newest}")\n', f'"{newest}", "{revision}")\n', 1)
-    assert changed != text, f"{module} does not end its revisions with {newest}"
+    changed = text.replace(f'"{newest}"', f'"{newest}", "{revision}"', 1)
+    assert changed != text, f"{module} does not name the revision {newest}"
     module.write_text(changed, encoding="utf-8")
 
 
