@@ -384,7 +384,7 @@ ABOUT_SIGNATURES = (
         (INFO,),
         "a trusted key signed exactly these files",
         "they are the ones that the owner of the key meant",
-        "nothing",
+        "nothing has to be done",
         since=2,
     ),
     Rule(

@@ -21,6 +21,7 @@ from tests.worker.conftest import json_of
 from worker.cage import ladder, view
 from worker.cage.ladder import Cage
 from worker.cli import run
+from worker.cli.verifying import lines
 from worker.verification import Rung
 
 pytestmark = pytest.mark.usefixtures("home", "a_cage")
@@ -52,6 +53,15 @@ def test_a_model_that_loads_and_runs_is_verified(model: str, capsys: pytest.Capt
     assert one["runs"][0]["outputs"] == [{"name": "y", "dtype": "float32", "shape": [2, 3]}]
     assert 0 < one["seconds"] < 60
     assert 20e6 < one["peakBytes"] < 500e6
+
+
+def test_every_signature_that_does_not_run_is_named() -> None:
+    runs = [{"name": name, "runs": False, "error": f"no {name}"} for name in ("any", "serving_default")]
+    told = {"loads": False, "outcome": "failed", "why": "signature any does not run: no any", "runs": runs}
+    assert lines(told | {"mismatches": [], "seconds": None, "withheld": []}) == [
+        ("✗", "signature any does not run: no any"),
+        ("✗", "signature serving_default does not run: no serving_default"),
+    ]
 
 
 def test_a_person_reads_what_happened(model: str, capsys: pytest.CaptureFixture[str]) -> None:

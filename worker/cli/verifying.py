@@ -137,6 +137,8 @@ def lines(model: dict[str, Any]) -> list[tuple[str, str]]:
         told.append(("✓", "outputs are those that its signatures declare"))
     elif model["why"]:
         told.append(("✗" if model["outcome"] == "failed" else "?", model["why"]))
+    broken = [run for run in model["runs"] if not run["runs"]]
+    told += [("✗", f"signature {run['name']} does not run: {run['error']}") for run in broken[1:]]  # the first is the why
     told += [("✗", mismatch) for mismatch in model["mismatches"] if mismatch != model["why"]]
     if model["seconds"] is not None:
         peak = f"{model['peakBytes'] / 1e6:.0f} MB"
