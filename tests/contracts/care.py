@@ -55,7 +55,7 @@ NEW_YEAR = NOON + timedelta(days=42)
 ALL = Keep(NEW_YEAR, NEW_YEAR, NEW_YEAR, NEW_YEAR)
 
 JUDGEMENT = Judgement(
-    rules_version="2",
+    rules_version="3",
     model_type=ModelType.TENSORFLOW,
     format="tensorflow_savedmodel",
     completeness="incomplete",
@@ -194,7 +194,7 @@ class CareContract:
         assert not registry.care.judge(deleted, JUDGEMENT, LATER)
         assert registry.care.judge(version, JUDGEMENT, LATER)
         assert not registry.care.judge(version, replace(JUDGEMENT, verdict="clean"), LATER)
-        assert registry.care.judged_by() == {"2": 1}
+        assert registry.care.judged_by() == {JUDGEMENT.rules_version: 1}
 
     # removing what is old
 
