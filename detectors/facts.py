@@ -55,6 +55,10 @@ class Severity(StrEnum):
     INFO = "info"
 
 
+SERIOUS = (Severity.CRITICAL, Severity.HIGH)
+"""Severities that make the verdict `findings`, and of which somebody should hear."""
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """A named input or output: `dtype` in the words of numpy (`float32`, `string`, `bfloat16`)."""

@@ -24,6 +24,7 @@ from detectors import checkpoint, custom, executables, graph_def, onnx, saved_mo
 from detectors.detection import Contents, Detector, detect
 from detectors.errors import MalformedModel, ModelLimit, Unreadable
 from detectors.facts import (
+    SERIOUS,
     Completeness,
     CutOff,
     Detection,
@@ -228,7 +229,7 @@ def worst_state(found: Scan) -> State:
 def judge(models: Iterable[Model], findings: Iterable[Finding], coverage: Coverage) -> Verdict:
     """Return the verdict: findings outweigh what is not known, and what is not known is never clean."""
     models = tuple(models)
-    bad = any(finding.severity in (Severity.CRITICAL, Severity.HIGH) for finding in findings)
+    bad = any(finding.severity in SERIOUS for finding in findings)
     if bad or any(model.extraction.completeness.state is not State.COMPLETE for model in models):
         return Verdict.FINDINGS
     if coverage.inconclusive:

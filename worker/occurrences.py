@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from detectors.facts import Finding, Severity
+from detectors.facts import SERIOUS, Finding
 from worker.delivery import DeliveryKind
 from worker.gates import is_any_failed
 from worker.lifecycle import Move
 from worker.records import GateResult, IngestionState, NewVersion
-
-SERIOUS = frozenset({Severity.CRITICAL, Severity.HIGH})
-"""Severities of findings that somebody should hear of."""
 
 
 def of_version(version: NewVersion) -> Sequence[DeliveryKind]:

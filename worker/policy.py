@@ -21,13 +21,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from detectors.facts import Finding, Severity, State
+from detectors.facts import SERIOUS, Finding, State
 from detectors.scan import Scan, Verdict
 from detectors.tree import readable
 from detectors.wire import shown
 from worker.records import Held, ModelVersion, Objection, Policy, Released
-
-SERIOUS = (Severity.CRITICAL, Severity.HIGH)
 
 MOST_NAMED = 3
 """Rules, models or files that one sentence names."""

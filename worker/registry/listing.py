@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from detectors.facts import Metric, Severity, State
+from detectors.facts import SERIOUS, Metric, State
 from detectors.metrics.sessions import headline
 from detectors.scan import Verdict
 from worker.records import Attention, Held, Judgement, ModelVersion, NewVersion, Overview
@@ -21,8 +21,6 @@ from worker.registry.words import folded
 
 BITS = {Attention.INCOMPLETE: 1, Attention.FINDINGS: 2, Attention.NOT_FULLY_READ: 4, Attention.QUARANTINED: 8}
 """What each reason to look at a version adds to its `look`."""
-
-SERIOUS = (Severity.CRITICAL, Severity.HIGH)
 
 DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})")
 """A digest or its beginning, as people copy it: eight digits tell enough apart."""

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, func, 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
-from worker.occurrences import SERIOUS
+from detectors.facts import SERIOUS
 from worker.records import Judgement, ModelVersion, NewVersion
 from worker.registry import listed, quarantining, rows, versions
 from worker.registry.tables import (

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from worker.api.web.wording import clean
+from worker.gates import is_any_failed
 from worker.health import State
 from worker.records import GateOutcome, GateResult, ModelVersion
 
@@ -54,8 +55,8 @@ def states(version: ModelVersion, others: Sequence[State]) -> tuple[State, ...]:
 
 def use(version: ModelVersion, otherwise: str) -> str:
     """Return whether the model may be used: what *otherwise* counts says no more than that it can where a gate failed."""
-    is_any_failed = any(not result.is_passed for result in version.gates)
-    return "Look at its gates before you use it." if is_any_failed and otherwise.startswith("It can be used") else otherwise
+    is_usable = otherwise.startswith("It can be used")
+    return "Look at its gates before you use it." if is_usable and is_any_failed(version.gates) else otherwise
 
 
 def arrival(version: ModelVersion, before: ModelVersion | None) -> Arrival | None:

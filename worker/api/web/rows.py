@@ -19,7 +19,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from detectors.facts import Severity
+from detectors.facts import SERIOUS, Severity
 from detectors.metrics import sessions
 from worker.api.web import wording
 from worker.api.web.format import software
@@ -28,8 +28,6 @@ from worker.figures import counted
 from worker.records import Condition, ModelVersion
 
 Report = Mapping[str, Any]
-
-SERIOUS = (Severity.CRITICAL, Severity.HIGH)
 
 
 @dataclass(frozen=True, slots=True)
