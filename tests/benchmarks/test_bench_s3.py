@@ -43,5 +43,5 @@ def test_a_scan_is_counted_by_what_went_through_the_proxy(found: list[Row]) -> N
     assert row.ours is not None
     assert row.theirs is not None
     assert 200 * 1024 * 2 * 4 < row.theirs.read < 1_700_000  # the tensors, and a graph
-    assert 0 < row.ours.read < 100_000
+    assert 0 < row.ours.read < 160_000  # the graph, and of the tensors the last 64 KiB, where a hidden zip would end
     assert 0 < row.ours.requests <= 40
