@@ -154,7 +154,8 @@ ABOUT_TENSORFLOW = (
     Rule(
         "tf-native-code",
         (MEDIUM, LOW, INFO),
-        "an operator calls machine code by name; `info` where it runs a program that was compiled from a model",
+        "an operator calls machine code by name; `low` where it runs a program that was compiled from a model, `info` for what "
+        "nothing in the model runs",
         "what it does is not written in the graph, and depends on the machine",
         "find out what it was compiled from, and whether the server shall have that",
         since=2,

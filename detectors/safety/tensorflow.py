@@ -109,7 +109,7 @@ DOES: Mapping[Effect, tuple[Severity, str]] = MappingProxyType(
         Effect.PYTHON: (HIGH, "calls Python code that is not in the model"),
         Effect.PROCESS: (HIGH, "ends or changes the process that runs it"),
         Effect.NATIVE: (MEDIUM, "calls machine code that is not in the model"),
-        Effect.COMPILED: (INFO, "runs a compiled program, which was not looked into"),
+        Effect.COMPILED: (LOW, "runs a compiled program, which was not looked into"),
     }
 )
 
