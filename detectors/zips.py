@@ -106,6 +106,14 @@ class AmbiguousZip(MalformedModel):
     """Two readers may see different files in the zip, or one of its names leads out of the folder."""
 
 
+class DamagedZip(MalformedModel):
+    """Bytes of the zip are not what they were: no reader gets what was packed."""
+
+
+class CutOffZip(DamagedZip):
+    """No directory is at its end."""
+
+
 class ClosedZip(ModelError):
     """The zip is encrypted, patched or packed in a way that is not read here: what lies in it is not known."""
 
@@ -143,11 +151,27 @@ class _Zip:
     def refused(self, name: str, why: str) -> AmbiguousZip:
         return self.wrong(f"{readable(name)}: {why}")
 
+    def damaged(self, name: str, why: str) -> DamagedZip:
+        return DamagedZip(self.path, None, f"{readable(name)}: {why}")
+
     def closed(self, name: str, why: str) -> ClosedZip:
         return ClosedZip(self.path, None, f"{readable(name)}: {why}")
 
     def too_large(self, limit: str, why: str) -> ModelLimit:
         return ModelLimit(self.path, None, limit, why)
+
+
+def entries_of(window: Window) -> list[Entry]:
+    """Return the files and folders in the zip in *window*, as its directory lists them. Reads nothing else.
+
+    Raises:
+        as `ZipTree`.
+    """
+    zip_ = _Zip(of_window(window), window.size, window.path, on_the_way=False, max_files=MAX_FILES)
+    start, stop, count = _directory(zip_)
+    entries = _entries(zip_, start, stop, count)
+    _check_names(zip_, entries)
+    return entries
 
 
 class ZipTree:
@@ -159,7 +183,8 @@ class ZipTree:
     *path* is what errors call the zip, *max_files* how many files and folders it may have, `MAX_FILES` by default.
 
     Raises:
-        AmbiguousZip: it is no zip, or not all readers see the same in it.
+        AmbiguousZip: not all readers see the same in it.
+        CutOffZip, DamagedZip: it is no zip, or not a whole one.
         ClosedZip: it is encrypted, or packed by another method than deflate.
         ModelLimit: it is larger than a named limit.
     """
@@ -192,7 +217,7 @@ class ZipTree:
         Raises:
             ValueError: the range is negative or reversed.
             TreeChanged: there is no such file.
-            AmbiguousZip: its bytes are not those that the zip announces.
+            DamagedZip: its bytes are not those that the zip announces.
         """
         check_range(start, stop)
         if path not in self._files:
@@ -235,7 +260,7 @@ class _Reading:
         self.at += len(data)
         self._crc = crc32(data, self._crc)
         if missing:
-            raise self._zip.refused(self.entry.name, f"expected {self.entry.size} bytes, found {self.at}")
+            raise self._zip.damaged(self.entry.name, f"expected {self.entry.size} bytes, found {self.at}")
         if self.at == self.entry.size:
             self._check_end()
         return data
@@ -244,9 +269,9 @@ class _Reading:
         more, inflating = self._some(1), self._inflating
         ended = inflating is None or (inflating.eof and not inflating.unused_data)
         if more or not ended or self._next != self._stop:
-            raise self._zip.refused(self.entry.name, f"expected its data to end after {self.entry.size} bytes, they do not")
+            raise self._zip.damaged(self.entry.name, f"expected its data to end after {self.entry.size} bytes, they do not")
         if self._crc != self.entry.crc:
-            raise self._zip.refused(self.entry.name, f"expected bytes with CRC {self.entry.crc:08x}, found {self._crc:08x}")
+            raise self._zip.damaged(self.entry.name, f"expected bytes with CRC {self.entry.crc:08x}, found {self._crc:08x}")
 
     def _some(self, count: int) -> bytes:
         """Return some of the next *count* bytes, none only at the end."""
@@ -258,7 +283,7 @@ class _Reading:
             try:
                 data = self._inflating.decompress(packed, count)
             except ZlibError as exc:
-                raise self._zip.refused(self.entry.name, f"its data are damaged: {exc}") from exc
+                raise self._zip.damaged(self.entry.name, f"its data are damaged: {exc}") from exc
         return data
 
     def _packed(self, count: int) -> bytes:
@@ -282,9 +307,11 @@ def _size_without_comment(zip_: _Zip) -> int:
     tail = zip_.source(max(0, zip_.size - END.size - MAX_COMMENT_BYTES), zip_.size)
     at = tail.rfind(END_MAGIC)
     if at < 0 or len(tail) - at < END.size:
-        raise zip_.wrong("expected a zip that ends with its directory, found something else at its end")
-    comment = tail[at + END.size :]
-    if len(comment) != END.unpack_from(tail, at)[-1] or b"PK" in comment:
+        raise CutOffZip(zip_.path, None, "expected a zip that ends with its directory, found something else at its end")
+    comment, length = tail[at + END.size :], END.unpack_from(tail, at)[-1]
+    if len(comment) < length:
+        raise CutOffZip(zip_.path, None, f"expected a comment of {length} bytes at its end, found {len(comment)}")
+    if len(comment) > length or b"PK" in comment:
         raise zip_.wrong("expected a zip that ends with its directory and a comment at most, found something else behind it")
     return zip_.size - len(comment)
 
@@ -342,7 +369,7 @@ def _entry(zip_: _Zip, data: bytes, at: int) -> tuple[Entry, int]:
     """Return the entry at *at* of the directory, and where the next one begins."""
     head, at = data[at : at + ENTRY.size], at + ENTRY.size
     if len(head) < ENTRY.size or not head.startswith(ENTRY_MAGIC):
-        raise zip_.wrong("the directory of the zip is damaged")
+        raise DamagedZip(zip_.path, None, "the directory of the zip is damaged")
     _, _, version, flags, method, _, _, crc, packed, size, *lengths, disk, _, kind, place = ENTRY.unpack(head)
     name_bytes, extra_bytes, comment_bytes = lengths
     raw, extra = data[at : at + name_bytes], data[at + name_bytes : at + name_bytes + extra_bytes]

@@ -46,9 +46,8 @@ from detectors.executables.numpy_files import start_of_objects
 from detectors.executables.pickles import MAX_OPCODES, End, Pickle, walk
 from detectors.facts import Finding, Note, Severity
 from detectors.tree import FileEntry, FileTree, MemoryTree
-from detectors.weights.zip_listing import MAX_COMMENT_BYTES, list_members
 from detectors.wire import Window
-from detectors.zips import END, END_MAGIC, AmbiguousZip, ZipTree, of_window
+from detectors.zips import END, END_MAGIC, MAX_COMMENT_BYTES, AmbiguousZip, DamagedZip, ZipTree, of_window
 
 MAX_HEADS_BESIDES = 5_000
 """Files whose head nobody else reads (pictures, texts, files of large models) that are looked at here. Each is a request on
@@ -303,11 +302,14 @@ class _Look:
         reading = window if place.within or place.packs else self._small_window(window)
         try:
             tree = ZipTree(of_window(reading), window.size, window.path, on_the_way=False, max_files=self._max_files(place))
+        except DamagedZip as exc:
+            if not matters:
+                self.notes.setdefault(place.path, f"a zip, not looked at: {exc.reason}")
+            elif place.within or place.path not in self.of_models:  # else the model is incomplete or corrupt, and told so
+                self._not_looked_at(place, f"a zip that was cut off or damaged: {exc.reason}")
+            return
         except AmbiguousZip as exc:
-            if matters and not is_behind and not _has_directory(window):
-                if place.within or place.path not in self.of_models:  # else the model is incomplete or corrupt, and told so
-                    self._not_looked_at(place, f"a zip that was cut off or damaged: {exc.reason}")
-            elif matters:
+            if matters:
                 self._found(
                     "zip-ambiguous", Severity.HIGH, place, f"two readers may see different files in this zip: {exc.reason}"
                 )
@@ -508,15 +510,6 @@ def _torch_roots(tree: FileTree) -> frozenset[str]:
         for entry in tree.files()
         if entry.path.count("/") == 1 and entry.path.endswith("/data.pkl")
     )
-
-
-def _has_directory(window: Window) -> bool:
-    """Tell whether the zip has a directory at all; one that was cut off has none."""
-    try:
-        list_members(window)
-    except ModelError:
-        return False
-    return True
 
 
 def _unlooked(found: list[Pickle], worst: Grade, is_promised: bool) -> str:

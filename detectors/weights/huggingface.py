@@ -41,7 +41,7 @@ from detectors.weights import keras, pytorch, safetensors
 from detectors.weights.folders import below
 from detectors.weights.shards import missing_shards
 from detectors.weights.single_file import NAME_NOTE, FileFormat, identify, read_file
-from detectors.weights.zip_listing import LOCAL
+from detectors.zips import LOCAL_MAGIC
 
 CONFIG = "config.json"
 MAX_CONFIG_BYTES = 1 << 20
@@ -175,6 +175,7 @@ def _extract(formats: tuple[FileFormat, ...], contents: Contents, detection: Det
         _facts(config, read, besides, sum(entry.size for entry in entries)),
         completeness,
         tuple(finding for one in read for finding in one.findings),
+        tuple(reason for one in read for reason in one.unread),
     )
 
 
@@ -223,7 +224,7 @@ def _by_name(contents: Contents, entry: FileEntry) -> FileFormat | None:
             return safetensors.FORMAT
         case ".h5":
             return keras.HDF5
-        case one if one in STATES and (entry.size < len(LOCAL) or contents.head(entry).startswith(LOCAL)):
+        case one if one in STATES and (entry.size < len(LOCAL_MAGIC) or contents.head(entry).startswith(LOCAL_MAGIC)):
             return pytorch.ZIP
     return None
 

@@ -9,6 +9,7 @@ Source: keras/src/saving/saving_lib.py, Keras 3.15.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,8 +29,8 @@ from detectors.weights.hdf5 import MAGIC, read_superblock, root_texts
 from detectors.weights.hdf5_text import config_texts, named_layers
 from detectors.weights.keras_traps import traps_of
 from detectors.weights.single_file import NAME_NOTE, EndsEarly, FileFormat, Spend, begins
-from detectors.weights.zip_listing import LOCAL, Member, list_members, read_member
 from detectors.wire import Window
+from detectors.zips import LOCAL_MAGIC, ZipTree, entries_of, of_window
 
 HDF5_SUFFIXES = frozenset({".h5", ".hdf5", ".keras", ".hdf"})
 
@@ -44,7 +45,7 @@ MAX_ALL_JSON_BYTES = 32 << 20
 
 def recognise_zip(entry: FileEntry, head: bytes) -> str | None:
     """Return what was seen of a `.keras` file: its suffix on a zip, or the names of its first members."""
-    if head[:4] != LOCAL:
+    if head[:4] != LOCAL_MAGIC:
         return None
     if suffix(entry.path) == ".keras":
         return "a zip with the suffix .keras"
@@ -53,15 +54,16 @@ def recognise_zip(entry: FileEntry, head: bytes) -> str | None:
 
 
 def read_zip(window: Window) -> Extraction:
-    """Return what `metadata.json` and `config.json` say. Reads these two and the zip's directory.
+    """Return what `metadata.json` and `config.json` say. Reads these two, the zip's directory and the headers of its files.
 
     Raises:
-        EndsEarly: the zip has no directory.
-        MalformedModel: one of the two is missing or is not JSON.
+        AmbiguousZip, ClosedZip, CutOffZip: as `ZipTree`.
+        MalformedModel: one of the two is missing, damaged or not JSON.
         ModelLimit: one of the two is larger than `MAX_JSON_BYTES`.
     """
-    members = {member.name: member for member in list_members(window)}
-    metadata, config = (_json_member(window, members, name) for name in MEMBERS)
+    members = ZipTree(of_window(window), window.size, window.path, on_the_way=False)
+    sizes = {entry.path: entry.size for entry in members.files()}
+    metadata, config = (_json_member(members, sizes, window.path, name) for name in MEMBERS)
     version, saved = metadata.get("keras_version"), metadata.get("date_saved")
     facts = ModelFacts(
         framework=Framework("keras", str(version)[:100] if version else None),
@@ -69,7 +71,7 @@ def read_zip(window: Window) -> Extraction:
             "note": NAME_NOTE,
             "date_saved": str(saved)[:100] if saved else None,
             "class_name": str(config.get("class_name"))[:100],
-            "weights": sorted(name for name in members if name.endswith(".weights.h5"))[:20],
+            "weights": sorted(name for name in sizes if name.endswith(".weights.h5"))[:20],
         },
     )
     return _with_traps(Extraction(facts), window.path, [("config.json", config)])
@@ -143,26 +145,26 @@ def _with_traps(found: Extraction, path: str, configs: list[tuple[str, Any]]) ->
     )
 
 
-def _json_member(window: Window, members: dict[str, Member], name: str) -> dict[str, Any]:
-    if name not in members:
-        raise MalformedModel(window.path, None, f"expected {name} in the zip, found none")
-    member = members[name]
-    if member.size > MAX_JSON_BYTES:
-        raise ModelLimit(window.path, member.start, "MAX_JSON_BYTES", f"{name} of {member.size} bytes")
+def _json_member(members: ZipTree, sizes: Mapping[str, int], path: str, name: str) -> dict[str, Any]:
+    """Return the object in the file *name* of the zip at *path*."""
+    if name not in sizes:
+        raise MalformedModel(path, None, f"expected {name} in the zip, found none")
+    if sizes[name] > MAX_JSON_BYTES:
+        raise ModelLimit(path, None, "MAX_JSON_BYTES", f"{name} of {sizes[name]} bytes")
     try:
-        value, _ = parse_json(read_member(window, member, MAX_JSON_BYTES), window.path)
+        value, _ = parse_json(members.read(name, 0, sizes[name]), path)
     except JsonError as exc:
-        raise MalformedModel(window.path, member.start, f"{name}: {exc.reason}") from exc
+        raise MalformedModel(path, None, f"{name}: {exc.reason}") from exc
     if not isinstance(value, dict):
-        raise MalformedModel(window.path, member.start, f"expected an object in {name}")
+        raise MalformedModel(path, None, f"expected an object in {name}")
     return value
 
 
 def _charge(window: Window, spend: Spend) -> None:
     """Count the JSON of a `.keras` file, unpacked, towards what all files may cost: a few KB make megabytes of it."""
-    sizes = [member.size for member in list_members(window) if member.name in MEMBERS]
+    sizes = [entry.size for entry in entries_of(window) if entry.name in MEMBERS]
     spend("MAX_ALL_JSON_BYTES", sum(min(size, MAX_JSON_BYTES) for size in sizes), MAX_ALL_JSON_BYTES)
 
 
 HDF5 = FileFormat("keras", recognise_hdf5, read_hdf5, frozenset({".h5", ".hdf5", ".keras"}), may_begin_hdf5)
-FORMATS = (FileFormat("keras", recognise_zip, read_zip, frozenset({".keras"}), begins(LOCAL), _charge), HDF5)
+FORMATS = (FileFormat("keras", recognise_zip, read_zip, frozenset({".keras"}), begins(LOCAL_MAGIC), _charge), HDF5)

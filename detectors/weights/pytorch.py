@@ -16,8 +16,8 @@ from detectors.executables.pickles import End, walk
 from detectors.facts import Completeness, Extraction, ModelFacts, Problem, State
 from detectors.tree import FileEntry, MemoryTree
 from detectors.weights.single_file import NAME_NOTE, FileFormat, end_not_proven, number, piece
-from detectors.weights.zip_listing import LOCAL, list_members
 from detectors.wire import Window
+from detectors.zips import LOCAL_MAGIC, entries_of
 
 LEGACY_MAGIC = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")
 """The pickled number that began every file before PyTorch 1.6. Source: torch/serialization.py, MAGIC_NUMBER."""
@@ -55,7 +55,7 @@ def recognise_zip(entry: FileEntry, head: bytes) -> str | None:
     """Return what was seen of PyTorch's zip: the name of its first member."""
     name_bytes = int.from_bytes(head[26:28], "little")
     folder, _, rest = head[NAME_START : NAME_START + name_bytes].decode("utf-8", "replace").partition("/")
-    if head[:4] != LOCAL or not folder or rest.split("/")[0] not in TOP_MEMBERS:
+    if head[:4] != LOCAL_MAGIC or not folder or rest.split("/")[0] not in TOP_MEMBERS:
         return None
     return f"a zip that begins with {folder}/{rest}"
 
@@ -65,8 +65,8 @@ def may_begin_zip(window: Window) -> bool:
 
     What others use its suffix for, too, must show at least that it is a zip.
     """
-    opening = window.bytes(0, min(window.size, len(LOCAL)))
-    if not (opening == LOCAL or (suffix(window.path) in ZIPS_ALONE and LOCAL.startswith(opening))):
+    opening = window.bytes(0, min(window.size, len(LOCAL_MAGIC)))
+    if not (opening == LOCAL_MAGIC or (suffix(window.path) in ZIPS_ALONE and LOCAL_MAGIC.startswith(opening))):
         return False
     return window.size < NAME_START or window.size < NAME_START + number(window, NAME_START - 4, 2)
 
@@ -75,10 +75,10 @@ def read_zip(window: Window) -> Extraction:
     """Return what kind of file it is, and how many tensors it stores. Reads the zip's directory.
 
     Raises:
-        EndsEarly: the zip has no directory.
+        AmbiguousZip, ClosedZip, CutOffZip: as `entries_of`.
         MalformedModel: it has neither pickled data nor an exported program.
     """
-    members = list_members(window)
+    members = entries_of(window)
     names = [member.name.partition("/")[2] for member in members]
     kind = _kind(names)
     if kind is None:

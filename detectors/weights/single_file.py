@@ -2,7 +2,8 @@
 
 In goes a table of `FileFormat`, out comes a `Detector`. Each file is looked at once; the first format that knows it takes it.
 A reader raises `EndsEarly` where the file ends before bytes that it speaks of, and that becomes `incomplete`: a copy that is
-still running looks the same, so waiting may help. Bytes that contradict each other are `MalformedModel`, as everywhere.
+still running looks the same, so waiting may help. Bytes that contradict each other are `MalformedModel`, as everywhere; but
+of a zip in which two readers may see different files nobody knows whether it is whole, and it is told as not looked at.
 
 A file that was cut off before its format shows is told by its suffix, where that is used for models alone and what is there
 of the file may be the beginning of one. Files that are shards of one set by their names (`detectors.weights.shards`) are
@@ -32,6 +33,7 @@ from detectors.facts import (
 from detectors.tree import FileEntry
 from detectors.weights.shards import ShardSet, missing_shards, shard_set_of
 from detectors.wire import Window
+from detectors.zips import AmbiguousZip, ClosedZip, CutOffZip
 
 NAME_NOTE = "told by name; content not opened"
 HEADER_NOTE = "told by its header; weights not opened"
@@ -169,7 +171,8 @@ def _together(read: list[Extraction]) -> Extraction:
         dtypes=dict(dtypes),
         details=details,
     )
-    return Extraction(facts, completeness, tuple(finding for one in read for finding in one.findings))
+    findings = tuple(finding for one in read for finding in one.findings)
+    return Extraction(facts, completeness, findings, tuple(reason for one in read for reason in one.unread))
 
 
 def identify(formats: tuple[FileFormat, ...], contents: Contents, entry: FileEntry) -> tuple[FileFormat, str] | None:
@@ -192,9 +195,11 @@ def read_file(one: FileFormat, contents: Contents, entry: FileEntry) -> Extracti
         if one.charge:
             one.charge(window, lambda limit, amount, most: contents.spend(entry.path, limit, amount, most))
         found = one.read(window)
-    except EndsEarly as exc:
+    except (EndsEarly, CutOffZip) as exc:
         facts = ModelFacts(details={"note": NAME_NOTE})
         found = Extraction(facts, Completeness(State.INCOMPLETE, (Problem(exc.path, _told(exc)),)))
+    except (AmbiguousZip, ClosedZip) as exc:
+        found = replace(end_not_proven(), unread=((entry.path, f"not looked at: {exc.reason}"),))
     return replace(found, facts=replace(found.facts, size_bytes=entry.size))
 
 

@@ -152,7 +152,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "bytes behind": (lambda: zipped(stored(b"a")) + b"\0", "found something else behind it"),
     "bytes behind the directory": (lambda: zipped(stored(b"a"), behind_directory=b"\0" * 4), "around its directory"),
     "two zips": (two_in_one, "something lies before it"),
-    "a comment that is not there": (lambda: zipped(stored(b"a"))[:-2] + b"\1\0", "found something else behind it"),
+    "a comment that is not there": (
+        lambda: zipped(stored(b"a"))[:-2] + b"\1\0",
+        "expected a comment of 1 bytes at its end, found 0",
+    ),
     "a comment that is longer than told": (lambda: zipped(stored(b"a"))[:-2] + b"\1\0!!", "found something else behind it"),
     "a comment that may be a part of a zip": (lambda: zipped(stored(b"a"))[:-2] + b"\2\0PK", "found something else behind it"),
     "a zip in the comment": (nested_in_comment, "something lies before it"),

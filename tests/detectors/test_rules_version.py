@@ -105,7 +105,7 @@ SAID = {
         "example": "ddf349c2fe8f510df767464f38605a68",
         "onnx": "61e18298a4abb72448c33e26dcc71094",
         "tensorflow": "baa41749f49298900765d2c3c71eb75e",
-        "by name": "9dcb06ff0c79a116d88db61a882726ec",
+        "by name": "85370cfbe1cebc211227e5ebebdccfb2",
         "custom": "b96c41204f5aefe5adf9db8842d04d82",
     },
 }

@@ -17,7 +17,7 @@ from detectors import zips
 from detectors.errors import MalformedModel, ModelError
 from detectors.tree import MemoryTree
 from detectors.wire import Window
-from detectors.zips import AmbiguousZip, ClosedZip, ZipTree, of_window
+from detectors.zips import AmbiguousZip, ClosedZip, CutOffZip, DamagedZip, ZipTree, entries_of, of_window
 from tests.builders.zips import deflated, end, extra, stored, streamed, zipped
 
 FOLDER = Path(os.environ.get("MODELPORT_HOSTILE", "/nowhere")) / "zip"
@@ -42,7 +42,7 @@ class TestPublicZips:
         refused = sorted((FOLDER / "reject").iterdir())
         assert len(refused) == 35
         for path in refused:
-            with pytest.raises(AmbiguousZip):
+            with pytest.raises((AmbiguousZip, DamagedZip)):
                 files_in(path.read_bytes())
 
     def test_all_that_pypi_takes_are_read_but_two_that_hide_bytes(self) -> None:
@@ -50,7 +50,7 @@ class TestPublicZips:
         assert len(taken) == 10
         for path in taken:
             if path.name in HIDES_BYTES:
-                with pytest.raises(AmbiguousZip):
+                with pytest.raises((AmbiguousZip, DamagedZip)):
                     files_in(path.read_bytes())
             else:
                 files_in(path.read_bytes())
@@ -72,6 +72,37 @@ def test_what_cannot_be_read_is_not_called_ambiguous() -> None:
         with pytest.raises(ClosedZip) as caught:
             opened(zipped(member))
         assert not isinstance(caught.value, MalformedModel)
+
+
+def test_a_zip_cut_off_anywhere_is_told_as_that() -> None:
+    data = zipped(stored(b"a/data.pkl", b"0123456789"), deflated(b"b", bytes(5000)))
+    commented = data[:-2] + pack("<H", 40) + b"a comment of forty bytes stands here...."
+    for whole in (data, commented):
+        for size in range(len(whole)):
+            with pytest.raises(CutOffZip):
+                opened(whole[:size])
+
+
+def test_one_byte_that_was_changed_is_damage() -> None:
+    """By the CRC, by the end of what is deflated, or by its size: nobody gets another file out of it."""
+    data = bytearray(zipped(stored(b"a", b"0123456789")))
+    data[31] ^= 1
+    with pytest.raises(DamagedZip, match="expected bytes with CRC"):
+        files_in(bytes(data))
+
+
+def test_the_directory_alone_tells_names_sizes_and_places() -> None:
+    data = zipped(stored(b"a/data.pkl", b"0123456789"), stored(b"empty", b""), deflated(b"b", bytes(5000)))
+    reads: list[tuple[int, int]] = []
+
+    class Counted(MemoryTree):
+        def read(self, path: str, start: int, stop: int) -> bytes:
+            reads.append((start, stop))
+            return super().read(path, start, stop)
+
+    found = entries_of(Window(Counted({"z": data}), "z", len(data), 64))
+    assert [(one.name, one.size, one.at) for one in found] == [("a/data.pkl", 10, 0), ("empty", 0, 50), ("b", 5000, 85)]
+    assert min(start for start, _ in reads) > 85
 
 
 def test_the_bytes_of_what_is_stored_need_not_be_read() -> None:

@@ -43,6 +43,18 @@ class TestZip:
         data = keras_zip()
         assert {state("m.keras", data[:size]) for size in range(4, len(data))} == {"incomplete"}
 
+    def test_a_text_whose_bytes_are_not_those_that_were_packed_is_malformed(self) -> None:
+        data = keras_zip(compression=zipfile.ZIP_STORED)
+        with pytest.raises(MalformedModel, match="expected bytes with CRC"):
+            look_at("m.keras", data.replace(b"Sequential", b"Sequestial", 1))
+
+    def test_a_zip_that_two_readers_see_differently_is_not_called_corrupt(self) -> None:
+        """Nobody knows which of its files a loader takes: neither whole nor damaged, and the place of a finding."""
+        found = scan(MemoryTree({"m.keras": keras_zip().replace(b"model.weights.h5", b"./del.weights.h5")}))
+        assert [one.rule for one in found.findings] == ["zip-ambiguous"]
+        assert [model.extraction.completeness.state for model in found.models] == ["complete"]
+        assert found.verdict is not Verdict.CLEAN
+
     def test_a_lambda_layer_is_a_finding(self) -> None:
         _, extraction = look_at("m.keras", keras_zip(LAMBDA))
         (finding,) = extraction.findings

@@ -163,7 +163,7 @@ class TestShards:
 
     def test_one_that_has_no_directory_of_a_zip_like_the_others_is_incomplete(self) -> None:
         ((_, extraction),) = look({"a-00001-of-00002.bin": pytorch_zip(), "a-00002-of-00002.bin": bytes(100)})
-        assert problem(extraction) == "expected a zip directory at the end of the file, found none"
+        assert problem(extraction) == "expected a zip that ends with its directory, found something else at its end"
 
 
 @settings(max_examples=300, deadline=None)
