@@ -14,7 +14,7 @@ from pathlib import Path
 
 from detectors.local_tree import LocalTree
 from detectors.scan import scan
-from tests.attacks import keras, onnx, pickles, tensorflow, zips
+from tests.attacks import honest, keras, onnx, pickles, tensorflow, zips
 
 CORPUS, HOSTILE = "MODELPORT_CORPUS", "MODELPORT_HOSTILE"
 
@@ -82,15 +82,6 @@ def _corpus(folder: Path) -> Iterator[Sample]:
             yield Sample(path.relative_to(project.parent).as_posix(), path)
 
 
-def _backend_models(folder: Path) -> Iterator[Sample]:
-    """Yield the models that onnx tests runtimes with."""
-    import onnx as library
-
-    data = Path(library.__file__).parent / "backend" / "test" / "data"
-    for path in sorted(data.rglob("*.onnx")):
-        yield Sample(path.relative_to(data).as_posix(), path)
-
-
 SETS = (
     SampleSet("Risky operators of TensorFlow, each at every position", False, _made(tensorflow.risky_models)),
     SampleSet("Graphs of TensorFlow that hide what they run", False, _made(tensorflow.evasive_models)),
@@ -103,7 +94,7 @@ SETS = (
     SampleSet("Zips that PyPI refuses, as models of Keras", False, _made(_refused_zips), HOSTILE),
     SampleSet("The risky operators where only saving runs them", True, _made(tensorflow.harmless_models)),
     SampleSet("Models of public projects", True, _corpus, CORPUS),
-    SampleSet("Models that onnx tests runtimes with", True, _backend_models),
+    SampleSet("Models that onnx tests runtimes with", True, _made(honest.of_the_backend)),
 )
 
 

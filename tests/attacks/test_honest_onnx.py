@@ -5,49 +5,25 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from detectors.facts import Severity
 from detectors.scan import scan
 from detectors.tree import MemoryTree
+from tests.attacks.honest import Files, of_the_backend, of_the_corpus
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnx")
 
 pytestmark = [pytest.mark.oracle, pytest.mark.slow]
 
-Files = Mapping[str, bytes]
 
-
-def of_the_backend() -> Iterator[Files]:
-    """Yield the models with which onnx tests its backends: those that it makes anew, and those that it ships."""
-    from onnx.backend.test.case.node import collect_testcases
-
-    for case in collect_testcases(None):
-        if case.model is not None:
-            yield {"m.onnx": case.model.SerializeToString()}
-    for path in sorted((Path(onnx.__file__).parent / "backend/test/data").rglob("*.onnx")):
-        yield beside(path)
-
-
-def of_the_corpus() -> Iterator[Files]:
-    for path in sorted(Path(os.environ["MODELPORT_CORPUS"]).rglob("*.onnx")):
-        yield beside(path)
-
-
-def beside(path: Path) -> Files:
-    """Return the model at *path* with the files beside it, which may hold its external data, but for other models."""
-    files = [path, *(other for other in path.parent.iterdir() if other.is_file() and other.suffix != ".onnx")]
-    return {file.name: file.read_bytes() for file in files}
-
-
-def worst_of(models: Iterator[Files]) -> Counter[Severity | None]:
+def worst_of(models: Iterator[tuple[str, Files]]) -> Counter[Severity | None]:
     """Return how many models have findings of each severity as their worst."""
-    found = [scan(MemoryTree(files)).findings for files in models]
+    found = [scan(MemoryTree(files)).findings for _, files in models]
     return Counter(findings[0].severity if findings else None for findings in found)
 
 
