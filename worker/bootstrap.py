@@ -44,8 +44,7 @@ from worker.inspector.isolated import STALL_SECONDS, IsolatedInspector, Patience
 from worker.locations import resolve
 from worker.masks import masked
 from worker.operations import Check
-from worker.ports import Destination, Inspector, OpenSink, Quarantine, Store
-from worker.quarantine import quarantine_at
+from worker.ports import Destination, Inspector, OpenSink, SetAside, Store
 from worker.reach import holds, is_on_network, lies_in, open_location
 from worker.records import (
     DEFAULT_TEAM,
@@ -65,6 +64,7 @@ from worker.registry.migrate import check_newest, migrate
 from worker.registry.sql import SqlRegistry
 from worker.rejudging import InItsOwnTime
 from worker.s3_url import is_s3, parse_s3
+from worker.set_aside import set_aside_at
 from worker.settings import Settings, load
 from worker.signatures import PublicKey
 from worker.signing_keys import public_key
@@ -257,9 +257,9 @@ class Embedded:
         return sum(host in (None, worker.host) for worker in living)
 
     @property
-    def quarantine(self) -> Quarantine:
+    def set_aside(self) -> SetAside:
         """Where messages are that no worker could read."""
-        return quarantine_at(self.settings.broker_url)
+        return set_aside_at(self.settings.broker_url)
 
     def new_folder(self, path: Path) -> AbstractContextManager[OpenSink]:
         """Open a folder that does not exist yet for writing."""

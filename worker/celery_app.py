@@ -34,10 +34,10 @@ from worker.bootstrap import embedded
 from worker.consumer import Worker
 from worker.doorbell import QUEUE, QUEUE_ARGUMENTS, SWEEP_TASK, TASK, CeleryDoorbell, broker_ssl
 from worker.logged_registry import logged
-from worker.quarantine import QUEUE_ARGUMENTS as KEPT_ARGUMENTS
 from worker.runner import Runner, abandoned, is_worn_out
+from worker.set_aside import QUEUE_ARGUMENTS as KEPT_ARGUMENTS
 from worker.settings import Settings, check_limits, load
-from worker.stranded import QUARANTINE
+from worker.stranded import SET_ASIDE
 from worker.stuck import is_stuck, join
 from worker.sweeper import sweep_for
 
@@ -78,7 +78,7 @@ AMQP_HEARTBEAT_SECONDS = 5
 """How often either side of a connection to RabbitMQ says that it is there; after two silent ones it counts as cut."""
 
 
-class Quarantine(bootsteps.StartStopStep):
+class SetAside(bootsteps.StartStopStep):
     """Makes the queue for what is set aside, at every new connection: what is refused before it is there is lost."""
 
     requires = ("celery.worker.consumer.connection:Connection",)
@@ -86,7 +86,7 @@ class Quarantine(bootsteps.StartStopStep):
     def start(self, parent: Any) -> None:
         """Make the queue unless it is there."""
         channel = parent.connection.default_channel
-        channel.queue_declare(queue=QUARANTINE, durable=True, auto_delete=False, arguments=KEPT_ARGUMENTS)
+        channel.queue_declare(queue=SET_ASIDE, durable=True, auto_delete=False, arguments=KEPT_ARGUMENTS)
 
 
 def make_app(settings: Settings) -> Celery:
@@ -124,7 +124,7 @@ def make_app(settings: Settings) -> Celery:
     visibility_seconds = app.conf.broker_transport_options.get("visibility_timeout")
     check_limits(settings.lease_seconds, app.conf.task_soft_time_limit, app.conf.task_time_limit, visibility_seconds)
     if _is_amqp(settings):
-        app.steps["consumer"].add(Quarantine)
+        app.steps["consumer"].add(SetAside)
     return app
 
 

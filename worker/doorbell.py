@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from worker.connections import Answer
-from worker.stranded import QUARANTINE
+from worker.stranded import SET_ASIDE
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -27,7 +27,7 @@ BELLS_PER_WORKER = 2
 TASK, SWEEP_TASK = "modelport.ingest", "modelport.sweep"
 QUEUE = "modelport"
 
-QUEUE_ARGUMENTS = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": QUARANTINE}
+QUEUE_ARGUMENTS = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": SET_ASIDE}
 """What RabbitMQ is told to do with refused messages; Redis ignores it. Whoever names the queue must say the same."""
 
 PAUSE_SECONDS = 0.1

@@ -18,7 +18,7 @@ from worker.drift import OpenVersion, Seen, look, noted
 from worker.errors import NotFound, RegistryUnavailable, RejectedEvent, WrongState
 from worker.ingest import Borders, recover
 from worker.lifecycle import Mover, is_end
-from worker.ports import Quarantine, Registry
+from worker.ports import Registry, SetAside
 from worker.records import (
     DEFAULT_TEAM,
     DRIFTED,
@@ -103,7 +103,7 @@ def resume(registry: Registry, team: str, is_all: bool, who: str, now: datetime,
 
 
 def remove_messages(
-    quarantine: Quarantine,
+    set_aside: SetAside,
     registry: Registry,
     team: str,
     message_id: str | None,
@@ -119,12 +119,12 @@ def remove_messages(
         ServerUnavailable: the broker did not answer in time.
     """
     kept = note_of(note)
-    if message_id is not None and quarantine.find(message_id) is None:
+    if message_id is not None and set_aside.find(message_id) is None:
         raise NotFound(f"there is no message {message_id[:80]!a}")
-    if message_id is None and not quarantine.count():
+    if message_id is None and not set_aside.count():
         return 0
     registry.note_removal(team, message_id, now, who, kept)
-    return quarantine.remove(message_id)
+    return set_aside.remove(message_id)
 
 
 def retry(registry: Registry, team: str, ingestion_id: str, who: str, now: datetime, note: str | None = None) -> Ingestion:

@@ -619,7 +619,7 @@ class Registry(Protocol):
         ...
 
 
-class Quarantine(Protocol):
+class SetAside(Protocol):
     """The messages that workers could not use, wherever the broker keeps them. They hold no work: a message is only a bell.
 
     Raises:

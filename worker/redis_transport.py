@@ -19,7 +19,7 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis.exceptions import ResponseError
 
-from worker.stranded import COUNTER, MAX_KEPT, MAX_WHY_CHARACTERS, QUARANTINE, wrapped
+from worker.stranded import COUNTER, MAX_KEPT, MAX_WHY_CHARACTERS, SET_ASIDE, wrapped
 
 log = structlog.get_logger("modelport.broker")
 
@@ -79,10 +79,10 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             except ResponseError as exc:
                 log.error("messages that are set aside are not counted", why=str(exc), key=COUNTER)
             try:
-                client.lpush(QUARANTINE, wrapped(item, queue, why, datetime.now(UTC)))
-                client.ltrim(QUARANTINE, 0, MAX_KEPT - 1)
+                client.lpush(SET_ASIDE, wrapped(item, queue, why, datetime.now(UTC)))
+                client.ltrim(SET_ASIDE, 0, MAX_KEPT - 1)
             except ResponseError as exc:
-                log.error("a message is lost that was to be set aside", why=str(exc), key=QUARANTINE, size=len(item))
+                log.error("a message is lost that was to be set aside", why=str(exc), key=SET_ASIDE, size=len(item))
 
 
 def _check(message: Any) -> None:

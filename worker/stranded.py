@@ -21,8 +21,10 @@ from hashlib import sha1
 MAX_KEPT_BYTES = 64 << 10
 """Bytes that are kept of one message; the rest is dropped."""
 
-QUARANTINE = "modelport.quarantine"
-"""Where messages are kept that could not be used: a list in Redis, the newest first, each `wrapped`; a queue in RabbitMQ."""
+SET_ASIDE = "modelport.quarantine"
+"""Where messages are kept that could not be used: a list in Redis, the newest first, each `wrapped`; a queue in RabbitMQ. The
+name stays: RabbitMQ refuses a queue whose dead letters are to go elsewhere than when it was made.
+"""
 
 COUNTER = "modelport.quarantined"
 """Where Redis counts how many messages were ever set aside."""

@@ -10,8 +10,8 @@ from tests.browser.test_journeys import LEGIBLE
 from tests.worker.api.conftest import Door
 from tests.worker.api.shelf import serving
 from tests.worker.api.web import work
-from worker.quarantine import MemoryQuarantine
 from worker.records import STEPS, End, IngestionState, Took
+from worker.set_aside import MemorySetAside
 from worker.stranded import wrapped
 
 pytestmark = pytest.mark.slow
@@ -161,7 +161,7 @@ def test_a_pause_by_another_is_told_without_reloading(operator: Seat, room: Door
 
 def test_messages_that_nobody_could_read_fit_and_do_nothing(browser: Browser, url: str, room: Door) -> None:
     bodies = (bytes(range(256)), b"x" * 100_000, b"<script>window.done = 1</script>")
-    room.quarantine = MemoryQuarantine([wrapped(body, "q" * 300, "w" * 300, room.clock.now()) for body in bodies])
+    room.set_aside = MemorySetAside([wrapped(body, "q" * 300, "w" * 300, room.clock.now()) for body in bodies])
     with serving(room) as client, seat(browser, str(client.base_url).rstrip("/")) as here:
         here.sign_in(room.token("model:read", "operate", "operate:all"))
         here.go("/operations")

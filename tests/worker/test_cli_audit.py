@@ -13,8 +13,8 @@ from tests.worker.conftest import json_of
 from worker.bootstrap import Embedded
 from worker.cli import auditing, run
 from worker.cli.common import person
-from worker.quarantine import MemoryQuarantine
 from worker.records import Action
+from worker.set_aside import MemorySetAside
 
 BY_NO_COMMAND = {Action.VERSION_NOTED, Action.UPLOAD_TAGGED, Action.UPLOAD_ENDED}
 """What is done by the API alone, and shown by the command as everything is."""
@@ -45,7 +45,7 @@ def test_every_change_at_the_command_line_names_its_user(
     json_of(capsys, "projects", "rename", "digits", "handwriting", *of)
     json_of(capsys, "queue", "pause", *of)
     json_of(capsys, "queue", "resume", *of)
-    monkeypatch.setattr(Embedded, "quarantine", MemoryQuarantine([b"garbage"]))
+    monkeypatch.setattr(Embedded, "set_aside", MemorySetAside([b"garbage"]))
     json_of(capsys, "queue", "undecodable", "--remove-all", "--yes", *of)
     lines = json_of(capsys, "audit", *of)["audit"]
     assert [(line["action"], line["objectId"]) for line in reversed(lines)] == [

@@ -12,7 +12,7 @@ from rich.console import Console
 from tests.worker.conftest import json_of
 from worker.bootstrap import Embedded
 from worker.cli import queue_view, run, steering
-from worker.quarantine import MemoryQuarantine
+from worker.set_aside import MemorySetAside
 from worker.stranded import wrapped
 
 
@@ -124,17 +124,17 @@ def test_a_time_is_told_in_one_unit_or_two(seconds: float, told: str) -> None:
 
 
 @pytest.fixture
-def messages(home: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryQuarantine:
+def messages(home: Path, monkeypatch: pytest.MonkeyPatch) -> MemorySetAside:
     from datetime import UTC, datetime
 
     at = datetime(2026, 11, 20, 12, tzinfo=UTC)
-    kept = MemoryQuarantine([wrapped(b"\x1b[31m<b>", "modelport", "no JSON", at), b"of an earlier release"])
-    monkeypatch.setattr(Embedded, "quarantine", kept)
+    kept = MemorySetAside([wrapped(b"\x1b[31m<b>", "modelport", "no JSON", at), b"of an earlier release"])
+    monkeypatch.setattr(Embedded, "set_aside", kept)
     return kept
 
 
 def test_messages_that_nobody_could_read_are_shown_and_removed(
-    messages: MemoryQuarantine, capsys: pytest.CaptureFixture[str]
+    messages: MemorySetAside, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told: dict[str, Any] = json_of(capsys, "queue", "undecodable")
     first = told["messages"][0]

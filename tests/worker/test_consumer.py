@@ -19,8 +19,8 @@ from tests.chaos.stack import stack, until
 from worker.celery_app import app
 from worker.consumer import HEADERS, Worker, check
 from worker.doorbell import QUEUE, SWEEP_TASK, TASK
-from worker.quarantine import RedisQuarantine
-from worker.stranded import COUNTER, MAX_KEPT, MAX_KEPT_BYTES, QUARANTINE
+from worker.set_aside import RedisSetAside
+from worker.stranded import COUNTER, MAX_KEPT, MAX_KEPT_BYTES, SET_ASIDE
 
 NO_MESSAGES = {
     "no JSON": b"garbage",
@@ -143,8 +143,8 @@ def test_what_is_no_bell_is_set_aside_and_counted_and_the_worker_goes_on(server_
         for number, (what, item) in enumerate(bad.items(), 1):
             redis.lpush(QUEUE, item)
             assert until(lambda: int(redis.get(COUNTER) or 0) == number, 10), f"{what}\n{standing.log()}"  # noqa: B023
-        assert redis.llen(QUARANTINE) == len(bad)
-        kept = RedisQuarantine(standing.redis.url).look(1000)
+        assert redis.llen(SET_ASIDE) == len(bad)
+        kept = RedisSetAside(standing.redis.url).look(1000)
         assert (len(kept.messages), kept.kept, kept.ever) == (len(bad), len(bad), len(bad))
         assert (kept.messages[-1].body, kept.messages[-1].queue, kept.messages[-1].size) == (b"garbage", QUEUE, 7)
         assert all(one.why and one.at for one in kept.messages)
@@ -163,19 +163,19 @@ def test_what_is_set_aside_is_bounded_in_number_and_size(server_folder: Path) ->
         long = message([["x" * 2 * MAX_KEPT_BYTES, ""], {}, {}])
         for item in (b"x" * 2 * MAX_KEPT_BYTES, long):
             redis.lpush(QUEUE, item)
-        assert until(lambda: redis.llen(QUARANTINE) == 2, 60), standing.log()
-        found = RedisQuarantine(standing.redis.url).look(2).messages
+        assert until(lambda: redis.llen(SET_ASIDE) == 2, 60), standing.log()
+        found = RedisSetAside(standing.redis.url).look(2).messages
         assert [(len(one.body), (one.size or 0) >= 2 * MAX_KEPT_BYTES) for one in found] == [(MAX_KEPT_BYTES, True)] * 2
         redis.lpush(QUEUE, *[FORGED["a task that nobody knows"]] * MAX_KEPT)
         assert until(lambda: int(redis.get(COUNTER) or 0) == MAX_KEPT + 2, 60), standing.log()
-        assert redis.llen(QUARANTINE) == MAX_KEPT
+        assert redis.llen(SET_ASIDE) == MAX_KEPT
 
 
 @pytest.mark.slow
 def test_a_worker_goes_on_where_nothing_can_be_set_aside(server_folder: Path) -> None:
     """Other keys had the names of the list and of the counter: the first bad message ended the worker."""
     with stack(server_folder, "sqlite") as standing, Redis.from_url(standing.redis.url) as redis:
-        redis.set(QUARANTINE, "no list")
+        redis.set(SET_ASIDE, "no list")
         redis.set(COUNTER, "many")
         worker = standing.start_worker(1)
         for bad in (b"garbage", FORGED["a task that nobody knows"]):
@@ -183,7 +183,7 @@ def test_a_worker_goes_on_where_nothing_can_be_set_aside(server_folder: Path) ->
         standing.accept(*standing.make_models(1))
         assert standing.wait_until_done(60), standing.log()
         assert until(lambda: standing.log().count("a message is lost that was to be set aside") == 2, 30), standing.log()
-        assert (worker.poll(), redis.llen(QUEUE), redis.get(QUARANTINE)) == (None, 0, b"no list")
+        assert (worker.poll(), redis.llen(QUEUE), redis.get(SET_ASIDE)) == (None, 0, b"no list")
 
 
 def sent(task: str, **options: Any) -> Any:

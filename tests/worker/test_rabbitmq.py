@@ -17,7 +17,7 @@ from tests.servers.rabbitmq import RabbitServer, rabbitmq_server, skip_without_r
 from worker.celery_app import make_app
 from worker.doorbell import QUEUE, CeleryDoorbell
 from worker.settings import load
-from worker.stranded import QUARANTINE
+from worker.stranded import SET_ASIDE
 
 pytestmark = pytest.mark.slow
 
@@ -122,7 +122,7 @@ def test_what_cannot_be_read_is_set_aside_and_counted_and_the_worker_goes_on(sta
 
         for body, properties in UNREADABLE:
             channel.basic_publish(Message(body, **properties), routing_key=QUEUE)
-        assert until(lambda: waiting(QUARANTINE) == len(UNREADABLE), AT_ONCE_SECONDS), waiting(QUARANTINE)
+        assert until(lambda: waiting(SET_ASIDE) == len(UNREADABLE), AT_ONCE_SECONDS), waiting(SET_ASIDE)
         assert waiting(QUEUE) == 0
     standing.accept(5)
     assert standing.stack.wait_until_done(AT_ONCE_SECONDS), standing.stack.log()

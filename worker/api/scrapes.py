@@ -33,6 +33,6 @@ def _undecodable(service: Service, connections: Sequence[Connection]) -> int | N
     if any(one.what is Leaned.BROKER and not one.is_up for one in connections):
         return None
     try:
-        return service.quarantine.count()
+        return service.set_aside.count()
     except ServerUnavailable:
         return None

@@ -54,7 +54,7 @@ def service_of_embedded(embedded: Embedded, ring: Callable[[], None], host: str)
         uploading=Uploading(
             embedded.settings.home, embedded.settings.max_upload_bytes, lease_seconds=embedded.settings.lease_seconds
         ),
-        quarantine=embedded.quarantine,
+        set_aside=embedded.set_aside,
         rates=Rates(
             embedded.settings.rate_limit_reads, embedded.settings.rate_limit_writes, embedded.settings.rate_limit_sign_ins
         ),

@@ -15,9 +15,9 @@ from worker.connections import Connection
 from worker.drift import OpenVersion
 from worker.lifecycle import LEASE_SECONDS
 from worker.locations import Places
-from worker.ports import Clock, Quarantine, Registry, Store
-from worker.quarantine import NoQuarantine
+from worker.ports import Clock, Registry, SetAside, Store
 from worker.s3_events import RunsBelow
+from worker.set_aside import NothingSetAside
 from worker.tracing import SILENT, Traces
 
 
@@ -45,7 +45,7 @@ class Service:
 
     s3_runs are where messages of object storage may hint at runs; quiet_seconds is how long files must rest there.
 
-    rates are how often somebody may ask. traces is who listens to what requests lead to. quarantine has the messages that no
+    rates are how often somebody may ask. traces is who listens to what requests lead to. set_aside has the messages that no
     worker could read. connections tells how what the service leans on is; never waits for long.
 
     is_loopback tells whether only this machine can reach the door: then it stands open as long as nobody made a token.
@@ -67,7 +67,7 @@ class Service:
     rates: Rates = field(default_factory=Rates)
     connections: Callable[[], Sequence[Connection]] = tuple
     traces: Traces = SILENT
-    quarantine: Quarantine = field(default_factory=NoQuarantine)
+    set_aside: SetAside = field(default_factory=NothingSetAside)
 
 
 async def service_of(request: Request) -> Service:

@@ -33,11 +33,11 @@ def list_undecodable(
 ) -> Response:
     """List the messages that no worker could read, newest first; the one with this `id` with all bytes that are kept of it."""
     if id is None:
-        return reply(aside_json(service.quarantine.look(limit)))
-    found = service.quarantine.find(id)
+        return reply(aside_json(service.set_aside.look(limit)))
+    found = service.set_aside.find(id)
     if found is None:
         raise NotFound(f"there is no message {id[:80]!a}")
-    return reply(aside_json(service.quarantine.look(0)) | {"messages": [stranded_json(found, is_whole=True)]})
+    return reply(aside_json(service.set_aside.look(0)) | {"messages": [stranded_json(found, is_whole=True)]})
 
 
 @router.post(
@@ -58,6 +58,6 @@ def discard_undecodable(request: Request, caller: Overseer, body: Body, service:
 def remove(service: Service, caller: Caller, message_id: str | None, note: str | None) -> int:
     """Remove a message for *caller*, who may do so, None for all; log it, and return how many that were."""
     now, registry = service.clock.now(), service.registry
-    removed = operations.remove_messages(service.quarantine, registry, caller.team, message_id, caller.name, now, note)
+    removed = operations.remove_messages(service.set_aside, registry, caller.team, message_id, caller.name, now, note)
     log.warning("messages removed", count=removed, message=message_id, who=caller.name)
     return removed

@@ -133,16 +133,16 @@ def queue_undecodable(
     if remove != (remove and message is not None) or (remove_all and (remove or message is not None)):
         raise click.UsageError("expected --remove with --id, or --remove-all alone", click.get_current_context())
     with acting(team) as service:
-        quarantine = service.quarantine
+        set_aside = service.set_aside
         if remove or remove_all:
-            count = 1 if remove else quarantine.count()
+            count = 1 if remove else set_aside.count()
             if count and not yes:
                 ask(f"Remove {count} of the messages that no worker could read?")
-            removed = remove_messages(quarantine, service.registry, service.team, message, person(), service.clock.now(), note)
+            removed = remove_messages(set_aside, service.registry, service.team, message, person(), service.clock.now(), note)
             return answer({"removed": removed}, format, f"{removed} removed")
-        told = aside_json(quarantine.look(limit if message is None else 0))
+        told = aside_json(set_aside.look(limit if message is None else 0))
         if message is not None:
-            found = quarantine.find(message)
+            found = set_aside.find(message)
             if found is None:
                 raise NotFound(f"{message}: no such message; `modelport queue undecodable` shows what is there")
             told |= {"messages": [stranded_json(found, is_whole=True)]}

@@ -17,12 +17,12 @@ from worker.api.limits import Rates
 from worker.api.service import Service, Uploading
 from worker.connections import Connection
 from worker.locations import Places
-from worker.ports import Quarantine, Registry, Store
-from worker.quarantine import NoQuarantine
+from worker.ports import Registry, SetAside, Store
 from worker.registry.memory import MemoryRegistry
 from worker.registry.migrate import migrate
 from worker.registry.sql import SqlRegistry
 from worker.s3_events import RunsBelow
+from worker.set_aside import NothingSetAside
 from worker.storage.memory import MemoryStore
 from worker.teams import create_token
 
@@ -59,7 +59,7 @@ class Door:
     uploading: Uploading = AT_ONCE
     rates: Rates = field(default_factory=Rates)
     connections: tuple[Connection, ...] = ()
-    quarantine: Quarantine = field(default_factory=NoQuarantine)
+    set_aside: SetAside = field(default_factory=NothingSetAside)
     secrets: Iterator[int] = field(default_factory=lambda: count(1))
 
     def ring(self) -> None:
@@ -82,7 +82,7 @@ class Door:
             is_loopback=self.is_loopback,
             s3_runs=self.s3_runs,
             quiet_seconds=60.0,
-            quarantine=self.quarantine,
+            set_aside=self.set_aside,
             uploading=self.uploading,
             rates=self.rates,
             connections=lambda: self.connections,

@@ -12,9 +12,9 @@ from tests.worker.api.conftest import Door
 from tests.worker.api.shelf import put
 from tests.worker.api.test_policies import IN_BODY, ROUTES, body_for
 from worker.api.app import make_app
-from worker.quarantine import MemoryQuarantine
 from worker.records import AuditQuery
 from worker.registry.memory import MemoryRegistry
+from worker.set_aside import MemorySetAside
 
 LOG = "/v1/audit"
 
@@ -37,7 +37,7 @@ def test_every_change_by_the_api_names_who_asked_for_it(method: str, path: str) 
     ingestion = claimed(door.registry, "lost")
     door.registry.finish(ingestion.id, "me", failed("x"), door.clock.now())
     if "undecodable" in path or "messages" in path:
-        door.quarantine = MemoryQuarantine([b"garbage"])
+        door.set_aside = MemorySetAside([b"garbage"])
         secret = door.token("operate", "operate:all")
         token = door.registry.tokens("default")[0]
     if path.endswith("/resume"):

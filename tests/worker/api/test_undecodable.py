@@ -13,15 +13,15 @@ from tests.worker.api.web.test_operations_page import plain
 from tests.worker.api.web.visitor import Visitor, seen
 from worker.api.app import make_app
 from worker.errors import ServerUnavailable
-from worker.quarantine import MemoryQuarantine, NoQuarantine
 from worker.records import AuditQuery
+from worker.set_aside import MemorySetAside, NothingSetAside
 from worker.stranded import MAX_KEPT_BYTES, Aside, wrapped
 
 LIST, DISCARD, PAGE = "/v1/queue/undecodable", "/v1/queue/undecodable/discard", "/operations/messages"
 HOSTILE = b"<script>alert(1)</script>\x00\x1b[31m\xff"
 
 
-class Away(NoQuarantine):
+class Away(NothingSetAside):
     """A broker that does not answer."""
 
     def look(self, most: int) -> Aside:
@@ -35,7 +35,7 @@ class Away(NoQuarantine):
 def overseer(door: Door) -> Client:
     now = door.clock.now()
     kept = [wrapped(body, "modelport", "JSONDecodeError: no", now) for body in (HOSTILE, b"x" * 2 * MAX_KEPT_BYTES)]
-    door.quarantine = MemoryQuarantine([*kept, b"of an earlier release"])
+    door.set_aside = MemorySetAside([*kept, b"of an earlier release"])
     return door.client().with_token(door.token("operate", "operate:all"))
 
 
@@ -82,7 +82,7 @@ def test_one_or_all_are_removed_and_that_is_written_down(door: Door, overseer: C
 
 def test_a_broker_that_is_away_is_told_and_left_out_of_the_figures(door: Door, overseer: Client) -> None:
     assert "modelport_undecodable_messages 3.0" in overseer.get("/metrics").text
-    door.quarantine = Away()
+    door.set_aside = Away()
     away = door.client().with_token(door.token("operate", "operate:all"))
     answer = away.get(LIST)
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:modelport:problem:broker-unavailable")

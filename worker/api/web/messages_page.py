@@ -35,9 +35,9 @@ def show_messages(
 ) -> Response:
     """Show what was set aside; as a part, how much that is, for the page of operations."""
     if is_part(request):
-        return page(request, "messages_count.html", kept=service.quarantine.count())
-    aside = service.quarantine.look(MOST)
-    asked = None if ask in (None, "all") else service.quarantine.find(ask or "")
+        return page(request, "messages_count.html", kept=service.set_aside.count())
+    aside = service.set_aside.look(MOST)
+    asked = None if ask in (None, "all") else service.set_aside.find(ask or "")
     if ask not in (None, "all") and asked is None:
         raise NotFound(f"there is no message {(ask or '')[:80]!a}")
     context: dict[str, Any] = {

@@ -16,107 +16,107 @@ from tests.servers.process import free_port
 from tests.servers.rabbitmq import rabbitmq_server, skip_without_rabbitmq
 from tests.servers.redis import RedisServer
 from worker.errors import ServerUnavailable
-from worker.ports import Quarantine
-from worker.quarantine import (
-    MemoryQuarantine,
-    NoQuarantine,
-    RabbitQuarantine,
-    RedisQuarantine,
+from worker.ports import SetAside
+from worker.set_aside import (
+    MemorySetAside,
+    NothingSetAside,
+    RabbitSetAside,
+    RedisSetAside,
     _taken,
-    quarantine_at,
+    set_aside_at,
 )
-from worker.stranded import COUNTER, MAX_KEPT_BYTES, MAX_WRAPPED_BYTES, QUARANTINE, wrapped
+from worker.stranded import COUNTER, MAX_KEPT_BYTES, MAX_WRAPPED_BYTES, SET_ASIDE, wrapped
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
-Fill = Callable[[Sequence[bytes]], Quarantine]
+Fill = Callable[[Sequence[bytes]], SetAside]
 """Sets messages aside, the last one last, and returns where."""
 
 
 @pytest.fixture
 def redis_url(redis: RedisServer) -> Iterator[str]:
     with Redis.from_url(redis.url) as client:
-        client.delete(QUARANTINE, COUNTER)
+        client.delete(SET_ASIDE, COUNTER)
         yield redis.url
-        client.delete(QUARANTINE, COUNTER)
+        client.delete(SET_ASIDE, COUNTER)
 
 
 @pytest.fixture(params=["memory", "redis"])
 def fill(request: pytest.FixtureRequest, redis_url: str) -> Fill:
-    def fill(bodies: Sequence[bytes]) -> Quarantine:
+    def fill(bodies: Sequence[bytes]) -> SetAside:
         kept = [wrapped(body, "modelport", "why", NOON + timedelta(seconds=place)) for place, body in enumerate(bodies)]
         if request.param == "memory":
-            return MemoryQuarantine(kept[::-1])
+            return MemorySetAside(kept[::-1])
         with Redis.from_url(redis_url) as client:
             for item in kept:
-                client.lpush(QUARANTINE, item)
+                client.lpush(SET_ASIDE, item)
                 client.incr(COUNTER)
-        return RedisQuarantine(redis_url)
+        return RedisSetAside(redis_url)
 
     return fill
 
 
 def test_the_newest_are_shown_with_their_bytes_and_all_are_counted(fill: Fill) -> None:
-    quarantine = fill([b"first", b"\xff\x00", b"last"])
-    found = quarantine.look(2)
-    assert ([one.body for one in found.messages], found.kept, quarantine.count()) == ([b"last", b"\xff\x00"], 3, 3)
+    set_aside = fill([b"first", b"\xff\x00", b"last"])
+    found = set_aside.look(2)
+    assert ([one.body for one in found.messages], found.kept, set_aside.count()) == ([b"last", b"\xff\x00"], 3, 3)
     last = found.messages[0]
     assert (last.queue, last.why, last.size, last.at) == ("modelport", "why", 4, NOON + timedelta(seconds=2))
-    assert quarantine.find(last.id) == last
-    assert quarantine.look(0).messages == ()
+    assert set_aside.find(last.id) == last
+    assert set_aside.look(0).messages == ()
 
 
 def test_one_or_all_are_removed(fill: Fill) -> None:
-    quarantine = fill([b"a", b"b", b"c"])
-    ids = {one.body: one.id for one in quarantine.look(10).messages}
-    assert (quarantine.remove(ids[b"b"]), quarantine.remove(ids[b"b"])) == (1, 0)
-    assert quarantine.find(ids[b"b"]) is None
-    assert [one.body for one in quarantine.look(10).messages] == [b"c", b"a"]
-    assert (quarantine.remove(None), quarantine.remove(None), quarantine.count()) == (2, 0, 0)
+    set_aside = fill([b"a", b"b", b"c"])
+    ids = {one.body: one.id for one in set_aside.look(10).messages}
+    assert (set_aside.remove(ids[b"b"]), set_aside.remove(ids[b"b"])) == (1, 0)
+    assert set_aside.find(ids[b"b"]) is None
+    assert [one.body for one in set_aside.look(10).messages] == [b"c", b"a"]
+    assert (set_aside.remove(None), set_aside.remove(None), set_aside.count()) == (2, 0, 0)
 
 
 def test_what_is_there_and_was_not_set_aside_by_us_is_cut_by_redis(redis_url: str) -> None:
     """As what an earlier release left, or anybody else: fifty megabytes are not sent."""
     huge = 50_000_000
     with Redis.from_url(redis_url) as client:
-        client.lpush(QUARANTINE, b"garbage", b"x" * huge)
-    quarantine = RedisQuarantine(redis_url)
+        client.lpush(SET_ASIDE, b"garbage", b"x" * huge)
+    set_aside = RedisSetAside(redis_url)
     began = time.monotonic()
-    first, second = quarantine.look(10).messages
+    first, second = set_aside.look(10).messages
     assert (len(first.body), first.size, second.body, second.size) == (MAX_KEPT_BYTES, huge, b"garbage", 7)
     assert MAX_KEPT_BYTES <= MAX_WRAPPED_BYTES
-    assert quarantine.find(first.id) == first
-    assert quarantine.remove(first.id) == 1
+    assert set_aside.find(first.id) == first
+    assert set_aside.remove(first.id) == 1
     assert time.monotonic() - began < 30
 
 
 def test_how_many_there_ever_were_is_told(redis_url: str) -> None:
     with Redis.from_url(redis_url) as client:
         client.set(COUNTER, 7)
-    assert (RedisQuarantine(redis_url).look(1).ever, RedisQuarantine(redis_url).look(1).kept) == (7, 0)
+    assert (RedisSetAside(redis_url).look(1).ever, RedisSetAside(redis_url).look(1).kept) == (7, 0)
 
 
 def test_what_is_no_count_is_none(redis_url: str) -> None:
     with Redis.from_url(redis_url) as client:
         client.set(COUNTER, b"many\xff")
-    assert RedisQuarantine(redis_url).look(1).ever is None
+    assert RedisSetAside(redis_url).look(1).ever is None
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
 def test_a_broker_that_does_not_answer_is_told_in_time(scheme: str) -> None:
-    quarantine = quarantine_at(f"{scheme}://127.0.0.1:{free_port()}/")
+    set_aside = set_aside_at(f"{scheme}://127.0.0.1:{free_port()}/")
     began = time.monotonic()
-    for ask in (lambda: quarantine.look(1), quarantine.count, lambda: quarantine.remove(None), lambda: quarantine.find("x")):
+    for ask in (lambda: set_aside.look(1), set_aside.count, lambda: set_aside.remove(None), lambda: set_aside.find("x")):
         with pytest.raises(ServerUnavailable, match="the broker does not tell what was set aside"):
             ask()
     assert time.monotonic() - began < 20
 
 
 def test_without_a_broker_there_is_nothing() -> None:
-    quarantine = quarantine_at(None)
-    assert isinstance(quarantine, NoQuarantine)
-    told = quarantine.look(10)
+    set_aside = set_aside_at(None)
+    assert isinstance(set_aside, NothingSetAside)
+    told = set_aside.look(10)
     assert (told.messages, told.kept, told.broker) == ((), 0, None)
-    assert (quarantine.count(), quarantine.find("x"), quarantine.remove(None)) == (0, None, 0)
+    assert (set_aside.count(), set_aside.find("x"), set_aside.remove(None)) == (0, None, 0)
 
 
 def test_text_in_an_odd_encoding_hides_no_other_message() -> None:
@@ -132,18 +132,18 @@ def test_text_in_an_odd_encoding_hides_no_other_message() -> None:
 def test_rabbitmq_gives_back_what_is_looked_at(server_folder: Path) -> None:
     skip_without_rabbitmq()
     with rabbitmq_server(server_folder) as server:
-        quarantine = RabbitQuarantine(server.url)
-        assert quarantine.look(10).kept == 0
+        set_aside = RabbitSetAside(server.url)
+        assert set_aside.look(10).kept == 0
         publish(server.url, [b"first", b"\xff\x00", b"x" * 5_000_000])
         for _ in range(2):
-            found = quarantine.look(2)
+            found = set_aside.look(2)
             assert [len(one.body) for one in found.messages] == [MAX_KEPT_BYTES, 2]
             assert (found.kept, found.broker, found.messages[0].size) == (3, "rabbitmq", 5_000_000)
         middle = found.messages[1]
-        assert quarantine.find(middle.id) == middle
-        assert (quarantine.remove(middle.id), quarantine.remove(middle.id)) == (1, 0)
-        assert [one.body[:5] for one in quarantine.look(10).messages] == [b"xxxxx", b"first"]
-        assert (quarantine.remove(None), quarantine.count()) == (2, 0)
+        assert set_aside.find(middle.id) == middle
+        assert (set_aside.remove(middle.id), set_aside.remove(middle.id)) == (1, 0)
+        assert [one.body[:5] for one in set_aside.look(10).messages] == [b"xxxxx", b"first"]
+        assert (set_aside.remove(None), set_aside.count()) == (2, 0)
 
 
 def publish(url: str, bodies: Sequence[bytes]) -> None:
@@ -152,4 +152,4 @@ def publish(url: str, bodies: Sequence[bytes]) -> None:
     with Connection(url) as connection:
         channel: Any = connection.default_channel
         for body in bodies:
-            channel.basic_publish(channel.prepare_message(body), exchange="", routing_key=QUARANTINE)
+            channel.basic_publish(channel.prepare_message(body), exchange="", routing_key=SET_ASIDE)

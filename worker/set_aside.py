@@ -16,13 +16,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from worker.errors import ServerUnavailable
-from worker.ports import Quarantine
+from worker.ports import SetAside
 from worker.stranded import (
     COUNTER,
     MAX_KEPT,
     MAX_KEPT_BYTES,
     MAX_WRAPPED_BYTES,
-    QUARANTINE,
+    SET_ASIDE,
     Aside,
     Stranded,
     identity,
@@ -66,17 +66,17 @@ return gone
 """
 
 
-def quarantine_at(broker_url: str | None) -> Quarantine:
+def set_aside_at(broker_url: str | None) -> SetAside:
     """Return where messages are set aside; nothing is connected before it is asked."""
     scheme = urlsplit(broker_url or "").scheme
     if broker_url and scheme.startswith("redis"):
-        return RedisQuarantine(broker_url)
+        return RedisSetAside(broker_url)
     if broker_url and scheme.startswith("amqp"):
-        return RabbitQuarantine(broker_url)
-    return NoQuarantine()
+        return RabbitSetAside(broker_url)
+    return NothingSetAside()
 
 
-class NoQuarantine:
+class NothingSetAside:
     """There is no broker, so there are no messages: workers look at the database."""
 
     def look(self, most: int) -> Aside:
@@ -92,8 +92,8 @@ class NoQuarantine:
         return 0
 
 
-class MemoryQuarantine:
-    """`worker.ports.Quarantine` in memory: what `wrapped` made, the newest first."""
+class MemorySetAside:
+    """`worker.ports.SetAside` in memory: what `wrapped` made, the newest first."""
 
     def __init__(self, kept: Sequence[bytes] = ()) -> None:
         self._kept = list(kept)
@@ -113,7 +113,7 @@ class MemoryQuarantine:
         return gone
 
 
-class RedisQuarantine:
+class RedisSetAside:
     """The list of `redis_transport`, newest first."""
 
     def __init__(self, url: str) -> None:
@@ -121,25 +121,25 @@ class RedisQuarantine:
 
     def look(self, most: int) -> Aside:
         with self._asked() as redis:
-            kept, ever, *items = redis.eval(READ, 2, QUARANTINE, COUNTER, most, MAX_WRAPPED_BYTES)
+            kept, ever, *items = redis.eval(READ, 2, SET_ASIDE, COUNTER, most, MAX_WRAPPED_BYTES)
         found = tuple(unwrapped(item, size, digest.decode()) for digest, size, item in items)
         return Aside(found, int(kept), _counted(ever), "redis")
 
     def find(self, message_id: str) -> Stranded | None:
         with self._asked(SEARCH_SECONDS) as redis:
-            item = redis.eval(FIND, 1, QUARANTINE, message_id, MAX_WRAPPED_BYTES)
+            item = redis.eval(FIND, 1, SET_ASIDE, message_id, MAX_WRAPPED_BYTES)
         return unwrapped(item[1], item[0], message_id) if item else None
 
     def count(self) -> int:
         with self._asked() as redis:
-            return int(redis.llen(QUARANTINE))
+            return int(redis.llen(SET_ASIDE))
 
     def remove(self, message_id: str | None) -> int:
         with self._asked(SEARCH_SECONDS) as redis:
             if message_id is not None:
-                return int(redis.eval(REMOVE, 1, QUARANTINE, message_id))
+                return int(redis.eval(REMOVE, 1, SET_ASIDE, message_id))
             with redis.pipeline(transaction=True) as together:
-                together.llen(QUARANTINE).delete(QUARANTINE)
+                together.llen(SET_ASIDE).delete(SET_ASIDE)
                 return int(together.execute()[0])
 
     @contextmanager
@@ -161,8 +161,8 @@ def _counted(ever: bytes | None) -> int | None:
     return int(ever) if ever.isdigit() and len(ever) < 20 else None
 
 
-class RabbitQuarantine:
-    """The queue into which RabbitMQ moves what is refused (`celery_app.Quarantine`)."""
+class RabbitSetAside:
+    """The queue into which RabbitMQ moves what is refused (`celery_app.SetAside`)."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -184,7 +184,7 @@ class RabbitQuarantine:
     def remove(self, message_id: str | None) -> int:
         with self._asked() as channel:
             if message_id is None:
-                return int(channel.queue_purge(QUARANTINE) or 0) if _length(channel) else 0
+                return int(channel.queue_purge(SET_ASIDE) or 0) if _length(channel) else 0
             gone = [tag for tag, one in _taken(channel, MAX_KEPT) if one.id == message_id]
             for tag in gone:
                 channel.basic_ack(tag)
@@ -210,9 +210,7 @@ def _errors_of(connection: Any) -> tuple[type[Exception], ...]:
 
 def _length(channel: Any) -> int:
     """Return how many messages the queue holds; it is made by the first worker, with what `celery_app` says of it."""
-    return int(
-        channel.queue_declare(queue=QUARANTINE, durable=True, auto_delete=False, arguments=QUEUE_ARGUMENTS).message_count
-    )
+    return int(channel.queue_declare(queue=SET_ASIDE, durable=True, auto_delete=False, arguments=QUEUE_ARGUMENTS).message_count)
 
 
 def _taken(channel: Any, most: int) -> list[tuple[Any, Stranded]]:
@@ -220,7 +218,7 @@ def _taken(channel: Any, most: int) -> list[tuple[Any, Stranded]]:
     found: list[tuple[Any, Stranded]] = []
     size = 0
     while len(found) < most and size < MAX_TAKEN_BYTES:
-        message = channel.basic_get(QUARANTINE, no_ack=False)
+        message = channel.basic_get(SET_ASIDE, no_ack=False)
         if message is None:
             break
         body = message.body.encode("utf-8", "surrogatepass") if isinstance(message.body, str) else bytes(message.body)
