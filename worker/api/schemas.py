@@ -480,11 +480,9 @@ class FileChanges(Shape):
     same: int
 
 
-class Difference(Shape):
-    """What differs in `new`; null and empty where nothing does. Pairs are old and new; lists have 1,000 entries at most."""
+class Changes(Shape):
+    """What differs in the newer of two versions; null and empty where nothing does. Pairs are old and new."""
 
-    old: VersionRow
-    new: VersionRow
     signature: Literal["same", "compatible", "breaking"]
     signatureChanges: list[SignatureChange]
     format: list[str | None] | None
@@ -494,6 +492,13 @@ class Difference(Shape):
     operators: dict[str, list[int]]
     metrics: list[MetricChange]
     findings: FindingChanges
+
+
+class Difference(Changes):
+    """What differs in `new`; lists have 1,000 entries at most."""
+
+    old: VersionRow
+    new: VersionRow
     files: FileChanges
 
 
@@ -506,23 +511,14 @@ class FileCounts(Shape):
     same: int
 
 
-class Arrival(Shape):
-    """What differed from the version `with`, number `number` of the same name, when a version was registered. Names mean what
-    they do in a difference; lists have 100 entries at most. says is a sentence.
+class Arrival(Changes):
+    """What differed from the version `with`, number `number` of the same name, when a version was registered. Lists have
+    100 entries at most. says is a sentence.
     """
 
     with_: str = Field(alias="with")
     number: int
     says: str
-    signature: Literal["same", "compatible", "breaking"]
-    signatureChanges: list[SignatureChange]
-    format: list[str | None] | None
-    framework: list[Any] | None
-    parameters: list[Any] | None
-    sizeBytes: list[int | None] | None
-    operators: dict[str, list[int]]
-    metrics: list[MetricChange]
-    findings: FindingChanges
     files: FileCounts
 
 
