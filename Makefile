@@ -11,6 +11,9 @@ GRADIENT := .venv-gradient
 GRADIENT_1 := .venv-gradient-1
 MLFLOW := .venv-mlflow
 
+# Where programs do not keep what they compiled, each of the hundreds of processes of the tests would compile ours anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-all lint bench capacity chaos cage fuzz trust upgrade conformance compose-bare protos reference dashboard clean
 
 demo: $(MARK)/base            ## set up, ingest the example run, and show what was registered
