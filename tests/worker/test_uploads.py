@@ -36,7 +36,9 @@ def service(home: Path, tmp_path: Path) -> Iterator[Embedded]:
 
 @pytest.fixture
 def client(service: Embedded) -> Client:
-    return Client(make_app(service_of_embedded(service, lambda: None, "127.0.0.1")))
+    """Who brings an upload and does not wait for its end: nobody is at work."""
+    inside = service_of_embedded(service, lambda: None, "127.0.0.1")
+    return Client(make_app(replace(inside, uploading=replace(inside.uploading, wait_seconds=0.0))))
 
 
 def borders_of(service: Embedded) -> uploads.Borders:
