@@ -7,10 +7,12 @@ for a unix socket. A test that kills its server starts one of its own with the c
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from tests.servers.ceph import CephServer, ceph_server, skip_without_ceph
 from tests.servers.mlflow import MlflowServer, mlflow_server, skip_without_mlflow
@@ -35,7 +37,16 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def moto() -> Iterator[MotoServer]:
+def s3_described_once() -> Iterator[None]:
+    """Has boto3 read its description of S3 once for all connections: for each it would take longer than most tests."""
+    read = cache(JSONFileLoader().load_file)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(JSONFileLoader, "load_file", lambda loader, path: read(path))
+        yield
+
+
+@pytest.fixture(scope="session")
+def moto(s3_described_once: None) -> Iterator[MotoServer]:
     """An imitation of S3 for tests that leave it running; each makes buckets of its own."""
     with TemporaryDirectory(prefix="modelport-moto-") as folder, moto_server(Path(folder)) as server:
         yield server

@@ -9,6 +9,11 @@ from worker.s3_url import S3Url
 from worker.storage.s3.client import S3Connection
 
 
+@pytest.fixture(scope="session", autouse=True)
+def described_once(s3_described_once: None) -> None:
+    """Of whatever the connections of these tests lead to."""
+
+
 @pytest.fixture
 def connection(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Connection:
     """A connection with the keys of *s3*, as the environment gives them."""
