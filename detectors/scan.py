@@ -134,6 +134,10 @@ class Scan:
 MAX_PROBES = 10_000
 """Files of models, not read otherwise, that are tried; a second on a local disk. A model has some thousands at the most."""
 
+FOLDERS = frozenset({"custom", "huggingface", "mlflow", "pickle"})
+"""Formats that do not say what is in each of their files: folders that are one model as a whole; and a pickle, which has no
+sure beginning."""
+
 NO_TRAPS: tuple[tuple[Finding, ...], dict[str, str]] = ((), {})
 
 UNSEEN = Scan((), Metrics(), Metadata(), (), Coverage(0, (), ()), Read(0, 0, 0.0), Verdict.INCONCLUSIVE)
@@ -166,7 +170,8 @@ def scan(
     models = _with_primary([_without_the_unknown(model, passed_over) for model in looked_at], declared)
     _probe(contents, counting, models)
     of_models = [path for model in models for path in model.detection.files]
-    looked = readers.read("what runs", lambda: executables.look(contents, of_models), executables.Looked())
+    unexplained = [path for model in models if model.detection.format in FOLDERS for path in model.detection.files]
+    looked = readers.read("what runs", lambda: executables.look(contents, of_models, unexplained), executables.Looked())
     keras_findings, keras_unread = readers.read("what Keras loads", lambda: keras_texts.look(contents), NO_TRAPS)
     unlooked = {**dict(looked.unread), **keras_unread}
     if models:

@@ -11,6 +11,11 @@ all that it imports is known to put data together.
     another pickle              low (data), medium; unknown: unlooked  medium, unlooked            high
     compiled code               in a model medium                      in a model medium, info     high
     a script                    in a model low                         in a model low, info        medium
+    nobody knows what           unlooked                               nothing                     unlooked, of a model's format
+
+The last line is about files that begin as nothing that is known here, such as a pickle behind some zeros. No loader unpickles
+at such a place unless it is told to; under a name of pickles or of weights it may be, and nobody has looked at what it holds.
+Under another name such a file is data like any other.
 
 Laws (each has a test of the same name):
     a pickle under any name is never clean;
@@ -24,7 +29,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from detectors.detection import HEAD_BYTES, NEVER_MODELS, Contents, suffix
+from detectors.detection import HEAD_BYTES, LFS_POINTER, NEVER_MODELS, Contents, suffix
 from detectors.errors import ModelError, ModelLimit, Unreadable
 from detectors.executables.containers import MAX_UNPACKED_BYTES, PACKED_BYTES, UNPACKING, TarTree, unpacked
 from detectors.executables.kinds import (
@@ -42,7 +47,7 @@ from detectors.executables.kinds import (
     promises_another,
 )
 from detectors.executables.names import Grade, grade
-from detectors.executables.numpy_files import start_of_objects
+from detectors.executables.numpy_files import read_header
 from detectors.executables.pickles import MAX_OPCODES, End, Pickle, walk
 from detectors.facts import Finding, Note, Severity
 from detectors.tree import FileEntry, FileTree, MemoryTree
@@ -90,6 +95,9 @@ MAX_DEPTH = 2
 MAX_PICKLES = 10
 """Pickles that follow one another in a file. PyTorch's old format has five."""
 
+MAX_ARRAYS = 100
+"""Arrays of numpy that follow one another in a file, as `numpy.save` writes them when it is called several times."""
+
 STORAGE = re.compile(r"[^/]+/(?:data|constants|tensors|weights)/[0-9]+")
 """Where PyTorch's zips have the numbers of their tensors, which nothing unpickles; a large model has thousands."""
 
@@ -121,6 +129,15 @@ MODEL_NAMES = (MODEL_ZIPS | PICKLE.suffixes | {".npy", ".onnx", ".h5", ".hdf5", 
 }
 """Suffixes that, anywhere in a name, say that an archive has a model in it."""
 
+UNPICKLED_NAMES = (PICKLE.suffixes | {".npy", ".npz", ".keras", ".pt2"}) - {".tar", ".model"}
+"""Suffixes of files that programs unpickle, or may; a SentencePiece vocabulary and models of XGBoost are called `.model`."""
+
+WEIGHTS_NAMES = frozenset({".h5", ".hdf5", ".safetensors", ".gguf", ".tflite"})
+"""Other suffixes that are used for weights alone."""
+
+OTHERS_BEGIN = (b"\x89HDF\r\n\x1a\n", b"$FL2", b"$FL3", LFS_POINTER)
+"""Beginnings of what has such a name and is no pickle: HDF5, tables of SPSS, the pointer in place of a file that is to come."""
+
 
 @dataclass(frozen=True, slots=True)
 class Looked:
@@ -131,13 +148,15 @@ class Looked:
     notes: tuple[Note, ...] = ()
 
 
-def look(contents: Contents, of_models: Iterable[str]) -> Looked:
+def look(contents: Contents, of_models: Iterable[str], unexplained: Iterable[str] = ()) -> Looked:
     """Return what runs among the files of the tree. *of_models* are the paths of the files that belong to models.
+
+    *unexplained* are those of them whose model does not say what is in them: parts of a folder that is one model as a whole.
 
     Raises:
         TreeChanged, TreeUnavailable: as the tree.
     """
-    return _Look(contents, frozenset(of_models)).run()
+    return _Look(contents, frozenset(of_models), frozenset(unexplained)).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +187,7 @@ class _Place:
 class _Look:
     contents: Contents
     of_models: frozenset[str]
+    unexplained: frozenset[str]
     findings: dict[tuple[str, str, str], Finding] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
@@ -231,12 +251,15 @@ class _Look:
             self._zip(window, place, is_behind=True)
         if kind is None or kind in UNPACKING or kind is SCRIPT:
             if head.startswith(NUMPY):
-                self._objects(window, place)
-            elif found := self._walked(window):
+                self._arrays(window, place)
+                return
+            if found := self._walked(window):
                 self._pickled(found, PICKLE, place)
                 return
-            elif kind is None and suffix(place.name) in SOURCES and not TORCHSCRIPT.match(place.name):
+            if kind is None and suffix(place.name) in SOURCES and not TORCHSCRIPT.match(place.name):
                 self._program(SOURCE, place)
+            elif kind is None:
+                self._unknown(window, head, place)
         if kind is ZIP:
             self._zip(window, place)
         elif kind is TAR:
@@ -269,13 +292,40 @@ class _Look:
             start = one.stop
         return found
 
-    def _objects(self, window: Window, place: _Place) -> None:
-        """Look at the objects of a numpy array, which are pickled behind its header."""
-        start = start_of_objects(window)
-        if start is not None and (found := self._walked(window, start)):
-            self._pickled(found, OBJECTS, place)
-        elif start is not None:
-            self._not_looked_at(place, "an array of numpy that is not one of numbers, with no pickle behind its header")
+    def _arrays(self, window: Window, place: _Place) -> None:
+        """Look at what lies behind the numbers of numpy's arrays, one after the other, and at objects, which are pickled."""
+        at = 0
+        for _ in range(MAX_ARRAYS):
+            array = read_header(window, at)
+            at = array.stop if array.data_bytes is None else array.stop + array.data_bytes
+            if array.data_bytes is not None and at >= window.size:
+                return
+            if window.bytes(at, min(at + len(NUMPY), window.size)) == NUMPY and array.data_bytes is not None:
+                continue
+            if found := self._walked(window, at):
+                self._pickled(found, OBJECTS, place)
+            elif array.data_bytes is None:
+                self._not_looked_at(place, "an array of numpy that is not one of numbers, with no pickle behind its header")
+            else:
+                self._not_looked_at(place, f"{window.size - at} bytes behind the numbers of an array of numpy")
+            return
+        self._not_looked_at(place, f"more than {MAX_ARRAYS} arrays of numpy in one file (limit MAX_ARRAYS)")
+
+    def _unknown(self, window: Window, head: bytes, place: _Place) -> None:
+        """Say that nobody knows what lies in a file that has a name of pickles, or of weights, and begins as nothing known.
+
+        A model of another format that it is a part of explains it; so does a pickle of plain data, which is nothing to tell.
+        """
+        is_part = place.path in self.of_models and not place.within
+        if suffix(place.name) in UNPICKLED_NAMES:
+            is_explained = is_part and place.path not in self.unexplained
+        else:
+            is_explained = is_part or suffix(place.name) not in WEIGHTS_NAMES
+        if is_explained or head.startswith(OTHERS_BEGIN):
+            return
+        one = self._walk(window)
+        if one.end is not End.STOPPED or one.stop != window.size:
+            self._not_looked_at(place, f"it begins as nothing that is known here, and is called {suffix(place.name)}")
 
     def _pickled(self, found: list[Pickle], kind: Kind, place: _Place) -> None:
         """Say what the pickles in one file are worth."""
@@ -389,6 +439,7 @@ class _Look:
         except ModelLimit:
             raise
         except ModelError:
+            self._unknown(window, b"", place)
             return
         inner = place.name.rpartition(".")[0] if is_promised(kind, place.name) else place.name
         inside = Window(MemoryTree({place.name: data}), place.name, len(data))
@@ -407,6 +458,8 @@ class _Look:
             self._unopened(what, below)
         elif not is_all and (place.path in self.of_models or self._walk(inside).end in (End.CUT, End.LIMIT)):
             self._not_looked_at(place, f"of the {kind.says} in it, only the first {len(data)} bytes were unpacked")
+        else:
+            self._unknown(inside, data, below)
 
     def _unpacked(self, window: Window, kind: Kind, packed_bytes: int, most: int) -> tuple[bytes, bool]:
         """Return what `unpacked` does, counted towards what all files of the scan may cost.

@@ -138,6 +138,10 @@ IDEAS: dict[str, Callable[[], bytes]] = {
         f"an array of objects spelled {spelled}": spelling(spelled)
         for spelled in OBJECTS
     },
+    "numbers, and a pickle behind them": lambda: array_of_numbers() + of_protocol(4),
+    "numbers, and objects behind them": lambda: array_of_numbers() * 3 + array_of_objects(of_protocol(3)),
+    "numbers, and zeros and a pickle behind them": lambda: array_of_numbers() + bytes(16) + of_protocol(4),
+    "more arrays than are looked at": lambda: array_of_numbers() * 200 + of_protocol(4),
     "a zip of arrays": lambda: zip_of({"a.npy": array_of_numbers(), "b.npy": array_of_objects(of_protocol(3))}),
     "PyTorch's zip": lambda: pytorch_zip({"data.pkl": of_protocol(2), "data/0": bytes(8)}),
     "PyTorch's zip, packed": lambda: zip_of({"a/data.pkl": of_protocol(2), "a/version": b"3\n"}, zipfile.ZIP_DEFLATED),
@@ -147,6 +151,24 @@ IDEAS: dict[str, Callable[[], bytes]] = {
     "a packed tar": lambda: gzip.compress(tar_of({"model.pt": of_protocol(2)}), mtime=0),
 }  # fmt: skip
 """What runs something, or may, when it is loaded by what loads such files."""
+
+BEHIND: dict[str, Callable[[], bytes]] = {
+    "zeros": lambda: bytes(16) + of_protocol(4),
+    "a mark of byte order": lambda: b"\xef\xbb\xbf" + protocol_0(),
+    "text": lambda: b"weights\n" + of_protocol(2),
+    "a pickle of nothing": lambda: b"N." + protocol_0(),
+    "a pickle that breaks off": lambda: b"\x80\x04\xff" + of_protocol(4),
+    "what looks like zlib": lambda: b"\x78\x9c" + bytes(16) + of_protocol(4),
+    "zeros, packed": lambda: gzip.compress(bytes(16) + of_protocol(4), mtime=0),
+    "zeros, packed, and much behind": lambda: gzip.compress(bytes(16) + of_protocol(4) + bytes(3 << 20), mtime=0),
+}
+"""A pickle behind something else, where only who is told to looks for it: nobody knows what the file begins as."""
+
+LOADED_NAMES = (
+    "model.pkl", "model.joblib", "model.sav", "model.pt", "model.pth", "model.bin", "model.ckpt", "model.npy", "model.npz",
+    "model.keras", "model.safetensors", "model.h5", "hf/pytorch_model.bin",
+)  # fmt: skip
+"""Names under which something is loaded that is unpickled, or may be, or is never anything but weights."""
 
 NAMES = (
     "model.pkl", "model.pickle", "model.joblib", "model.pt", "model.bin", "model.ckpt", "model.sav", "model", "model.dat",

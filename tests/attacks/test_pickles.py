@@ -12,7 +12,7 @@ from detectors.executables import MAX_PICKLES
 from detectors.facts import Severity
 from detectors.scan import Verdict, scan
 from detectors.tree import MemoryTree
-from tests.attacks.pickles import IDEAS, NAMES, attacks, names_for, of_protocol
+from tests.attacks.pickles import BEHIND, IDEAS, LOADED_NAMES, NAMES, array_of_numbers, attacks, names_for, of_protocol
 from tests.builders import onnx
 
 HONEST = {"whole.onnx": onnx.model()}
@@ -26,6 +26,33 @@ def test_a_pickle_under_any_name_is_never_clean(idea: str) -> None:
     data = IDEAS[idea]()
     found = {name: scan(MemoryTree({**HONEST, name: data})).verdict for name in names_for(idea)}
     assert not [name for name, verdict in found.items() if verdict not in (Verdict.FINDINGS, Verdict.INCONCLUSIVE)]
+
+
+@pytest.mark.parametrize("idea", BEHIND)
+def test_a_pickle_behind_something_else_is_never_clean_under_a_name_that_is_loaded(idea: str) -> None:
+    """Beside an honest model, in a folder that is one, and as a whole run that calls itself a model."""
+    data = BEHIND[idea]()
+    beside = {**HONEST, "hf/config.json": b'{"model_type": "x", "architectures": ["X"]}'}
+    found = {name: scan(MemoryTree({**beside, name: data})).verdict for name in LOADED_NAMES}
+    assert not [name for name, verdict in found.items() if verdict not in (Verdict.FINDINGS, Verdict.INCONCLUSIVE)]
+    custom = scan(MemoryTree({"gradient-model-metadata.json": b"{}", "model.pkl": data}))
+    assert custom.verdict is not Verdict.CLEAN
+
+
+def test_what_is_no_pickle_is_not_asked_about() -> None:
+    """Weights that another model names, other formats, plain data, and arrays that follow one another."""
+    whole = {
+        "m.onnx": onnx.model(onnx.small_graph(initializers=[onnx.external_tensor(name="w", location="m.bin", length="24")])),
+        "m.bin": bytes(24),
+        "spm.model": b"\n\x0e\n\x05<unk>",
+        "data.h5": b"\x89HDF\r\n\x1a\n" + bytes(100),
+        "plain.pkl": b"(dp0\nS'a'\nI1\ns.",
+        "two.npy": array_of_numbers() * 2,
+        "table.sav": b"$FL2@(#) SPSS",
+    }
+    found = scan(MemoryTree({**HONEST, **whole}))
+    assert found.coverage.inconclusive == ()
+    assert found.verdict is Verdict.CLEAN
 
 
 def test_the_ideas_and_the_names_are_many() -> None:
