@@ -307,7 +307,8 @@ ABOUT_OTHERS = (
     Rule(
         "keras-loads-code",
         (HIGH, MEDIUM),
-        "a layer loads a program: a pickled PyTorch module, or a SavedModel; `medium` where that lies beside the model",
+        "a layer loads a program: a pickled PyTorch module, or a SavedModel; `medium` where that lies beside the model, and "
+        "where TensorFlow Hub fetches it by its handle",
         "what it loads runs (CVE-2025-49655, CVE-2026-1462)",
         "save what it wraps as a model of its own",
         since=2,
@@ -330,8 +331,9 @@ ABOUT_OTHERS = (
     ),
     Rule(
         "keras-runs-function",
-        (HIGH,),
-        "a configuration names a function of Keras or TensorFlow that fetches, loads, writes, runs or unlocks something",
+        (HIGH, MEDIUM),
+        "a configuration names a function of Keras or TensorFlow that fetches, loads, writes, runs or unlocks something; "
+        "`medium` where a layer calls one of TensorFlow that is not known here",
         "with such functions a configuration gets around safe mode (CVE-2025-8747, CVE-2025-9906, CVE-2025-12060)",
         "ask who made it; nobody saves a model so",
         since=2,

@@ -11,6 +11,8 @@ imported or unpickled; the code of a Lambda layer is only searched for names.
     one of TensorFlow that loads, touches files or runs      CVE-2025-1550                    high; others: medium
     TorchModuleWrapper, which unpickles                      CVE-2025-49655                   high
     TFSMLayer, which loads a SavedModel                      CVE-2026-1462                    medium; from outside: high
+    KerasLayer of TensorFlow Hub, which fetches and loads    –                                medium
+    an operation of TensorFlow as a layer (`keras_ops`)      CVE-2025-1550                    high; unknown: medium
     a vocabulary in a file (absolute, `..`, a URL)           CVE-2025-12058                   high; beside the model: low
     a name that leads out of the folder weights are read to  CVE-2026-12479                   high
     safe mode, switched off                                  CVE-2025-9906                    high
@@ -33,6 +35,7 @@ from typing import Any
 from detectors.executables.names import RUNNING, RUNNING_BUILTINS, Grade, grade
 from detectors.facts import Finding, Severity
 from detectors.tree import readable
+from detectors.weights.keras_ops import of_attribute, of_function, of_method, of_operator
 
 MAX_FINDINGS = 100
 """Of one configuration; the first are told."""
@@ -45,8 +48,12 @@ UNKNOWN = {
     "keras-lambda": "code that it brings along",
     "keras-foreign-object": "objects that are no part of Keras",
     "keras-loads-code": "a program that it loads",
+    "keras-runs-function": "functions of TensorFlow that are not known here",
 }
 """What nobody here knows the effect of, by rule."""
+
+OPERATIONS = frozenset("TFOpLambda SlicingOpLambda ClassMethod InstanceProperty InstanceMethod TensorFlowOpLayer".split())
+"""Layers in which Keras 2 keeps what TensorFlow does between two others (tf_keras/src/layers/core/tf_op_layer.py)."""
 
 OWN = frozenset(
     "keras tf_keras tensorflow keras_hub keras_nlp keras_cv keras_tuner keras_core keras_contrib tensorflow_addons"
@@ -170,6 +177,33 @@ class _Search:
             severity = Severity.HIGH if leads_out(file) else Severity.MEDIUM
             message = f"TFSMLayer loads a SavedModel, which is a program, from {_shown(file)}"
             self._found("keras-loads-code", severity, f"{name} {file}", message)
+        elif name == "KerasLayer" and (handle := _text(inner, "handle")):
+            message = f"KerasLayer fetches and loads a SavedModel, which is a program, from {_shown(handle)}"
+            self._found("keras-loads-code", Severity.MEDIUM, f"{name} {handle}", message)
+        elif name in OPERATIONS:
+            self._operation(name, inner)
+
+    def _operation(self, name: str, config: dict[str, Any]) -> None:
+        """Look at a layer that calls what TensorFlow has under a name."""
+        operator = config.get("node_def")
+        called, severity = "", None
+        if function := _text(config, "function"):
+            called, severity = f"tf.{function}", of_function(function)
+        elif symbol := _text(config, "cls_symbol"):
+            method = _text(config, "method_name") or ""
+            called, severity = f"tf.{symbol}.{method}", of_method(symbol, method)
+        elif attribute := _text(config, "attr_name"):
+            called, severity = attribute, of_attribute(attribute)
+        elif isinstance(operator, dict) and (op := _text(operator, "op")):
+            called, severity = op, of_operator(op)
+        elif operator is not None:
+            called, severity = "an operator that is packed", Severity.MEDIUM
+        if severity is Severity.HIGH:
+            message = f"a layer ({name}) calls {_shown(called)}, which loads, touches files, connects or runs code"
+            self._found("keras-runs-function", Severity.HIGH, called, message)
+        elif severity is not None:
+            message = f"a layer ({name}) calls {_shown(called)} of TensorFlow, and what that does is not known here"
+            self._found("keras-runs-function", Severity.MEDIUM, called, message)
 
     def _origin(self, module: str | None, name: str, config: Any) -> None:
         """Look at where an object comes from: *module*, None where Keras looks the name up among its own."""

@@ -29,6 +29,11 @@ def function(module: str, name: str) -> dict[str, Any]:
     return {"module": module, "class_name": "function", "config": name, "registered_name": name}
 
 
+def operation(symbol: str, name: str = "TFOpLambda") -> dict[str, Any]:
+    """Return what Keras 2 saves where TensorFlow computes between two layers."""
+    return {"class_name": name, "config": {"name": "op", "trainable": True, "dtype": "float32", "function": symbol}}
+
+
 def lambda_layer(source: str) -> dict[str, Any]:
     code = {"class_name": "__lambda__", "config": {"code": packed(source), "defaults": None, "closure": None}}
     return layer("Lambda", name="lambda", function=code)
@@ -97,6 +102,73 @@ IDEAS: dict[str, tuple[dict[str, Any], str, str]] = {
         function("keras", "src.layers.layer.os.system"),
         "keras-foreign-object",
         "critical",
+    ),
+    **{
+        f"CVE-2025-1550, a layer that calls {symbol}": (operation(symbol), "keras-runs-function", "high")
+        for symbol in (
+            "io.write_file",
+            "io.read_file",
+            "compat.v1.write_file",
+            "io.matching_files",
+            "raw_ops.WriteFile",
+            "py_function",
+            "numpy_function",
+            "compat.v1.py_func",
+            "load_library",
+            "load_op_library",
+            "io.gfile.rmtree",
+            "compat.v1.gfile.Open",
+            "saved_model.load",
+            "data.experimental.save",
+            "import_graph_def",
+            "raw_ops.PyFunc",
+            "raw_ops.RpcCall",
+            "keras.utils.get_file",
+            "keras.models.load_model",
+            "lite.experimental.load_delegate",
+            "rpc_server",
+        )
+    },
+    "CVE-2025-1550, a layer that calls a slice that is none": (
+        operation("io.write_file", "SlicingOpLambda"),
+        "keras-runs-function",
+        "high",
+    ),
+    "CVE-2025-1550, a layer that calls what nobody knows": (operation("xla_custom_call"), "keras-runs-function", "medium"),
+    "CVE-2025-1550, a layer that calls a method of a class for files": (
+        {"class_name": "ClassMethod", "config": {"cls_symbol": "io.gfile.GFile", "method_name": "write"}},
+        "keras-runs-function",
+        "high",
+    ),
+    "CVE-2025-1550, a layer that reaches for all classes": (
+        {"class_name": "ClassMethod", "config": {"cls_symbol": "RaggedTensor", "method_name": "__subclasses__"}},
+        "keras-runs-function",
+        "high",
+    ),
+    "CVE-2025-1550, a layer that reaches behind its input": (
+        {"class_name": "InstanceMethod", "config": {"attr_name": "__reduce_ex__"}},
+        "keras-runs-function",
+        "high",
+    ),
+    "CVE-2025-1550, an operator as a layer": (
+        {"class_name": "TensorFlowOpLayer", "config": {"node_def": {"name": "w", "op": "WriteFile", "input": ["a", "b"]}}},
+        "keras-runs-function",
+        "high",
+    ),
+    "CVE-2025-1550, an operator as a layer, packed": (
+        {"class_name": "TensorFlowOpLayer", "config": {"node_def": "\n\u0001w\u0012\tWriteFile"}},
+        "keras-runs-function",
+        "medium",
+    ),
+    "CVE-2025-1550, a program from TensorFlow Hub": (
+        layer("KerasLayer", "tensorflow_hub.keras_layer", handle="https://example.org/module/1"),
+        "keras-loads-code",
+        "medium",
+    ),
+    "CVE-2025-1550, a program from the machine by TensorFlow Hub": (
+        {"class_name": "KerasLayer", "config": {"handle": "/tmp/module"}},
+        "keras-loads-code",
+        "medium",
     ),
     "CVE-2025-8747, a download": (function("keras.utils", "get_file"), "keras-runs-function", "high"),
     "CVE-2025-12060, a download that unpacks": (

@@ -17,7 +17,7 @@ from detectors.weights import keras_texts
 from detectors.weights.hdf5_text import config_texts
 from detectors.weights.keras_traps import leads_out, traps_of
 from detectors.wire import Window
-from tests.attacks.keras import as_metadata, config_of, function, layer
+from tests.attacks.keras import as_metadata, config_of, function, layer, operation
 
 KEYS = st.sampled_from(["class_name", "module", "config", "name", "vocabulary", "code", "function", "safe_mode", "filepath"])
 TEXTS = st.sampled_from(["Lambda", "__lambda__", "TFSMLayer", "os", "keras.utils", "get_file", "../x", "aGVsbG8="]) | st.text(
@@ -65,6 +65,34 @@ def test_any_bytes_give_a_text_or_none(before: bytes, behind: bytes) -> None:
         {"module": "keras_hub.src.models", "class_name": "Backbone", "config": {}},
         {"module": "keras.src.models.functional", "class_name": "Functional", "config": {}},
         {"module": "keras.activations", "class_name": "function", "config": "relu"},
+        *(
+            operation(symbol)
+            for symbol in (
+                "math.add",
+                "math.reduce_mean",
+                "reshape",
+                "cast",
+                "__operators__.add",
+                "nn.relu",
+                "image.resize",
+                "one_hot",
+                "strings.lower",
+                "io.decode_jpeg",
+                "compat.v1.transpose",
+                "linalg.matmul",
+                "expand_dims",
+                "keras.backend.mean",
+                "debugging.assert_equal",
+                "experimental.numpy.mean",
+                "raw_ops.AddV2",
+                "raw_ops.DecodeJpeg",
+                "compat.v1.shape",
+            )
+        ),
+        operation("__operators__.getitem", "SlicingOpLambda"),
+        {"class_name": "ClassMethod", "config": {"cls_symbol": "RaggedTensor", "method_name": "from_row_splits"}},
+        {"class_name": "InstanceProperty", "config": {"attr_name": "flat_values"}},
+        {"class_name": "TensorFlowOpLayer", "config": {"node_def": {"name": "m", "op": "Mul", "input": ["a", "b"]}}},
         {"class_name": "__keras_tensor__", "config": {"shape": [None], "keras_history": ["in", 0, 0]}},
     ],
 )
