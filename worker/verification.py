@@ -130,6 +130,7 @@ class Seen:
     """What was seen of a child from outside. *claims* is there where it *ending* is `ANSWERED`.
 
     seconds counts from its start, peak_bytes is resident memory. is_watched tells whether the kernel said what it tried.
+    is_begun tells whether it came as far as the model; where it did not, only Python and the framework ran.
     """
 
     rung: Rung
@@ -140,6 +141,7 @@ class Seen:
     is_watched: bool
     tried: tuple[Tried, ...]
     claims: Claims | None = None
+    is_begun: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +291,10 @@ def judge(
         because = f"{why}; {len(withheld)} of its files were withheld" if spoiled else why
         return Check(root, format, Outcome.NOT_VERIFIED if spoiled else outcome, because, seen, mismatches, withheld)
 
+    if not seen.is_begun and seen.ending in _UNBEGUN:
+        return check(
+            Outcome.NOT_VERIFIED, f"not verified: {_UNBEGUN[seen.ending]}, and nothing of the model was opened: {seen.detail}"
+        )
     if seen.ending in _LIMITS:
         return check(Outcome.NOT_VERIFIED, f"{_LIMITS[seen.ending]}{': ' if seen.detail else ''}{seen.detail}")
     claims = seen.claims
@@ -315,6 +321,14 @@ _LIMITS: Mapping[Ending, str] = {
     Ending.DISK: "not verified: it wrote more to its temporary folder than it may",
     Ending.NOT_CONFINED: "not verified (no sandbox): what was to be caged could still get out, so nothing was loaded",
 }
+_UNBEGUN: Mapping[Ending, str] = {
+    Ending.TIME: "its limit of time is too short for Python and the framework to start",
+    Ending.MEMORY: "its limit of memory is too small for Python and the framework to start",
+    Ending.CRASHED: "Python or the framework ended while it started",
+    Ending.NONSENSE: "Python or the framework did not start as it should",
+}
+"""What is said of an end before the model was begun: it says nothing of the model."""
+
 _LOST: Mapping[Ending, str] = {
     Ending.CRASHED: "the framework ended without an answer",
     Ending.NONSENSE: "what came out of the cage is no answer",
@@ -408,6 +422,7 @@ def _check_json(check: Check) -> dict[str, Any]:
         "seconds": None if seen is None else round(seen.seconds, 3),
         "peakBytes": None if seen is None else seen.peak_bytes,
         "ended": None if seen is None else seen.ending.value,
+        "begun": seen is not None and seen.is_begun,
         "watched": seen is not None and seen.is_watched,
         "tried": [_tried_json(tried) for tried in seen.tried] if seen else [],
         "withheld": [{"path": _clean(one.path, MAX_ERROR), "reason": one.reason} for one in check.withheld],

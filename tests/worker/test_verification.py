@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -146,6 +147,14 @@ def test_what_could_not_be_tried_is_not_verified() -> None:
         assert judge("m", "onnx", [], seen(ending), "verify").outcome is Outcome.NOT_VERIFIED
     for ending in (Ending.CRASHED, Ending.NONSENSE):
         assert judge("m", "onnx", [], seen(ending), "verify").outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize("ending", [Ending.TIME, Ending.MEMORY, Ending.CRASHED, Ending.NONSENSE])
+def test_what_ends_before_the_model_was_opened_says_nothing_of_the_model(ending: Ending) -> None:
+    check = judge("m", "onnx", [], replace(seen(ending, detail="SIGKILL"), is_begun=False), "verify")
+    assert check.outcome is Outcome.NOT_VERIFIED
+    assert check.why.endswith(", and nothing of the model was opened: SIGKILL")
+    assert verification_json("m", [check])["models"][0]["begun"] is False
 
 
 @pytest.mark.parametrize(

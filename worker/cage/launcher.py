@@ -299,7 +299,8 @@ class _Talk:
         if said.watch is not None:
             os.close(said.watch.listener)
         tried = () if said.watch is None else said.watch.tried()
-        return Seen(rung, ending, detail, seconds, said.peak_bytes, said.watch is not None, tried, claims)
+        is_begun = said.stage == child.READY + child.GO and not (claims and claims.lacks)
+        return Seen(rung, ending, detail, seconds, said.peak_bytes, said.watch is not None, tried, claims, is_begun)
 
     def _claims(self) -> Claims:
         try:
@@ -329,7 +330,7 @@ class _Talk:
         if number == signal.SIGXCPU:
             return _Over(Ending.TIME, "its processor time is used up")
         if any(word in text for word in OUT_OF_MEMORY):
-            return _Over(Ending.MEMORY, "it got no more memory")
+            return _Over(Ending.MEMORY, f"it got no more memory, {self._limits.memory_bytes} bytes allowed")
         last = next((line for line in reversed(text.splitlines()) if line.strip()), "")
         name = signal.Signals(number).name if number in set(signal.Signals) else f"exit status {status}"
         return _Over(

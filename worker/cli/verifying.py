@@ -10,6 +10,7 @@ import click
 
 from worker.cli.common import FORMAT, OUTPUT, PROJECT, TEAM, acting, printable, write
 from worker.s3_url import is_s3
+from worker.verification_words import Mark, lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -101,15 +102,13 @@ def show(console: Console, report: dict[str, Any]) -> None:
     """Draw the report of a load check for a person."""
     from rich.text import Text
 
-    def line(mark: str, text: str, style: str) -> None:
-        console.print(Text.assemble((f"  {mark} ", style), printable(text)))
-
     if not report["models"]:
         console.print(Text("There is no model here that can be loaded: no SavedModel, no ONNX model, no frozen graph."))
     for model in report["models"]:
         console.print(Text(printable(f"{model['root'] or report['path']}  ({model['format']})"), style="bold"))
-        for mark, text in lines(model):
-            line(mark, text, MARKS[mark])
+        for line in lines(model):
+            sign, style = MARKS[line.mark]
+            console.print(Text.assemble((f"  {sign} ", style), printable(line.text)))
 
 
 def show_kept(console: Console, report: dict[str, Any] | None) -> None:
@@ -120,41 +119,7 @@ def show_kept(console: Console, report: dict[str, Any] | None) -> None:
         console.print()
 
 
-MARKS = {"✓": "green", "✗": "red", "?": "yellow", "·": "dim"}
-
-
-def lines(model: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what is said of one model: a mark and a sentence a line."""
-    told: list[tuple[str, str]] = []
-    if model["loads"]:
-        told.append(("✓", f"loads in {model['loadSeconds']:.1f} s by {model['framework']}"))
-    told += [
-        ("✓", f"runs {run['name'] or 'once'} in {run['seconds']:.3f} s, {run['filled']}")
-        for run in model["runs"]
-        if run["runs"]
-    ]
-    if model["outcome"] == "verified":
-        told.append(("✓", "outputs are those that its signatures declare"))
-    elif model["why"]:
-        told.append(("✗" if model["outcome"] == "failed" else "?", model["why"]))
-    broken = [run for run in model["runs"] if not run["runs"]]
-    told += [("✗", f"signature {run['name']} does not run: {run['error']}") for run in broken[1:]]  # the first is the why
-    told += [("✗", mismatch) for mismatch in model["mismatches"] if mismatch != model["why"]]
-    if model["seconds"] is not None:
-        peak = f"{model['peakBytes'] / 1e6:.0f} MB"
-        told.append(("·", f"{model['seconds']:.1f} s in all, memory {peak} at most, in {model['sandbox']}"))
-        told.append(("·", _tried(model)))
-    told += [("·", f"withheld {one['path']}: {one['reason']}") for one in model["withheld"]]
-    return told
-
-
-def _tried(model: dict[str, Any]) -> str:
-    if not model["watched"]:
-        return "what it tried is not known: this system does not let us listen"
-    if not model["tried"]:
-        return "blocked: nothing, it tried nothing"
-    tried = (f"{one['what']} {one['target']}{' × ' + str(one['count']) if one['count'] > 1 else ''}" for one in model["tried"])
-    return f"blocked: {'; '.join(tried)}"
-
+MARKS = {Mark.GOOD: ("✓", "green"), Mark.BAD: ("✗", "red"), Mark.UNKNOWN: ("?", "yellow"), Mark.NOTE: ("·", "dim")}
+"""How the mark of a sentence looks at a terminal."""
 
 COMMANDS: tuple[click.Command, ...] = (verify,)
