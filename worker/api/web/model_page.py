@@ -14,11 +14,12 @@ from typing import Any
 from markupsafe import Markup
 
 from detectors.tree import readable
-from worker.api.web import gated, held, kept, pictures, wording
+from worker.api.web import gated, held, kept, loaded, pictures, wording
 from worker.api.web.format import software
 from worker.api.web.reported import Reported, curves, headlines, reported
 from worker.api.web.snippets import snippets
 from worker.records import FileDigest, Ingestion, ModelVersion, StoreMode, Trigger
+from worker.verification import Verified
 
 MOST_CHARTS = 6
 MOST_METRICS = 100
@@ -46,7 +47,7 @@ class Known:
     """All that is known of a *version*: how its *project* is called, its report, its files, the *versions* of its model,
     newest first, itself among them; how many there are; what became of its leading metric in them, the oldest first; the
     ingestion that registered it, None where there is none any more; the one that it is equal to, and the one that it was
-    compared with when it came, None where there is none, or it is gone.
+    compared with when it came, None where there is none, or it is gone; what its last load check came to, None before one.
     """
 
     version: ModelVersion
@@ -59,6 +60,7 @@ class Known:
     origin: Ingestion | None
     twin: ModelVersion | None
     before: ModelVersion | None = None
+    verified: Verified | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,9 @@ class Picture:
 def context(known: Known, now: datetime) -> dict[str, Any]:
     """Return what the template shows."""
     report, version = known.report, known.version
-    told = kept.context(version, now, gated.states(version, wording.states(report)), gated.use(version, wording.use(report)))
+    states = loaded.states(known.verified, wording.states(report))
+    use = loaded.use(known.verified, wording.use(report))
+    told = kept.context(version, now, gated.states(version, states), gated.use(version, use))
     primary = primary_of(report)
     facts: Mapping[str, Any] = (primary or {}).get("facts") or {}
     return {
@@ -98,6 +102,7 @@ def context(known: Known, now: datetime) -> dict[str, Any]:
         **_files(known),
         **_history(known, now),
         **gated.context(version, known.before),
+        **loaded.context(known.verified, now),
         **told,
         **held.first(version, told["states"], told["use"]),
     }

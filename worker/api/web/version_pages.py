@@ -304,6 +304,7 @@ def _known(version: ModelVersion, service: Service) -> Known:
         origin=registry.origin(version.id),
         twin=registry.version(version.team, version.duplicate_of) if version.duplicate_of else None,
         before=registry.version(version.team, version.arrival["with"]) if version.arrival else None,
+        verified=registry.verifications.of(version.id),
     )
 
 

@@ -120,8 +120,8 @@ def test_signatures_read_as_people_write_them(reader: Visitor, version: ModelVer
 
 def test_the_blocks_keep_their_order(reader: Visitor, version: ModelVersion) -> None:
     assert headings(reader.get(f"/versions/{version.id}")) == [
-        *("Signatures", "Metrics", "Inside the model", "Other models of this version", "Files", "Use it", "Findings"),
-        *("Custom metadata", "Versions", "Where it came from", "Tags", "Notes"),
+        *("Signatures", "Load check", "Metrics", "Inside the model", "Other models of this version", "Files", "Use it"),
+        *("Findings", "Custom metadata", "Versions", "Where it came from", "Tags", "Notes"),
     ]
 
 
