@@ -24,6 +24,7 @@ from uuid import UUID, uuid5
 from worker.manifest import file_json
 from worker.records import FileDigest, ModelVersion
 from worker.views import timestamp
+from worker.wholeness import Wholeness, wholeness
 
 HEAD = {"$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json", "bomFormat": "CycloneDX", "specVersion": "1.6"}
 
@@ -71,14 +72,16 @@ def bill_of_materials(version: ModelVersion, files: Iterable[FileDigest], progra
         },
         "components": _frameworks(models),
         "dependencies": [_dependency(version.id, card), *(_dependency(one["bom-ref"], model) for one, model in below)],
-        "compositions": [{"aggregate": _aggregate(version), "assemblies": [version.id]}],
+        "compositions": [{"aggregate": _aggregate(version, report), "assemblies": [version.id]}],
     }
     serial = f"urn:uuid:{uuid5(SERIALS, json.dumps(content, sort_keys=True))}"
     return HEAD | {"serialNumber": serial, "version": 1} | content
 
 
-def _aggregate(version: ModelVersion) -> str:
-    return "unknown" if version.verdict == "inconclusive" else AGGREGATES.get(version.completeness, "unknown")
+def _aggregate(version: ModelVersion, report: Fields) -> str:
+    is_unread = version.verdict == "inconclusive" or Wholeness.AS_FAR_AS_READ in wholeness(report)
+    is_whole = version.completeness == "complete"
+    return "unknown" if is_unread and is_whole else AGGREGATES.get(version.completeness, "unknown")
 
 
 def _file(place: int, file: FileDigest) -> Json:

@@ -18,6 +18,7 @@ from rich.text import Text
 from worker.figures import exact, short, size
 from worker.layout import ITEMS, NOTHING, WORDS, Line, print_rows, table
 from worker.repeats import told_once
+from worker.wholeness import Wholeness, wholeness
 
 FORMAT_WORDS = {
     "tensorflow_savedmodel": "TensorFlow SavedModel",
@@ -40,9 +41,15 @@ STATE_SIGNS = {
     "incomplete": ("▲ incomplete", "yellow"),
     "corrupt": ("⬣ corrupt", "red"),
 }
-STATES_BY_BADNESS = tuple(STATE_SIGNS)
 NOT_CHECKED = ("◌ not checked", "yellow")
-"""How a model is shown that nothing speaks against and nobody looked into: known by its name, or not read."""
+WHOLENESS_SIGNS = {
+    Wholeness.COMPLETE: STATE_SIGNS["complete"],
+    Wholeness.NOT_CHECKED: NOT_CHECKED,
+    Wholeness.AS_FAR_AS_READ: ("◌ complete as far as it was read", "yellow"),
+    Wholeness.INCOMPLETE: STATE_SIGNS["incomplete"],
+    Wholeness.CORRUPT: STATE_SIGNS["corrupt"],
+}
+STATES_BY_BADNESS = tuple(WHOLENESS_SIGNS)
 QUARANTINE_SIGN = ("⊘ in quarantine", "red")
 VERDICT_SIGNS = {
     "clean": ("✓ clean", "green"),
@@ -71,11 +78,12 @@ def show_report(console: Console, report: Mapping[str, Any], is_earlier: bool = 
     *is_earlier* says that it was made at an earlier time, and nothing was read for it now.
     """
     console.print(Line(Text.assemble(_verdict(report), "  ", (clean(report["path"]), "bold"))))
-    others = [model for model in report["models"] if not model["primary"]]
+    models = list(zip(report["models"], wholeness(report), strict=True))
+    others = [(model, whole) for model, whole in models if not model["primary"]]
     parts = (
         _findings(report["findings"]),
-        *(_model(model) for model in report["models"] if model["primary"]),
-        _others(sorted(others, key=_badness, reverse=True)),
+        *(_model(model, whole) for model, whole in models if model["primary"]),
+        _others(sorted(others, key=lambda one: STATES_BY_BADNESS.index(one[1]), reverse=True)),
         _metrics(report["metrics"]),
         _metadata(report["metadata"]),
         _coverage(report, is_earlier),
@@ -90,13 +98,16 @@ def _verdict(report: Mapping[str, Any]) -> Text:
     """Return the verdict in words that the rest bears out: how many findings, how bad, how many models are not whole."""
     sign, style = VERDICT_SIGNS[report["verdict"]]
     told = [*_counted_findings(report["findings"]), *_counted_states(report["models"])]
-    if report["verdict"] == "clean" and any(model["primary"] and not _is_checked(model) for model in report["models"]):
+    wholes = wholeness(report)
+    primary = [whole for model, whole in zip(report["models"], wholes, strict=True) if model["primary"]]
+    if report["verdict"] == "clean" and Wholeness.NOT_CHECKED in primary:
         sign, style = NOT_CHECKED
     if report["verdict"] != "findings":
         return Text(", ".join((sign, *told)), style)
-    worst = max((_badness(model) for model in report["models"]), default=0)
-    if worst:
-        sign, style = STATE_SIGNS[STATES_BY_BADNESS[worst]]
+    for state in (Wholeness.CORRUPT, Wholeness.INCOMPLETE):
+        if state in wholes:
+            sign, style = WHOLENESS_SIGNS[state]
+            break
     return Text(f"{sign[0]} {', '.join(told)}", style)
 
 
@@ -112,22 +123,6 @@ def _counted_states(models: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         count = sum(model["completeness"]["state"] == state for model in models)
         if count:
             yield state if len(models) == 1 else f"{count} {state}"
-
-
-def _is_checked(model: Mapping[str, Any]) -> bool:
-    """Tell whether somebody looked whether *model* is whole: one that is known by its name only is taken as it is."""
-    details = (model.get("facts") or {}).get("details") or {}
-    return model["format"] != "custom" and details.get("completeness_checked") is not False
-
-
-def _wholeness(model: Mapping[str, Any]) -> tuple[str, str]:
-    """Return how whole *model* is as a sign and a style."""
-    return STATE_SIGNS[model["completeness"]["state"]] if _badness(model) or _is_checked(model) else NOT_CHECKED
-
-
-def _badness(model: Mapping[str, Any]) -> int:
-    """Return 0 for a model that is whole, and more the worse it is."""
-    return STATES_BY_BADNESS.index(model["completeness"]["state"])
 
 
 def show_version(console: Console, version: Mapping[str, Any], twin: str = "") -> None:
@@ -522,9 +517,9 @@ def dims(tensor: Mapping[str, Any]) -> str:
     return "…" if known is None else ", ".join("?" if dim is None else str(dim) for dim in known)
 
 
-def _model(model: Mapping[str, Any]) -> RenderableType:
+def _model(model: Mapping[str, Any], whole: Wholeness) -> RenderableType:
     facts = model["facts"]
-    sign, style = _wholeness(model)
+    sign, style = WHOLENESS_SIGNS[whole]
     title = Text.assemble((FORMAT_WORDS.get(model["format"], model["format"]), "bold"), f"  {clean(model['root']) or '.'}  ")
     title.append(sign, style).append(f"  {size(facts['size_bytes'])}")
     if model["primary"]:
@@ -546,7 +541,7 @@ def _inside(text: Text, indent: int = STEP, piece: re.Pattern[str] = WORDS) -> R
     return Padding(Line(text, piece), (0, 0, 0, indent), expand=False)
 
 
-def _others(models: Sequence[Mapping[str, Any]]) -> RenderableType | None:
+def _others(models: Sequence[tuple[Mapping[str, Any], Wholeness]]) -> RenderableType | None:
     """Return a line for each model that is not the primary one, and below it, further in, its problems.
 
     The path comes last, so that the columns before it stand below each other whatever the paths are.
@@ -555,11 +550,11 @@ def _others(models: Sequence[Mapping[str, Any]]) -> RenderableType | None:
         return None
     lines: list[RenderableType] = [Text("also here", "dim")]
     shown = models[:MOST_LINES]
-    signs = _equally_wide([_wholeness(model)[0] for model in shown])
-    sizes = _equally_wide([size(model["facts"]["size_bytes"]) for model in shown], is_right=True)
-    formats = _equally_wide([FORMAT_WORDS.get(model["format"], model["format"]) for model in shown])
-    for model, sign, bytes_told, format in zip(shown, signs, sizes, formats, strict=True):
-        style = _wholeness(model)[1]
+    signs = _equally_wide([WHOLENESS_SIGNS[whole][0] for _, whole in shown])
+    sizes = _equally_wide([size(model["facts"]["size_bytes"]) for model, _ in shown], is_right=True)
+    formats = _equally_wide([FORMAT_WORDS.get(model["format"], model["format"]) for model, _ in shown])
+    for (model, whole), sign, bytes_told, format in zip(shown, signs, sizes, formats, strict=True):
+        style = WHOLENESS_SIGNS[whole][1]
         line = Text.assemble((sign, style), f"  {bytes_told}  {format}  {clean(model['root']) or '.'}")
         lines += [_inside(line), *_problems(model, style, 2 * STEP)]
     return Group(*lines, *map(_inside, _more(models)))

@@ -162,6 +162,7 @@ def test_findings_are_told() -> None:
     data = onnx.model(onnx.small_graph(initializers=[onnx.external_tensor(location="../../etc/passwd")]))
     bill = bill_of(scan_report(scan(MemoryTree({"m.onnx": data})), "run"))
     assert ("finding", "high onnx-external-data-outside m.onnx") in properties(bill["metadata"]["component"])
+    assert bill["compositions"][0]["aggregate"] == "unknown"
 
 
 def test_a_bill_tells_nobody_where_the_files_are_kept_or_what_was_noted(example: dict[str, Any]) -> None:

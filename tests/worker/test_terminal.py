@@ -144,6 +144,15 @@ def test_models_that_are_not_whole_come_first_with_their_problems_further_in() -
     ]
 
 
+def test_a_model_of_which_something_was_not_read_is_complete_as_far_as_it_was_read() -> None:
+    other = MODEL | {"root": "b", "primary": False}
+    unread = {"skipped": [], "inconclusive": [{"path": "b/weights", "reason": "lies outside"}]}
+    shown = lines(120, lambda console: terminal.show_report(console, REPORT | {"models": [MODEL, other], "coverage": unread}))
+    assert "  ◌ complete as far as it was read  10.1 kB  TensorFlow SavedModel  b" in shown
+    assert shown[2].split("  ")[2] == "✓ complete"
+    assert "not read  b/weights: lies outside" in shown
+
+
 MANY = [{"path": f"f{at:02}", "reason": "no permission"} for at in range(23)]
 
 

@@ -93,7 +93,11 @@ def context(known: Known, now: datetime) -> dict[str, Any]:
         "is_asked_first": version.is_quarantined or bool(dangers(report)),
         "notes_text": wording.in_lines(version.notes) if version.notes else None,
         **first_of("signatures", [wording.signature(one) for one in facts.get("signatures") or ()], MOST_SIGNATURES),
-        **first_of("others", [model for model in report["models"] if model is not primary], MOST_OTHERS),
+        **first_of(
+            "others",
+            [one for one in zip(report["models"], wording.completeness(report), strict=True) if one[0] is not primary],
+            MOST_OTHERS,
+        ),
         **operators(facts),
         **dtypes(facts),
         **said(version.said_summary),

@@ -21,11 +21,11 @@ from markupsafe import Markup
 
 from detectors.facts import SERIOUS, Severity
 from detectors.metrics import sessions
-from worker.api.web import wording
 from worker.api.web.format import software
 from worker.api.web.reported import place
 from worker.figures import counted
 from worker.records import Condition, ModelVersion
+from worker.wholeness import is_told_by_name
 
 Report = Mapping[str, Any]
 
@@ -122,7 +122,7 @@ def _reasons(version: ModelVersion, report: Report) -> Iterator[tuple[str, str, 
     if version.verdict != "clean":
         yield "unknown", "Not known", version.verdict
     model = primary(report)
-    if model and wording.is_told_by_name(model):
+    if model and is_told_by_name(model):
         yield "unknown", "Not checked", "known by its name only"
     notes = sum(counts.values())
     yield "ok", "Complete", f"{counted(notes, 'note')}" if notes else "no findings"

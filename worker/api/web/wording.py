@@ -24,6 +24,7 @@ from worker.api.web.format import NOTHING
 from worker.figures import NBSP, THOUSAND, exact
 from worker.health import State
 from worker.records import Ingestion, Trigger
+from worker.wholeness import CUSTOM, Wholeness, is_told_by_name, wholeness
 
 MINUS = "\N{MINUS SIGN}"
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -235,50 +236,40 @@ def place(finding: Mapping[str, Any]) -> str:
 
 
 COMPLETENESS = {
-    "complete": State("ok", "", "Complete"),
-    "incomplete": State("warn", "is-warn", "Incomplete"),
-    "corrupt": State("bad", "is-bad", "Corrupt"),
+    Wholeness.COMPLETE: State("ok", "", "Complete"),
+    Wholeness.NOT_CHECKED: State("unknown", "is-none", "Not checked"),
+    Wholeness.AS_FAR_AS_READ: State("unknown", "is-warn", "Complete as far as it was read"),
+    Wholeness.INCOMPLETE: State("warn", "is-warn", "Incomplete"),
+    Wholeness.CORRUPT: State("bad", "is-bad", "Corrupt"),
 }
 
 
 def states(report: Mapping[str, Any]) -> tuple[State, ...]:
     """Return what a scan report says of its models, worst first: whether they are whole, what was found, what was not read."""
-    told = (*_wholeness(report["models"]), _findings(report["findings"]), *_unread(report))
+    told = (*_wholeness(report), _findings(report["findings"]), *_unread(report))
     return tuple(sorted(told, key=lambda state: ("is-bad", "is-warn", "is-none", "").index(state.level)))
 
 
-def _wholeness(models: Sequence[Mapping[str, Any]]) -> Iterator[State]:
+def _wholeness(report: Mapping[str, Any]) -> Iterator[State]:
     """Yield how whole the models are: the worst that there is, and how many are so where they are several."""
-    for state in ("corrupt", "incomplete"):
-        broken = [model for model in models if model["completeness"]["state"] == state]
-        if broken:
-            shown = COMPLETENESS[state]
-            told = shown.words if len(models) == 1 else f"{len(broken)} of {plural(len(models), 'model')} {state}"
+    wholes = wholeness(report)
+    for whole in (Wholeness.CORRUPT, Wholeness.INCOMPLETE):
+        if whole in wholes:
+            shown = COMPLETENESS[whole]
+            told = shown.words if len(wholes) == 1 else f"{wholes.count(whole)} of {plural(len(wholes), 'model')} {whole}"
             yield State(shown.sign, shown.level, told)
             return
-    if not models:
+    if not wholes:
         yield State("unknown", "is-warn", "No model recognised")
-    elif is_told_by_name(models[0]):
+    elif wholes[0] is Wholeness.NOT_CHECKED:
         yield State("unknown", "is-none", "Not checked for missing parts")
     else:
-        yield COMPLETENESS["complete"]
+        yield COMPLETENESS[wholes[0]]
 
 
-CUSTOM = "custom"
-"""The format of what somebody declared to be a model, or left metadata beside, and that is of no format we know."""
-
-
-def completeness(model: Mapping[str, Any]) -> State:
-    """Return how whole one model is."""
-    if is_told_by_name(model):
-        return State("unknown", "is-none", "Not checked")
-    return COMPLETENESS.get(model["completeness"]["state"], COMPLETENESS["complete"])
-
-
-def is_told_by_name(model: Mapping[str, Any]) -> bool:
-    """Tell whether nothing proves that the model is whole: its format is known by name only, or not at all."""
-    details = (model.get("facts") or {}).get("details") or {}
-    return model.get("format") == CUSTOM or details.get("completeness_checked") is False
+def completeness(report: Mapping[str, Any]) -> list[State]:
+    """Return how whole each model is."""
+    return [COMPLETENESS[whole] for whole in wholeness(report)]
 
 
 def _findings(findings: Sequence[Mapping[str, Any]]) -> State:
@@ -290,7 +281,7 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> State:
 
 
 def _unread(report: Mapping[str, Any]) -> Iterator[State]:
-    if report["coverage"]["inconclusive"]:
+    if report["coverage"]["inconclusive"] and wholeness(report)[:1] != [Wholeness.AS_FAR_AS_READ]:
         yield State("unknown", "is-warn", "Not fully read")
 
 

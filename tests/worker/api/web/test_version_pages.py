@@ -118,6 +118,16 @@ def test_signatures_read_as_people_write_them(reader: Visitor, version: ModelVer
     )
 
 
+def test_what_was_not_looked_at_is_not_called_complete(room: Door, reader: Visitor, tmp_path: Path) -> None:
+    """Neither among the states, nor where the models of a version are listed."""
+    outside = onnx.external_tensor("x", location="../secret", offset="0", length="24")
+    folder = onnx_run(tmp_path / "run", onnx.model(onnx.small_graph(initializers=[outside], inputs=[])))
+    onnx_run(folder / "other", (folder / "model.onnx").read_bytes())
+    said = words(reader.get(f"/versions/{ingest(room, folder, 'net').id}"))
+    assert "net v1 2 findings, high at worst Complete as far as it was read Read the findings" in said
+    assert "other/model.onnx ONNX Complete as far as it was read" in said
+
+
 def test_the_blocks_keep_their_order(reader: Visitor, version: ModelVersion) -> None:
     assert headings(reader.get(f"/versions/{version.id}")) == [
         *("Signatures", "Load check", "Metrics", "Inside the model", "Other models of this version", "Files", "Use it"),
