@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-from detectors.facts import Finding, Metrics, ModelType
+from detectors.facts import Finding, Metrics, ModelType, Severity
 from detectors.scan import Scan
 from detectors.tree import FileEntry, FileTree
 from worker.delivery import Delivery, DeliveryKind, DeliveryQuery
@@ -394,6 +394,10 @@ class Registry(Protocol):
 
     def metrics(self, version_id: str) -> Metrics | None:
         """Return what the run of a version reported, its values in the order given; None where there is no such version."""
+        ...
+
+    def severities(self, version_ids: Collection[str]) -> Mapping[str, Mapping[Severity, int]]:
+        """Return how many findings of which severity those of *version_ids* have that have any."""
         ...
 
     def findings(self, version_id: str) -> Sequence[Finding]:

@@ -15,10 +15,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from detectors.facts import SERIOUS
 from worker.figures import exact, short, size
 from worker.layout import ITEMS, NOTHING, WORDS, Line, print_rows, table
 from worker.repeats import told_once
-from worker.wholeness import Wholeness, wholeness
+from worker.wholeness import CUSTOM, Wholeness, wholeness
 
 FORMAT_WORDS = {
     "tensorflow_savedmodel": "TensorFlow SavedModel",
@@ -203,21 +204,44 @@ def _version_line(version: Mapping[str, Any], verdict: Text) -> Text:
 
 
 def _state(version: Mapping[str, Any]) -> Text:
-    """Return the verdict on a version; where its models are not whole, how bad they are; first, whether it is served at all."""
-    if version.get("quarantined"):
-        return Text(*QUARANTINE_SIGN)
-    drift = version.get("drift")
-    if drift is not None and drift["state"] in DRIFT_SIGNS:
-        return Text(*DRIFT_SIGNS[drift["state"]])
+    """Return how a version stands, what matters most first: whether it is served, whether its files are there, what was found,
+    what became of its gates, whether its models are whole, and what was not read. The sign is of the first.
+    """
+    (first, style), *others = _marks(version)
+    return Text(", ").join([Text(first, style), *(Text(words.partition(" ")[2], style) for words, style in others)])
+
+
+def _marks(version: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found, condition = [*_bad_marks(version)], (version.get("drift") or {}).get("state")
     whole = version["completeness"] == "complete"
-    if whole and (version["verdict"], version.get("format")) == ("clean", "custom"):
-        return Text(*NOT_CHECKED)
-    return Text(*(VERDICT_SIGNS[version["verdict"]] if whole else STATE_SIGNS[version["completeness"]]))
+    if not whole:
+        found.append(STATE_SIGNS[version["completeness"]])
+    if version["verdict"] not in ("clean", "findings"):
+        found.append(VERDICT_SIGNS[version["verdict"]])
+    if condition in UNSURE_SIGNS:
+        found.append(UNSURE_SIGNS[condition])
+    if not found and (version["verdict"], version.get("format")) == ("clean", CUSTOM):
+        return [NOT_CHECKED]
+    return found or [VERDICT_SIGNS[version["verdict"]]]
 
 
-DRIFT_SIGNS = {
-    "missing": ("⬣ files gone", "red"),
-    "changed": ("⬣ files changed", "red"),
+def _bad_marks(version: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if version.get("quarantined"):
+        yield QUARANTINE_SIGN
+    condition = (version.get("drift") or {}).get("state")
+    if condition in GONE_SIGNS:
+        yield GONE_SIGNS[condition]
+    counts = version.get("severities") or {}
+    for severity in SERIOUS:
+        if counts.get(severity):
+            yield f"⬣ {counts[severity]} {severity}", SEVERITY_STYLES[severity]
+    failed = sum(not gate["passed"] for gate in version.get("gates") or ())
+    if failed:
+        yield "⬣ gate failed" if failed == 1 else f"⬣ {failed} gates failed", "red"
+
+
+GONE_SIGNS = {"missing": ("⬣ files gone", "red"), "changed": ("⬣ files changed", "red")}
+UNSURE_SIGNS = {
     "touched": ("▲ files written since", "yellow"),
     "unreachable": ("? files not reached", "yellow"),
 }

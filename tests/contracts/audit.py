@@ -101,6 +101,7 @@ FOR_NOBODY = {
 ONLY_READ = {
     *("now", "same_listing", "owned", "queue", "contradictions", "counters", "is_due", "workers", "ingestions", "ingestion"),
     *("history", "versions", "count", "summaries", "named", "version", "files", "metrics", "findings", "metadata", "teams"),
+    "severities",
     *("projects", "project", "renamed_projects", "token_by_digest", "tokens", "has_tokens", "audit", "attempts_among"),
     *("store_keys", "upload", "kept_uploads", "overview", "tags", "metric_names", "courses", "readable", "origin"),
     *("uploads_among", "pulse", "standing", "count_ingestions", "halts", "predecessor"),

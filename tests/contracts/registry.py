@@ -1469,6 +1469,20 @@ class RegistryContract:
         assert registry.summaries([first], is_brief=True) == {first: Summary(told.summary, ())}
         assert registry.summaries([]) == {}
 
+    def test_severities_of_many_versions_come_at_once(self, registry: Registry) -> None:
+        def found(*severities: Severity) -> tuple[Finding, ...]:
+            return tuple(Finding("rule", severity, "m", "", f"{at}") for at, severity in enumerate(severities))
+
+        some = found(Severity.HIGH, Severity.LOW, Severity.HIGH)
+        first, second, clean = (
+            register_judged(registry, f"run-{at}", findings=findings, digest=f"d{at}").id
+            for at, findings in enumerate((some, found(Severity.CRITICAL), ()))
+        )
+        told = {first: {Severity.HIGH: 2, Severity.LOW: 1}, second: {Severity.CRITICAL: 1}}
+        assert registry.severities([first, second, clean, "mo?"]) == told
+        assert registry.severities([first]) == {first: told[first]}
+        assert registry.severities([]) == {}
+
     def test_the_signing_key_is_made_once(self, registry: Registry) -> None:
         key = registry.signing_key()
         assert len(key) == 32

@@ -82,7 +82,8 @@ def test_what_is_in_quarantine_is_refused_until_a_person_releases_it(
     assert version["quarantined"] is True
     assert version["quarantine"] == {"why": WHY, "dtSince": version["dtCreated"], "released": None}
     assert run(["models", "list", "--state", "quarantined"]) == 0
-    assert "⊘ in quarantine" in capsys.readouterr().out
+    assert "⊘ in quarantine, 1 high" in capsys.readouterr().out
+    assert json_of(capsys, "models", "list")["models"][0]["severities"]["high"] == 1
     for words in (["download", id, "--to", str(tmp_path / "a")], ["links", "suspect"], ["publish", "suspect"]):
         assert run(["models", *words]) == 2
         error = capsys.readouterr().err

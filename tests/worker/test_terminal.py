@@ -321,6 +321,37 @@ def test_a_wide_terminal_shows_a_table_of_versions() -> None:
     ]
 
 
+GATES = [{"passed": False}, {"passed": True}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, "✓ clean"),
+        ({"format": "custom"}, "◌ not checked"),
+        ({"verdict": "inconclusive"}, "◌ not fully read"),
+        ({"severities": {"medium": 1}}, "✓ clean"),
+        ({"verdict": "findings"}, "▲ findings"),
+        ({"verdict": "findings", "severities": {"high": 2, "low": 1}}, "⬣ 2 high"),
+        ({"verdict": "findings", "completeness": "incomplete"}, "▲ incomplete"),
+        (
+            {"verdict": "findings", "completeness": "corrupt", "severities": {"high": 1, "critical": 3}, "gates": GATES},
+            "⬣ 3 critical, 1 high, gate failed, corrupt",
+        ),
+        ({"gates": GATES}, "⬣ gate failed"),
+        ({"gates": GATES * 2, "drift": {"state": "touched"}}, "⬣ 2 gates failed, files written since"),
+        (
+            {"quarantined": True, "verdict": "findings", "severities": {"high": 1}, "drift": {"state": "missing"}},
+            "⊘ in quarantine, files gone, 1 high",
+        ),
+        ({"drift": {"state": "fine"}}, "✓ clean"),
+    ],
+)
+def test_what_matters_most_of_a_version_is_seen_first(changes: dict[str, Any], state: str) -> None:
+    shown = lines(300, lambda console: terminal.show_versions(console, [VERSION | changes]))[1]
+    assert shown.split("  257 kB")[0].removeprefix("moaaaaaaaaaaaa  mnist-classifier@3  ") == state
+
+
 @pytest.mark.parametrize(
     ("width", "expected"),
     [

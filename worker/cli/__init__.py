@@ -276,7 +276,11 @@ def models_list(
         wanted = replace(wanted, attention=None if state is None else Attention(state))
         found = service.registry.versions(wanted)
         names = renamed_of(service.registry, found)
-        rows = [with_project(version_json(version), names[version.team]) for version in found]
+        severities = service.registry.severities([version.id for version in found])
+        rows = [
+            with_project(version_json(version), names[version.team]) | {"severities": severities.get(version.id, {})}
+            for version in found
+        ]
     is_filtered = wanted != everything
     write({"models": rows}, format, output, lambda console: terminal().show_versions(console, rows, is_filtered))
 

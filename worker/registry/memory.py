@@ -18,7 +18,7 @@ from threading import Lock, RLock
 from types import MappingProxyType
 from typing import Any
 
-from detectors.facts import Finding, Metrics
+from detectors.facts import Finding, Metrics, Severity
 from worker import lifecycle, occurrences, policy
 from worker.delivery import DeliveryKind
 from worker.errors import NameTaken, RegistryUnavailable, RejectedEvent
@@ -633,6 +633,11 @@ class MemoryRegistry:
     def metrics(self, version_id: str) -> Metrics | None:
         kept = self._versions.get(version_id)
         return None if kept is None else kept.metrics
+
+    def severities(self, version_ids: Collection[str]) -> Mapping[str, Mapping[Severity, int]]:
+        with self._lock:
+            known = {id: self._versions[id].new.findings for id in version_ids if id in self._versions}
+        return {id: Counter(finding.severity for finding in findings) for id, findings in known.items() if findings}
 
     def findings(self, version_id: str) -> Sequence[Finding]:
         kept = self._versions.get(version_id)

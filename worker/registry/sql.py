@@ -25,7 +25,7 @@ from sqlalchemy import Connection, Engine, Row, Select, Table, and_, bindparam, 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
-from detectors.facts import Finding, Metrics
+from detectors.facts import Finding, Metrics, Severity
 from worker import lifecycle, occurrences, policy
 from worker.delivery import DeliveryKind
 from worker.errors import ConflictingEvent, NameTaken, RegistryUnavailable, RejectedEvent
@@ -521,6 +521,16 @@ class SqlRegistry:
             return Metrics(tuple(rows.metric_of(value) for value in values), row.summary, tuple(row.detail))
 
         return self._read(work)
+
+    def severities(self, version_ids: Collection[str]) -> Mapping[str, Mapping[Severity, int]]:
+        ids, found = sorted(version_ids), dict[str, dict[Severity, int]]()
+        of, severity = version_findings.c.version_id, version_findings.c.severity
+        for start in range(0, len(ids), MAX_NAMED):
+            some = of.in_(ids[start : start + MAX_NAMED])
+            counts = select(of, severity, func.count().label("amount")).where(some).group_by(of, severity)
+            for row in self._read(partial(_rows, statement=counts)):
+                found.setdefault(row.version_id, {})[Severity(row.severity)] = row.amount
+        return found
 
     def findings(self, version_id: str) -> Sequence[Finding]:
         return self._parts(version_findings, version_id, rows.finding_of)

@@ -47,10 +47,13 @@ def context(version: ModelVersion, before: ModelVersion | None) -> Mapping[str, 
 
 def states(version: ModelVersion, others: Sequence[State]) -> tuple[State, ...]:
     """Return *others* behind the word that gates failed, where some did."""
-    failed = sum(not result.is_passed for result in version.gates)
-    if not failed:
-        return tuple(others)
-    return State("bad", "is-bad", "A gate failed" if failed == 1 else f"{failed} gates failed"), *others
+    return (failed(version.gates), *others) if is_any_failed(version.gates) else tuple(others)
+
+
+def failed(results: Sequence[GateResult]) -> State:
+    """Return the word that some of *results* failed."""
+    amount = sum(not result.is_passed for result in results)
+    return State("bad", "is-bad", "A gate failed" if amount == 1 else f"{amount} gates failed")
 
 
 def use(version: ModelVersion, otherwise: str) -> str:

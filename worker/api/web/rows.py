@@ -5,7 +5,8 @@ Laws (each has a test of the same name):
     a version of which something was not read is never shown as complete alone;
     the worst comes first;
     a version whose files drifted is never shown as complete alone;
-    a version in quarantine is shown as such before all else.
+    a version in quarantine is shown as such before all else;
+    what is bad beside the worst is marked.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from markupsafe import Markup
 
 from detectors.facts import SERIOUS, Severity
 from detectors.metrics import sessions
+from worker.api.web import gated
 from worker.api.web.format import software
 from worker.api.web.reported import place
+from worker.api.web.wording import clean
 from worker.figures import counted
-from worker.records import Condition, ModelVersion
+from worker.gates import is_any_failed
+from worker.records import Condition, GateResult, ModelVersion
 from worker.wholeness import is_told_by_name
 
 Report = Mapping[str, Any]
@@ -33,12 +37,13 @@ Report = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class State:
     """How a version stands: *kind* is the shape (`ok`, `warn`, `bad`, `unknown`), *word* says it, *why* says more; why may be
-    empty.
+    empty. *also* are the words of what is bad besides.
     """
 
     kind: str
     word: str
     why: str
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +94,13 @@ def primary(report: Report) -> Report:
 
 
 def state_of(version: ModelVersion, report: Report) -> State:
-    """Return how a version stands, by the worst that is known of it."""
-    kind, word, why = next(_reasons(version, report))
-    return State(kind, word, why)
+    """Return how a version stands, by the worst that is known of it, and what is bad besides."""
+    (kind, word, why), *others = _reasons(version, report)
+    return State(kind, word, why, tuple(word for kind, word, _ in others if kind == "bad" and word != REST))
+
+
+REST = "Findings"
+"""What is said of a version that has some of which the report does not tell how bad they are."""
 
 
 def _reasons(version: ModelVersion, report: Report) -> Iterator[tuple[str, str, str]]:
@@ -104,14 +113,16 @@ def _reasons(version: ModelVersion, report: Report) -> Iterator[tuple[str, str, 
     counts = Counter(finding["severity"] for finding in findings)
     for severity in SERIOUS:
         if counts[severity]:
-            also = "" if _is_whole(version) else version.completeness
+            also = version.completeness if version.completeness == "incomplete" else ""
             yield "bad", f"{counts[severity]} {severity}", _joined(_rules(findings, severity), also)
+    if is_any_failed(version.gates):
+        yield "bad", gated.failed(version.gates).words, _failed(version.gates)
     if version.completeness == "corrupt":
         yield "bad", "Corrupt", _problem(report)
-    if not _is_whole(version):
+    elif not _is_whole(version):
         yield "warn", version.completeness.capitalize(), _problem(report)
     if version.verdict == "findings":
-        yield "bad", "Findings", ""
+        yield "bad", REST, ""
     if version.verdict == "inconclusive":
         unread: Sequence[Report] = (report.get("coverage") or {}).get("inconclusive") or ()
         yield "unknown", "Not fully read", f"{counted(len(unread), 'file')} not read" if unread else ""
@@ -135,6 +146,11 @@ UNSURE = {Condition.TOUCHED: ("warn", "Files written since"), Condition.UNREACHA
 
 def _is_whole(version: ModelVersion) -> bool:
     return version.completeness == "complete"
+
+
+def _failed(gates: Sequence[GateResult]) -> str:
+    """Return the first gate that failed, and how many others did."""
+    return _joined([clean(result.gate.name) for result in gates if not result.is_passed])
 
 
 def _rules(findings: Sequence[Report], severity: Severity) -> list[str]:

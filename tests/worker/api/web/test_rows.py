@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from detectors.facts import Metadata
 from tests.contracts.registry import NOON, OBJECTION
 from tests.worker.api.conftest import Door
 from tests.worker.api.web.shelf import finding, put, report
 from worker.api.web.reported import headlines, reported
 from worker.api.web.rows import Headline, State, headline, made_by, parameters, row_of, state_of
+from worker.gates import evaluate, parse_gates
 from worker.policy import released
 from worker.records import Condition, FilesSeen
 from worker.registry.memory import MemoryRegistry
@@ -90,11 +92,21 @@ def test_a_version_of_which_something_was_not_read_is_never_shown_as_complete_al
 def test_a_version_in_quarantine_is_shown_as_such_before_all_else() -> None:
     version = put(Door(MemoryRegistry()), "m", objection=OBJECTION, report=report(findings=[finding("critical")]))
     gone = replace(version, files_seen=FilesSeen(Condition.MISSING, "says", NOON, NOON))
-    for one in (version, gone):
-        assert state_of(one, json.loads(one.report)) == State("bad", "In quarantine", OBJECTION.why)
+    for one, also in ((version, ("1 critical",)), (gone, ("Files gone", "1 critical"))):
+        assert state_of(one, json.loads(one.report)) == State("bad", "In quarantine", OBJECTION.why, also)
     assert version.held is not None
     free = replace(version, held=released(version.held, NOON, "ann", "fine"))
     assert state_of(free, json.loads(free.report)).word == "1 critical"
+
+
+def test_what_is_bad_beside_the_worst_is_marked() -> None:
+    judged = {"report": report(findings=[finding("high")], problems=PROBLEMS), "completeness": "corrupt", "verdict": "findings"}
+    version = put(Door(MemoryRegistry()), "m", **judged)
+    gates = parse_gates({f"onnx:{name}": {"target": "0.9..", "aggregate": "mean"} for name in ("accuracy", "<f1>")})
+    failed = replace(version, gates=evaluate(gates, {"accuracy": {"result": {"mean": 0.95}}}, Metadata()))
+    assert state_of(failed, json.loads(version.report)) == State("bad", "1 high", "tf-file-write", ("A gate failed", "Corrupt"))
+    whole = replace(failed, completeness="complete", verdict="clean")
+    assert state_of(whole, json.loads(report())) == State("bad", "A gate failed", "onnx:<f1>")
 
 
 def test_a_model_that_is_known_by_its_name_only_is_not_shown_as_complete() -> None:
