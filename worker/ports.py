@@ -463,6 +463,12 @@ class Registry(Protocol):
         """
         ...
 
+    def note_taking(self, team: str, version_id: str, now: datetime, who: str = UNSAID) -> ModelVersion | None:
+        """Write in the team's log that *who* takes files of a version that is in quarantine, and return it; None where there is
+        no such living version. Of what is in none, nothing is written.
+        """
+        ...
+
     def begin_upload(self, said: NewUpload, now: datetime, who: str = UNSAID) -> Upload:
         """Promise an id to a model whose files are to come, and return it. A project that is not known yet is from now on.
 

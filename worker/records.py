@@ -904,6 +904,8 @@ class Action(StrEnum):
     """The policy put a version into quarantine, again perhaps; nobody else does."""
     VERSION_RELEASED = "version.released"
     """A person let a version go that was in quarantine."""
+    VERSION_TAKEN = "version.taken"
+    """Somebody took files of a version that is in quarantine, to look into them."""
     UPLOAD_BEGUN = "upload.begun"
     """An id was promised to a model whose files are to come."""
     UPLOAD_TAGGED = "upload.tagged"

@@ -32,7 +32,7 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 HOW_TO_RELEASE = (
     "a person may release it (`modelport models release {id} --reason TEXT`), or take its files to look into them "
-    "(`--quarantined`, `?quarantined=true`)"
+    "(`modelport models download {id} --quarantined --to DIR`, by the API `?quarantined=true`)"
 )
 """What can be done about a version in quarantine."""
 
@@ -241,6 +241,19 @@ def check_served(version: ModelVersion, is_insisted: bool = False, team: str | N
         return
     said = f"{version.id} ({_called(version)}) is in quarantine and not served: {version.held.why}"
     raise Quarantined(f"{said}; {HOW_TO_RELEASE.format(id=version.id)}" if is_ours else f"{said}; its team may release it")
+
+
+def check_taken(registry: Registry, version: ModelVersion, is_insisted: bool, team: str, now: datetime, who: str) -> None:
+    """Return where *who* of *team* may take files of *version*, as `check_served` has it; that somebody insisted on what is in
+    quarantine stands in the log of the team then.
+
+    Raises:
+        Quarantined: they may not.
+        NotFound: it was deleted meanwhile.
+    """
+    check_served(version, is_insisted, team)
+    if version.is_quarantined:
+        _still(version, registry.note_taking(version.team, version.id, now, who))
 
 
 def delete(registry: Registry, store: Store, version: ModelVersion, now: datetime, who: str = UNSAID) -> None:

@@ -75,6 +75,7 @@ PREPARED: dict[str, tuple[Callable[[Registry], str], Callable[[Registry, str, di
     "rename": (version_id, lambda registry, id, by: registry.rename("default", id, "digits", LATER, **by)),
     "publish": (version_id, lambda registry, id, by: registry.publish("default", id, True, LATER, **by)),
     "release": (quarantined_id, lambda registry, id, by: registry.release("default", id, "looked at", LATER, **by)),
+    "note_taking": (quarantined_id, lambda registry, id, by: registry.note_taking("default", id, LATER, **by)),
     "tag": (version_id, lambda registry, id, by: registry.tag("default", id, ["a"], [], LATER, **by)),
     "note": (version_id, lambda registry, id, by: registry.note("default", id, "mine", LATER, **by)),
     "begin_upload": (nothing, lambda registry, id, by: registry.begin_upload(NewUpload("default"), LATER, **by)),

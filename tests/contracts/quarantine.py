@@ -135,6 +135,22 @@ class QuarantineContract:
         assert (line.at, line.who, line.object_id, line.object_name) == (LATER, ANN, version.id, "mnist@1")
         assert line.details == {"reason": "looked at", "why": OBJECTION.why}
 
+    def test_who_takes_files_out_of_it_stands_in_the_log(self, registry: Registry) -> None:
+        version = put(registry)
+        assert registry.note_taking("default", version.id, LATER, who=BOB) == version
+        (line,) = registry.audit(AuditQuery("default", action=Action.VERSION_TAKEN))
+        assert (line.at, line.who, line.object_id, line.object_name) == (LATER, BOB, version.id, "mnist@1")
+        assert line.details == {"why": OBJECTION.why}
+
+    def test_what_is_in_no_quarantine_or_not_there_is_not_taken_out_of_it(self, registry: Registry) -> None:
+        version, free = put(registry), put(registry, "run-2", None, digest="d2")
+        released(registry, version)
+        for id in (version.id, free.id):
+            assert registry.note_taking("default", id, LATER, who=BOB) == registry.version("default", id)
+        assert registry.note_taking("default", "mo?", LATER, who=BOB) is None
+        assert registry.note_taking("other", version.id, LATER, who=BOB) is None
+        assert not registry.audit(AuditQuery("default", action=Action.VERSION_TAKEN))
+
     def test_who_released_it_first_is_who_did(self, registry: Registry) -> None:
         version = put(registry)
         free = released(registry, version)

@@ -39,6 +39,7 @@ def test_every_change_at_the_command_line_names_its_user(
     monkeypatch.setenv("MODELPORT_POLICY", "quarantine")
     (tmp_path / "cut.onnx").write_bytes(onnx.model()[:-3])
     held = json_of(capsys, "ingest", str(tmp_path / "cut.onnx"), "--name", "cut", *of, status=1)["version"]["id"]
+    json_of(capsys, "models", "download", held, "--quarantined", "--to", tmp_path / "taken", *of)
     json_of(capsys, "models", "release", held, "--reason", "known", *of)
     uploaded = json_of(capsys, "models", "upload", str(model), *of)["versionId"]
     json_of(capsys, "projects", "create", "digits", *of)
@@ -60,6 +61,7 @@ def test_every_change_at_the_command_line_names_its_user(
         ("model.withdrawn", version),
         ("version.deleted", version),
         ("version.quarantined", held),
+        ("version.taken", held),
         ("version.released", held),
         ("upload.begun", uploaded),
         ("project.created", "digits"),

@@ -88,6 +88,7 @@ def test_what_is_in_quarantine_is_refused_until_a_person_releases_it(
         assert run(["models", *words]) == 2
         error = capsys.readouterr().err
         assert f"{id} (suspect@1) is in quarantine and not served: {WHY}; a person may release it" in error
+        assert f"(`modelport models download {id} --quarantined --to DIR`, by the API `?quarantined=true`)" in error
     assert not (tmp_path / "a").exists()
     assert len(json_of(capsys, "models", "download", id, "--quarantined", "--to", tmp_path / "inspected")["files"]) == 1
     assert (tmp_path / "inspected" / "model.onnx").read_bytes() == onnx.model(ir=7)
@@ -105,8 +106,10 @@ def test_what_is_in_quarantine_is_refused_until_a_person_releases_it(
     assert "released at " in shown
     assert "it is mounted there; it was in quarantine since " in shown
     log = json_of(capsys, "audit")["audit"]
-    assert [line["action"] for line in log] == ["version.released", "version.quarantined"]
-    assert (log[0]["details"], log[1]["who"]) == ({"reason": "it is mounted there", "why": WHY}, "the policy")
+    assert [line["action"] for line in log] == ["version.released", "version.taken", "version.quarantined"]
+    assert (log[0]["details"], log[2]["who"]) == ({"reason": "it is mounted there", "why": WHY}, "the policy")
+    assert (log[1]["objectId"], log[1]["details"]) == (id, {"why": WHY})
+    assert log[1]["who"].endswith("at the command line")
 
 
 def test_what_was_released_stays_so_and_what_was_never_held_is_no_release(

@@ -230,7 +230,7 @@ def _served(version_id: str, caller: Caller, service: Service, is_insisted: bool
         Quarantined: it is in quarantine, and nobody insists who may.
     """
     version = _readable(version_id, caller.team, service)
-    repository.check_served(version, is_insisted, caller.team)
+    repository.check_taken(service.registry, version, is_insisted, caller.team, service.clock.now(), caller.name)
     if version.is_quarantined:
         log.warning("taken out of quarantine to look into it", version=version.id, team=caller.team, who=caller.name)
     return version

@@ -360,12 +360,12 @@ def _on_disk(context: click.Context, parameter: click.Parameter, folder: str) ->
 def models_download(model: str, to: Path, quarantined: bool, team: str | None, project: str | None, format: str) -> None:
     """Write the files of one version to a folder, each checked against its digest."""
     from worker.manifest import file_json
-    from worker.repository import check_served, download, find_readable, newer_in_quarantine
+    from worker.repository import check_taken, download, find_readable, newer_in_quarantine
     from worker.views import version_json
 
     with acting(team) as service, progress_bar() as (step, expect, progress):
         version = find_readable(service.registry, service.team, model, project)
-        check_served(version, quarantined, service.team)
+        check_taken(service.registry, version, quarantined, service.team, service.clock.now(), person())
         newer = newer_in_quarantine(service.registry, version, model)
         step("download")
         expect(version.size_bytes)

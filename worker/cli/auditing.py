@@ -18,6 +18,7 @@ ACTIONS = (
     "version.deleted",
     "version.quarantined",
     "version.released",
+    "version.taken",
     "upload.begun",
     "upload.tagged",
     "upload.ended",

@@ -731,6 +731,16 @@ class MemoryRegistry:
                 self.outbox.add([DeliveryKind.RELEASED], team, None, version_id, now)
             return kept.record()
 
+    def note_taking(self, team: str, version_id: str, now: datetime, who: str = UNSAID) -> ModelVersion | None:
+        with self._lock:
+            kept = self._living(team, version_id)
+            if kept is None:
+                return None
+            if kept.held is not None and kept.is_quarantined:
+                told = {"why": kept.held.why}
+                self._note(team, who, Action.VERSION_TAKEN, now, version_id, called(kept.record()), **told)
+            return kept.record()
+
     def _note_quarantine(self, version: ModelVersion, now: datetime) -> None:
         """Write that the policy put *version* into quarantine."""
         why = "" if version.held is None else version.held.why

@@ -646,6 +646,16 @@ class SqlRegistry:
 
         return self._write(work)
 
+    def note_taking(self, team: str, version_id: str, now: datetime, who: str = UNSAID) -> ModelVersion | None:
+        def work(connection: Connection) -> ModelVersion | None:
+            version = versions.living(connection, team, version_id)
+            if version is not None and version.held is not None and version.is_quarantined:
+                told = {"why": version.held.why}
+                self._note(connection, team, who, Action.VERSION_TAKEN, now, version_id, called(version), **told)
+            return version
+
+        return self._write(work)
+
     def begin_upload(self, said: NewUpload, now: datetime, who: str = UNSAID) -> Upload:
         check_upload(said)
 

@@ -14,7 +14,7 @@ from tests.contracts.registry import OBJECTION, claimed, new_version
 from tests.worker.api.client import Client
 from tests.worker.api.conftest import Door
 from tests.worker.api.shelf import put
-from worker.records import AuditQuery, ModelVersion
+from worker.records import Action, AuditQuery, ModelVersion
 
 WHY = OBJECTION.why
 REASON = "the file that it writes is its own cache"
@@ -60,6 +60,9 @@ def test_who_looks_into_it_says_so(door: Door, admin: Client, what: str) -> None
     assert admin.get(address, params={"quarantined": "true"}).status_code == 200
     assert admin.get(address, params={"quarantined": "false"}).status_code == 409
     assert admin.get(address, params={"quarantined": "perhaps"}).status_code == 422
+    [line] = door.registry.audit(AuditQuery("default", action=Action.VERSION_TAKEN))
+    token = door.registry.tokens("default")[0].id
+    assert (line.who, line.object_id, line.details) == (f"the token test ({token})", version.id, {"why": WHY})
 
 
 def test_a_link_that_was_given_out_before_opens_nothing_any_more(door: Door, admin: Client) -> None:

@@ -138,6 +138,7 @@ def download_anyway(visit: Visitor, version: LookedAt, service: Inside) -> Respo
     """Give all files of a version that is dangerous by a finding, or in quarantine, to somebody who was told so."""
     rules = sorted({one["rule"] for one in dangers(whole(json.loads(version.report)))})
     said = {"rules": rules, "quarantined": version.is_quarantined}
+    repository.check_taken(service.registry, version, True, visit.caller.team, service.clock.now(), visit.caller.name)
     log.warning("downloaded in spite of findings", version=version.id, **_who(visit), **said)
     return zip_reply(version, service.registry.files(version.id), service.open_version)
 

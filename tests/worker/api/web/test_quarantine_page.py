@@ -99,7 +99,10 @@ def test_files_are_given_after_a_question_that_names_the_quarantine(room: Door, 
         answer = reader.get(path)
         assert (answer.status_code, answer.headers["location"]) == (303, f"{here}?ask=download")
     assert "Download v1 out of quarantine?" in words(reader.get(f"{here}?ask=download"))
+    assert not room.registry.audit(AuditQuery("default", action=Action.VERSION_TAKEN))
     assert send(reader, f"{here}/archive").headers["content-type"] == "application/zip"
+    [line] = room.registry.audit(AuditQuery("default", action=Action.VERSION_TAKEN))
+    assert (line.who.startswith("the token test (tk"), line.object_id) == (True, version.id)
 
 
 def test_a_warning_is_shown_and_holds_nothing_back(room: Door, reader: Visitor) -> None:
