@@ -18,11 +18,11 @@ Source: HDF5 File Format Specification 3.0, II.A "Superblock", III.E "Global Hea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from detectors.errors import MalformedModel, ModelLimit
-from detectors.weights.single_file import number, piece
+from detectors.weights.single_file import EndsEarly, number, piece
 from detectors.wire import Window
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -84,8 +84,23 @@ def read_superblock(window: Window) -> Superblock:
     return Superblock(width, length, base, base + end, base + address)
 
 
-def root_texts(window: Window) -> dict[str, bytes]:
-    """Return the attributes of the root that are texts, by name.
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Where a text lies: its first byte and its length."""
+
+    start: int
+    length: int
+
+
+def read_text(window: Window, text: Text) -> bytes:
+    """Return the bytes of *text*; where it fills the room that an attribute has for it, what fills up is left out."""
+    return piece(window, text.start, text.length).rstrip(b"\0 ")
+
+
+def root_texts(window: Window, wanted: Container[str]) -> dict[str, Text]:
+    """Return those attributes of the root that are *wanted* and are texts, by name. They are found, and not read.
+
+    To find one, its heap is walked; thousands of others may lead to the same heap, so they are left alone.
 
     Raises:
         ModelError: they are kept in a way that is not read here, or contradict the format.
@@ -93,14 +108,14 @@ def root_texts(window: Window) -> dict[str, bytes]:
     block = read_superblock(window)
     if block.length_bytes not in (2, 4, 8):
         raise MalformedModel(window.path, None, f"expected lengths of 2, 4 or 8 bytes, found {block.length_bytes}")
-    found: dict[str, bytes] = {}
+    found: dict[str, Text] = {}
     for kind, flags, start, size in _messages(window, block):
         if kind == ATTRIBUTE_INFO:
             _check_not_dense(window, block, start)
         elif kind == ATTRIBUTE:
             if flags & SHARED:
                 raise MalformedModel(window.path, start, "an attribute that is shared, which is not read here")
-            name, text = _attribute(window, block, start, start + size)
+            name, text = _attribute(window, block, start, start + size, wanted)
             if name in found:
                 raise MalformedModel(window.path, start, f"expected one attribute {name[:40]!r}, found a second")
             if text is not None:
@@ -173,8 +188,8 @@ def _check_not_dense(window: Window, block: Superblock, start: int) -> None:
         raise MalformedModel(window.path, start, "attributes in a heap of their own, which is not read here")
 
 
-def _attribute(window: Window, block: Superblock, start: int, stop: int) -> tuple[str, bytes | None]:
-    """Return the name of an attribute, and its text; None where it is something else."""
+def _attribute(window: Window, block: Superblock, start: int, stop: int, wanted: Container[str]) -> tuple[str, Text | None]:
+    """Return the name of an attribute, and its text; None where it is something else, or not wanted."""
     version = number(window, start, 1)
     if version not in (1, 2, 3) or (version > 1 and number(window, start + 1, 1) & 3):
         raise MalformedModel(window.path, start, f"an attribute of version {version}, or a shared type: not read here")
@@ -187,15 +202,17 @@ def _attribute(window: Window, block: Superblock, start: int, stop: int) -> tupl
     if place > stop:
         raise MalformedModel(window.path, start, f"an attribute that goes beyond its message, which ends at {stop}")
     name = piece(window, places[0], sizes[0]).split(b"\0")[0].decode("utf-8", "backslashreplace")
+    if name not in wanted:
+        return name, None
     kind, size = number(window, places[1], 1) & 15, number(window, places[1] + 4, 4)
     if kind == FIXED_TEXT:
-        return name, piece(window, place, min(size, stop - place)).rstrip(b"\0 ")
+        return name, Text(place, min(size, stop - place))
     if kind == VARIABLE and number(window, places[1] + 1, 1) & 15 == VARIABLE_TEXT and stop - place >= 8 + block.offset_bytes:
         return name, _in_heap(window, block, place)
     return name, None
 
 
-def _in_heap(window: Window, block: Superblock, place: int) -> bytes:
+def _in_heap(window: Window, block: Superblock, place: int) -> Text:
     """Return the text of variable length that *place* refers to."""
     length, address = number(window, place, 4), number(window, place + 4, block.offset_bytes)
     wanted = number(window, place + 4 + block.offset_bytes, 4)
@@ -212,7 +229,9 @@ def _in_heap(window: Window, block: Superblock, place: int) -> bytes:
         index, size = number(window, at, 2), number(window, at + HEAP_HEAD_BYTES, block.length_bytes)
         begin = at + HEAP_HEAD_BYTES + block.length_bytes
         if index == wanted and length <= size:
-            return piece(window, begin, length)
+            if begin + length > window.size:
+                raise EndsEarly(window.path, begin, f"expected a text of {length} bytes, the file ends at {window.size}")
+            return Text(begin, length)
         if index == 0:
             break
         at = begin + -(-size // 8) * 8

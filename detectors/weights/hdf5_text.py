@@ -20,6 +20,9 @@ SEARCHED_BYTES = 256 << 10
 """How far from the beginning the configuration is looked for; in files of Keras it begins within the first 10 KB."""
 
 MAX_CONFIG_BYTES = 8 << 20
+"""What is walked over in all, to find where texts end."""
+
+MAX_CONFIGS = 4
 
 BEGINS = re.compile(rb'\{\s*"(?:module|class_name|config|name|registered_name|keras_version|backend)"\s*:')
 CLASS = re.compile(rb'"class_name"\s*:\s*"(\w{1,100})"', re.ASCII)
@@ -37,34 +40,38 @@ def named_layers(window: Window) -> list[str]:
 def config_texts(window: Window) -> list[bytes]:
     """Return the JSON texts near the beginning of the file that may be configurations, in their order."""
     found: list[bytes] = []
-    position = 0
+    position, left = 0, MAX_CONFIG_BYTES
     data = window.bytes(0, min(window.size, SEARCHED_BYTES))
-    while len(found) < 4 and (match := BEGINS.search(data, position)):
-        text = _told(window, match.start()) or _balanced(window, match.start())
+    while len(found) < MAX_CONFIGS and left > 0 and (match := BEGINS.search(data, position)):
+        text, walked = _told(window, match.start(), left), 0
+        if not text:
+            text, walked = _balanced(window, match.start(), left)
+        left -= walked or len(text)
         position = match.start() + max(1, len(text))
         if text:
             found.append(text)
     return found
 
 
-def _told(window: Window, start: int) -> bytes:
-    """Return the text at *start* as long as its heap says, b"" where that makes no text."""
+def _told(window: Window, start: int, most: int) -> bytes:
+    """Return the text at *start* as long as its heap says, b"" where that makes no text of at most *most* bytes."""
     length = int.from_bytes(window.bytes(max(0, start - LENGTH_BYTES), start), "little")
-    if not 2 <= length <= min(MAX_CONFIG_BYTES, window.size - start):
+    if not 2 <= length <= min(most, window.size - start):
         return b""
     text = window.bytes(start, start + length)
     return text if text.endswith(b"}") else b""
 
 
-def _balanced(window: Window, start: int) -> bytes:
-    """Return the text at *start* up to the bracket that closes its first one, b"" where none does."""
-    data = window.bytes(start, min(window.size, start + MAX_CONFIG_BYTES))
+def _balanced(window: Window, start: int, most: int) -> tuple[bytes, int]:
+    """Return the text at *start* up to the bracket that closes its first one, b"" where none of *most* bytes does; and how
+    many bytes were walked over."""
+    data = window.bytes(start, min(window.size, start + most))
     depth = 0
     for token in IN_TEXT.finditer(data):
         if token[0] == b"\0":
-            return b""
+            return b"", token.end()
         if token[0] in b"{}":
             depth += 1 if token[0] == b"{" else -1
             if depth == 0:
-                return data[: token.end()]
-    return b""
+                return data[: token.end()], token.end()
+    return b"", len(data)

@@ -25,8 +25,8 @@ from detectors.facts import (
 )
 from detectors.json_text import JsonError, parse_json
 from detectors.tree import FileEntry
-from detectors.weights.hdf5 import MAGIC, read_superblock, root_texts
-from detectors.weights.hdf5_text import config_texts, named_layers
+from detectors.weights.hdf5 import MAGIC, read_superblock, read_text, root_texts
+from detectors.weights.hdf5_text import MAX_CONFIG_BYTES, config_texts, named_layers
 from detectors.weights.keras_traps import traps_of
 from detectors.weights.single_file import NAME_NOTE, EndsEarly, FileFormat, Spend, begins
 from detectors.wire import Window
@@ -39,8 +39,12 @@ MEMBERS = ("metadata.json", "config.json")
 MAX_JSON_BYTES = 8 << 20
 """Of `metadata.json` and `config.json`, unpacked."""
 
-MAX_ALL_JSON_BYTES = 32 << 20
-"""Of these in all files of a scan: three seconds. Real ones have some hundred KB."""
+CONFIG = "model_config"
+"""The attribute in which HDF5 files have what `.keras` files have in `config.json`."""
+
+MAX_ALL_JSON_BYTES = 10 << 20
+"""Of these, and of configurations in HDF5, in all files of a scan: two seconds of the densest JSON, one of such as Keras
+writes. Real ones have some hundred KB."""
 
 
 def recognise_zip(entry: FileEntry, head: bytes) -> str | None:
@@ -113,14 +117,20 @@ def read_hdf5(window: Window) -> Extraction:
         Completeness(State.INCOMPLETE, (problem,)) if end > window.size else Completeness(),
     )
     try:
-        config = root_texts(window).get("model_config")
-        configs = [] if config is None else [parse_json(config, window.path)[0]]
+        config = root_texts(window, {CONFIG}).get(CONFIG)
+        configs = [] if config is None else [parse_json(read_text(window, config), window.path)[0]]
     except ModelError as exc:
-        if end > window.size or window.path.endswith(".weights.h5"):  # it may still come; Keras reads none of the other
+        if not _is_guessed_at(window):
             return found
-        guessed = _with_traps(found, window.path, [("model_config", config) for config in _guessed_configs(window)])
+        guessed = _with_traps(found, window.path, [(CONFIG, config) for config in _guessed_configs(window)])
         return replace(guessed, unread=((window.path, f"not looked at: its configuration: {exc.reason}"),))
-    return _with_traps(found, window.path, [("model_config", config) for config in configs])
+    return _with_traps(found, window.path, [(CONFIG, config) for config in configs])
+
+
+def _is_guessed_at(window: Window) -> bool:
+    """Tell whether a configuration that cannot be read is looked for: it may still come to a file that was cut off, and Keras
+    reads none of one that holds weights alone."""
+    return read_superblock(window).end <= window.size and not window.path.endswith(".weights.h5")
 
 
 def _guessed_configs(window: Window) -> list[Any]:
@@ -166,5 +176,15 @@ def _charge(window: Window, spend: Spend) -> None:
     spend("MAX_ALL_JSON_BYTES", sum(min(size, MAX_JSON_BYTES) for size in sizes), MAX_ALL_JSON_BYTES)
 
 
-HDF5 = FileFormat("keras", recognise_hdf5, read_hdf5, frozenset({".h5", ".hdf5", ".keras"}), may_begin_hdf5)
+def _charge_hdf5(window: Window, spend: Spend) -> None:
+    """Count the configuration of an HDF5 file; where it has to be guessed at, as much as is looked at for that."""
+    try:
+        config = root_texts(window, {CONFIG}).get(CONFIG)
+        amount = config.length if config else 0
+    except ModelError:
+        amount = min(window.size, MAX_CONFIG_BYTES) if _is_guessed_at(window) else 0
+    spend("MAX_ALL_JSON_BYTES", amount, MAX_ALL_JSON_BYTES)
+
+
+HDF5 = FileFormat("keras", recognise_hdf5, read_hdf5, frozenset({".h5", ".hdf5", ".keras"}), may_begin_hdf5, _charge_hdf5)
 FORMATS = (FileFormat("keras", recognise_zip, read_zip, frozenset({".keras"}), begins(LOCAL_MAGIC), _charge), HDF5)

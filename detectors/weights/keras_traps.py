@@ -42,6 +42,9 @@ MAX_FINDINGS = 100
 
 MAX_PARTS = 2_000_000
 
+HOLDING = (dict, list)
+"""Values of JSON in which others lie."""
+
 SHOWN_BYTES = 100
 
 UNKNOWN = {
@@ -103,6 +106,9 @@ BUILTINS = frozenset({"builtins", "__builtin__"})
 
 FILE_KEYS = frozenset({"vocabulary", "vocabulary_file", "vocab_file", "vocabulary_path", "sub_word_vocabulary"})
 
+KEYS = FILE_KEYS | {"class_name", "safe_mode", "name"}
+"""What is looked at in an object of a configuration; one that has none of them is passed by."""
+
 CODE_NAME = re.compile(rb"[\xda\xfa\x5a\x7a\x75\x61\x41\x74\xf4\xf5\xe1\xc1].{1,4}?([A-Za-z_][A-Za-z0-9_.]{1,40})", re.DOTALL)
 """A short text as `marshal` writes it: a letter, its length, its characters. What else looks so is no name that matters."""
 
@@ -124,7 +130,8 @@ def traps_of(config: Any, path: str, place: str) -> Traps:
     """Return the traps in *config*, any JSON value, which stands at *place* in the file *path*."""
     search = _Search(path, place)
     for part in _parts(config):
-        search.look(part)
+        if not KEYS.isdisjoint(part):
+            search.look(part)
     return Traps(tuple(search.findings.values()), tuple(search.unknown))
 
 
@@ -136,9 +143,9 @@ def _parts(config: Any) -> Iterator[dict[str, Any]]:
         count += 1
         if isinstance(value, dict):
             yield value
-            pending.extend(reversed(value.values()))
+            pending.extend(inner for inner in reversed(value.values()) if isinstance(inner, HOLDING))
         elif isinstance(value, list):
-            pending.extend(reversed(value))
+            pending.extend(inner for inner in reversed(value) if isinstance(inner, HOLDING))
 
 
 @dataclass(slots=True)

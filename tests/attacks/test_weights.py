@@ -15,6 +15,7 @@ from detectors.detection import Contents, detect
 from detectors.errors import DetectorError
 from detectors.tree import MemoryTree
 from detectors.weights import DETECTORS
+from tests.attacks.keras import hdf5_of
 from tests.builders.weights import FlatbufferWriter, gguf, gguf_pair, gguf_text, keras_zip, safetensors_of, zip_of
 
 MAX_SECONDS = 10
@@ -59,6 +60,16 @@ def keras_bomb() -> bytes:
     return zip_of({"metadata.json": b"{}", "config.json": config}, zipfile.ZIP_DEFLATED)
 
 
+def many_attributes() -> bytes:
+    """4,000 texts in one heap, each of which is found by walking over those before."""
+    return hdf5_of({"keras_version": b"3", **{f"a{number:04d}": b"" for number in range(4_000)}})
+
+
+def never_closed() -> bytes:
+    """20,000 beginnings of a configuration, none of which ends within 8 MB, where the root cannot be read."""
+    return hdf5_of({"model_config": b"{}"}, b'{"name":' * 20_000 + b" " * 9_000_000).replace(b"GCOL", b"GC0L")
+
+
 FLAVORS = b"flavors:\n  a:\n    data: x\n"
 
 HOSTILE = {
@@ -75,6 +86,8 @@ HOSTILE = {
     "a table that is its own vtable": ("m.tflite", b"\x08\0\0\0TFL3" + bytes(50)),
     "a config that unpacks to brackets": ("m.keras", keras_bomb()),
     "a config that is not what its size says": ("m.keras", keras_zip().replace(b"\x3f\0\0\0", b"\x04\0\0\0")),
+    "a configuration that never closes": ("m.h5", never_closed()),
+    "4,000 attributes": ("m.h5", many_attributes()),
     "5 million fields of two bytes": ("m.mlmodel", b"\x08\x04\x12\x00" + b"\x1a\x00" * 5_000_000),
     "a graph of 6 million <net": ("m.xml", b"<net version='1'>" + b"<net " * 6_000_000),
     "a graph of 5 million <data": ("m.xml", b"<net version='1'>" + b"<data " * 5_000_000),

@@ -4,11 +4,13 @@ import json
 import math
 import os
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors import json_text
 from detectors.errors import DetectorError
 from detectors.facts import Note
 from detectors.json_text import MAX_DEPTH, MAX_INTEGER_DIGITS, MAX_NODES, JsonError, as_number, parse_json
@@ -217,3 +219,19 @@ def test_where_readers_differ_the_answer_is_a_noted_value_or_a_refusal(path):
 @needs_suite
 def test_the_suite_is_whole():
     assert len(SUITE) == 318
+
+
+@given(st.text(alphabet='[]{},"\\a:1', max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_the_quick_look_at_the_size_agrees_with_the_slow_one(text: str) -> None:
+    """A text within the limits is not walked over; one beyond them is, to name the place."""
+    body = text.encode()
+    with patch.multiple(json_text, MAX_DEPTH=3, MAX_NODES=6):
+        with patch.object(json_text, "_is_small", return_value=False):
+            try:
+                json_text._check_size(body, "", 0)
+            except JsonError:
+                is_small = False
+            else:
+                is_small = True
+        assert json_text._is_small(body) is is_small
