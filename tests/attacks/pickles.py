@@ -138,6 +138,7 @@ IDEAS: dict[str, Callable[[], bytes]] = {
         f"an array of objects spelled {spelled}": spelling(spelled)
         for spelled in OBJECTS
     },
+    "an array of objects, packed": lambda: gzip.compress(array_of_objects(of_protocol(3)), mtime=0),
     "numbers, and a pickle behind them": lambda: array_of_numbers() + of_protocol(4),
     "numbers, and objects behind them": lambda: array_of_numbers() * 3 + array_of_objects(of_protocol(3)),
     "numbers, and zeros and a pickle behind them": lambda: array_of_numbers() + bytes(16) + of_protocol(4),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
+import random
 import time
+import zipfile
 
 import pytest
 
 from detectors.report import scan_report, to_json
 from detectors.scan import Verdict, scan
 from detectors.tree import MemoryTree
+from tests.attacks.keras import hdf5_of
 from tests.builders import events, onnx, saved_model
+from tests.builders.weights import zip_of
 
 MAX_SECONDS = 8.0
 """Of processor time; what is told here took up to fourteen before, and takes two now."""
@@ -81,6 +86,42 @@ def tags_without_end() -> dict[str, bytes]:
     values = [events.simple(f"t{number}", 1.0) for number in range(1_000_000)]
     records = [events.record(events.event(events.summary(*values[at : at + 500]), 1, 2.0)) for at in range(0, 1_000_000, 500)]
     return {"events.out.tfevents.1": events.event_file(*records)}
+
+
+def noise_in_bzip2() -> dict[str, bytes]:
+    """The decoder that takes longest for a byte: these took 6 s."""
+    packed = bz2.compress(random.Random(1).randbytes(400_000))
+    return {f"m{number}.joblib": packed for number in range(300)}
+
+
+def blocks_of_bzip2() -> dict[str, bytes]:
+    """Each makes 900 KB of 3 KB before it gives a byte."""
+    packed = bz2.compress(random.Random(2).randbytes(1_000) * 900)
+    return {f"m{number}.joblib": packed for number in range(2_000)}
+
+
+def damaged_blocks_of_bzip2() -> dict[str, bytes]:
+    """Each makes as much, and only then is found to be damaged."""
+    packed = bytearray(bz2.compress(random.Random(2).randbytes(500) * 1_800))
+    packed[10] ^= 1
+    return {f"m{number}.joblib": bytes(packed) for number in range(2_000)}
+
+
+def configurations_of_keras() -> dict[str, bytes]:
+    config = b'{"class_name":"a","config":[' + b'{"a":1},' * 200_000 + b"1]}"
+    packed = zip_of({"metadata.json": b"{}", "config.json": config}, zipfile.ZIP_DEFLATED)
+    attribute = hdf5_of({"keras_version": b"3", "model_config": config})
+    return {**{f"{number}.keras": packed for number in range(20)}, **{f"{number}.h5": attribute for number in range(20)}}
+
+
+@pytest.mark.parametrize("build", [noise_in_bzip2, blocks_of_bzip2, damaged_blocks_of_bzip2, configurations_of_keras])
+def test_what_takes_long_for_each_byte_counts_more(build) -> None:  # type: ignore[no-untyped-def]
+    tree = MemoryTree(build())
+    begun = time.process_time()
+    found = scan(tree)
+    assert time.process_time() - begun < MAX_SECONDS / 2
+    assert any("limit MAX_ALL_" in note.reason for note in (*found.coverage.inconclusive, *found.coverage.skipped))
+    assert found.verdict is not Verdict.CLEAN
 
 
 @pytest.mark.slow

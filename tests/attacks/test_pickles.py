@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,7 @@ def test_what_is_no_pickle_is_not_asked_about() -> None:
         "data.h5": b"\x89HDF\r\n\x1a\n" + bytes(100),
         "plain.pkl": b"(dp0\nS'a'\nI1\ns.",
         "two.npy": array_of_numbers() * 2,
+        "two.npy.gz": gzip.compress(array_of_numbers() * 2),
         "table.sav": b"$FL2@(#) SPSS",
     }
     found = scan(MemoryTree({**HONEST, **whole}))
