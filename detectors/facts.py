@@ -6,9 +6,10 @@ How they are printed is left to `detectors.report`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from heapq import nsmallest
 from types import MappingProxyType
 from typing import Any
 
@@ -54,6 +55,8 @@ class Severity(StrEnum):
     LOW = "low"
     INFO = "info"
 
+
+SEVERITIES = tuple(Severity)
 
 SERIOUS = (Severity.CRITICAL, Severity.HIGH)
 """Severities that make the verdict `findings`, and of which somebody should hear."""
@@ -136,6 +139,11 @@ class Finding:
     path: str
     place: str
     message: str
+
+
+def worst_of(findings: Iterable[Finding], most: int) -> list[Finding]:
+    """Return the *most* that matter most, so that many small ones hide no large one; of equals the first."""
+    return nsmallest(most, findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from detectors.bounds import MAX_NAMES, check_count
 from detectors.detection import Contents, folder_of
-from detectors.facts import Finding, Problem, Severity
+from detectors.facts import Finding, Problem, Severity, worst_of
 from detectors.onnx_inventory import EXTERNAL, Held, elements_of
 from detectors.onnx_names import Odd, odd_name, why_outside
 from detectors.onnx_types import NEVER_RAW, dtype_name, raw_bytes_of
@@ -35,7 +35,7 @@ from detectors.tree import RemarksOnListing, readable
 from detectors.wire import text
 
 MAX_LISTED = 1000
-"""Files, problems and findings of external data that one model may have told in full."""
+"""Files, problems and findings of external data that one model may have told in full; of findings the worst."""
 
 MAX_SHOWN = 200
 """Characters of a hostile name that a message repeats."""
@@ -136,7 +136,7 @@ def examine(contents: Contents, main: str, tensors: Iterable[Held]) -> ExternalD
         details=tuple(_details(part) for part in parts[:MAX_LISTED]),
         contradictory=tuple(islice(_contradictory(main, external), MAX_LISTED)),
         missing=tuple(islice(_missing(main, parts), MAX_LISTED)),
-        findings=tuple(islice(findings, MAX_LISTED)),
+        findings=tuple(worst_of(findings, MAX_LISTED)),
         unread=tuple(_not_looked_for(main, parts)),
     )
 

@@ -33,8 +33,8 @@ MAX_ELEMENTS = 2**63 - 1
 MAX_TENSORS = 200_000
 """Tensors of one model. The largest mixtures of experts have about 140,000; each takes about 20 µs to check."""
 
-MAX_NOTED = 100
-"""Nodes that are noted with their place."""
+MAX_NOTED = 10_000
+"""Nodes that are noted with their place; honest models have a few."""
 
 ARROW = " → "
 
@@ -131,7 +131,8 @@ class Scope:
         for node in nodes:
             op_type = node.op_type
             counted[node.domain, op_type] += 1
-            if op_type in self.watched and len(self.noted) < MAX_NOTED:
+            if op_type in self.watched:
+                check_count(self.path, "nodes that run programs", len(self.noted) + 1, MAX_NOTED, "MAX_NOTED")
                 self.noted.append(Noted(Place(place, "node", node.name or op_type), (_domain(node.domain), op_type), node))
             for attribute in node.attribute:
                 if attribute.ListFields():  # An attribute without tensor or graph is empty here; most are.

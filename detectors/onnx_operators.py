@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from detectors.facts import Finding, Severity
-from detectors.onnx_inventory import Inventory, Operator, functions_of, operator_name
+from detectors.facts import Finding, Severity, worst_of
+from detectors.onnx_inventory import Inventory, Noted, Operator, functions_of, operator_name
 from detectors.onnx_names import why_outside
 from detectors.protos import onnx_pb2
 from detectors.tree import readable
@@ -42,6 +42,10 @@ LIBRARIES = {
     b"trt.plugins": "TensorRT",
 }
 """Which library defines the operators of a domain."""
+
+
+MAX_TOLD = 100
+"""Nodes that do something beyond computing, of one model."""
 
 
 class Doing(NamedTuple):
@@ -88,19 +92,24 @@ def custom_operators(model: onnx_pb2.ModelProto, operators: Iterable[Operator]) 
 def findings(path: str, model: onnx_pb2.ModelProto, inventory: Inventory) -> Iterator[Finding]:
     """Yield what is to be said of the operators of the *model*, of those of its training graphs too.
 
-    *inventory* was taken with an eye on the nodes that are `WATCHED`.
+    *inventory* was taken with an eye on the nodes that are `WATCHED`. Of what these do the worst `MAX_TOLD` are told.
     """
-    for place, operator, node in inventory.noted:
-        rule, severity, what = DOING[operator[1]]
-        yield Finding(rule, severity, path, str(place), f"{operator_name(operator)[:MAX_NAME]} {what}")
-        program = _program_file(node) if operator[1] == b"EPContext" else None
-        outside = None if program is None else why_outside(program)
-        if program is not None and outside is not None:
-            message = f"names a program {readable(program)[:MAX_NAME]!r}: {outside}; it was not opened"
-            yield Finding("onnx-external-data-outside", Severity.HIGH, path, str(place), message)
+    yield from worst_of((found for noted in inventory.noted for found in _doing(path, noted)), MAX_TOLD)
     foreign = custom_operators(model, {*inventory.operators, *inventory.training})
     for domain, needed in islice(groupby(foreign, key=itemgetter(0)), MAX_DOMAINS):
         yield _library(path, domain, list(needed))
+
+
+def _doing(path: str, noted: Noted) -> Iterator[Finding]:
+    """Yield what one watched node does besides computing."""
+    place, operator, node = noted
+    rule, severity, what = DOING[operator[1]]
+    yield Finding(rule, severity, path, str(place), f"{operator_name(operator)[:MAX_NAME]} {what}")
+    program = _program_file(node) if operator[1] == b"EPContext" else None
+    outside = None if program is None else why_outside(program)
+    if program is not None and outside is not None:
+        message = f"names a program {readable(program)[:MAX_NAME]!r}: {outside}; it was not opened"
+        yield Finding("onnx-external-data-outside", Severity.HIGH, path, str(place), message)
 
 
 def _library(path: str, domain: bytes, needed: list[Operator]) -> Finding:

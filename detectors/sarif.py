@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
-from detectors.facts import Note, Problem, Severity, State
+from detectors.facts import SEVERITIES, Note, Problem, Severity, State
 from detectors.report import plain
 from detectors.rules import RULES, Rule
 from detectors.scan import RULES_VERSION, Model, Scan, Verdict
@@ -63,7 +63,6 @@ WHOLENESS = (
 
 STATE_RULES = {State.CORRUPT: "model-corrupt", State.INCOMPLETE: "model-incomplete"}
 
-SEVERITIES = list(Severity)
 
 LEVELS: Mapping[Severity, str] = MappingProxyType(
     {

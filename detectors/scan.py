@@ -25,6 +25,7 @@ from detectors.detection import Contents, Detector, detect
 from detectors.errors import MalformedModel, ModelLimit, Unreadable
 from detectors.facts import (
     SERIOUS,
+    SEVERITIES,
     Completeness,
     CutOff,
     Detection,
@@ -376,9 +377,6 @@ def _coverage(
         skipped=tuple(sorted((*skipped, *notes), key=lambda note: (note.path, note.reason))),
         inconclusive=tuple(Note(*told) for told in sorted([*unread.items(), *((one.path, one.reason) for one in failed)])),
     )
-
-
-SEVERITIES = list(Severity)
 
 
 def _worst_first(finding: Finding) -> tuple[object, ...]:

@@ -33,9 +33,9 @@ from itertools import islice
 from typing import Any, Protocol
 
 from detectors.errors import TreeChanged
-from detectors.facts import Finding, Severity
+from detectors.facts import SEVERITIES, Finding, Severity
 from detectors.json_text import JsonError, parse_json
-from detectors.scan import SEVERITIES, Scan, judge
+from detectors.scan import Scan, judge
 from detectors.tree import FileTree, readable
 from worker.manifest import UNSIGNED_NAMES, Manifest, oms_digest
 from worker.records import FileDigest

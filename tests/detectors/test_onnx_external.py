@@ -230,6 +230,15 @@ def test_what_is_told_of_many_bad_names_is_bounded() -> None:
     assert len(extraction.unread) == 1
 
 
+def test_many_small_findings_hide_no_large_one() -> None:
+    odd = [build.external_tensor(location=f"w\t{i}.bin", length="24") for i in range(1001)]
+    odd.append(build.external_tensor(location="w", length="24", _x="1"))
+    files = {f"run/w\t{i}.bin": bytes(24) for i in range(1001)} | {"run/w": bytes(24)}
+    found = extract_from(WatchedTree({"run/m.onnx": build.model(build.small_graph(initializers=odd)), **files})).findings
+    assert len(found) == 1000
+    assert [finding.severity for finding in found[:2]] == [Severity.HIGH, Severity.LOW]
+
+
 def test_a_location_longer_than_any_path_is_a_finding() -> None:
     longest = extract(build.external_tensor(location="a/" * 2047 + "aa", length="24"))
     longer = extract(build.external_tensor(location="a/" * 2047 + "aaa", length="24"))

@@ -107,6 +107,11 @@ def test_a_thousand_of_them_are_told_a_hundred_times() -> None:
     assert len(findings(model_with(*[build.node("PyOp", domain="pyop")] * 1000))) == 101
 
 
+def test_a_hundred_small_ones_hide_no_large_one() -> None:
+    nodes = [build.node("EPContext", domain="com.microsoft")] * 200 + [build.node("PyOp", domain="pyop")]
+    assert findings(model_with(*nodes))[0] == ("onnx-python-operator", Severity.HIGH, "graph → node PyOp")
+
+
 def context(embed_mode: int | None, name: str) -> bytes:
     mode = [] if embed_mode is None else [build.field(1, "embed_mode") + build.number(3, embed_mode)]
     return build.node("EPContext", [*mode, build.field(1, "ep_cache_context") + build.field(4, name)], "com.microsoft", "n")
