@@ -11,7 +11,7 @@ and what becomes of the numbers and names that other readers of the same file wo
     an integer beyond 64 bits             int, with a note; beyond `MAX_INTEGER_DIGITS` its text, with a note
     a float beyond the double range       its text, with a note
     half a surrogate pair (`\\ud800`)      kept as it is, with a note: print it with escapes (`ensure_ascii`), never as UTF-8
-    deeper or larger than the limits      JsonError where the limit was passed
+    deeper or larger than the limits      JsonLimit where the limit was passed
 
 Whether the value is what the reader hoped for is left to the caller, and so are the raw bytes.
 
@@ -29,7 +29,7 @@ from collections import Counter
 from itertools import accumulate
 from typing import Any, NoReturn
 
-from detectors.errors import ModelError
+from detectors.errors import ModelError, ModelLimit
 from detectors.facts import Note
 
 MAX_DEPTH = 200
@@ -56,13 +56,18 @@ class JsonError(ModelError):
     """These bytes are not JSON, or are more than a named limit allows. *offset* is in bytes from their start."""
 
 
+class JsonLimit(JsonError, ModelLimit):
+    """They are more than a named limit allows: nobody knows whether they are JSON."""
+
+
 def parse_json(data: bytes, path: str = "") -> tuple[Any, tuple[Note, ...]]:
     """Return the value of the JSON text *data*, and what a reader should know about it.
 
     *path* only names the file in notes and errors. The caller has bounded the size of *data*.
 
     Raises:
-        JsonError: not UTF-8, not JSON, or beyond `MAX_DEPTH` or `MAX_NODES`.
+        JsonError: not UTF-8, or not JSON.
+        JsonLimit: beyond `MAX_DEPTH` or `MAX_NODES`.
 
     Source: RFC 8259.
     """
@@ -117,13 +122,13 @@ def _check_size(body: bytes, path: str, skipped: int) -> None:
             depth += 1
             nodes += 1
             if depth > MAX_DEPTH:
-                raise JsonError(path, token.start() + skipped, f"nests deeper than {MAX_DEPTH} (limit MAX_DEPTH)")
+                raise JsonLimit(path, token.start() + skipped, "MAX_DEPTH", f"nests deeper than {MAX_DEPTH}")
         elif first in b"]}":
             depth -= 1
         elif first == ord(","):
             nodes += 1
         if nodes > MAX_NODES:
-            raise JsonError(path, token.start() + skipped, f"holds more than {MAX_NODES} values (limit MAX_NODES)")
+            raise JsonLimit(path, token.start() + skipped, "MAX_NODES", f"holds more than {MAX_NODES} values")
 
 
 class _Parser:

@@ -23,6 +23,8 @@ MAX_CONFIG_BYTES = 8 << 20
 """What is walked over in all, to find where texts end."""
 
 MAX_CONFIGS = 4
+MAX_BEGINNINGS = 8
+"""Places that are tried: a text that nothing ends is walked over to the end of the file."""
 
 BEGINS = re.compile(rb'\{\s*"(?:module|class_name|config|name|registered_name|keras_version|backend)"\s*:')
 CLASS = re.compile(rb'"class_name"\s*:\s*"(\w{1,100})"', re.ASCII)
@@ -42,7 +44,10 @@ def config_texts(window: Window) -> list[bytes]:
     found: list[bytes] = []
     position, left = 0, MAX_CONFIG_BYTES
     data = window.bytes(0, min(window.size, SEARCHED_BYTES))
-    while len(found) < MAX_CONFIGS and left > 0 and (match := BEGINS.search(data, position)):
+    for _ in range(MAX_BEGINNINGS):
+        match = BEGINS.search(data, position)
+        if match is None or len(found) == MAX_CONFIGS or left <= 0:
+            break
         text, walked = _told(window, match.start(), left), 0
         if not text:
             text, walked = _balanced(window, match.start(), left)

@@ -23,7 +23,7 @@ from detectors.facts import (
     Problem,
     State,
 )
-from detectors.json_text import JsonError, parse_json
+from detectors.json_text import JsonError, JsonLimit, parse_json
 from detectors.tree import FileEntry
 from detectors.weights.hdf5 import MAGIC, read_superblock, read_text, root_texts
 from detectors.weights.hdf5_text import MAX_CONFIG_BYTES, config_texts, named_layers
@@ -40,7 +40,8 @@ MAX_JSON_BYTES = 8 << 20
 """Of `metadata.json` and `config.json`, unpacked."""
 
 CONFIG = "model_config"
-"""The attribute in which HDF5 files have what `.keras` files have in `config.json`."""
+CONFIGS = frozenset({CONFIG, "training_config"})
+"""The attributes in which HDF5 files have what `.keras` files have in `config.json`."""
 
 MAX_ALL_JSON_BYTES = 10 << 20
 """Of these, and of configurations in HDF5, in all files of a scan: two seconds of the densest JSON, one of such as Keras
@@ -117,20 +118,19 @@ def read_hdf5(window: Window) -> Extraction:
         Completeness(State.INCOMPLETE, (problem,)) if end > window.size else Completeness(),
     )
     try:
-        config = root_texts(window, {CONFIG}).get(CONFIG)
-        configs = [] if config is None else [parse_json(read_text(window, config), window.path)[0]]
+        texts = sorted(root_texts(window, CONFIGS).items())
+        configs = [(name, parse_json(read_text(window, text), window.path)[0]) for name, text in texts]
     except ModelError as exc:
         if not _is_guessed_at(window):
             return found
         guessed = _with_traps(found, window.path, [(CONFIG, config) for config in _guessed_configs(window)])
         return replace(guessed, unread=((window.path, f"not looked at: its configuration: {exc.reason}"),))
-    return _with_traps(found, window.path, [(CONFIG, config) for config in configs])
+    return _with_traps(found, window.path, configs)
 
 
 def _is_guessed_at(window: Window) -> bool:
-    """Tell whether a configuration that cannot be read is looked for: it may still come to a file that was cut off, and Keras
-    reads none of one that holds weights alone."""
-    return read_superblock(window).end <= window.size and not window.path.endswith(".weights.h5")
+    """Tell whether a configuration that cannot be read is looked for: to a file that was cut off it may still come."""
+    return read_superblock(window).end <= window.size
 
 
 def _guessed_configs(window: Window) -> list[Any]:
@@ -163,6 +163,8 @@ def _json_member(members: ZipTree, sizes: Mapping[str, int], path: str, name: st
         raise ModelLimit(path, None, "MAX_JSON_BYTES", f"{name} of {sizes[name]} bytes")
     try:
         value, _ = parse_json(members.read(name, 0, sizes[name]), path)
+    except JsonLimit:
+        raise
     except JsonError as exc:
         raise MalformedModel(path, None, f"{name}: {exc.reason}") from exc
     if not isinstance(value, dict):
@@ -177,10 +179,9 @@ def _charge(window: Window, spend: Spend) -> None:
 
 
 def _charge_hdf5(window: Window, spend: Spend) -> None:
-    """Count the configuration of an HDF5 file; where it has to be guessed at, as much as is looked at for that."""
+    """Count the configurations of an HDF5 file; where it has to be guessed at, as much as is looked at for that."""
     try:
-        config = root_texts(window, {CONFIG}).get(CONFIG)
-        amount = config.length if config else 0
+        amount = sum(text.length for text in root_texts(window, CONFIGS).values())
     except ModelError:
         amount = min(window.size, MAX_CONFIG_BYTES) if _is_guessed_at(window) else 0
     spend("MAX_ALL_JSON_BYTES", amount, MAX_ALL_JSON_BYTES)

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,14 +39,15 @@ from detectors.tree import readable
 from detectors.weights.keras_ops import of_attribute, of_function, of_method, of_operator
 
 MAX_FINDINGS = 100
-"""Of one configuration; the first are told."""
-
-MAX_PARTS = 2_000_000
+"""Of one severity in one configuration; the first are told."""
 
 HOLDING = (dict, list)
 """Values of JSON in which others lie."""
 
 SHOWN_BYTES = 100
+
+MAX_NAME = 512
+"""Characters of a module with what is taken from it; longer ones are nobody's, and not looked at further."""
 
 UNKNOWN = {
     "keras-lambda": "code that it brings along",
@@ -66,7 +68,7 @@ OWN = frozenset(
 
 LOADING_MODULES = re.compile(
     r"(?:tf_keras|keras|tensorflow\.keras|tensorflow\.python\.keras)(?:\.(?:src|api|_tf_keras|keras))*"
-    r"\.(?:utils|saving|config|export|backend|models\.(?:model|cloning|sharpness)|legacy\.saving|legacy\.backend)(?:\..*)?"
+    r"\.(?:utils|saving|config|export|backend|distribution|models\.(?:model|cloning|sharpness)|legacy\.saving|legacy\.backend)(?:\..*)?"
 )
 """Modules of Keras with functions that fetch, load, unpack, save or switch something."""
 
@@ -106,8 +108,17 @@ BUILTINS = frozenset({"builtins", "__builtin__"})
 
 FILE_KEYS = frozenset({"vocabulary", "vocabulary_file", "vocab_file", "vocabulary_path", "sub_word_vocabulary"})
 
-KEYS = FILE_KEYS | {"class_name", "safe_mode", "name"}
+TABLE_KEYS = frozenset({"proto", "merges"})
+"""Where tokenizers of keras_hub have a table itself, or the name of its file (keras_hub/src/tokenizers)."""
+
+KEYS = FILE_KEYS | TABLE_KEYS | {"class_name", "safe_mode", "name"}
 """What is looked at in an object of a configuration; one that has none of them is passed by."""
+
+MAX_FILE_NAME = 4096
+
+TYPE_SPEC = "__typespec__"
+TYPE_SPECS = frozenset("TensorSpec RaggedTensorSpec SparseTensorSpec NoneTensorSpec OptionalSpec VariableSpec".split())
+"""What Keras keeps the types of tensors as (keras/src/saving/serialization_lib.py)."""
 
 CODE_NAME = re.compile(rb"[\xda\xfa\x5a\x7a\x75\x61\x41\x74\xf4\xf5\xe1\xc1].{1,4}?([A-Za-z_][A-Za-z0-9_.]{1,40})", re.DOTALL)
 """A short text as `marshal` writes it: a letter, its length, its characters. What else looks so is no name that matters."""
@@ -127,7 +138,7 @@ class Traps:
 
 
 def traps_of(config: Any, path: str, place: str) -> Traps:
-    """Return the traps in *config*, any JSON value, which stands at *place* in the file *path*."""
+    """Return the traps in *config*, any value that `parse_json` gives, which stands at *place* in the file *path*."""
     search = _Search(path, place)
     for part in _parts(config):
         if not KEYS.isdisjoint(part):
@@ -137,10 +148,9 @@ def traps_of(config: Any, path: str, place: str) -> Traps:
 
 def _parts(config: Any) -> Iterator[dict[str, Any]]:
     """Yield every object in *config*, however deep, outer ones first."""
-    pending, count = [config], 0
-    while pending and count < MAX_PARTS:
+    pending = [config]
+    while pending:
         value = pending.pop()
-        count += 1
         if isinstance(value, dict):
             yield value
             pending.extend(inner for inner in reversed(value.values()) if isinstance(inner, HOLDING))
@@ -154,13 +164,14 @@ class _Search:
     place: str
     findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
     unknown: dict[str, None] = field(default_factory=dict)
+    told: Counter[Severity] = field(default_factory=Counter)
 
     def look(self, part: dict[str, Any]) -> None:
         """Look at one object of the configuration."""
         name, module, config = _text(part, "class_name"), _text(part, "module"), part.get("config")
         if name is not None:
             self._code(name, config)
-            self._origin(module, name, config)
+            self._origin(module, _text(part, "spec_name") if name == TYPE_SPEC else name, config)
         if part.get("safe_mode") is False:
             self._found("keras-unsafe", Severity.HIGH, "safe_mode", "switches safe mode off, so that all else is loaded")
         self._files(part)
@@ -194,7 +205,9 @@ class _Search:
         """Look at a layer that calls what TensorFlow has under a name."""
         operator = config.get("node_def")
         called, severity = "", None
-        if function := _text(config, "function"):
+        if max((len(text) for text in config.values() if isinstance(text, str)), default=0) > MAX_NAME:
+            called, severity = "a name that is too long", Severity.MEDIUM
+        elif function := _text(config, "function"):
             called, severity = f"tf.{function}", of_function(function)
         elif symbol := _text(config, "cls_symbol"):
             method = _text(config, "method_name") or ""
@@ -212,11 +225,13 @@ class _Search:
             message = f"a layer ({name}) calls {_shown(called)} of TensorFlow, and what that does is not known here"
             self._found("keras-runs-function", Severity.MEDIUM, called, message)
 
-    def _origin(self, module: str | None, name: str, config: Any) -> None:
+    def _origin(self, module: str | None, name: str | None, config: Any) -> None:
         """Look at where an object comes from: *module*, None where Keras looks the name up among its own."""
-        called = config if isinstance(config, str) else name
+        called = config if isinstance(config, str) else name or ""
         whole = f"{module}.{called}" if module else called
-        if called.rpartition(".")[2] in LOADING_NAMES or (
+        if module is not None and len(whole) > MAX_NAME:
+            self._found("keras-foreign-object", Severity.MEDIUM, whole[:MAX_NAME], f"{_shown(whole)} is no part of Keras")
+        elif called.rpartition(".")[2] in LOADING_NAMES or (
             module is not None and LOADING_MODULES.fullmatch(module) and not called[:1].isupper()
         ):
             message = f"{_shown(whole)} is a function of Keras that fetches, loads, unpacks or unlocks something"
@@ -242,6 +257,10 @@ class _Search:
             self._found(
                 "keras-reads-file", severity, f"{key} {file}", f"a layer reads {_shown(file)} when it is loaded ({key})"
             )
+        for key in TABLE_KEYS & part.keys():
+            if len(file := _text(part, key) or "") <= MAX_FILE_NAME and leads_out(file):
+                message = f"a layer reads {_shown(file)} when it is loaded ({key})"
+                self._found("keras-reads-file", Severity.HIGH, f"{key} {file}", message)
 
     def _name(self, name: str | None) -> None:
         if name and leads_out(name):
@@ -249,8 +268,10 @@ class _Search:
             self._found("keras-name-outside", Severity.HIGH, name, message)
 
     def _found(self, rule: str, severity: Severity, what: str, message: str) -> None:
-        if len(self.findings) < MAX_FINDINGS:
-            self.findings.setdefault((rule, what), Finding(rule, severity, self.path, self.place, message))
+        if (rule, what) not in self.findings:
+            self.told[severity] += 1
+            if self.told[severity] <= MAX_FINDINGS:
+                self.findings[rule, what] = Finding(rule, severity, self.path, self.place, message)
         if severity is Severity.MEDIUM and rule in UNKNOWN:
             self.unknown.update({UNKNOWN[rule]: None})
 
@@ -269,6 +290,8 @@ def _is_harmless(module: str, called: str) -> bool:
     package = module.partition(".")[0]
     if package not in OWN:
         return False
+    if package == "tensorflow" and called in TYPE_SPECS:
+        return True
     if package not in BESIDE_KERAS:
         return "." not in called and called not in RUNNING_IN_CODE
     if _is_class(called):

@@ -209,6 +209,17 @@ IDEAS: dict[str, tuple[dict[str, Any], str, str]] = {
         "keras-reads-file",
         "high",
     ),
+    "a table of a tokenizer from outside": (
+        layer("SentencePieceTokenizer", "keras_hub.tokenizers", proto="/etc/passwd"),
+        "keras-reads-file",
+        "high",
+    ),
+    "a type that is none": (
+        {"class_name": "__typespec__", "module": "os", "spec_name": "system", "config": []},
+        "keras-foreign-object",
+        "critical",
+    ),
+    "machines that are connected to": (function("keras.distribution", "initialize"), "keras-runs-function", "high"),
     "CVE-2026-12479, a name that leads out": (layer("Dense", name="../../../tmp/x"), "keras-name-outside", "high"),
     "CVE-2026-12479, an absolute name": (layer("Dense", name="/tmp/x"), "keras-name-outside", "high"),
 }

@@ -30,4 +30,4 @@ HONEST = {"whole.onnx": onnx.model()}
 
 
 def test_ten_advisories_are_played() -> None:
-    assert len({idea.partition(",")[0] for idea in IDEAS}) == 10
+    assert len({idea.partition(",")[0] for idea in IDEAS if idea.startswith("CVE-")}) == 10

@@ -44,6 +44,10 @@ class TestZip:
         data = keras_zip()
         assert {state("m.keras", data[:size]) for size in range(4, len(data))} == {"incomplete"}
 
+    def test_a_text_of_more_values_than_are_read_is_not_called_corrupt(self) -> None:
+        with pytest.raises(ModelLimit, match="MAX_NODES"):
+            look_at("m.keras", keras_zip({"a": [0] * 1_000_001}))
+
     def test_a_text_whose_bytes_are_not_those_that_were_packed_is_malformed(self) -> None:
         data = keras_zip(compression=zipfile.ZIP_STORED)
         with pytest.raises(MalformedModel, match="expected bytes with CRC"):
