@@ -13,9 +13,12 @@ import google_crc32c
 
 FLOAT, DOUBLE, INT32, STRING, INT64, BFLOAT16, RESOURCE, VARIANT = 1, 2, 3, 7, 9, 14, 20, 21
 MAGIC = bytes.fromhex("57fb808b247547db")
+SHORT = tuple(bytes([value]) for value in range(0x80))
 
 
 def varint(value: int) -> bytes:
+    if 0 <= value < len(SHORT):
+        return SHORT[value]
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
