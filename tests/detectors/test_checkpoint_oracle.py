@@ -30,14 +30,6 @@ FLIPS = 150
 
 
 @pytest.fixture(scope="module")
-def tf():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow
-
-    return tensorflow
-
-
-@pytest.fixture(scope="module")
 def generated(tf, tmp_path_factory):
     """Checkpoints by TensorFlow itself, by what is special about each: name -> path prefix."""
     folder = tmp_path_factory.mktemp("checkpoints")

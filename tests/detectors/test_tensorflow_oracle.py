@@ -12,7 +12,6 @@ import runpy
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from detectors import graph_def, saved_model
@@ -42,98 +41,6 @@ CUSTOM = {
 """The custom operators of the corpus, by repository."""
 
 MUTATIONS = 300
-
-
-@pytest.fixture(scope="module")
-def tf():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow
-
-    return tensorflow
-
-
-@pytest.fixture(scope="module")
-def generated(tf, tmp_path_factory):
-    """Models that TensorFlow and Keras write, by name -> folder."""
-    folder = tmp_path_factory.mktemp("models")
-    writers = {"module": _module, "tf1": _tf1, "assets": _assets, "composite": _composite}
-    for name, write in writers.items():
-        write(tf, str(folder / name))
-    _keras(tf, folder)
-    return {path.name: path for path in sorted(folder.iterdir())}
-
-
-def _keras(tf, folder):
-    """A trained Keras model, once exported for serving and once saved with its optimizer."""
-    import keras
-
-    layers = [keras.layers.Dense(3), keras.layers.BatchNormalization(), keras.layers.Dense(3), keras.layers.Dense(2)]
-    model = keras.Sequential([keras.layers.Input((4,)), *layers])
-    model.compile("adam", "mse")
-    model.fit(np.ones((8, 4), np.float32), np.ones((8, 2), np.float32), verbose=0)
-    model.export(str(folder / "keras_export"), verbose=False)
-    tf.saved_model.save(model, str(folder / "keras_saved"))
-
-
-def _module(tf, path):
-    """Four trainable variables of one name and one shape, one of them twice among the attributes, and a frozen one."""
-    module = tf.Module()
-    module.matrices = [tf.Variable(tf.zeros([3, 3])) for _ in range(4)]
-    module.again = module.matrices[0]
-    module.frozen = tf.Variable(1.0, trainable=False)
-
-    def product(x):
-        for matrix in module.matrices:
-            x = x @ matrix
-        return {"y": x * module.frozen}
-
-    call = tf.function(product, input_signature=[tf.TensorSpec([None, 3], name="x")])
-    tf.saved_model.save(module, path, signatures=call)
-
-
-def _tf1(tf, path):
-    """A session of TensorFlow 1 after one step of Adam, with one partitioned variable; two graphs share the variables."""
-    v1 = tf.compat.v1
-    with tf.Graph().as_default(), v1.Session() as session:
-        x = v1.placeholder(tf.float32, [None, 4], name="x")
-        kernel = v1.get_variable("kernel", [4, 2], partitioner=v1.fixed_size_partitioner(2), use_resource=False)
-        bias = v1.get_variable("bias", [2], use_resource=True)
-        y = tf.add(x @ tf.convert_to_tensor(kernel), bias, name="y")
-        train = v1.train.AdamOptimizer().minimize(tf.reduce_sum(y), global_step=v1.train.get_or_create_global_step())
-        session.run(v1.global_variables_initializer())
-        session.run(train, {x: np.ones((1, 4), np.float32)})
-        info = v1.saved_model.utils.build_tensor_info
-        signature = v1.saved_model.build_signature_def({"x": info(x)}, {"y": info(y)}, "tensorflow/serving/predict")
-        builder = v1.saved_model.Builder(path)
-        builder.add_meta_graph_and_variables(session, ["train"], {"train": signature})
-        builder.add_meta_graph(["serve"], {"serving_default": signature})
-        builder.save()
-
-
-def _assets(tf, path):
-    """A table that is filled from an asset, and no variables."""
-    words = Path(f"{path}-words.txt")
-    words.write_text("a\nb\n")
-    module = tf.Module()
-    init = tf.lookup.TextFileInitializer(
-        str(words), tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
-    )
-    module.table = tf.lookup.StaticHashTable(init, -1)
-    call = tf.function(lambda x: {"y": module.table.lookup(x)}, input_signature=[tf.TensorSpec([None], tf.string, name="x")])
-    tf.saved_model.save(module, path, signatures=call)
-    words.unlink()
-
-
-def _composite(tf, path):
-    """A signature that gives a ragged and a sparse tensor."""
-    module = tf.Module()
-
-    @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.int64, name="x")])
-    def call(x):
-        return {"ragged": tf.RaggedTensor.from_tensor(x), "sparse": tf.sparse.from_dense(x)}
-
-    module.call = call
-    tf.saved_model.save(module, path, signatures=call)
 
 
 def look(files):
@@ -204,8 +111,8 @@ def their_tensor(tf, info):
 # Models that TensorFlow writes here
 
 
-def test_everything_generated_agrees_and_is_complete(tf, generated):
-    for name, folder in generated.items():
+def test_everything_generated_agrees_and_is_complete(tf, by_tensorflow):
+    for name, folder in by_tensorflow.items():
         extraction = look(files_of(folder))
         assert extraction.completeness.state is State.COMPLETE, name
         assert_agrees(tf, extraction.facts, parsed(folder))
@@ -221,30 +128,30 @@ def test_everything_generated_agrees_and_is_complete(tf, generated):
         ("tf1", Parameters(stored=3 * 10 + 3, distinct=None, trainable=10)),
     ],
 )
-def test_parameters_are_those_of_the_variables(generated, name, expected):
+def test_parameters_are_those_of_the_variables(by_tensorflow, name, expected):
     """Keras counts 47 parameters, 41 of them trainable. Adam keeps two slots, and TensorFlow 1 two powers and the step.
 
     How many of the slots are equal depends on the weights that the layers begin with.
     """
-    found = look(files_of(generated[name])).facts.parameters
+    found = look(files_of(by_tensorflow[name])).facts.parameters
     assert (found.distinct or 0) <= (found.stored or 0)
     assert (found.stored, found.trainable) == (expected.stored, expected.trainable)
     assert expected.distinct in (None, found.distinct)
 
 
-def test_a_ragged_and_a_sparse_tensor(generated):
-    [signature] = look(files_of(generated["composite"])).facts.signatures
+def test_a_ragged_and_a_sparse_tensor(by_tensorflow):
+    [signature] = look(files_of(by_tensorflow["composite"])).facts.signatures
     assert [tensor_words(tensor) for tensor in signature.outputs] == [("ragged", "int64", None), ("sparse", "int64", [None, 3])]
 
 
-def test_the_fingerprint_is_the_one_of_tensorflow(tf, generated):
+def test_the_fingerprint_is_the_one_of_tensorflow(tf, by_tensorflow):
     for name in ("module", "keras_export"):
-        expected = tf.saved_model.experimental.read_fingerprint(str(generated[name])).singleprint()
-        assert look(files_of(generated[name])).facts.fingerprint == expected
+        expected = tf.saved_model.experimental.read_fingerprint(str(by_tensorflow[name])).singleprint()
+        assert look(files_of(by_tensorflow[name])).facts.fingerprint == expected
 
 
-def test_without_any_file_but_the_fingerprint_it_is_not_complete(generated):
-    for folder in generated.values():
+def test_without_any_file_but_the_fingerprint_it_is_not_complete(by_tensorflow):
+    for folder in by_tensorflow.values():
         files = files_of(folder)
         for path in files.keys() - {"fingerprint.pb"}:
             rest = {other: data for other, data in files.items() if other != path}
@@ -253,18 +160,18 @@ def test_without_any_file_but_the_fingerprint_it_is_not_complete(generated):
             assert optional or look(rest).completeness.state is not State.COMPLETE, path
 
 
-def test_a_prefix_is_never_complete(generated):
+def test_a_prefix_is_never_complete(by_tensorflow):
     """Every prefix of a small model; of the model with two graphs those of the first, for it is whole between the two."""
-    files = files_of(generated["module"])
+    files = files_of(by_tensorflow["module"])
     data = files["saved_model.pb"]
     for stop in [*range(0, len(data), 7), len(data) - 1]:
         with pytest.raises(DetectorError):
             look(files | {"saved_model.pb": data[:stop]})
 
 
-def test_mutated_models_give_facts_or_a_detector_error(generated):
+def test_mutated_models_give_facts_or_a_detector_error(by_tensorflow):
     chance = random.Random(1)
-    files = files_of(generated["keras_export"])
+    files = files_of(by_tensorflow["keras_export"])
     for _ in range(MUTATIONS):
         path = chance.choice(["saved_model.pb", "variables/variables.index"])
         mutated = bytearray(files[path])
@@ -276,10 +183,10 @@ def test_mutated_models_give_facts_or_a_detector_error(generated):
             continue
 
 
-def test_a_frozen_function_agrees_with_its_graph(tf, generated):
+def test_a_frozen_function_agrees_with_its_graph(tf, by_tensorflow):
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    loaded = tf.saved_model.load(str(generated["module"]))
+    loaded = tf.saved_model.load(str(by_tensorflow["module"]))
     call = loaded.signatures["serving_default"]
     assert_graph_agrees(tf, convert_variables_to_constants_v2(call).graph.as_graph_def().SerializeToString(), "frozen.pb")
 

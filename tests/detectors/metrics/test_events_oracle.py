@@ -23,14 +23,6 @@ DAMAGED_FILES = 600
 
 
 @pytest.fixture(scope="module")
-def tf():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow
-
-    return tensorflow
-
-
-@pytest.fixture(scope="module")
 def generated(tf, tmp_path_factory) -> Path:
     """A folder with one session for each way to write scalars."""
     folder = tmp_path_factory.mktemp("events")

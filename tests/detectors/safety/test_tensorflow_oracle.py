@@ -18,7 +18,6 @@ from detectors.facts import Severity
 from detectors.local_tree import LocalTree
 from detectors.safety.tf_effects import listed
 from detectors.scan import scan
-from tests.detectors import test_tensorflow_oracle as written
 
 pytestmark = [
     pytest.mark.oracle,
@@ -30,14 +29,6 @@ CORPUS = os.environ.get("MODELPORT_CORPUS")
 needs_corpus = pytest.mark.skipif(CORPUS is None, reason="MODELPORT_CORPUS names no folder of public models")
 
 OWN_RULES = ("tf-file-", "tf-network", "tf-process", "tf-python", "tf-native", "tf-hidden", "tf-custom")
-
-
-@pytest.fixture(scope="module")
-def tf():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow
-
-    return tensorflow
 
 
 def findings_of(folder):
@@ -54,16 +45,14 @@ def said(finding):
 
 
 @pytest.fixture(scope="module")
-def honest(tf, tmp_path_factory):
+def honest(tf, by_tensorflow, tmp_path_factory):
     """Models of many kinds that TensorFlow and Keras write, by name -> folder."""
     folder = tmp_path_factory.mktemp("honest")
-    writers = {"module": written._module, "tf1": written._tf1, "assets": written._assets, "composite": written._composite}
-    writers |= {"tf1_table": _tf1_table, "flow": _flow, "data": _data, "logs": _logs, "resume": _resume}
+    writers = {"tf1_table": _tf1_table, "flow": _flow, "data": _data, "logs": _logs, "resume": _resume}
     for name, write in writers.items():
         write(tf, str(folder / name))
-    written._keras(tf, folder)
     _more_keras(tf, folder)
-    return {path.name: path for path in sorted(folder.iterdir())}
+    return by_tensorflow | {path.name: path for path in sorted(folder.iterdir())}
 
 
 def _saved(tf, path, call, *specs, module=None):
