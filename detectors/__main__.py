@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from detectors.errors import TreeError
 from detectors.open import scan_path
+from detectors.printable import printable
 from detectors.report import scan_report, to_json
 from detectors.scan import EXIT_STATUS
 
@@ -24,16 +25,11 @@ def main(arguments: list[str]) -> int:
     try:
         found = scan_path(arguments[0])
     except TreeError as exc:
-        print(f"detectors: {_printable(str(exc))}", file=sys.stderr)
+        print(f"detectors: {printable(str(exc))}", file=sys.stderr)
         return 2
     with suppress(BrokenPipeError):
         print(to_json(scan_report(found, arguments[0])), flush=True)
     return EXIT_STATUS[found.verdict]
-
-
-def _printable(text: str) -> str:
-    """Return *text* as one line, with what a terminal must not see escaped: names of files may be anything."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 if __name__ == "__main__":

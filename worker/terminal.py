@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from detectors.facts import SERIOUS
+from detectors.printable import printable
 from worker.figures import exact, short, size
 from worker.layout import ITEMS, NOTHING, WORDS, Line, print_rows, table
 from worker.repeats import told_once
@@ -78,7 +79,7 @@ def show_report(console: Console, report: Mapping[str, Any], is_earlier: bool = 
 
     *is_earlier* says that it was made at an earlier time, and nothing was read for it now.
     """
-    console.print(Line(Text.assemble(_verdict(report), "  ", (clean(report["path"]), "bold"))))
+    console.print(Line(Text.assemble(_verdict(report), "  ", (printable(report["path"]), "bold"))))
     models = list(zip(report["models"], wholeness(report), strict=True))
     others = [(model, whole) for model, whole in models if not model["primary"]]
     parts = (
@@ -128,7 +129,7 @@ def _counted_states(models: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def show_version(console: Console, version: Mapping[str, Any], twin: str = "") -> None:
     """Print what the registry knows of one version, above its report; *twin* is how the one is called that it is equal to."""
-    title = Text.assemble((f"{clean(version['name'])}@{version['number']}", "bold"), "  ", (version["id"], "cyan"))
+    title = Text.assemble((f"{printable(version['name'])}@{version['number']}", "bold"), "  ", (version["id"], "cyan"))
     console.print(Line(title))
     console.print(_pairs(_version_pairs(version, twin)))
 
@@ -137,7 +138,7 @@ def show_files(console: Console, files: Sequence[Mapping[str, Any]]) -> None:
     """Print the files of a version with their sizes and the beginning of their digests."""
     shown = table("FILE", ">SIZE", "SHA-256")
     for file in files[:MOST_LINES]:
-        shown.add_row(Line(Text(clean(file["path"]))), size(file["size"]), Text(file["sha256"][:12] + "…", "dim"))
+        shown.add_row(Line(Text(printable(file["path"]))), size(file["size"]), Text(file["sha256"][:12] + "…", "dim"))
     console.print(shown)
     for more in _more(files):
         console.print(more)
@@ -157,7 +158,7 @@ def show_outcome(console: Console, report: Mapping[str, Any], twin: str = "") ->
     ingestion, version = report["ingestion"], report["version"]
     if version is None:
         style = "red" if ingestion["state"] == "failed" else "yellow"
-        console.print(Text.assemble((ingestion["state"].replace("_", " "), style), f": {clean(ingestion['message'])}"))
+        console.print(Text.assemble((ingestion["state"].replace("_", " "), style), f": {printable(ingestion['message'])}"))
         return
     answer = ingestion["answer"]
     word = Text("registered" if answer == "created" else "unchanged", "green")
@@ -165,7 +166,7 @@ def show_outcome(console: Console, report: Mapping[str, Any], twin: str = "") ->
     for line in _objections(version) if answer == "created" else ():
         console.print(line)
     if answer == "unchanged":
-        console.print(Text(clean(ingestion["message"]), "dim"))
+        console.print(Text(printable(ingestion["message"]), "dim"))
     if version.get("duplicateOf"):
         console.print(Text(f"equal to {_called(version['duplicateOf'], twin)} of another experiment", "dim"))
 
@@ -175,8 +176,8 @@ def show_gates(console: Console, gates: Sequence[Mapping[str, Any]]) -> None:
     shown = sorted(gates, key=lambda gate: bool(gate["passed"]))
     for gate in shown[:MOST_LINES]:
         sign, style = ("✓", "green") if gate["passed"] else ("⬣", "red")
-        line = Text.assemble((f"{sign} gate ", style), (clean(gate["name"]), "bold"), f" {clean(gate['aggregate'])}")
-        console.print(Line(line.append(f" {gate['target']}: {clean(gate['says'])}")))
+        line = Text.assemble((f"{sign} gate ", style), (printable(gate["name"]), "bold"), f" {printable(gate['aggregate'])}")
+        console.print(Line(line.append(f" {gate['target']}: {printable(gate['says'])}")))
     for more in _more(shown):
         console.print(more)
 
@@ -184,21 +185,21 @@ def show_gates(console: Console, gates: Sequence[Mapping[str, Any]]) -> None:
 def show_arrival(console: Console, difference: Mapping[str, Any] | None) -> None:
     """Print in a line what differed from the version before when a version came; nothing for the first of its name."""
     if difference is not None:
-        console.print(Line(Text(clean(difference["says"]), "red" if difference["signature"] == "breaking" else "")))
+        console.print(Line(Text(printable(difference["says"]), "red" if difference["signature"] == "breaking" else "")))
 
 
 def _objections(version: Mapping[str, Any]) -> Iterator[Line]:
     """Yield what the policy holds against *version*, and what a person can do about it."""
     if version.get("quarantined"):
         sign, style = QUARANTINE_SIGN
-        yield Line(Text.assemble((sign, style), f": {clean(version['quarantine']['why'])}"))
+        yield Line(Text.assemble((sign, style), f": {printable(version['quarantine']['why'])}"))
         yield Line(Text(f"`modelport models release {version['id']} --reason TEXT` lets it go", "dim"))
     elif version.get("warning"):
-        yield Line(Text.assemble(("▲ warning", "yellow"), f": {clean(version['warning'])}"))
+        yield Line(Text.assemble(("▲ warning", "yellow"), f": {printable(version['warning'])}"))
 
 
 def _version_line(version: Mapping[str, Any], verdict: Text) -> Text:
-    name = Text(f"{clean(version['name'])}@{version['number']}", "bold")
+    name = Text(f"{printable(version['name'])}@{version['number']}", "bold")
     kept = Text(f"{size(version['sizeBytes'])} {STORE_WORDS[version['store']]}")
     return Text("  ").join((name, Text(version["id"], "cyan"), kept, verdict))
 
@@ -249,7 +250,7 @@ UNSURE_SIGNS = {
 
 
 def _called(version_id: str, name: str) -> str:
-    return f"{clean(name)} ({version_id})" if name else version_id
+    return f"{printable(name)} ({version_id})" if name else version_id
 
 
 NONE_YET = "No models yet. `modelport ingest PATH` registers what a run left below PATH."
@@ -271,14 +272,14 @@ def _project(version: Mapping[str, Any]) -> str:
 def _row(version: Mapping[str, Any]) -> dict[str, Text]:
     return {
         "ID": Text(version["id"], "cyan"),
-        "MODEL": Text(f"{clean(version['name'])}@{version['number']}"),
+        "MODEL": Text(f"{printable(version['name'])}@{version['number']}"),
         "STATE": _state(version),
         ">SIZE": Text(size(version["sizeBytes"])),
         "TYPE": Text(version["modelType"]),
         "REGISTERED": Text(minute(version["dtCreated"])),
-        "PROJECT": Text(clean(_project(version))),
-        "EXPERIMENT": Text(clean(version["experimentId"] or NOTHING)),
-        "TAGS": Text(clean(", ".join(version["tags"])) or NOTHING),
+        "PROJECT": Text(printable(_project(version))),
+        "EXPERIMENT": Text(printable(version["experimentId"] or NOTHING)),
+        "TAGS": Text(printable(", ".join(version["tags"])) or NOTHING),
     }
 
 
@@ -302,7 +303,7 @@ def show_end(console: Console, ingestion: Mapping[str, Any], version: Mapping[st
     """Show one ingestion in a line, in another why it stands as it does, and the *version* that it led to with its verdict."""
     show_ingestions(console, [ingestion])
     if ingestion["message"]:
-        console.print(Line(Text(clean(ingestion["message"]))))
+        console.print(Line(Text(printable(ingestion["message"]))))
     if version is not None:
         console.print(Line(_version_line(version, _state(version))))
         show_gates(console, version.get("gates", ()))
@@ -310,7 +311,7 @@ def show_end(console: Console, ingestion: Mapping[str, Any], version: Mapping[st
 
 def show_difference(console: Console, found: Mapping[str, Any]) -> None:
     """Print what differs between two versions: first whether who calls the old one may break with the new one."""
-    console.print(Line(Text.assemble((clean(found["old"]), "bold"), "  →  ", (clean(found["new"]), "bold"))))
+    console.print(Line(Text.assemble((printable(found["old"]), "bold"), "  →  ", (printable(found["new"]), "bold"))))
     word, style = BREAKING_SIGNS[found["signature"]]
     console.print(Text(word, style))
     for change in found["signatureChanges"][:MOST_LINES]:
@@ -333,20 +334,20 @@ BREAKING_SIGNS = {
 
 
 def _signature_change(change: Mapping[str, Any]) -> Text:
-    what = f"{change['side']} {clean(change['tensor'])}" if change["side"] else "signature"
-    line = Text.assemble(("▲ " if change["breaking"] else "  ", "red"), (clean(change["signature"]), "cyan"), f"  {what}  ")
+    what = f"{change['side']} {printable(change['tensor'])}" if change["side"] else "signature"
+    line = Text.assemble(("▲ " if change["breaking"] else "  ", "red"), (printable(change["signature"]), "cyan"), f"  {what}  ")
     if change["change"] == "shape":
         old, new = (f"[{dims({'shape': change[side]})}]" for side in ("old", "new"))
-        return line.append(clean(f"{old} → {new}"))
+        return line.append(printable(f"{old} → {new}"))
     if change["change"] == "dtype":
-        return line.append(clean(f"{change['old']} → {change['new']}"))
+        return line.append(printable(f"{change['old']} → {change['new']}"))
     return line.append(change["change"])
 
 
 def _difference_pairs(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("format", "framework"):
         if found[name]:
-            yield name, clean(" → ".join(_in_a_word(value) for value in found[name]))
+            yield name, printable(" → ".join(_in_a_word(value) for value in found[name]))
     if found["parameters"]:
         yield "parameters", " → ".join(_parameters(value or {}) or NOTHING for value in found["parameters"])
     if found["sizeBytes"]:
@@ -354,11 +355,11 @@ def _difference_pairs(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     operators = [f"{name} {old} → {new}" for name, (old, new) in found["operators"].items()]
     yield (
         "operators",
-        clean(", ".join(operators[:MOST_OPERATORS])) + "".join(f" {more}" for more in _more(operators, MOST_OPERATORS)),
+        printable(", ".join(operators[:MOST_OPERATORS])) + "".join(f" {more}" for more in _more(operators, MOST_OPERATORS)),
     )
     for what, side in (("new findings", "new"), ("gone findings", "gone")):
         rules = Counter(one["rule"] for one in found["findings"][side])
-        yield what, clean(_most(rules, MOST_OPERATORS))
+        yield what, printable(_most(rules, MOST_OPERATORS))
     if found["files"] is not None:
         counts = (f"{len(found['files'][word])} {word}" for word in ("added", "removed", "changed"))
         yield "files", f"{', '.join(counts)}, {found['files']['same']} the same"
@@ -377,25 +378,25 @@ def _metric_changes(metrics: Sequence[Mapping[str, Any]]) -> Table:
             NOTHING if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
             for value in (one["old"], one["new"])
         )
-        shown.add_row(Text(clean(one["name"])), Text(clean(one["session"] or ".")), *values)
+        shown.add_row(Text(printable(one["name"])), Text(printable(one["session"] or ".")), *values)
     return shown
 
 
 def show_answer(console: Console, answer: Mapping[str, Any], path: str) -> None:
     """Show what a server answered to a completion, in a line: its id, its state, and the *path* unless it was looked at."""
     looks = f"; {path} will be looked at" if path and answer["state"] in UNDER_WAY else ""
-    console.print(Line(Text(clean(f"{answer['id']}: {answer['state']}{looks}"))))
+    console.print(Line(Text(printable(f"{answer['id']}: {answer['state']}{looks}"))))
 
 
 def _ingestion_row(ingestion: Mapping[str, Any]) -> dict[str, Text]:
     return {
         "ID": Text(ingestion["id"], "cyan"),
         "STATE": Text(ingestion["state"], STATE_STYLES.get(ingestion["state"], "")),
-        "REASON": Text(clean(ingestion["reason"] or NOTHING)),
+        "REASON": Text(printable(ingestion["reason"] or NOTHING)),
         "ACCEPTED": Text(moment(ingestion["dtCreated"])),
         ">ATTEMPTS": Text(str(ingestion["attempts"])),
-        "EXPERIMENT": Text(clean(ingestion["experimentId"] or NOTHING)),
-        "PATH": Text(clean(ingestion["modelPath"])),
+        "EXPERIMENT": Text(printable(ingestion["experimentId"] or NOTHING)),
+        "PATH": Text(printable(ingestion["modelPath"])),
     }
 
 
@@ -403,11 +404,11 @@ def _delivery_row(delivery: Mapping[str, Any]) -> dict[str, Text]:
     return {
         "ID": Text(delivery["id"], "cyan"),
         "STATE": Text(delivery["state"], STATE_STYLES.get(delivery["state"], "")),
-        "TO": Text(clean(delivery["destination"])),
+        "TO": Text(printable(delivery["destination"])),
         "WHAT": Text(f"{delivery['kind']} {delivery['versionId'] or delivery['ingestionId'] or NOTHING}"),
         "SINCE": Text(moment(delivery["dtCreated"])),
         ">ATTEMPTS": Text(str(delivery["attempts"])),
-        "MESSAGE": Text(clean(delivery["message"] or NOTHING)),
+        "MESSAGE": Text(printable(delivery["message"] or NOTHING)),
     }
 
 
@@ -416,7 +417,7 @@ def show_records(console: Console, records: Sequence[Mapping[str, Any]], otherwi
     if not records:
         console.print(otherwise)
         return
-    rows = [{_heading(name): Text(clean(_cell(name, value))) for name, value in one.items()} for one in records]
+    rows = [{_heading(name): Text(printable(_cell(name, value))) for name, value in one.items()} for one in records]
     print_rows(console, rows, head=tuple(rows[0])[:1])
 
 
@@ -445,7 +446,9 @@ def show_ingestion(console: Console, ingestion: Mapping[str, Any]) -> None:
         if isinstance(step, int):
             steps.add_row("", "", "", Text(f"and {exact(step)} more steps like these two", "dim"))
             continue
-        steps.add_row(moment(step["at"]), step["state"], clean(step["reason"] or ""), Line(Text(clean(step["message"] or ""))))
+        steps.add_row(
+            moment(step["at"]), step["state"], printable(step["reason"] or ""), Line(Text(printable(step["message"] or "")))
+        )
     console.print()
     console.print(steps)
 
@@ -458,13 +461,13 @@ def _said(step: Mapping[str, Any]) -> object:
 def _ingestion_pairs(ingestion: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "ingestion", ingestion["id"]
     yield "state", ingestion["state"]
-    yield "reason", clean(ingestion["reason"] or "")
-    yield "message", clean(ingestion["message"] or "")
+    yield "reason", printable(ingestion["reason"] or "")
+    yield "message", printable(ingestion["message"] or "")
     yield "version", ingestion["versionId"] or ""
-    yield "path", clean(ingestion["modelPath"])
-    yield "project", clean(ingestion["projectId"])
-    yield "experiment", clean(ingestion["experimentId"] or "")
-    yield "asked by", clean(_asked_by(ingestion["trigger"], ingestion["source"]))
+    yield "path", printable(ingestion["modelPath"])
+    yield "project", printable(ingestion["projectId"])
+    yield "experiment", printable(ingestion["experimentId"] or "")
+    yield "asked by", printable(_asked_by(ingestion["trigger"], ingestion["source"]))
     yield "accepted", f"{moment(ingestion['dtCreated'])} UTC"
     yield "format", ingestion["format"] or ""
     yield "attempts", str(ingestion["attempts"])
@@ -479,7 +482,7 @@ def show_checks(console: Console, checks: Sequence[Mapping[str, Any]]) -> None:
     signs = {"ok": ("✓", "green"), "repaired": ("✓", "yellow"), "trouble": ("⬣", "red")}
     for check in checks:
         sign, style = signs[check["state"]]
-        console.print(Line(Text.assemble((sign, style), f" {clean(check['name'])}: {clean(check['says'])}")))
+        console.print(Line(Text.assemble((sign, style), f" {printable(check['name'])}: {printable(check['says'])}")))
 
 
 def show_explanation(console: Console, path: str, said: Mapping[str, Any]) -> None:
@@ -487,12 +490,12 @@ def show_explanation(console: Console, path: str, said: Mapping[str, Any]) -> No
     signs = {"ok": ("✓", "green"), "note": ("·", "dim"), "waits": ("◔", "yellow"), "stops": ("⬣", "red")}
     for line in said["lines"]:
         sign, style = signs[line["state"]]
-        console.print(Line(Text.assemble((sign, style), f" {clean(line['about'])}: {clean(line['says'])}")))
+        console.print(Line(Text.assemble((sign, style), f" {printable(line['about'])}: {printable(line['says'])}")))
     for sentence in said["near"]:
-        console.print(Line(Text.assemble(("→", "cyan"), f" {clean(sentence)}")))
+        console.print(Line(Text.assemble(("→", "cyan"), f" {printable(sentence)}")))
     outcome = said["outcome"]
     word = Text(COMES_TO[outcome], STATE_STYLES.get(outcome, "bold"))
-    console.print(Line(Text.assemble((clean(path), "bold"), " ", word, f" ({said['reason']})")))
+    console.print(Line(Text.assemble((printable(path), "bold"), " ", word, f" ({said['reason']})")))
 
 
 COMES_TO = {
@@ -503,11 +506,6 @@ COMES_TO = {
     "failed": "would fail",
 }
 """What `explain` says of a path, by what an attempt would come to."""
-
-
-def clean(text: str) -> str:
-    """Return *text* without what could move the cursor or colour the terminal: control characters are shown escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def minute(timestamp: str) -> str:
@@ -532,7 +530,7 @@ def duration(seconds: float) -> str:
 
 def shape(tensor: Mapping[str, Any]) -> str:
     """Return a tensor as people read it: `x: float32[?, 1024]`; `[…]` for an unknown rank."""
-    return clean(f"{tensor['name']}: {tensor['dtype']}[{dims(tensor)}]")
+    return printable(f"{tensor['name']}: {tensor['dtype']}[{dims(tensor)}]")
 
 
 def dims(tensor: Mapping[str, Any]) -> str:
@@ -544,7 +542,9 @@ def dims(tensor: Mapping[str, Any]) -> str:
 def _model(model: Mapping[str, Any], whole: Wholeness) -> RenderableType:
     facts = model["facts"]
     sign, style = WHOLENESS_SIGNS[whole]
-    title = Text.assemble((FORMAT_WORDS.get(model["format"], model["format"]), "bold"), f"  {clean(model['root']) or '.'}  ")
+    title = Text.assemble(
+        (FORMAT_WORDS.get(model["format"], model["format"]), "bold"), f"  {printable(model['root']) or '.'}  "
+    )
     title.append(sign, style).append(f"  {size(facts['size_bytes'])}")
     if model["primary"]:
         title.append("  primary", "dim")
@@ -555,7 +555,7 @@ def _model(model: Mapping[str, Any], whole: Wholeness) -> RenderableType:
 def _problems(model: Mapping[str, Any], style: str, indent: int = STEP) -> Iterator[RenderableType]:
     problems = model["completeness"]["problems"]
     for problem in problems[:MOST_PROBLEMS]:
-        yield _inside(Text(f"{clean(problem['path'])}: {clean(problem['problem'])}", style), indent)
+        yield _inside(Text(f"{printable(problem['path'])}: {printable(problem['problem'])}", style), indent)
     for more in _more(problems, MOST_PROBLEMS, style):
         yield _inside(more, indent)
 
@@ -579,7 +579,7 @@ def _others(models: Sequence[tuple[Mapping[str, Any], Wholeness]]) -> Renderable
     formats = _equally_wide([FORMAT_WORDS.get(model["format"], model["format"]) for model, _ in shown])
     for (model, whole), sign, bytes_told, format in zip(shown, signs, sizes, formats, strict=True):
         style = WHOLENESS_SIGNS[whole][1]
-        line = Text.assemble((sign, style), f"  {bytes_told}  {format}  {clean(model['root']) or '.'}")
+        line = Text.assemble((sign, style), f"  {bytes_told}  {format}  {printable(model['root']) or '.'}")
         lines += [_inside(line), *_problems(model, style, 2 * STEP)]
     return Group(*lines, *map(_inside, _more(models)))
 
@@ -591,13 +591,16 @@ def _equally_wide(cells: Sequence[str], is_right: bool = False) -> list[str]:
 
 
 def _fact_pairs(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "written by", clean(" · ".join(_writers(facts["framework"], facts["producer"])))
-    yield "saved as", STYLE_WORDS.get(facts["style"], clean(facts["style"] or ""))
-    yield "tags", clean("; ".join(", ".join(tags) or "none" for tags in facts["tags"]))
-    yield "opsets", clean(", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in facts["opset_imports"].items()))
+    yield "written by", printable(" · ".join(_writers(facts["framework"], facts["producer"])))
+    yield "saved as", STYLE_WORDS.get(facts["style"], printable(facts["style"] or ""))
+    yield "tags", printable("; ".join(", ".join(tags) or "none" for tags in facts["tags"]))
+    yield (
+        "opsets",
+        printable(", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in facts["opset_imports"].items())),
+    )
     yield "parameters", _parameters(facts["parameters"])
-    yield "operators", clean(_most(facts["operators"], MOST_OPERATORS))
-    yield "custom", clean(", ".join(facts["custom_operators"]))
+    yield "operators", printable(_most(facts["operators"], MOST_OPERATORS))
+    yield "custom", printable(", ".join(facts["custom_operators"]))
     yield "created", f"{moment(facts['created'])} UTC" if facts["created"] else ""
 
 
@@ -624,7 +627,7 @@ def _most(counts: Mapping[str, int], most: int) -> str:
 def _signatures(signatures: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
     for signature in signatures[:MOST_LINES]:
         yield _inside(
-            Text.assemble(("signature ", "dim"), (clean(signature["name"]), "cyan"), f"  {clean(signature['method'])}")
+            Text.assemble(("signature ", "dim"), (printable(signature["name"]), "cyan"), f"  {printable(signature['method'])}")
         )
         yield _inside(Text(_tensors(signature["inputs"], "(no inputs)")), 2 * STEP, ITEMS)
         yield _inside(Text("→ " + _tensors(signature["outputs"], "(no outputs)")), STEP, ITEMS)
@@ -654,8 +657,8 @@ def _metrics(metrics: Mapping[str, Any]) -> RenderableType | None:
     shown = table("METRIC", ">VALUE", ">STEP", "SESSION")
     for metric in values[:MOST_LINES]:
         step = NOTHING if metric["step"] is None else str(metric["step"])
-        session = clean(metric["session"]) or NOTHING
-        shown.add_row(Line(Text(clean(metric["name"]))), _value(metric["value"]), step, Line(Text(session)))
+        session = printable(metric["session"]) or NOTHING
+        shown.add_row(Line(Text(printable(metric["name"]))), _value(metric["value"]), step, Line(Text(session)))
     return Group(shown, *_more(values))
 
 
@@ -666,7 +669,7 @@ def _value(value: float | str) -> str:
 def _metadata(metadata: Mapping[str, Any]) -> RenderableType | None:
     if metadata["source"] is None:
         return None
-    return Line(Text(f"metadata {clean(metadata['source'])}: {clean(metadata['why'])}", "dim"))
+    return Line(Text(f"metadata {printable(metadata['source'])}: {printable(metadata['why'])}", "dim"))
 
 
 def _findings(findings: Sequence[Mapping[str, Any]]) -> RenderableType | None:
@@ -676,7 +679,7 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> RenderableType | None:
     for finding in findings[:MOST_LINES]:
         place = f" ({finding['place']})" if finding["place"] else ""
         line = Text.assemble((finding["severity"], SEVERITY_STYLES[finding["severity"]]), "  ", (finding["rule"], "bold"))
-        lines.append(Line(line.append(clean(f"  {finding['path']}{place}: {finding['message']}"))))
+        lines.append(Line(line.append(printable(f"  {finding['path']}{place}: {finding['message']}"))))
     return Group(*lines, *_more(findings), *_advice(findings))
 
 
@@ -685,7 +688,7 @@ def _advice(findings: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
     advice = {finding["rule"]: finding.get("advice") for finding in findings}
     for rule, said in list(advice.items())[:MOST_LINES]:
         if said:
-            yield _inside(Text.assemble(("→ ", "cyan"), (rule, "dim"), f": {clean(said)}"))
+            yield _inside(Text.assemble(("→ ", "cyan"), (rule, "dim"), f": {printable(said)}"))
 
 
 def _coverage(report: Mapping[str, Any], is_earlier: bool) -> RenderableType:
@@ -699,7 +702,7 @@ def _coverage(report: Mapping[str, Any], is_earlier: bool) -> RenderableType:
 
 def _remarks(what: str, remarks: Sequence[Mapping[str, Any]], style: str) -> Iterator[RenderableType]:
     for one in remarks[:MOST_LINES]:
-        yield Line(Text(clean(f"{what}  {one['path']}: {one['reason']}"), style))
+        yield Line(Text(printable(f"{what}  {one['path']}: {one['reason']}"), style))
     yield from _more(remarks, style=style)
 
 
@@ -707,41 +710,41 @@ def _drift(drift: Mapping[str, Any] | None) -> str:
     """Return how the files were found later; nothing where nobody looked."""
     if drift is None:
         return ""
-    told = f"{drift['state']} at {moment(drift['dtSeen'])} UTC: {clean(drift['says'])}"
-    return told if drift["trouble"] is None else f"{told}; at {moment(drift['dtLooked'])} UTC {clean(drift['trouble'])}"
+    told = f"{drift['state']} at {moment(drift['dtSeen'])} UTC: {printable(drift['says'])}"
+    return told if drift["trouble"] is None else f"{told}; at {moment(drift['dtLooked'])} UTC {printable(drift['trouble'])}"
 
 
 def _rules(version: Mapping[str, Any]) -> str:
     """Return by which rules a version was judged, where there are newer ones."""
     known, newest = version["rulesVersion"], version["newestRulesVersion"]
-    return "" if known == newest else f"rules {clean(known)}, newest {newest}; `modelport rescan --outdated` judges it anew"
+    return "" if known == newest else f"rules {printable(known)}, newest {newest}; `modelport rescan --outdated` judges it anew"
 
 
 def _quarantine(held: Mapping[str, Any] | None) -> str:
     """Return since when and why a version is in quarantine, or who released it, when and why; nothing where it never was."""
     if held is None:
         return ""
-    said = f"since {moment(held['dtSince'])} UTC: {clean(held['why'])}"
+    said = f"since {moment(held['dtSince'])} UTC: {printable(held['why'])}"
     release = held["released"]
     if release is None:
         return said
-    who = f" by {clean(release['by'])}" if release["by"] else ""
-    return f"released at {moment(release['dtReleased'])} UTC{who}: {clean(release['reason'])}; it was in quarantine {said}"
+    who = f" by {printable(release['by'])}" if release["by"] else ""
+    return f"released at {moment(release['dtReleased'])} UTC{who}: {printable(release['reason'])}; it was in quarantine {said}"
 
 
 def _version_pairs(version: Mapping[str, Any], twin: str) -> Iterator[tuple[str, str]]:
     yield "quarantine", _quarantine(version.get("quarantine"))
-    yield "warning", clean(version.get("warning") or "")
-    yield "project", clean(_project(version))
-    yield "experiment", clean(version["experimentId"] or "")
+    yield "warning", printable(version.get("warning") or "")
+    yield "project", printable(_project(version))
+    yield "experiment", printable(version["experimentId"] or "")
     yield "type", version["modelType"]
     yield "size", size(version["sizeBytes"])
     yield "digest", version["digest"]
-    yield "kept", f"{version['store']} at {clean(version['url'])}"
+    yield "kept", f"{version['store']} at {printable(version['url'])}"
     yield "files now", _drift(version["drift"])
     yield "judged by", _rules(version)
     yield "equal to", _called(version["duplicateOf"], twin) if version["duplicateOf"] else ""
-    yield "tags", clean(", ".join(version["tags"]))
-    yield "notes", clean(version["notes"] or "")
+    yield "tags", printable(", ".join(version["tags"]))
+    yield "notes", printable(version["notes"] or "")
     yield "published", "for all teams" if version["published"] else ""
     yield "registered", f"{moment(version['dtCreated'])} UTC"

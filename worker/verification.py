@@ -21,6 +21,7 @@ from typing import Any
 
 from detectors.facts import Shape, Signature, TensorSpec
 from detectors.json_text import JsonError, parse_json
+from detectors.printable import printable
 
 SCHEMA = "modelport.verification/1"
 
@@ -273,9 +274,9 @@ def _text(said: Mapping[str, Any], key: str, most: int) -> str:
 
 
 def _clean(text: str, most: int) -> str:
-    """Return *text* cut to *most* characters, with what is not printable escaped."""
+    """Return *text* cut to *most* characters, printable."""
     cut = text if len(text) <= most else text[: most - 1] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    return printable(cut)
 
 
 def judge(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from detectors.printable import printable
 from worker.cli import (
     access,
     auditing,
@@ -67,7 +68,6 @@ from worker.cli.common import (
     emit,
     gates_in,
     person,
-    printable,
     progress_bar,
     say,
     tell,

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from detectors.printable import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -428,11 +430,6 @@ def tell(text: str) -> None:
         except OSError:
             with suppress(OSError):
                 discard_rest(stderr)
-
-
-def printable(text: str) -> str:
-    """Return *text* as one line, with what a terminal must not see escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def write_log(level: str = "INFO") -> None:

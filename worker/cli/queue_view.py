@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from detectors.printable import printable
 from worker.figures import exact
 from worker.layout import NOTHING, Line, print_rows
-from worker.terminal import clean, moment
+from worker.terminal import moment
 
 SIGNS = {"ok": "✓", "warn": "▲", "bad": "⬣", "pause": "‖"}
 STYLES = {"is-bad": "bold red", "is-warn": "bold yellow", "": "bold green"}
@@ -33,8 +34,8 @@ def show_status(console: Console, told: Mapping[str, Any]) -> None:
     said = told["verdict"]
     style = STYLES[said["level"]]
     title = said["title"].upper() if told["paused"] else said["title"]
-    console.print(Text.assemble((f"{SIGNS[said['sign']]} {title}", style), (f"  team {clean(told['team'])}", "dim")))
-    console.print(Line(Text(clean(said["says"]))))
+    console.print(Text.assemble((f"{SIGNS[said['sign']]} {title}", style), (f"  team {printable(told['team'])}", "dim")))
+    console.print(Line(Text(printable(said["says"]))))
     console.print()
     print_rows(console, [_depth(told)], head=("OLDEST WAITING",))
     console.print()
@@ -66,12 +67,12 @@ def _show_failures(console: Console, told: Mapping[str, Any]) -> None:
     width = max(len(exact(group["count"])) for group in told["failures"])
     for group in told["failures"]:
         newest = group["newest"]
-        line = Text.assemble((exact(group["count"]).rjust(width), "red"), "  ", (clean(group["reason"]), "bold"))
+        line = Text.assemble((exact(group["count"]).rjust(width), "red"), "  ", (printable(group["reason"]), "bold"))
         line.append(f"  last {_ago(newest['at'], told['at'])}, ").append(newest["id"], "cyan")
         console.print(Line(line))
         for sentence, style in ((group["meaning"], ""), (newest["message"], "dim")):
             if sentence:
-                console.print(Padding(Line(Text(clean(sentence), style)), (0, 0, 0, width + 2), expand=False))
+                console.print(Padding(Line(Text(printable(sentence), style)), (0, 0, 0, width + 2), expand=False))
     console.print(Text("modelport ingestions retry --all --reason REASON tries them again", "dim"))
 
 
@@ -85,18 +86,18 @@ def _show_workers(console: Console, told: Mapping[str, Any]) -> None:
 def _worker(one: Mapping[str, Any], at: str) -> dict[str, Text]:
     where = NOTHING if one["host"] is None else f"{one['host']}, process {one['pid']}"
     return {
-        "WORKER": Text(clean(one["name"])),
+        "WORKER": Text(printable(one["name"])),
         "STATE": Text(one["state"].lower(), WORKER_STYLES.get(one["state"], "")),
         "SIGN OF LIFE": Text(_ago(one["seen"], at)),
         "HOLDS": _held(one["holds"], at),
-        "WHERE": Text(clean(where)),
+        "WHERE": Text(printable(where)),
     }
 
 
 def _held(holds: Sequence[Mapping[str, Any]], at: str) -> Text:
     """Return what a worker works on, and for how long."""
     told = [
-        Text.assemble((one["id"], "cyan"), clean(f" {one['experimentId'] or one['modelPath']}, {_since(one['since'], at)}"))
+        Text.assemble((one["id"], "cyan"), printable(f" {one['experimentId'] or one['modelPath']}, {_since(one['since'], at)}"))
         for one in holds[:MOST_HELD]
     ]
     if len(holds) > MOST_HELD:
@@ -130,10 +131,12 @@ def show_messages(console: Console, told: Mapping[str, Any], is_lone: bool = Fal
         return
     for one in told["messages"]:
         head = Text.assemble((one["id"], "cyan"), "  ", f"{one['size']:,} bytes" if one["size"] else "", "  ")
-        head.append(NOTHING if one["at"] is None else f"{moment(one['at'])} UTC").append(f"  from {clean(one['queue'] or '?')}")
+        head.append(NOTHING if one["at"] is None else f"{moment(one['at'])} UTC").append(
+            f"  from {printable(one['queue'] or '?')}"
+        )
         console.print(Line(head))
         if one["why"]:
-            console.print(Padding(Line(Text(clean(one["why"]), "yellow")), INSIDE, expand=False))
+            console.print(Padding(Line(Text(printable(one["why"]), "yellow")), INSIDE, expand=False))
         console.print(Padding(Text(one["preview"], "dim", overflow="fold"), INSIDE, expand=False))
     if told["kept"] > len(told["messages"]) and not is_lone:
         console.print(Text(f"and {told['kept'] - len(told['messages']):,} more", "dim"))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.common import FORMAT, OUTPUT, PROJECT, TEAM, acting, printable, write
+from detectors.printable import printable
+from worker.cli.common import FORMAT, OUTPUT, PROJECT, TEAM, acting, write
 from worker.s3_url import is_s3
 from worker.verification_words import Mark, lines
 

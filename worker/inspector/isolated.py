@@ -256,7 +256,7 @@ def _answer_of(kind: bytes, body: bytes) -> Scan:
     if kind == MEMORY:
         raise Exhausted
     if kind == BUG:
-        raise _unforeseen(_printable(body))
+        raise _unforeseen(_lines_to_log(body))
     if kind == RAISED:
         raise _trouble(body)
     assert kind == FOUND, kind
@@ -285,7 +285,7 @@ def _unforeseen(told: str) -> UnforeseenInChild:
     return error
 
 
-def _printable(body: bytes) -> str:
+def _lines_to_log(body: bytes) -> str:
     """Return text of a stranger, as it may stand in a log."""
     letters = body.decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in letters)

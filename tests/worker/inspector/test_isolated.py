@@ -219,7 +219,7 @@ def test_environment_descriptors_and_limits_of_a_child_are_clean(
 
 
 def test_what_a_child_tells_of_a_bug_is_fit_for_a_log() -> None:
-    assert isolated._printable(b"a\x1b[31m\nb\xff") == "a?[31m\nb\\xff"
+    assert isolated._lines_to_log(b"a\x1b[31m\nb\xff") == "a?[31m\nb\\xff"
 
 
 def test_a_bomb_costs_the_child_and_not_the_worker(make: Make) -> None:
