@@ -151,9 +151,14 @@ def evaluate(gates: Iterable[Gate], summary: Mapping[str, Any], metadata: Metada
     return tuple(_judged(gate, *_found(gate, summary, metadata)) for gate in gates)
 
 
+def failed(results: Iterable[GateResult]) -> list[str]:
+    """Return the names of the gates that do not let the version pass, in their order."""
+    return [result.gate.name for result in results if not result.is_passed]
+
+
 def is_any_failed(results: Iterable[GateResult]) -> bool:
     """Tell whether one of *results* does not let the version pass."""
-    return not all(result.is_passed for result in results)
+    return bool(failed(results))
 
 
 def gates_json(results: Iterable[GateResult]) -> list[dict[str, Any]]:

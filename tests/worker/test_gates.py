@@ -24,6 +24,7 @@ from worker.gates import (
     declared,
     evaluate,
     exact,
+    failed,
     gates_json,
     is_any_failed,
     parse_gates,
@@ -207,6 +208,7 @@ def test_what_is_not_there_passes_only_where_the_gate_says_so(word: str | None, 
     assert (result.outcome, result.is_passed, result.value) == (GateOutcome.NOT_FOUND, passes, None)
     assert result.says == f"the summary of the run has no accuracy; the gate {'passes' if passes else 'fails'} then"
     assert is_any_failed([result]) is not passes
+    assert failed([result]) == ([] if passes else [result.gate.name])
 
 
 def test_a_metric_without_the_aggregate_is_not_there() -> None:

@@ -529,7 +529,8 @@ def _status_of(report: dict[str, Any], allow_skipped: bool) -> int:
 
 
 def _status_of_ingestion(report: dict[str, Any], allow_skipped: bool) -> int:
+    from worker.gates import is_any_failed, results_of
+
     if report["version"] is not None:
-        is_any_failed = not all(gate["passed"] for gate in report["gates"])
-        return FOUND if is_any_failed else _status_of(report, allow_skipped)
+        return FOUND if is_any_failed(results_of(report["gates"])) else _status_of(report, allow_skipped)
     return _status_of(report, allow_skipped) if report["ingestion"]["state"] == "nothing_found" else ERROR

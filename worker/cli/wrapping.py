@@ -261,13 +261,17 @@ def _told(service: Embedded, ingestion: Ingestion) -> str:
 
 def _warning(service: Embedded, standing: Ingestion) -> str:
     """Return what is to be known of the version of *standing* before it is used; empty for nothing, or for no version."""
+    from worker.gates import failed
+
     version = service.registry.version(standing.event.team, standing.answered_version) if standing.answered_version else None
-    failed = [] if version is None else [result.gate.name for result in version.gates if not result.is_passed]
-    if version is None or (version.completeness, version.verdict, failed) == ("complete", "clean", []):
+    if version is None:
+        return ""
+    names = failed(version.gates)
+    if (version.completeness, version.verdict, names) == ("complete", "clean", []):
         return ""
     why = version.verdict if version.completeness == "complete" else version.completeness
-    if failed:
-        why = ", ".join(([] if why == "clean" else [why]) + [f"the gate {name} failed" for name in failed])
+    if names:
+        why = ", ".join(([] if why == "clean" else [why]) + [f"the gate {name} failed" for name in names])
     option = "" if version.team == service.settings.team else f" --team {version.team}"
     return f"; {why}, `modelport models show {version.id}{option}` tells more"
 

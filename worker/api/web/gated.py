@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from worker.api.web.wording import clean
-from worker.gates import is_any_failed
+from worker.gates import failed, is_any_failed
 from worker.health import State
 from worker.records import GateOutcome, GateResult, ModelVersion
 
@@ -47,13 +47,13 @@ def context(version: ModelVersion, before: ModelVersion | None) -> Mapping[str, 
 
 def states(version: ModelVersion, others: Sequence[State]) -> tuple[State, ...]:
     """Return *others* behind the word that gates failed, where some did."""
-    return (failed(version.gates), *others) if is_any_failed(version.gates) else tuple(others)
+    return (state(version.gates), *others) if is_any_failed(version.gates) else tuple(others)
 
 
-def failed(results: Sequence[GateResult]) -> State:
+def state(results: Sequence[GateResult]) -> State:
     """Return the word that some of *results* failed."""
-    amount = sum(not result.is_passed for result in results)
-    return State("bad", "is-bad", "A gate failed" if amount == 1 else f"{amount} gates failed")
+    count = len(failed(results))
+    return State("bad", "is-bad", "A gate failed" if count == 1 else f"{count} gates failed")
 
 
 def use(version: ModelVersion, otherwise: str) -> str:

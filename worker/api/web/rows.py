@@ -116,7 +116,7 @@ def _reasons(version: ModelVersion, report: Report) -> Iterator[tuple[str, str, 
             also = version.completeness if version.completeness == "incomplete" else ""
             yield "bad", f"{counts[severity]} {severity}", _joined(_rules(findings, severity), also)
     if is_any_failed(version.gates):
-        yield "bad", gated.failed(version.gates).words, _failed(version.gates)
+        yield "bad", gated.state(version.gates).words, _failed(version.gates)
     if version.completeness == "corrupt":
         yield "bad", "Corrupt", _problem(report)
     elif not _is_whole(version):
