@@ -8,12 +8,13 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from itertools import count
-from threading import Thread
 from typing import Any
 
 import httpx
+
+from tests.servers.http import QuietHandler, serving
 
 IS_TAG = re.compile(r"tags\.`(.+?)` = '(.*)'")
 
@@ -129,7 +130,7 @@ def _has(tags: list[Json], filter: str) -> bool:
 def served(fake: FakeMlflow) -> Iterator[str]:
     """Serve *fake* on a socket while the block runs; give its address."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             self._answer(b"")
 
@@ -143,12 +144,6 @@ def served(fake: FakeMlflow) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(answer.content)
 
-        def log_message(self, format: str, *words: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with serving(server):
         yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join(10)

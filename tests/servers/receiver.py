@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
-from tests.servers.process import LOOK_SECONDS
+from tests.servers.http import QuietHandler, serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def receiver(context: ssl.SSLContext | None = None, at: str = "127.0.0.1", port:
     """Give a receiver that listens; by https where it has a *context*."""
     kept = Receiver()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             message = Message(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
@@ -56,9 +56,6 @@ def receiver(context: ssl.SSLContext | None = None, at: str = "127.0.0.1", port:
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
 
     class Server(ThreadingHTTPServer):
         def finish_request(self, request: Any, client_address: Any) -> None:
@@ -73,14 +70,8 @@ def receiver(context: ssl.SSLContext | None = None, at: str = "127.0.0.1", port:
         context.sni_callback = lambda _, name, __: kept.asked_for.append(name)
     server = Server((at, port), Handler)
     kept.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, args=(LOOK_SECONDS,))
-    thread.start()
-    try:
+    with serving(server):
         yield kept
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @dataclass(slots=True)

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Condition, Lock, Thread
+from http.server import ThreadingHTTPServer
+from threading import Condition, Lock
 from typing import ClassVar
+
+from tests.servers.http import QuietHandler, serving
 
 SLOW_DOWN = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>'
 PIECE_BYTES = 256 << 10
@@ -95,7 +97,7 @@ class Faults:
             return len(self.requests) - 1
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     protocol_version = "HTTP/1.1"
     upstream: ClassVar[int]
     faults: ClassVar[Faults]
@@ -157,9 +159,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing."""
-
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
@@ -175,11 +174,5 @@ def s3_proxy(upstream: int) -> Iterator[tuple[str, Faults]]:
     handler = type("Handler", (_Handler,), {"upstream": upstream, "faults": faults})
     server = _Server(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, name="s3 proxy", daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield f"http://127.0.0.1:{server.server_address[1]}", faults
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

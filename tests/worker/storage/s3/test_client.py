@@ -11,9 +11,9 @@ import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from itertools import count
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ import pytest
 from detectors.errors import TreeChanged, TreeUnavailable, Unreadable
 from detectors.tree import Passed
 from tests.contracts.store import KEY, write
+from tests.servers.http import QuietHandler, serving
 from worker.errors import StorageUnavailable
 from worker.s3_url import S3Url
 from worker.storage.s3 import client as client_module
@@ -53,7 +54,7 @@ def answering(answer: Answer | bytes, drip_bytes: int = 1 << 20, drip_seconds: f
     over = Event()
     given: Answer = (lambda method, path: (200, {}, answer)) if isinstance(answer, bytes) else answer
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             status, headers, body = given(self.command, self.path)
@@ -68,18 +69,12 @@ def answering(answer: Answer | bytes, drip_bytes: int = 1 << 20, drip_seconds: f
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
 
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with serving(server):
         try:
             yield S3Connection(f"http://127.0.0.1:{server.server_port}", "us-east-1")
         finally:
             over.set()
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture(autouse=True)
