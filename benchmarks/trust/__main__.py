@@ -1,9 +1,11 @@
 """`python -m benchmarks.trust [--most N] [--only TEXT]`: how often scanners are right, as a table, and in TRUST.md beside it.
 
 Ours runs in this process, the others in environments of their own, all on the same files. An attack is told where the answer is
-anything but clean: a finding of any severity, a model that is not whole, something not looked at, an error. An honest model is
-called dangerous where the answer is high or critical. The exit status is 1 where ours lets an attack pass for clean, or calls
-an honest model dangerous. Nothing is written with `--most` or `--only`, or where a set was left out.
+anything but clean: a finding of any severity, a model that is not whole, something not looked at, an error. A note of ours,
+which leaves a model clean, counts only where it is the one that the maker of the attack wants: its rule, at its place. An
+honest model is called dangerous where the answer is high or critical. The exit status is 1 where ours lets an attack pass for
+clean, tells one at another place than its maker, or calls an honest model dangerous; and where a promise beside the table is
+broken. Nothing is written with `--most` or `--only`, or where a set was left out.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from benchmarks.trust import beside
 from benchmarks.trust.sets import SETS, Sample, SampleSet, first
 from detectors.facts import Severity, State
 from detectors.open import scan_path
-from detectors.scan import worst_state
+from detectors.scan import Scan, worst_state
 
 ROOT = Path(__file__).parents[2]
 PAGE = Path(__file__).with_name("TRUST.md")
@@ -37,11 +40,13 @@ MOST_NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the scanners said of one set: a word for each sample, by scanner; None for one that could not be run."""
+    """What the scanners said of one set: a word for each sample, by scanner; None for one that could not be run. are_placed
+    tells of each sample whether ours found what its maker wants; None where that says nothing of it."""
 
     of: SampleSet
     samples: Sequence[Sample]
     words: dict[str, list[str] | None]
+    are_placed: Sequence[bool | None] = ()
 
     def count(self, scanner: str) -> int | None:
         """Return how many attacks *scanner* told, or how many honest models it called dangerous."""
@@ -51,7 +56,14 @@ class Row:
     def mistakes(self) -> list[str]:
         """Return the names of the samples of which ours said what it should not."""
         words = self.words[OURS] or []
-        return [one.name for one, word in zip(self.samples, words, strict=True) if self._is_counted(word) is self.of.is_honest]
+        wrong = [one.name for one, word in zip(self.samples, words, strict=True) if self._is_counted(word) is self.of.is_honest]
+        elsewhere = [one.name for one, is_placed in zip(self.samples, self.are_placed, strict=False) if is_placed is False]
+        return wrong + [f"{name}, told elsewhere" for name in elsewhere if name not in wrong]
+
+    def placed(self) -> str:
+        """Return how many of ours were told by the rule and at the place that their makers want, of how many."""
+        asked = [one for one in self.are_placed if one is not None]
+        return f"{sum(asked):,} of {len(asked):,}" if asked else "–"
 
     def _is_counted(self, word: str) -> bool:
         return word in DANGEROUS if self.of.is_honest else word != "none"
@@ -60,12 +72,20 @@ class Row:
 OURS = "modelport"
 
 
-def ours(path: Path) -> str:
-    """Return the worst that ours says of *path*, in the words of `theirs`; `unsure` for what is not whole, or not looked at.
+def ours(sample: Sample) -> tuple[str, bool | None]:
+    """Return the worst that ours says of *sample*, in the words of `theirs`; and whether it is told as its maker wants.
 
-    A place that holds nothing recognisable is `nothing`: that is no answer about a model, and never taken for clean.
+    `unsure` stands for what is not whole, or not looked at; `noted` for a note that is the one that is wanted. A place that
+    holds nothing recognisable is `nothing`: that is no answer about a model, and never taken for clean.
     """
-    found = scan_path(path)
+    found = scan_path(sample.path)
+    is_placed = None if sample.told is None else sample.told in {(one.rule, one.place) for one in found.findings}
+    word = worst_of(found)
+    return "noted" if word == "none" and is_placed else word, is_placed
+
+
+def worst_of(found: Scan) -> str:
+    """Return the worst that *found* says of a model; a note is nothing."""
     severities = {finding.severity for finding in found.findings} - {Severity.INFO}
     worst = next((one.value for one in Severity if one in severities), None)
     if worst is not None:
@@ -97,35 +117,38 @@ def measure(of: SampleSet, folder: Path, most: int | None) -> Row:
     """Let every scanner look at one set."""
     folder.mkdir()
     samples = first(of.write(folder), most)
-    words: dict[str, list[str] | None] = {OURS: [ours(sample.path) for sample in samples]}
+    answers = [ours(sample) for sample in samples]
+    words: dict[str, list[str] | None] = {OURS: [word for word, _ in answers]}
     for called, (name, python) in THEIRS.items():
         words[called] = theirs(name, python, samples)
-    return Row(of, samples, words)
+    return Row(of, samples, words, [is_placed for _, is_placed in answers])
 
 
 def table(rows: Iterable[Row]) -> list[str]:
     """Return the lines of the table."""
     scanners = (OURS, *THEIRS)
-    lines = [f"| set | models | {' | '.join(scanners)} | right |", f"|---|---{'|---' * len(scanners)}|---|"]
+    lines = [f"| set | models | {' | '.join(scanners)} | right | placed right |", f"|---|---{'|---' * len(scanners)}|---|---|"]
     for row in rows:
         counts = (row.count(scanner) for scanner in scanners)
         right = 0 if row.of.is_honest else len(row.samples)
         shown = ("not installed" if count is None else f"{count:,}" for count in counts)
-        lines.append(f"| {row.of.what} | {len(row.samples):,} | {' | '.join(shown)} | {right:,} |")
+        lines.append(f"| {row.of.what} | {len(row.samples):,} | {' | '.join(shown)} | {right:,} | {row.placed()} |")
     return lines
 
 
-def page(rows: Sequence[Row]) -> str:
-    """Return the page with the table."""
+def page(rows: Sequence[Row], promises: Sequence[beside.Shown]) -> str:
+    """Return the page with the tables."""
     attacks, honest = ([row for row in rows if row.of.is_honest is wanted] for wanted in (False, True))
     lines = [f"# How often scanners are right, {date.today()}", "", "Written by `make trust`.", ""]
     lines += [
         "## Attacks that are told",
         "",
         "Anything but clean counts: a finding, a model that is not whole, not looked at, an error.",
+        "Placed right: modelport has a finding by the rule and at the place that the maker of the attack says.",
     ]
     lines += ["", *table(attacks), "", "## Honest models that are called dangerous", "", "High or critical counts."]
-    return "\n".join([*lines, "", *table(honest)]) + "\n"
+    lines += ["", *table(honest), "", "## What else is promised"]
+    return "\n".join([*lines, "", *beside.table(promises)]) + "\n"
 
 
 def main(arguments: list[str]) -> int:
@@ -144,13 +167,14 @@ def main(arguments: list[str]) -> int:
             rows.append(measure(of, folder / str(number), chosen.most))
     finally:
         shutil.rmtree(folder)
-    print(page(rows))
+    promises = [beside.look(promise) for promise in beside.PROMISES if chosen.only in promise.what]
+    print(page(rows, promises))
     for row in rows:
         for name in row.mistakes()[:MOST_NAMED]:
             print(f"mistaken: {row.of.what}: {name}")
     if chosen.most is None and not chosen.only and len(rows) == len(SETS):
-        PAGE.write_text(page(rows), encoding="utf-8")
-    return int(any(row.mistakes() for row in rows))
+        PAGE.write_text(page(rows, promises), encoding="utf-8")
+    return int(any(row.mistakes() for row in rows) or any(one.is_broken for one in promises))
 
 
 if __name__ == "__main__":

@@ -19,12 +19,17 @@ from tests.attacks import honest, keras, onnx, pickles, tensorflow, zips
 CORPUS, HOSTILE = "MODELPORT_CORPUS", "MODELPORT_HOSTILE"
 
 
+Told = tuple[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One model, or what passes for one: its *name*, and the *path* of a file or folder to be scanned."""
+    """One model, or what passes for one: its *name*, and the *path* of a file or folder to be scanned. *told* is the rule and
+    the place of the finding that its maker wants; None where any answer does."""
 
     name: str
     path: Path
+    told: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,10 @@ class SampleSet:
         return not self.needs or self.needs in os.environ
 
 
-def _made(make: Callable[[], Iterable[tuple[str, Mapping[str, bytes]]]]) -> Callable[[Path], Iterator[Sample]]:
-    """Return what writes the (name, files) that *make* yields."""
+def _made(
+    make: Callable[[], Iterable[tuple[str, Mapping[str, bytes]]]], told: Callable[[str], Told | None] = lambda name: None
+) -> Callable[[Path], Iterator[Sample]]:
+    """Return what writes the (name, files) that *make* yields; *told* is given the name."""
 
     def write(folder: Path) -> Iterator[Sample]:
         for number, (name, files) in enumerate(make()):
@@ -53,7 +60,7 @@ def _made(make: Callable[[], Iterable[tuple[str, Mapping[str, bytes]]]]) -> Call
             for path, data in files.items():
                 (place / path).parent.mkdir(parents=True, exist_ok=True)
                 (place / path).write_bytes(data)
-            yield Sample(name, place)
+            yield Sample(name, place, told(name))
 
     return write
 
@@ -82,11 +89,15 @@ def _corpus(folder: Path) -> Iterator[Sample]:
             yield Sample(path.relative_to(project.parent).as_posix(), path)
 
 
+_RISKY = _made(tensorflow.risky_models, tensorflow.told_of_risky)
+_UNKNOWN = _made(tensorflow.unknown_models, lambda name: tensorflow.TOLD_OF_UNKNOWN)
+_ASSETS = _made(tensorflow.asset_models, lambda name: tensorflow.TOLD_OF_ASSET)
+
 SETS = (
-    SampleSet("Risky operators of TensorFlow, each at every position", False, _made(tensorflow.risky_models)),
+    SampleSet("Risky operators of TensorFlow, each at every position", False, _RISKY),
     SampleSet("Graphs of TensorFlow that hide what they run", False, _made(tensorflow.evasive_models)),
-    SampleSet("Operators that no TensorFlow has", False, _made(tensorflow.unknown_models)),
-    SampleSet("Assets of TensorFlow outside the model", False, _made(tensorflow.asset_models)),
+    SampleSet("Operators that no TensorFlow has", False, _UNKNOWN),
+    SampleSet("Assets of TensorFlow outside the model", False, _ASSETS),
     SampleSet("External data of ONNX, positions x names x faults", False, _external_data),
     SampleSet("Executable content under every name", False, _made(pickles.attacks)),
     SampleSet("Traps in configurations of Keras", False, _made(keras.attacks)),

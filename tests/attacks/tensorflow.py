@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from detectors.safety.tensorflow import RULES
 from detectors.safety.tf_effects import Effect, listed, operator
 from tests.builders import saved_model as sm
 
@@ -126,6 +127,20 @@ def risky_models() -> Iterator[tuple[str, Files]]:
     for op in risky_operators():
         for position, (make, _) in POSITIONS.items():
             yield f"{op} in {position}", {"saved_model.pb": make(risk_of(op))}
+
+
+def told_of_risky(name: str) -> tuple[str, str]:
+    """Return the rule and the place of the finding that the risky model *name* must give."""
+    op, _, position = name.partition(" in ")
+    known = operator(op.encode())
+    assert known is not None
+    to_file = op.startswith(("Debug", "Copy"))  # the attack sends what they see to a file
+    return RULES[Effect.WRITE if to_file else known.effect], POSITIONS[position][1]
+
+
+TOLD_OF_UNKNOWN = "tf-custom-operator", "signature serving_default → node risk"
+
+TOLD_OF_ASSET = "tf-file-read", "init op → node fill"
 
 
 def harmless_models() -> Iterator[tuple[str, Files]]:

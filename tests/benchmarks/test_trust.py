@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.trust import beside
 from benchmarks.trust.__main__ import OURS, THEIRS, Row, ours, page, table
 from benchmarks.trust.sets import SETS, Sample, SampleSet, first
+from tests.attacks import tensorflow
 
 
 @pytest.mark.parametrize("of", SETS, ids=lambda of: of.what)
@@ -16,7 +18,8 @@ def test_ours_is_right_about_the_first_of_every_set(of: SampleSet, tmp_path: Pat
         pytest.skip(f"{of.needs} is not set")
     samples = first(of.write(tmp_path), 25)
     assert samples
-    row = Row(of, samples, {OURS: [ours(sample.path) for sample in samples]})
+    answers = [ours(sample) for sample in samples]
+    row = Row(of, samples, {OURS: [word for word, _ in answers]}, [is_placed for _, is_placed in answers])
     assert row.mistakes() == []
 
 
@@ -29,5 +32,43 @@ def test_a_mistake_would_be_told_and_who_is_not_installed_is_named() -> None:
         Row(honest, samples, {OURS: ["none", "medium", "high"], scan: None, audit: ["critical"] * 3}),
     ]
     assert [row.mistakes() for row in rows] == [["a"], ["c"]]
-    assert table(rows)[2:] == ["| bad | 3 | 2 | not installed | 0 | 3 |", "| good | 3 | 1 | not installed | 3 | 0 |"]
-    assert page(rows).count("not installed") == 2
+    assert table(rows)[2:] == [
+        "| bad | 3 | 2 | not installed | 0 | 3 | – |",
+        "| good | 3 | 1 | not installed | 3 | 0 | – |",
+    ]
+    assert page(rows, []).count("not installed") == 2
+
+
+def test_what_is_told_elsewhere_than_its_maker_says_is_a_mistake() -> None:
+    samples = [Sample(name, Path(name), ("rule", "place")) for name in "ab"]
+    row = Row(SampleSet("bad", False, lambda folder: iter(())), samples, {OURS: ["high", "noted"]}, [False, True])
+    assert (row.mistakes(), row.placed()) == (["a, told elsewhere"], "1 of 2")
+
+
+def test_a_note_counts_only_where_it_is_the_one_that_is_wanted(tmp_path: Path) -> None:
+    """Compiled code is noted: models that a compiler wrote hold it."""
+    (tmp_path / "saved_model.pb").write_bytes(tensorflow.in_main_graph(tensorflow.risk_of("XlaCallModule")))
+    told = tensorflow.told_of_risky("XlaCallModule in main graph")
+    assert ours(Sample("m", tmp_path, told)) == ("noted", True)
+    assert ours(Sample("m", tmp_path, (told[0], "elsewhere"))) == ("none", False)
+    assert ours(Sample("m", tmp_path)) == ("none", None)
+
+
+def test_a_promise_that_no_test_here_shows_names_the_command_that_does() -> None:
+    shown = beside.look(beside.Promise("it holds", "make cage"))
+    assert beside.table([shown])[2:] == ["| it holds | shown by `make cage` |"]
+
+
+@pytest.mark.parametrize(
+    ("body", "word", "is_broken"),
+    [
+        ("assert True", "kept", False),
+        ("assert False", "BROKEN", True),
+        ("import pytest; pytest.skip()", "could not be tried here: shown by `make x`", False),
+    ],
+)
+def test_a_promise_is_kept_broken_or_could_not_be_tried(body: str, word: str, is_broken: bool, tmp_path: Path) -> None:
+    test = tmp_path / "test_it.py"
+    test.write_text(f"def test_it():\n    {body}\n")
+    shown = beside.look(beside.Promise("it holds", "make x", str(test)))
+    assert (shown.word, shown.is_broken) == (word, is_broken)

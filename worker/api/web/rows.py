@@ -27,7 +27,7 @@ from worker.api.web.format import software
 from worker.api.web.reported import place
 from worker.api.web.wording import clean
 from worker.figures import counted
-from worker.gates import is_any_failed
+from worker.gates import failed, is_any_failed
 from worker.records import Condition, GateResult, ModelVersion
 from worker.wholeness import is_told_by_name
 
@@ -150,7 +150,7 @@ def _is_whole(version: ModelVersion) -> bool:
 
 def _failed(gates: Sequence[GateResult]) -> str:
     """Return the first gate that failed, and how many others did."""
-    return _joined([clean(result.gate.name) for result in gates if not result.is_passed])
+    return _joined([clean(name) for name in failed(gates)])
 
 
 def _rules(findings: Sequence[Report], severity: Severity) -> list[str]:
