@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import DecodeError
+from onnx import onnx_ml_pb2
 
 from detectors import onnx_duplicates
 from detectors.detection import Contents
 from detectors.facts import Severity
 from detectors.onnx import DETECTOR
-from detectors.protos import onnx_once_pb2
+from detectors.protos import onnx_once_pb2, onnx_pb2
 from detectors.tree import MemoryTree
 from detectors.wire import Skeleton
 from tests.builders import onnx as build
@@ -204,3 +205,61 @@ def test_what_stands_twice_is_found_wherever_it_stands() -> None:
     last = {chain[-1] for chain in tried}
     assert {"op_type", "domain", "raw_data", "data_location", "t", "g", "values", "indices", "elem_type", "key"} <= last
     assert len(tried) > 130
+
+
+# What onnx_once.proto says, beside what onnx.proto and onnx itself say
+
+
+def messages(kind: Any) -> Iterator[Any]:
+    """Yield *kind*, a message or a file, and every message inside it, without itself where it is a file."""
+    inner = getattr(kind, "message_types_by_name", None) or getattr(kind, "nested_types_by_name", {})
+    for message in inner.values():
+        yield message
+        yield from messages(message)
+
+
+def told_of(kind: Any) -> dict[str, dict[str, tuple[int, bool, str | None, bool]]]:
+    """Return of each message the number of each field, whether it repeats, what it holds, and whether it is one of a choice."""
+    return {
+        message.full_name.removeprefix(f"{kind.package}."): {
+            field.name: (
+                field.number,
+                field.is_repeated,
+                None if field.message_type is None else field.message_type.name,
+                field.containing_oneof is not None and len(field.containing_oneof.fields) > 1,
+            )
+            for field in message.fields
+        }
+        for message in messages(kind)
+    }
+
+
+NOT_SEARCHED = {
+    ("GraphProto", "quantization_annotation"),
+    ("GraphProto", "metadata_props"),
+    ("ModelProto", "metadata_props"),
+    *(("ModelProto", name) for name in ("ir_version", "producer_name", "producer_version", "domain", "model_version")),
+}
+"""Notes that say nothing which a runtime acts on, and what the walk counts by itself."""
+
+
+def test_fields_that_stand_once_are_those_that_are_read() -> None:
+    """A field that is read from now on is searched from now on."""
+    read, once = told_of(onnx_pb2.DESCRIPTOR), told_of(onnx_once_pb2.DESCRIPTOR)
+    for name, fields in read.items():
+        if name == "QuantizationAnnotation":
+            continue
+        for field, said in fields.items():
+            _, is_repeated, holds, _ = said
+            is_searched = (not is_repeated or holds is not None) and (name, field) not in NOT_SEARCHED
+            assert (once[name].get(field) == said) is is_searched, f"{name}.{field}"
+
+
+def test_fields_that_stand_once_are_those_of_onnx() -> None:
+    theirs = told_of(onnx_ml_pb2.DESCRIPTOR)
+    for name, fields in told_of(onnx_once_pb2.DESCRIPTOR).items():
+        for field, said in fields.items():
+            if field != "raw_data_size":
+                number, is_repeated, holds, _ = theirs[name][field]
+                assert (number, is_repeated) == said[:2], f"{name}.{field}"
+                assert (holds is None) is (said[2] is None), f"{name}.{field}"
