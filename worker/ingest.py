@@ -129,7 +129,7 @@ class Borders:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Ingested:
     """How an ingestion stands after the work. version and scan are None where there is none, or nothing was looked at."""
 
     ingestion: Ingestion
@@ -138,7 +138,7 @@ class Outcome:
     known: bool
 
 
-def ingest(event: CompletionEvent, borders: Borders) -> Outcome:
+def ingest(event: CompletionEvent, borders: Borders) -> Ingested:
     """Accept *event*, work on it here and now until it has ended, and return how."""
     recover(borders)
     ingestion, known = borders.registry.submit(event, borders.clock.now(), borders.owner)
@@ -781,9 +781,9 @@ def _store_key(ingestion: Ingestion) -> StoreKey:
     return StoreKey(event.team, event.project, event.experiment, ingestion.version_id)
 
 
-def _outcome(ingestion: Ingestion, found: Scan | None, known: bool, borders: Borders) -> Outcome:
+def _outcome(ingestion: Ingestion, found: Scan | None, known: bool, borders: Borders) -> Ingested:
     """Return how the ingestion stands in the registry now."""
     team = ingestion.event.team
     now = borders.registry.ingestion(team, ingestion.id) or ingestion
     version = borders.registry.version(team, now.answered_version) if now.answered_version else None
-    return Outcome(now, version, found, known)
+    return Ingested(now, version, found, known)

@@ -19,7 +19,7 @@ from typing import Any
 
 from detectors.facts import Signature
 from detectors.scan import Model, Scan
-from worker.verification import Check, Outcome, Seen, Withheld, judge
+from worker.verification import LoadCheck, Outcome, Seen, Withheld, judge
 
 MAX_MODELS = 20
 MAX_FILES = 2000
@@ -89,26 +89,26 @@ RunPlan = Callable[[Plan, Mapping[str, str]], Seen]
 """Runs a plan on files, by their paths in the tree, in a cage."""
 
 
-def check_models(found: Scan, show: Show, run: RunPlan) -> tuple[Check, ...]:
+def check_models(found: Scan, show: Show, run: RunPlan) -> tuple[LoadCheck, ...]:
     """Return the checks of the models in *found*, one after the other."""
     return tuple(_check(plan, show, run) for plan in plans(found))
 
 
-def _check(plan: Plan, show: Show, run: RunPlan) -> Check:
+def _check(plan: Plan, show: Show, run: RunPlan) -> LoadCheck:
     if len(plan.files) > MAX_FILES:
         why = f"not verified: it consists of {len(plan.files)} files (limit {MAX_FILES})"
-        return Check(plan.root, plan.format, Outcome.NOT_VERIFIED, why)
+        return LoadCheck(plan.root, plan.format, Outcome.NOT_VERIFIED, why)
     with show(plan.files) as shown:
         if not shown.files:
             why = "not verified: all of its files are withheld"
-            return Check(plan.root, plan.format, Outcome.NOT_VERIFIED, why, withheld=shown.withheld)
+            return LoadCheck(plan.root, plan.format, Outcome.NOT_VERIFIED, why, withheld=shown.withheld)
         seen = run(plan, shown.files)
         return judge(plan.root, plan.format, plan.declared, seen, EXTRA, shown.withheld)
 
 
-def refused(found: Scan, why: str) -> tuple[Check, ...]:
+def refused(found: Scan, why: str) -> tuple[LoadCheck, ...]:
     """Return the checks of the models in *found* where no cage can be had: none is loaded, and each says *why*."""
-    return tuple(Check(plan.root, plan.format, Outcome.NOT_VERIFIED, why) for plan in plans(found))
+    return tuple(LoadCheck(plan.root, plan.format, Outcome.NOT_VERIFIED, why) for plan in plans(found))
 
 
 def on_disk(folder: str, paths: Iterable[str]) -> Shown:

@@ -154,7 +154,7 @@ class Withheld:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class LoadCheck:
     """The load check of one model at *root*. *why* is a sentence, empty where all is well; *seen* is None where none ran."""
 
     root: str
@@ -175,7 +175,7 @@ class Verified:
     at: datetime
 
 
-def worst(checks: Iterable[Check]) -> Outcome:
+def worst(checks: Iterable[LoadCheck]) -> Outcome:
     """Return the outcome of several models: failed before not verified before verified; nothing where there is none."""
     found = {check.outcome for check in checks}
     order = (Outcome.FAILED, Outcome.NOT_VERIFIED, Outcome.VERIFIED)
@@ -281,16 +281,16 @@ def _clean(text: str, most: int) -> str:
 
 def judge(
     root: str, format: str, declared: Sequence[Signature], seen: Seen, extra: str, withheld: tuple[Withheld, ...] = ()
-) -> Check:
+) -> LoadCheck:
     """Return the check of the model at *root*, whose files declare the signatures *declared*.
 
     *extra* is what to install where the framework is missing.
     """
 
-    def check(outcome: Outcome, why: str, mismatches: tuple[str, ...] = ()) -> Check:
+    def check(outcome: Outcome, why: str, mismatches: tuple[str, ...] = ()) -> LoadCheck:
         spoiled = outcome is Outcome.FAILED and withheld
         because = f"{why}; {len(withheld)} of its files were withheld" if spoiled else why
-        return Check(root, format, Outcome.NOT_VERIFIED if spoiled else outcome, because, seen, mismatches, withheld)
+        return LoadCheck(root, format, Outcome.NOT_VERIFIED if spoiled else outcome, because, seen, mismatches, withheld)
 
     if not seen.is_begun and seen.ending in _UNBEGUN:
         return check(
@@ -378,7 +378,7 @@ def shape_text(shape: Shape) -> str:
     return "of any rank" if shape is None else f"[{', '.join('?' if axis is None else str(axis) for axis in shape)}]"
 
 
-def verification_json(path: str, checks: Sequence[Check]) -> dict[str, Any]:
+def verification_json(path: str, checks: Sequence[LoadCheck]) -> dict[str, Any]:
     """Return the report of *checks* as plain JSON values; docs/howto/verify.md names the keys."""
     return {
         "schema": SCHEMA,
@@ -407,7 +407,7 @@ def _without(report: Mapping[str, Any], spared: Collection[str]) -> dict[str, An
     return thin
 
 
-def _check_json(check: Check) -> dict[str, Any]:
+def _check_json(check: LoadCheck) -> dict[str, Any]:
     seen, claims = check.seen, None if check.seen is None else check.seen.claims
     return {
         "root": _clean(check.root, MAX_ERROR),

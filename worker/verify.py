@@ -31,7 +31,7 @@ from worker.load_check import FORMATS, MAX_MODELS, Plan, Shown, check_models, on
 from worker.ports import Clock, Registry
 from worker.records import ModelVersion
 from worker.storage.layout import file_parts
-from worker.verification import Check, Seen, Verified, kept_text, verification_json, worst
+from worker.verification import LoadCheck, Seen, Verified, kept_text, verification_json, worst
 
 PIECE_BYTES = 8 << 20
 """How much of a file is copied at once."""
@@ -49,7 +49,7 @@ COPY_SECONDS = 600.0
 log = structlog.get_logger("modelport.verify")
 
 
-def verify_path(path: str, cage: Cage, limits: Limits) -> tuple[Check, ...]:
+def verify_path(path: str, cage: Cage, limits: Limits) -> tuple[LoadCheck, ...]:
     """Return the checks of the models at *path* on this disk, a folder or a file.
 
     Raises:
@@ -71,7 +71,7 @@ def verify_version(
     cage: Cage,
     limits: Limits,
     inspect: Inspect = scan,
-) -> tuple[Check, ...]:
+) -> tuple[LoadCheck, ...]:
     """Return the checks of the models of *version*, wherever its files are kept.
 
     Raises:
@@ -124,13 +124,15 @@ def our_cage() -> Cage:
     return cage
 
 
-def keep(registry: Registry, version: ModelVersion, checks: Sequence[Check], at: datetime) -> bool:
+def keep(registry: Registry, version: ModelVersion, checks: Sequence[LoadCheck], at: datetime) -> bool:
     """Keep what *checks* of *version* came to; False where it was deleted meanwhile."""
     report = verification_json(f"{version.model_name}@{version.number}", checks)
     return registry.verifications.keep(version.id, Verified(worst(checks), kept_text(report), at))
 
 
-def verify_tree(tree: FileTree, folder: str | None, cage: Cage, limits: Limits, inspect: Inspect = scan) -> tuple[Check, ...]:
+def verify_tree(
+    tree: FileTree, folder: str | None, cage: Cage, limits: Limits, inspect: Inspect = scan
+) -> tuple[LoadCheck, ...]:
     """Return the checks of the models in *tree*, whose files lie in *folder* on this disk, for None on none.
 
     Raises:

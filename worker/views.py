@@ -13,7 +13,7 @@ from detectors.report import plain, scan_report
 from detectors.scan import RULES_VERSION, UNSEEN
 from worker.delivery import Delivery
 from worker.gates import gates_json
-from worker.ingest import Outcome
+from worker.ingest import Ingested
 from worker.manifest import file_json
 from worker.records import (
     AuditEntry,
@@ -201,7 +201,7 @@ def delivery_row(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def ingest_report(outcome: Outcome, path: str) -> dict[str, Any]:
+def ingest_report(outcome: Ingested, path: str) -> dict[str, Any]:
     """Return the scan report of an ingestion with its `ingestion` and `version`, what became of the gates, and what differs
     from the version before.
 

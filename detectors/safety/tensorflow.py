@@ -130,14 +130,14 @@ LESS = MappingProxyType({HIGH: MEDIUM, MEDIUM: LOW, LOW: INFO, INFO: INFO})
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class GraphFindings:
     """What is to be said of the graphs of one file; *unread* are (path, reason)."""
 
     findings: tuple[Finding, ...] = ()
     unread: tuple[tuple[str, str], ...] = ()
 
 
-def judge_saved_model(path: str, model: SavedModel, window: Window | None) -> Judgement:
+def judge_saved_model(path: str, model: SavedModel, window: Window | None) -> GraphFindings:
     """Return what the graphs of *model*, of the file *path*, do. Reads only such long constants as name files or are graphs.
 
     *window* is the file where a walk may have left out constants, None where *model* has all.
@@ -155,10 +155,10 @@ def judge_saved_model(path: str, model: SavedModel, window: Window | None) -> Ju
         before = f"meta graph {number + 1} {{{tags}}}" if len(model.meta_graphs) > 1 else ""
         graph = Graph(meta.graph_def, constants, number, meta, before)
         judge.graph(graph, starts_of(graph))
-    return judge.judgement()
+    return judge.told()
 
 
-def judge_meta_graph(path: str, meta: MetaGraphDef, window: Window | None) -> Judgement:
+def judge_meta_graph(path: str, meta: MetaGraphDef, window: Window | None) -> GraphFindings:
     """Return what the graph beside a checkpoint does: while it is restored, or else if somebody chooses to run it.
 
     Raises:
@@ -166,10 +166,10 @@ def judge_meta_graph(path: str, meta: MetaGraphDef, window: Window | None) -> Ju
     """
     judge, constants = _Judge(path), Constants(Holder.META_GRAPH, window)
     judge.graph(Graph(meta.graph_def, constants, 0, meta), starts_of_saver(meta))
-    return judge.judgement()
+    return judge.told()
 
 
-def judge_graph(path: str, graph: GraphDef, outputs: Iterable[bytes], window: Window | None) -> Judgement:
+def judge_graph(path: str, graph: GraphDef, outputs: Iterable[bytes], window: Window | None) -> GraphFindings:
     """Return what a graph in a file of its own does when its *outputs*, nodes, are computed, or any other: nothing in the
     file says which are.
 
@@ -181,7 +181,7 @@ def judge_graph(path: str, graph: GraphDef, outputs: Iterable[bytes], window: Wi
     others = chain(names[MAX_OUTPUTS:], (node.name for node in graph.node))
     starts.append(Start(Entry(When.CALLED, "other outputs"), tuple(others)))
     judge.graph(Graph(graph, Constants(Holder.GRAPH, window)), starts)
-    return judge.judgement()
+    return judge.told()
 
 
 @dataclass(slots=True)
@@ -222,13 +222,13 @@ class _Judge:
     _given: set[tuple[Scope, bytes]] = field(default_factory=set)
     _judged: int = 0
 
-    def judgement(self) -> Judgement:
+    def told(self) -> GraphFindings:
         """Return all that was found."""
         if self._sources.is_exhausted:
             self.not_looked_at("where all file names come from", "MAX_STEPS")
         names = dict.fromkeys(name for each in self._constants for name in each.repeated)
         twice = (_twice(self.path, f"node {shown(text(name))}") for name in islice(names, MAX_TOLD))
-        return Judgement(
+        return GraphFindings(
             (*map(_with_count, self._told.values()), *twice), tuple((self.path, reason) for reason in self._unread)
         )
 

@@ -13,7 +13,7 @@ from tests.builders import onnx
 from tests.worker.test_ingest import Changed, borders, clock_in_an_hour, event, run
 from worker.errors import RegistryUnavailable
 from worker.gates import parse_gates
-from worker.ingest import Borders, Outcome, ingest
+from worker.ingest import Borders, Ingested, ingest
 from worker.records import GateOutcome, IngestionState, ModelVersion
 
 __all__ = ["borders", "run"]  # fixtures
@@ -32,12 +32,12 @@ def reported(run: Path, accuracy: object, f1: object = 0.6) -> Path:
     return run
 
 
-def version_of(outcome: Outcome) -> ModelVersion:
+def version_of(outcome: Ingested) -> ModelVersion:
     assert outcome.version is not None
     return outcome.version
 
 
-def outcomes(outcome: Outcome) -> list[str]:
+def outcomes(outcome: Ingested) -> list[str]:
     return [result.outcome.value for result in version_of(outcome).gates]
 
 

@@ -22,7 +22,7 @@ from detectors.wrapped_tree import FlakyTree
 from tests.builders import bundle as build
 from tests.builders import onnx
 from worker.errors import RegistryUnavailable, StorageUnavailable
-from worker.ingest import Borders, Outcome, ingest, recover
+from worker.ingest import Borders, Ingested, ingest, recover
 from worker.inspector.in_process import InProcessInspector
 from worker.lifecycle import LEASE_SECONDS, is_end
 from worker.locations import Mount, Places, resolve
@@ -112,7 +112,7 @@ def content(tree: FileTree) -> dict[str, bytes]:
     return {entry.path: tree.read(entry.path, 0, entry.size) for entry in tree.files()}
 
 
-def end_of(outcome: Outcome) -> tuple[IngestionState, str | None]:
+def end_of(outcome: Ingested) -> tuple[IngestionState, str | None]:
     return outcome.ingestion.state, outcome.ingestion.reason
 
 
@@ -672,7 +672,7 @@ def test_what_a_declared_type_shows_is_kept_with_the_version(borders: Borders, r
         assert "type-mismatch" in version.report
 
 
-def copy_of(borders: Borders, outcome: Outcome) -> list[str]:
+def copy_of(borders: Borders, outcome: Ingested) -> list[str]:
     assert outcome.version is not None
     with borders.store.opened(outcome.version.url) as tree:
         return [entry.path for entry in tree.files()]
@@ -703,7 +703,7 @@ class Changed:
         return self._others[name] if name in self._others else getattr(self._inner, name)
 
 
-def spoil(borders: Borders, outcome: Outcome) -> None:
+def spoil(borders: Borders, outcome: Ingested) -> None:
     """Change a byte in the copy that a version has."""
     assert outcome.version is not None
     version = outcome.version
@@ -715,7 +715,7 @@ def spoil(borders: Borders, outcome: Outcome) -> None:
                 sink.write(bytes([data[0] ^ 1]) + data[1:])
 
 
-def digests_of_copy(borders: Borders, outcome: Outcome) -> set[tuple[str, str]]:
+def digests_of_copy(borders: Borders, outcome: Ingested) -> set[tuple[str, str]]:
     assert outcome.version is not None
     with borders.store.opened(outcome.version.url) as tree:
         return {(one.path, sha256(tree.read(one.path, 0, one.size)).hexdigest()) for one in tuple(tree.files())}

@@ -14,9 +14,9 @@ from detectors.facts import Signature, TensorSpec
 from worker.verification import (
     MAX_ANSWER_BYTES,
     BadClaims,
-    Check,
     Claims,
     Ending,
+    LoadCheck,
     Outcome,
     Run,
     Rung,
@@ -173,8 +173,8 @@ def test_shapes_fit_what_is_known_of_them(wanted: Any, found: Any, is_fit: bool)
 
 
 def test_the_worst_of_several_models_counts() -> None:
-    def check(outcome: Outcome) -> Check:
-        return Check("", "onnx", outcome, "")
+    def check(outcome: Outcome) -> LoadCheck:
+        return LoadCheck("", "onnx", outcome, "")
 
     assert worst([]) is Outcome.NOTHING
     assert worst([check(Outcome.VERIFIED)]) is Outcome.VERIFIED

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from worker.cage.launcher import Limits
-    from worker.verification import Check
+    from worker.verification import LoadCheck
 
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "": 1}
 
@@ -77,7 +77,7 @@ def verify(
     return EXIT_STATUS[worst(checks)]
 
 
-def _checks(model: str, team: str | None, project: str | None, limits: Limits) -> tuple[Check, ...]:
+def _checks(model: str, team: str | None, project: str | None, limits: Limits) -> tuple[LoadCheck, ...]:
     from worker.cage.ladder import find_cage
     from worker.verify import keep, verify_path, verify_version
 
