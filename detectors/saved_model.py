@@ -113,8 +113,8 @@ def extract(contents: Contents, detection: Detection) -> Extraction:
         return _interrupted(contents, detection)
     if main.path.endswith(".cpb"):
         return _split(contents, detection, main)
-    model, findings, window = _read(contents, main)
-    return _whole(contents, detection, model, findings, window)
+    model, findings, window, lost = _read(contents, main)
+    return _whole(contents, detection, model, findings, window, lost)
 
 
 def _marked(contents: Contents) -> dict[str, str]:
@@ -166,10 +166,11 @@ def _meta_graph_seen(window: Window) -> Evidence | None:
     return None
 
 
-def _read(contents: Contents, main: FileEntry) -> tuple[SavedModel, tuple[Finding, ...], Window | None]:
-    """Return the model without its weights, what is odd about the file itself, and the file where the weights are still
-    there."""
+def _read(contents: Contents, main: FileEntry) -> tuple[SavedModel, tuple[Finding, ...], Window | None, frozenset[str]]:
+    """Return the model without its weights, what is odd about the file itself, the file where the weights are still there,
+    and the fields of which some were left out."""
     findings: tuple[Finding, ...] = ()
+    lost: frozenset[str] = frozenset()
     window: Window | None = None
     if main.path.endswith(".pbtxt"):
         model = read_text(contents, main, SavedModel())
@@ -177,11 +178,11 @@ def _read(contents: Contents, main: FileEntry) -> tuple[SavedModel, tuple[Findin
         whole = contents.window(main)
         found = skeleton(whole, LAYOUT)
         model, findings = parse(found, SavedModel()), tuple(_oddities(main, found))
-        window = None if found.is_whole else whole
+        window, lost = None if found.is_whole else whole, found.lost
     _check_counts(main.path, model)
     if not any(meta.HasField("graph_def") for meta in model.meta_graphs):
         raise MalformedModel(main.path, None, f"expected a MetaGraphDef with a graph, found {_instead(contents, main)}")
-    return model, findings, window
+    return model, findings, window, lost
 
 
 def _check_counts(path: str, model: SavedModel) -> None:
@@ -217,6 +218,7 @@ def _whole(
     model: SavedModel,
     findings: tuple[Finding, ...],
     window: Window | None,
+    lost: frozenset[str],
 ) -> Extraction:
     meta = shown_graph(model)
     operators = count_operators(detection.main, meta.graph_def)
@@ -239,7 +241,7 @@ def _whole(
         created=created_of(detection.root),
         details=_details(model, meta, detection.root),
     )
-    judged = judge_saved_model(detection.main, model, window)
+    judged = judge_saved_model(detection.main, model, window, lost)
     assets = assets_of(model)
     incomplete = (*unfinished(detection.root, detection.files), *asset_problems(contents, detection.root, assets))
     return Extraction(

@@ -205,7 +205,8 @@ class LeftOut(NamedTuple):
 class Skeleton:
     """A message without its weights. *counts* tells how often each field number stood at the top level.
 
-    left_out are the first `MAX_LEFT_OUT` fields that are missed and have a name. is_whole tells that nothing was left out. Then
+    left_out are the first `MAX_LEFT_OUT` fields that are missed and have a name, lost the names of all such fields. is_whole
+    tells that nothing was left out. Then
     a size of a left-out field, if there is any, was written by the file, which is not to be believed.
     """
 
@@ -215,6 +216,7 @@ class Skeleton:
     start: int
     is_whole: bool = False
     left_out: tuple[LeftOut, ...] = ()
+    lost: frozenset[str] = frozenset()
 
 
 NO_FIELDS: Mapping[str, Collection[int]] = MappingProxyType({})
@@ -335,7 +337,7 @@ def skeleton(window: Window, layout: Layout, start: int = 0, stop: int | None = 
     counts: dict[int, int] = {}
     walk = _Walk(window)
     data = walk.message(layout, start, stop, 1, counts)
-    return Skeleton(bytes(data), counts, window.path, start, left_out=tuple(walk.left_out))
+    return Skeleton(bytes(data), counts, window.path, start, left_out=tuple(walk.left_out), lost=frozenset(walk.lost))
 
 
 def _whole(window: Window, layout: Layout, start: int, stop: int) -> Skeleton | None:
@@ -449,6 +451,7 @@ class _Walk:
         self._inside = 0
         self._bytes = 0
         self.left_out: list[LeftOut] = []
+        self.lost: set[str] = set()
         self._searched = b""
         self._is_marked = False
 
@@ -565,6 +568,8 @@ class _Walk:
             self._leave_out(rule, begin, stop - start)
 
     def _leave_out(self, rule: Rule, begin: int, size: int) -> None:
+        if rule.name:
+            self.lost.add(rule.name)
         if rule.name and len(self.left_out) < MAX_LEFT_OUT:
             self.left_out.append(LeftOut(rule.name, begin, size))
 

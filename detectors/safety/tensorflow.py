@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from types import MappingProxyType
@@ -32,6 +32,7 @@ from detectors.protos.tensorflow_pb2 import FunctionDef, GraphDef, MetaGraphDef,
 from detectors.safety.tf_constants import Constants, Holder, repeats_attribute
 from detectors.safety.tf_effects import SAVERS, Effect, Operator, operator
 from detectors.safety.tf_reach import (
+    LOCAL_VARIABLES,
     Entry,
     Graph,
     Reached,
@@ -85,6 +86,19 @@ CRITICAL, HIGH, MEDIUM, LOW, INFO = Severity
 
 FUNCTION_LAYOUT = layout_of(FunctionDef.DESCRIPTOR)
 
+LEADING = frozenset(
+    "NodeList.value TensorInfo.name CooSparse.values_tensor_name CooSparse.indices_tensor_name"
+    " CooSparse.dense_shape_tensor_name SaverDef.filename_tensor_name SaverDef.save_tensor_name SaverDef.restore_op_name"
+    " NodeDef.input NameAttrList.name NameEntry.value SavedFunction.concrete_functions"
+    " SavedBareConcreteFunction.concrete_function_name ConcreteFunctionEntry.key"
+    " SavedConstant.operation AssetFileDef.filename".split()
+)
+"""Fields that name what is run, and on what: where one is lost, a way through the graph is. No writer makes them long."""
+
+INITIALIZERS = "BytesList.value"
+"""Among others the VariableDefs of local variables, whose initializers loading runs. One is long if its snapshot's or its
+slice's name is, and other collections hold long texts by right (loops), so that only these count as lost."""
+
 FIRST_BYTES = frozenset({0x0A, 0x12, 0x1A, 0x22})
 """Keys of the fields 1 to 4 where they are messages."""
 
@@ -137,10 +151,11 @@ class GraphFindings:
     unread: tuple[tuple[str, str], ...] = ()
 
 
-def judge_saved_model(path: str, model: SavedModel, window: Window | None) -> GraphFindings:
+def judge_saved_model(path: str, model: SavedModel, window: Window | None, lost: Set[str] = frozenset()) -> GraphFindings:
     """Return what the graphs of *model*, of the file *path*, do. Reads only such long constants as name files or are graphs.
 
-    *window* is the file where a walk may have left out constants, None where *model* has all.
+    *window* is the file where a walk may have left out constants, None where *model* has all. *lost* are the fields, as
+    `Message.field`, of which it left out some.
 
     Raises:
         MalformedModel: the file is broken where a constant lies.
@@ -151,6 +166,8 @@ def judge_saved_model(path: str, model: SavedModel, window: Window | None) -> Gr
         if nodes > MAX_NODES:
             judge.not_looked_at(f"meta graphs beyond the first {number}, which have too many nodes", "MAX_NODES")
             break
+        if lost & LEADING or (INITIALIZERS in lost and any(each.key == LOCAL_VARIABLES for each in meta.collection_def)):
+            judge.not_looked_at("what is run by names that are too long", "MAX_LEAF_BYTES")
         tags = ", ".join(sorted({shown(text(tag)) for tag in meta.meta_info_def.tags}))
         before = f"meta graph {number + 1} {{{tags}}}" if len(model.meta_graphs) > 1 else ""
         graph = Graph(meta.graph_def, constants, number, meta, before)

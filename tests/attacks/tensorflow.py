@@ -236,6 +236,19 @@ def _local_variables_of_an_older_model() -> bytes:
     return _writes(*WRITES, more=sm.collection("local_variables", variable), end="")
 
 
+def _long_local_variable() -> bytes:
+    """A VariableDef that is too long to be kept from a large file, so that nothing says what initializes it."""
+    variable = sm.field(1, "v:0") + sm.field(2, "risk") + sm.field(3, "s" * 70_000)
+    weights = sm.const("weights", content=bytes(2 << 20))
+    return _writes(weights, *WRITES, more=sm.collection("local_variables", variable), end="")
+
+
+def _long_name_of_an_init_op() -> bytes:
+    name = "n" * 70_000
+    nodes = [sm.node(name, "NoOp", "^risk"), sm.const("weights", content=bytes(2 << 20))]
+    return _writes(*WRITES, *nodes, more=sm.collection_of_nodes("saved_model_main_op", name), end="")
+
+
 def _output_with_zeros() -> bytes:
     nodes = [sm.node("risk", "ReadFile", "target"), sm.node("read", "Identity", "risk:00")]
     return _writes(TARGET, *nodes, *(sm.node(f"n{at}", "NoOp") for at in range(2100)), end="read")
@@ -269,6 +282,12 @@ EVASIONS: Mapping[str, Callable[[], bytes]] = {
 }
 """Models that read or write outside of the model when they are loaded or called, written so that a reader that reads otherwise
 than TensorFlow sees nothing."""
+
+NOT_KEPT: Mapping[str, Callable[[], bytes]] = {
+    "a local variable": _long_local_variable,
+    "the name of an init op": _long_name_of_an_init_op,
+}
+"""Models that write outside when they are loaded, by what is too long to be kept from a large file."""
 
 
 def evasive_models() -> Iterator[tuple[str, Files]]:

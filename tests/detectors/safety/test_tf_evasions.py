@@ -54,6 +54,23 @@ def test_no_way_of_writing_it_hides_what_runs(name: str, files: attacks.Files) -
     assert worst(found) in {"critical tf-file-write", "high tf-file-write", "high tf-file-read"}, name
 
 
+@pytest.mark.parametrize("what", attacks.NOT_KEPT)
+def test_what_is_too_long_to_be_kept_is_told_as_not_looked_at(what: str) -> None:
+    found = look(attacks.NOT_KEPT[what]())
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "limit MAX_LEAF_BYTES" in found.coverage.inconclusive[0].reason
+
+
+def test_long_texts_that_lead_nowhere_are_nothing_to_tell() -> None:
+    """Loops of an older model keep their state in collections, and Keras its layers in objects."""
+    more = sm.collection("while_context", b"c" * 70_000) + sm.collection("local_variables", sm.field(2, "init"))
+    graph = sm.graph(attacks.X, attacks.PLAIN, sm.node("init", "NoOp"), BIG)
+    small = sm.saved_model(sm.meta_graph(graph, signatures={"s": attacks.RESULT}, more=sm.collection("w", b"c" * 70_000)))
+    assert look(small).verdict is Verdict.CLEAN
+    both = sm.saved_model(sm.meta_graph(graph, signatures={"s": attacks.RESULT}, more=more))
+    assert look(both).verdict is Verdict.INCONCLUSIVE  # which of them was long is not known any more
+
+
 def test_a_function_without_a_name_is_told_as_not_looked_at() -> None:
     functions = [sm.function("", PATH, DATA, WRITE)]
     found = look(
