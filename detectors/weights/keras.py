@@ -28,7 +28,7 @@ from detectors.tree import FileEntry
 from detectors.weights.hdf5 import MAGIC, read_superblock, read_text, root_texts
 from detectors.weights.hdf5_text import MAX_CONFIG_BYTES, config_texts, named_layers
 from detectors.weights.keras_traps import traps_of
-from detectors.weights.single_file import NAME_NOTE, EndsEarly, FileFormat, Spend, begins
+from detectors.weights.single_file import CONFIG_NOTE, HEADER_NOTE, EndsEarly, FileFormat, Spend, begins
 from detectors.wire import Window
 from detectors.zips import LOCAL_MAGIC, ZipTree, entries_of, of_window
 
@@ -73,7 +73,7 @@ def read_zip(window: Window) -> Extraction:
     facts = ModelFacts(
         framework=Framework("keras", str(version)[:100] if version else None),
         details={
-            "note": NAME_NOTE,
+            "note": CONFIG_NOTE,
             "date_saved": str(saved)[:100] if saved else None,
             "class_name": str(config.get("class_name"))[:100],
             "weights": sorted(name for name in sizes if name.endswith(".weights.h5"))[:20],
@@ -114,7 +114,7 @@ def read_hdf5(window: Window) -> Extraction:
     end = read_superblock(window).end
     problem = Problem(window.path, f"the superblock says {end} bytes, the file ends at {window.size}")
     found = Extraction(
-        ModelFacts(framework=Framework("keras", None), details={"note": NAME_NOTE}),
+        ModelFacts(framework=Framework("keras", None), details={"note": HEADER_NOTE}),
         Completeness(State.INCOMPLETE, (problem,)) if end > window.size else Completeness(),
     )
     try:
@@ -125,6 +125,8 @@ def read_hdf5(window: Window) -> Extraction:
             return found
         guessed = _with_traps(found, window.path, [(CONFIG, config) for config in _guessed_configs(window)])
         return replace(guessed, unread=((window.path, f"not looked at: its configuration: {exc.reason}"),))
+    if configs:
+        found = replace(found, facts=replace(found.facts, details={"note": CONFIG_NOTE}))
     return _with_traps(found, window.path, configs)
 
 

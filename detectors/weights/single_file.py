@@ -37,6 +37,7 @@ from detectors.zips import AmbiguousZip, ClosedZip, CutOffZip
 
 NAME_NOTE = "told by name; content not opened"
 HEADER_NOTE = "told by its header; weights not opened"
+CONFIG_NOTE = "its configuration was read; weights not opened"
 
 
 COUNTED = ("tensors", "storages", "storage_bytes")

@@ -29,7 +29,7 @@ class TestZip:
         assert (detection.format, detection.model_type.value) == ("keras", "Custom")
         assert extraction.facts.framework == Framework("keras", "3.15.1")
         assert extraction.facts.details == {
-            "note": "told by name; content not opened",
+            "note": "its configuration was read; weights not opened",
             "date_saved": "2026-11-21@00:07:39",
             "class_name": "Sequential",
             "weights": ["model.weights.h5"],
