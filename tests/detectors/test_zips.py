@@ -5,9 +5,12 @@ The public zips are those with which PyPI tests its own checks, made by the proj
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from struct import pack
+from zipfile import ZIP_DEFLATED, ZipFile
+from zlib import MAX_WBITS, decompress
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +26,8 @@ from tests.builders.zips import deflated, end, extra, stored, streamed, zipped
 FOLDER = Path(os.environ.get("MODELPORT_HOSTILE", "/nowhere")) / "zip"
 
 HIDES_BYTES = frozenset({"short_usize.zip", "short_usize_zip64.zip"})
-"""PyPI's reader takes these two: a file of 51 bytes of which `zipfile` shows 9 and others all, with code in it."""
+"""PyPI's reader takes these two: a file of 51 bytes of which `zipfile` shows 9 and others all, with code in it
+(docs/decisions/0025)."""
 
 
 def opened(data: bytes) -> ZipTree:
@@ -54,6 +58,21 @@ class TestPublicZips:
                     files_in(path.read_bytes())
             else:
                 files_in(path.read_bytes())
+
+    @pytest.mark.parametrize("name", sorted(HIDES_BYTES))
+    def test_of_those_two_readers_see_different_files(self, name: str) -> None:
+        """Who goes by the size that is told stops after 9 bytes, in silence; who goes by the data gets all of them."""
+        data = (FOLDER / "accept" / name).read_bytes()
+        with ZipFile(io.BytesIO(data)) as opened_by_python:
+            (member,) = opened_by_python.infolist()
+            assert opened_by_python.read(member) == b"# benign\n"
+            assert opened_by_python.testzip() is None
+        begin = 30 + int.from_bytes(data[26:28], "little") + int.from_bytes(data[28:30], "little")
+        packed = data[begin : begin + member.compress_size]
+        whole = decompress(packed, -MAX_WBITS) if member.compress_type == ZIP_DEFLATED else packed
+        assert whole == b"# benign\nprint('malicious')\n# 12323013111123311000\n"
+        with pytest.raises(AmbiguousZip):
+            files_in(data)
 
 
 @settings(max_examples=100, deadline=None)
