@@ -146,6 +146,9 @@ WEIGHTS_NAMES = frozenset({".h5", ".hdf5", ".safetensors", ".gguf", ".tflite"})
 OTHERS_BEGIN = (b"\x89HDF\r\n\x1a\n", b"$FL2", b"$FL3", LFS_POINTER)
 """Beginnings of what has such a name and is no pickle: HDF5, tables of SPSS, the pointer in place of a file that is to come."""
 
+EMPTY_ZIP = END_MAGIC + bytes(END.size - len(END_MAGIC))
+"""What numpy writes where there is no array to save."""
+
 
 @dataclass(frozen=True, slots=True)
 class Looked:
@@ -329,7 +332,7 @@ class _Look:
             is_explained = is_part and place.path not in self.unexplained
         else:
             is_explained = is_part or suffix(place.name) not in WEIGHTS_NAMES
-        if is_explained or head.startswith(OTHERS_BEGIN):
+        if is_explained or head.startswith(OTHERS_BEGIN) or head == EMPTY_ZIP:
             return
         one = self._walk(window)
         if one.end is not End.STOPPED or one.stop != window.size:
@@ -387,7 +390,7 @@ class _Look:
 
     def _matters(self, place: _Place) -> bool:
         """Tell whether an archive may be a model, by its name or as a part of one."""
-        return suffix(place.name) in MODEL_ZIPS | PROMISING or place.path in self.of_models
+        return suffix(place.name) in MODEL_ZIPS | PROMISING | UNPICKLED_NAMES or place.path in self.of_models
 
     def _max_files(self, place: _Place) -> int:
         return MAX_MODEL_FILES if self._matters(place) else MAX_DATA_FILES

@@ -50,6 +50,7 @@ def test_what_is_no_pickle_is_not_asked_about() -> None:
         "plain.pkl": b"(dp0\nS'a'\nI1\ns.",
         "two.npy": array_of_numbers() * 2,
         "two.npy.gz": gzip.compress(array_of_numbers() * 2),
+        "none.npz": b"PK\x05\x06" + bytes(18),
         "table.sav": b"$FL2@(#) SPSS",
     }
     found = scan(MemoryTree({**HONEST, **whole}))

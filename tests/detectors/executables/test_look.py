@@ -63,6 +63,12 @@ class TestPickles:
         assert told({"m.onnx": pytorch_zip()}) == [("executable-false-name", "high")]
         assert told({"m.pt": pytorch_zip()}) == [("executable-content", "low")]
 
+    def test_a_zip_that_two_readers_may_see_differently_matters_under_every_name_of_pickles(self) -> None:
+        doubled = zipped(stored(b"a"), stored(b"a"))
+        for name in ("m.pkl", "m.pth", "m.joblib", "m.npz"):
+            assert told({name: doubled}) == [("zip-ambiguous", "high")], name
+        assert told({"m.zip": doubled}) == []
+
     def test_a_place_names_the_way_through_archives(self) -> None:
         inner = zip_of({"inner.pt": pytorch_zip({"data.pkl": of_protocol(2)})})
         (finding,) = looked({"m.zip": inner}).findings
