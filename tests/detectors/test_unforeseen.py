@@ -68,7 +68,8 @@ def test_an_error_in_one_reader_is_never_clean_and_stops_no_other(
     found = scan(MemoryTree(FILES))
     assert [(one.reader, one.path) for one in found.unforeseen] == [(name, ".")]
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert [note.reason for note in found.coverage.inconclusive] == [found.unforeseen[0].reason]
+    unread = [note for note in found.coverage.inconclusive if "begins as nothing that is known" not in note.reason]
+    assert [note.reason for note in unread] == [found.unforeseen[0].reason]  # weights that nobody knew then are told besides
     assert found.unforeseen[0].reason.startswith(f"error in the reader of {name}: {type(error).__name__}")
     assert found.unforeseen[0].calls[-1].endswith("in fail")
     assert len(formats(found)) >= len(formats(whole)) - 1
