@@ -43,6 +43,17 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+def test_the_readme_leads_to_every_page_and_its_map_to_what_people_look_for() -> None:
+    linked = set(re.findall(r"\]\(([^)#]+)", README))
+    pages = {
+        str(page.relative_to(ROOT))
+        for folder in ("docs", "docs/reference", "docs/howto")
+        for page in (ROOT / folder).glob("*.md")
+    }
+    assert pages <= linked
+    assert {"detectors/safety", "detectors/executables", "worker/cage", "benchmarks/trust"} <= linked
+
+
 def test_the_quick_start_is_two_commands_that_the_makefile_has() -> None:
     section = README.split("## Quick start")[1].split("##")[0]
     block = section.split("```sh\n")[1].split("```")[0].splitlines()
