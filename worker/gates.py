@@ -161,6 +161,12 @@ def is_any_failed(results: Iterable[GateResult]) -> bool:
     return bool(failed(results))
 
 
+def aggregate_words(gate: Gate) -> str:
+    """Return which number *gate* judges, in a few words: not the last value, which the report shows of a metric."""
+    is_pointer = gate.name.partition(":")[0] == CUSTOM
+    return gate.aggregate if is_pointer else f"{gate.aggregate} of the values at the last step"
+
+
 def gates_json(results: Iterable[GateResult]) -> list[dict[str, Any]]:
     """Return *results* as plain JSON: what each gate asked for, and what became of it."""
     return [

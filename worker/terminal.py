@@ -654,7 +654,7 @@ def _metrics(metrics: Mapping[str, Any]) -> RenderableType | None:
     values = metrics["values"]
     if not values:
         return None
-    shown = table("METRIC", ">VALUE", ">STEP", "SESSION")
+    shown = table("METRIC", ">LAST VALUE", ">STEP", "SESSION")
     for metric in values[:MOST_LINES]:
         step = NOTHING if metric["step"] is None else str(metric["step"])
         session = printable(metric["session"]) or NOTHING

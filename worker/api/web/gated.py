@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from worker.api.web.wording import clean
-from worker.gates import failed, is_any_failed
+from worker.gates import aggregate_words, failed, is_any_failed
 from worker.health import State
 from worker.records import GateOutcome, GateResult, ModelVersion
 
@@ -78,4 +78,4 @@ def _failed_first(version: ModelVersion) -> Sequence[GateResult]:
 def _row(result: GateResult) -> Row:
     gate = result.gate
     state = FAILED if not result.is_passed else PASSED if result.outcome is GateOutcome.PASSED else NOT_FOUND
-    return Row(clean(gate.name), clean(gate.aggregate), clean(gate.target), state, clean(result.says))
+    return Row(clean(gate.name), clean(aggregate_words(gate)), clean(gate.target), state, clean(result.says))

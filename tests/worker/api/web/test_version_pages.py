@@ -105,7 +105,7 @@ def test_a_version_says_that_newer_rules_would_judge_it(
 def test_numbers_stand_at_the_top(reader: Visitor, version: ModelVersion) -> None:
     """The last evaluation wrote four values: 0.952, 0.948, 0.94 and at last 0.94."""
     said = words(reader.get(f"/versions/{version.id}"))
-    assert "accuracy 0.9400 eval , step 1,200 loss 0.1715 eval , step 1,200 " in said
+    assert "accuracy 0.9400 last value, eval , step 1,200 loss 0.1715 last value, eval , step 1,200 " in said
     assert "Parameters 2.41 k 2,410 trainable Size 257 kB 17 files Format SavedModel TensorFlow 2.21.0, graph style" in said
     assert "eval accuracy 0.9400 mean 0.9450 , from 0.9400 to 0.9520 1,200 0.9450 1,200 digits/eval/events.out.tfevents" in said
 
