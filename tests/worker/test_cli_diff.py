@@ -61,7 +61,10 @@ def test_what_is_not_there_is_told(files: Files, capsys: pytest.CaptureFixture[s
     assert run(["models", "diff", files[0], "./none"]) == 2
     assert "none" in capsys.readouterr().err
     assert run(["models", "diff", "nobody", files[0]]) == 2
-    assert "nobody: no such model" in capsys.readouterr().err
+    assert "nobody: no such model; `modelport models list`" in capsys.readouterr().err
+    Path("nobody").mkdir()
+    assert run(["models", "diff", "nobody", "net"]) == 2
+    assert "nobody: no such model; what lies on this disk is named ./nobody" in capsys.readouterr().err
 
 
 def test_findings_that_are_new_or_gone_are_told_by_their_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

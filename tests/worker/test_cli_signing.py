@@ -74,6 +74,17 @@ def test_a_version_that_carries_its_signature_needs_no_other(
     assert "exactly these files" in said(capsys, "models", "check-signature", "net", "--key", f"{key}.pub")
 
 
+@pytest.mark.parametrize("command", ["sign", "check-signature"])
+def test_a_folder_that_is_named_as_a_model_would_be_is_told_how_it_is_named(
+    command: str, model: Path, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of = key if command == "sign" else f"{key}.pub"
+    told = said(capsys, "models", command, "net", "--key", of, status=2)
+    assert "net: no such model; what lies on this disk is named ./net" in told
+    told = said(capsys, "models", command, "nobody", "--key", of, status=2)
+    assert "nobody: no such model; `modelport models list` shows what is there" in told
+
+
 def test_a_version_without_a_signature_is_told_to_name_one(model: Path, key: Path, capsys: pytest.CaptureFixture[str]) -> None:
     json_of(capsys, "ingest", model, "--name", "net")
     told = said(capsys, "models", "check-signature", "net", "--key", f"{key}.pub", status=2)

@@ -227,9 +227,10 @@ STATES = ("needs-look", "incomplete", "findings", "not-fully-read", "quarantined
 """The words of `records.Attention`, which is imported only where something is listed; a test compares."""
 
 
-@app.group(short_help="List, show, upload, download, link to, sign, rename, delete, tag, publish and release models.")
+@app.group(short_help="List, show, compare, upload, download, sign, tag, publish, release and delete models.")
 def models() -> None:
-    """The repository: list, show, upload, download, link to, sign, rename, delete, tag, publish and release models.
+    """The repository: list, show, compare (diff), upload, download and link to models, write what they are made of (bom), sign
+    them and check signatures, rename, tag, publish, release and delete them.
 
     A model is named by its id (mo…), by NAME@NUMBER, or by NAME: its latest version, of those that are not in quarantine.
     """

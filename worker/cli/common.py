@@ -267,6 +267,19 @@ def names_a_path(text: str) -> bool:
     return is_s3(text) or text.startswith(PATHS) or text in (".", "..")
 
 
+@contextmanager
+def or_a_path(text: str) -> Iterator[None]:
+    """Say of *text* that is called no such model in this block how it is named as a path, where there is one on this disk."""
+    from worker.errors import NotFound
+
+    try:
+        yield
+    except NotFound as exc:
+        if not os.path.lexists(text):
+            raise
+        raise NotFound(f"{text}: no such model; what lies on this disk is named ./{text}") from exc
+
+
 def free_port(host: str, port: int) -> int:
     """Return *port*, or a free one for 0.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.common import FORMAT, FOUND, OK, OUTPUT, PROJECT, TEAM, acting, names_a_path, terminal, write
+from worker.cli.common import FORMAT, FOUND, OK, OUTPUT, PROJECT, TEAM, acting, names_a_path, or_a_path, terminal, write
 from worker.s3_url import is_s3
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def _side(text: str, team: str | None, project: str | None) -> Side:
     from worker.repository import find_readable
 
     with acting(team) as service:
-        version = find_readable(service.registry, service.team, text, project)
+        with or_a_path(text):
+            version = find_readable(service.registry, service.team, text, project)
         files = service.registry.files(version.id)
     return json.loads(version.report), files, f"{version.model_name}@{version.number} ({version.id})"
 

@@ -19,6 +19,7 @@ from worker.cli.common import (
     acting,
     answer,
     names_a_path,
+    or_a_path,
     progress_bar,
     put_text,
 )
@@ -177,7 +178,8 @@ def _of_version(model: str, team: str | None, project: str | None) -> tuple[Sequ
     from worker.repository import find_readable
 
     with acting(team) as service:
-        version = find_readable(service.registry, service.team, model, project)
+        with or_a_path(model):
+            version = find_readable(service.registry, service.team, model, project)
         return service.registry.files(version.id), f"{version.model_name}@{version.number}"
 
 
@@ -194,7 +196,8 @@ def _signed_version(
     from worker.signatures import FILE_NAME, beside
 
     with acting(team) as service:
-        version = find_readable(service.registry, service.team, model, project)
+        with or_a_path(model):
+            version = find_readable(service.registry, service.team, model, project)
         files, name = service.registry.files(version.id), f"{version.model_name}@{version.number}"
         if signature is not None:
             return _read(signature), files, name
