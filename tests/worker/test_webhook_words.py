@@ -16,6 +16,7 @@ from tests.contracts.registry import LATER, claimed, failed, new_version
 from worker.deliver import Deliverer
 from worker.delivery import DeliveryKind
 from worker.ports import Notice
+from worker.records import Held
 from worker.registry.memory import MemoryRegistry
 from worker.webhook_words import CONTENT_TYPE, MOST_CHANGES, MOST_CHARS, MOST_FINDINGS, body
 
@@ -63,6 +64,15 @@ def test_the_library_of_cloudevents_reads_it() -> None:
         assert event.get_datacontenttype() == "application/json"
         assert event.get_extension("team") == "default"
         assert set(event.get_data()) == {"version", "ingestion", "verdict", "findings", "findingsCount", "diff", "reportUrl"}
+
+
+def test_of_a_version_in_quarantine_it_says_so_and_why() -> None:
+    registered, *_ = notices(finding(Severity.HIGH))
+    assert registered.version is not None
+    held = replace(registered, version=replace(registered.version, held=Held(LATER, "1 high finding", ())))
+    said = data(held)["version"]
+    assert (said["quarantined"], said["quarantine"]["why"]) == (True, "1 high finding")
+    assert (data(registered)["version"]["quarantined"], data(registered)["version"]["quarantine"]) == (False, None)
 
 
 def test_of_a_version_it_says_what_the_report_says() -> None:
