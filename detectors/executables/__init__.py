@@ -36,7 +36,6 @@ from detectors.executables.kinds import (
     BZIP,
     LZMA,
     NUMPY,
-    PROMISING,
     R_DATA,
     SCRIPT,
     TAR,
@@ -140,6 +139,9 @@ MODEL_NAMES = (MODEL_ZIPS | PICKLE.suffixes | {".npy", ".onnx", ".h5", ".hdf5", 
 UNPICKLED_NAMES = (PICKLE.suffixes | {".npy", ".npz", ".keras", ".pt2"}) - {".tar", ".model"}
 """Suffixes of files that programs unpickle, or may; a SentencePiece vocabulary and models of XGBoost are called `.model`."""
 
+ARCHIVES = frozenset(".zip .jar .war .whl .egg .tar .gem .tgz .gz .bz2 .tbz .tbz2 .xz .txz .lzma .tlz .z".split())
+"""Suffixes that say no more than that files were packed: one that is too large, or damaged, is nobody's model."""
+
 WEIGHTS_NAMES = frozenset({".h5", ".hdf5", ".safetensors", ".gguf", ".tflite"})
 """Other suffixes that are used for weights alone."""
 
@@ -233,14 +235,13 @@ class _Look:
                 head = self._head(entry)
             if head:
                 yield entry, head
-        for entry in missed[:1]:
-            reason = f"not looked at for what runs: {len(missed)} files, of which this is the first (limit MAX_HEADS_BESIDES)"
-            self.notes[entry.path] = reason
-        self.unread.update(
-            (entry.path, "not looked at for what runs (limit MAX_HEADS_BESIDES)")
-            for entry in missed
-            if suffix(entry.path) not in NEVER_MODELS and entry.path in self.of_models
-        )
+        data = [entry for entry in missed if suffix(entry.path) in NEVER_MODELS]
+        others = [entry for entry in missed if suffix(entry.path) not in NEVER_MODELS]
+        for told, entries in ((self.notes, data), (self.unread, others)):
+            for entry in entries[:1]:
+                told[entry.path] = (
+                    f"not looked at for what runs: {len(entries)} files, of which this is the first (limit MAX_HEADS_BESIDES)"
+                )
 
     def _head(self, entry: FileEntry) -> bytes:
         try:
@@ -389,8 +390,8 @@ class _Look:
         return Window(self.contents.tree, window.path, window.size, MEMBER_WINDOW_BYTES)
 
     def _matters(self, place: _Place) -> bool:
-        """Tell whether an archive may be a model, by its name or as a part of one."""
-        return suffix(place.name) in MODEL_ZIPS | PROMISING | UNPICKLED_NAMES or place.path in self.of_models
+        """Tell whether an archive may be a model: as a part of one, or by a name that does not say that it is an archive."""
+        return suffix(place.name) not in ARCHIVES or place.path in self.of_models
 
     def _max_files(self, place: _Place) -> int:
         return MAX_MODEL_FILES if self._matters(place) else MAX_DATA_FILES

@@ -15,7 +15,7 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from detectors.errors import MalformedModel, ModelLimit, TreeChanged
 from detectors.executables.kinds import BZIP, GZIP, LZMA, XZ, ZLIB, Kind, kind_of
@@ -30,12 +30,6 @@ NO_FILES = frozenset(bytes([letter]) for letter in b"123456LKxgX")
 SPARSE = b"S"
 MAX_HOLE_BLOCKS = 100
 MAX_UNPACKED_BYTES = 1 << 20
-
-PIECE_BYTES = 4096
-"""Fed at once: readers of files take more, so that what they give before damage is seen here as well."""
-
-MAX_STREAMS = 20
-"""Streams in one file, each of which takes a decoder. What follows is not looked at, and told so."""
 """Of one compressed file. What lies behind is not looked at, and told so."""
 
 PACKED_BYTES = 1 << 20
@@ -121,6 +115,13 @@ class Unpacking(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
+@runtime_checkable
+class Copied(Unpacking, Protocol):
+    """One that can be kept as it was: that of zlib and gzip."""
+
+    def copy(self) -> Copied: ...
+
+
 UNPACKING: dict[Kind, Callable[[], Unpacking]] = {
     GZIP: lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),
     ZLIB: zlib.decompressobj,
@@ -166,15 +167,33 @@ def _stream(window: Window, stream: Unpacking, packed: bytes, out: bytearray, mo
         MalformedModel, ModelLimit: as `unpacked`; *out* has what came before.
     """
     for start in range(0, len(packed), PIECE_BYTES):
+        piece = packed[start : start + PIECE_BYTES]
+        before = stream.copy() if isinstance(stream, Copied) else None
         try:
-            out += stream.decompress(packed[start : start + PIECE_BYTES], max(1, most - len(out)))
+            out += stream.decompress(piece, max(1, most - len(out)))
         except (zlib.error, OSError, lzma.LZMAError, ValueError, EOFError) as exc:
             if isinstance(exc, lzma.LZMAError) and "limit" in str(exc):
                 reason = "more memory than that to unpack it"
                 raise ModelLimit(window.path, None, "MAX_DECODER_BYTES", reason) from exc
+            if before is not None:
+                _until_damage(before, piece, out, most)
             raise MalformedModel(window.path, None, f"its compressed bytes are damaged: {exc}") from exc
         if getattr(stream, "eof", False):
             return getattr(stream, "unused_data", b"") + packed[start + PIECE_BYTES :], True
         if len(out) >= most:
             break
     return b"", False
+
+
+def _until_damage(stream: Unpacking, piece: bytes, out: bytearray, most: int) -> None:
+    """Unpack *piece* byte by byte into *out*, up to where it is damaged.
+
+    Python's gzip gives what it has before it compares the sum at the end, and a pickle has run by then.
+    """
+    for at in range(len(piece)):
+        if len(out) >= most:
+            return
+        try:
+            out += stream.decompress(piece[at : at + 1], most - len(out))
+        except zlib.error:
+            return

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import lzma
 import random
-from collections.abc import Mapping
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -194,6 +196,34 @@ class TestArchives:
         assert "MAX_MEMBERS" in reason
 
 
+class TestHidden:
+    """What `numpy.load` and `gzip.open` read on, whatever the file is called, and however the archive is laid out."""
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            zipped(stored(b"z.npy", of_protocol(2), comment=b"hi")),
+            zip_of({"z.npy": of_protocol(2)}, zipfile.ZIP_LZMA),
+            zip_of({"z.npy": of_protocol(2), **{f"{n}.txt": b"x" for n in range(1_001)}}),
+            zip_of({"z.npy": of_protocol(2)})[:-1],
+        ],
+        ids=["comment", "lzma", "many files", "cut off"],
+    )
+    def test_a_zip_whose_name_does_not_say_so_is_never_passed_by(self, data: bytes) -> None:
+        found = looked({"extra.dat": data})
+        assert found.findings or found.unread
+        assert looked({"extra.zip": data}).notes or told({"extra.zip": data})
+
+    @pytest.mark.parametrize("pack", [lambda data: gzip.compress(data, mtime=0), zlib.compress], ids=["gzip", "zlib"])
+    @pytest.mark.parametrize("at", [-1, -3])
+    def test_what_comes_before_damage_counts_though_it_is_the_sum_at_the_end(
+        self, pack: Callable[[bytes], bytes], at: int
+    ) -> None:
+        data = bytearray(pack(of_protocol(2)))
+        data[at] ^= 1
+        assert told({"x.pkl.gz": bytes(data)}) == [("pickle-runs-code", "critical")]
+
+
 class TestHeads:
     def test_files_that_nobody_opens_are_looked_at_up_to_a_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         files = {f"{n:02}.txt": b"text" for n in range(9)} | {"zz.txt": of_protocol(2)}
@@ -203,6 +233,13 @@ class TestHeads:
         assert not found.findings
         assert [note.path for note in found.notes] == ["04.txt"]
         assert "6 files" in found.notes[0].reason
+
+    def test_files_that_promise_nothing_are_never_clean_behind_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(executables, "MAX_HEADS_BESIDES", 4)
+        found = looked({f"{n:02}": b"text" for n in range(9)} | {"zz.txt": b"text"})
+        assert [path for path, _ in found.unread] == ["04"]
+        assert "5 files" in found.unread[0][1]
+        assert [note.path for note in found.notes] == ["zz.txt"]
 
     def test_files_of_models_come_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(executables, "MAX_HEADS_BESIDES", 1)
