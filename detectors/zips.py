@@ -221,7 +221,8 @@ class ZipTree:
         Raises:
             ValueError: the range is negative or reversed.
             TreeChanged: there is no such file.
-            DamagedZip: its bytes are not those that the zip announces.
+            AmbiguousZip: there are more bytes of it than the zip announces.
+            DamagedZip: they are others, or fewer.
         """
         check_range(start, stop)
         if path not in self._files:
@@ -273,7 +274,7 @@ class _Reading:
         more, inflating = self._some(1), self._inflating
         ended = inflating is None or (inflating.eof and not inflating.unused_data)
         if more or not ended or self._next != self._stop:
-            raise self._zip.damaged(self.entry.name, f"expected its data to end after {self.entry.size} bytes, they do not")
+            raise self._zip.refused(self.entry.name, f"expected its data to end after {self.entry.size} bytes, they do not")
         if self._crc != self.entry.crc:
             raise self._zip.damaged(self.entry.name, f"expected bytes with CRC {self.entry.crc:08x}, found {self._crc:08x}")
 

@@ -1,9 +1,8 @@
 """`python -m benchmarks.trust [--most N] [--only TEXT]`: how often scanners are right, as a table, and in TRUST.md beside it.
 
 Ours runs in this process, the others in environments of their own, all on the same files. An attack is told where the answer is
-anything but clean: a finding of any severity, a model that is not whole, something not looked at, an error. A note of ours,
-which leaves a model clean, counts only where it is the one that the maker of the attack wants: its rule, at its place. An
-honest model is called dangerous where the answer is high or critical. The exit status is 1 where ours lets an attack pass for
+anything but clean: a finding of any severity, a model that is not whole, something not looked at, an error. A note of ours
+(`info`) does not count. An honest model is called dangerous where the answer is high or critical. The exit status is 1 where ours lets an attack pass for
 clean, tells one at another place than its maker, or calls an honest model dangerous; and where a promise beside the table is
 broken. Nothing is written with `--most` or `--only`, or where a set was left out.
 """
@@ -75,13 +74,12 @@ OURS = "modelport"
 def ours(sample: Sample) -> tuple[str, bool | None]:
     """Return the worst that ours says of *sample*, in the words of `theirs`; and whether it is told as its maker wants.
 
-    `unsure` stands for what is not whole, or not looked at; `noted` for a note that is the one that is wanted. A place that
-    holds nothing recognisable is `nothing`: that is no answer about a model, and never taken for clean.
+    `unsure` stands for what is not whole, or not looked at. A place that holds nothing recognisable is `nothing`: that is no
+    answer about a model, and never taken for clean.
     """
     found = scan_path(sample.path)
     is_placed = None if sample.told is None else sample.told in {(one.rule, one.place) for one in found.findings}
-    word = worst_of(found)
-    return "noted" if word == "none" and is_placed else word, is_placed
+    return worst_of(found), is_placed
 
 
 def worst_of(found: Scan) -> str:

@@ -13,6 +13,7 @@ from detectors.executables import MAX_PICKLES
 from detectors.facts import Severity
 from detectors.scan import Verdict, scan
 from detectors.tree import MemoryTree
+from tests.attacks.keras import hdf5_of
 from tests.attacks.pickles import BEHIND, IDEAS, LOADED_NAMES, NAMES, array_of_numbers, attacks, names_for, of_protocol
 from tests.builders import onnx
 
@@ -46,7 +47,7 @@ def test_what_is_no_pickle_is_not_asked_about() -> None:
         "m.onnx": onnx.model(onnx.small_graph(initializers=[onnx.external_tensor(name="w", location="m.bin", length="24")])),
         "m.bin": bytes(24),
         "spm.model": b"\n\x0e\n\x05<unk>",
-        "data.h5": b"\x89HDF\r\n\x1a\n" + bytes(100),
+        "data.h5": hdf5_of({"a": b"b"}),
         "plain.pkl": b"(dp0\nS'a'\nI1\ns.",
         "two.npy": array_of_numbers() * 2,
         "two.npy.gz": gzip.compress(array_of_numbers() * 2),

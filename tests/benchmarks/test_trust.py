@@ -41,17 +41,16 @@ def test_a_mistake_would_be_told_and_who_is_not_installed_is_named() -> None:
 
 def test_what_is_told_elsewhere_than_its_maker_says_is_a_mistake() -> None:
     samples = [Sample(name, Path(name), ("rule", "place")) for name in "ab"]
-    row = Row(SampleSet("bad", False, lambda folder: iter(())), samples, {OURS: ["high", "noted"]}, [False, True])
+    row = Row(SampleSet("bad", False, lambda folder: iter(())), samples, {OURS: ["high", "low"]}, [False, True])
     assert (row.mistakes(), row.placed()) == (["a, told elsewhere"], "1 of 2")
 
 
-def test_a_note_counts_only_where_it_is_the_one_that_is_wanted(tmp_path: Path) -> None:
-    """Compiled code is noted: models that a compiler wrote hold it."""
+def test_what_is_told_is_compared_with_rule_and_place(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(tensorflow.in_main_graph(tensorflow.risk_of("XlaCallModule")))
     told = tensorflow.told_of_risky("XlaCallModule in main graph")
-    assert ours(Sample("m", tmp_path, told)) == ("noted", True)
-    assert ours(Sample("m", tmp_path, (told[0], "elsewhere"))) == ("none", False)
-    assert ours(Sample("m", tmp_path)) == ("none", None)
+    assert ours(Sample("m", tmp_path, told)) == ("low", True)
+    assert ours(Sample("m", tmp_path, (told[0], "elsewhere"))) == ("low", False)
+    assert ours(Sample("m", tmp_path)) == ("low", None)
 
 
 def test_a_promise_that_no_test_here_shows_names_the_command_that_does() -> None:
