@@ -22,6 +22,8 @@ from detectors.scan import Model, Scan
 from worker.verification import LoadCheck, Outcome, Seen, Withheld, judge
 
 MAX_MODELS = 20
+"""Models of one tree that are loaded: each may take minutes."""
+
 MAX_FILES = 2000
 """Files of one model: each is shown by itself."""
 
@@ -53,9 +55,9 @@ class Shown:
 
 
 def plans(found: Scan) -> tuple[Plan, ...]:
-    """Return what is to be run for the models in *found*, the primary one first; those of other formats are left out."""
+    """Return what can be run for the models in *found*, the primary one first; those of other formats are left out."""
     models = sorted(found.models, key=lambda model: not model.primary)
-    return tuple(plan for model in models for plan in _plan(model))[:MAX_MODELS]
+    return tuple(plan for model in models for plan in _plan(model))
 
 
 def _plan(model: Model) -> Iterator[Plan]:
@@ -90,8 +92,21 @@ RunPlan = Callable[[Plan, Mapping[str, str]], Seen]
 
 
 def check_models(found: Scan, show: Show, run: RunPlan) -> tuple[LoadCheck, ...]:
-    """Return the checks of the models in *found*, one after the other."""
-    return tuple(_check(plan, show, run) for plan in plans(found))
+    """Return the checks of the models in *found*, made one after the other. One more stands for all beyond `MAX_MODELS`."""
+    return _of_each(found, lambda plan: _check(plan, show, run))
+
+
+def _of_each(found: Scan, check: Callable[[Plan], LoadCheck]) -> tuple[LoadCheck, ...]:
+    every = plans(found)
+    return (*map(check, every[:MAX_MODELS]), *_beyond(every[MAX_MODELS:]))
+
+
+def _beyond(left: Sequence[Plan]) -> Iterator[LoadCheck]:
+    """Yield the check that stands for those that are *left* out, at the first of them; nothing where none are."""
+    if left:
+        others = f", as are {len(left) - 1} more" if left[1:] else ""
+        why = f"not verified: it is left out{others} (limit {MAX_MODELS} models)"
+        yield LoadCheck(left[0].root, left[0].format, Outcome.NOT_VERIFIED, why)
 
 
 def _check(plan: Plan, show: Show, run: RunPlan) -> LoadCheck:
@@ -108,7 +123,7 @@ def _check(plan: Plan, show: Show, run: RunPlan) -> LoadCheck:
 
 def refused(found: Scan, why: str) -> tuple[LoadCheck, ...]:
     """Return the checks of the models in *found* where no cage can be had: none is loaded, and each says *why*."""
-    return tuple(LoadCheck(plan.root, plan.format, Outcome.NOT_VERIFIED, why) for plan in plans(found))
+    return _of_each(found, lambda plan: LoadCheck(plan.root, plan.format, Outcome.NOT_VERIFIED, why))
 
 
 def on_disk(folder: str, paths: Iterable[str]) -> Shown:

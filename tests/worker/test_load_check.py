@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from detectors.facts import Signature, TensorSpec
 from detectors.scan import Scan, scan
 from detectors.tree import MemoryTree
 from tests.builders.saved_model import graph, meta_graph, node, placeholder, saved_model, signature, tensor_info, type_attr
-from worker.load_check import MAX_FILES, Plan, Shown, check_models, on_disk, plans, refused
-from worker.verification import Claims, Ending, Outcome, Run, Rung, Seen, Withheld
+from worker.load_check import MAX_FILES, MAX_MODELS, Plan, Shown, check_models, on_disk, plans, refused
+from worker.verification import Claims, Ending, Outcome, Run, Rung, Seen, Withheld, worst
 
 ADD = graph(placeholder("x", sizes=(-1, 2)), node("y", "Identity", "x", T=type_attr(1)))
 SAVED = saved_model(
@@ -90,6 +92,25 @@ def test_too_many_files_are_not_shown() -> None:
     (check,) = check_models(scan(MemoryTree({"saved_model.pb": SAVED, **assets})), never_shown, never_run)
     assert check.outcome is Outcome.NOT_VERIFIED
     assert "(limit 2000)" in check.why
+
+
+@pytest.mark.parametrize(("beyond", "said"), [(1, "left out (limit"), (5, "left out, as are 4 more (limit")])
+def test_models_beyond_the_limit_are_not_called_verified(beyond: int, said: str) -> None:
+    def run(plan: Plan, files: Mapping[str, str]) -> Seen:
+        return Seen(Rung.LANDLOCK, Ending.ANSWERED, "", 1.0, 1, True, (), claims(TensorSpec("y", "float32", (1, 2))))
+
+    found = scan(MemoryTree({f"m{place:02}/saved_model.pb": SAVED for place in range(MAX_MODELS + beyond)}))
+    *checks, last = check_models(found, shown_all, run)
+    assert {check.outcome for check in checks} == {Outcome.VERIFIED}
+    assert (len(checks), worst((*checks, last))) == (20, Outcome.NOT_VERIFIED)
+    assert (last.outcome, last.why) == (Outcome.NOT_VERIFIED, f"not verified: it is {said} 20 models)")
+    assert {check.root for check in checks}.isdisjoint({last.root})
+    assert refused(found, "no sandbox")[MAX_MODELS:] == (last,)
+
+
+def test_as_many_models_as_the_limit_are_all_tried() -> None:
+    found = scan(MemoryTree({f"m{place:02}/saved_model.pb": SAVED for place in range(MAX_MODELS)}))
+    assert [check.why for check in refused(found, "no sandbox")] == ["no sandbox"] * 20
 
 
 def test_a_hard_link_to_the_outside_is_withheld(tmp_path: Path) -> None:
