@@ -213,15 +213,22 @@ class Mlflow:
 
         Raises:
             NotTaken: the server says that a request is wrong, and would be tomorrow.
-            ServerUnavailable: it says anything else that was not foreseen.
+            ServerUnavailable: it says anything else that was not foreseen, or cannot be asked.
         """
-        auth, verify = self.access.auth, self.access.verify
-        with httpx.Client(timeout=TIMEOUT_SECONDS, auth=auth, verify=verify, transport=self.transport) as client:
+        with self._client() as client:
             try:
                 yield _Asked(client, self.access.url, time.monotonic() + self.seconds)
             except _Said as exc:
                 told = f"MLflow at {self.access.url} says {exc.code}: {exc.message}"
                 raise (NotTaken if exc.code in FINAL else ServerUnavailable)(told) from exc
+
+    def _client(self) -> httpx.Client:
+        auth, verify = self.access.auth, self.access.verify
+        try:
+            return httpx.Client(timeout=TIMEOUT_SECONDS, auth=auth, verify=verify, transport=self.transport)
+        except OSError as exc:  # as where SSL_CERT_FILE names what is not there
+            why = f"the certificates of authorities, which SSL_CERT_FILE may name, cannot be read: {exc}"
+            raise ServerUnavailable(f"MLflow at {self.access.url} is not asked: {why}") from exc
 
 
 class _Said(Exception):

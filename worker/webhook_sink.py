@@ -15,6 +15,7 @@ Sources: Standard Webhooks 1.0, "Webhook headers", "Verifying", "Operational con
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -44,6 +45,9 @@ WANTS = frozenset({DeliveryKind.REGISTERED, DeliveryKind.FAILED, DeliveryKind.FI
 CONNECT_SECONDS, ANSWER_SECONDS, ALL_SECONDS = 10.0, 20.0, 40.0
 """How long a connection may take, how long nothing may come, and how long all of it may take."""
 
+TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""What names the authorities, as httpx reads it: the first that is set."""
+
 FAILURES = (
     httpcore.NetworkError,
     httpcore.TimeoutException,
@@ -55,8 +59,16 @@ FAILURES = (
 
 @cache
 def trusted() -> ssl.SSLContext:
-    """Return who vouches for servers: the file or the folder that `SSL_CERT_FILE` or `SSL_CERT_DIR` names, else certifi's."""
-    return httpx.create_ssl_context()
+    """Return who vouches for servers: the file or the folder that `SSL_CERT_FILE` or `SSL_CERT_DIR` names, else certifi's.
+
+    Raises:
+        ServerUnavailable: it cannot be read now, or holds no certificates.
+    """
+    try:
+        return httpx.create_ssl_context()
+    except OSError as exc:  # ssl.SSLError is one
+        named = next((f"{name}={os.environ[name]}" for name in TRUST if os.environ.get(name)), "certifi's file")
+        raise ServerUnavailable(f"no certificates of authorities can be read from {named}: {exc}") from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +106,7 @@ class Webhook:
         """As `Destination.check`; nothing is sent, but for what begins a connection.
 
         Raises:
-            ServerUnavailable: nobody answers there, or it is nothing that is sent to.
+            ServerUnavailable: nobody answers there, it is nothing that is sent to, or `trusted` says so.
         """
         with_tls, backend = self.url.scheme == "https", self._backend()
         try:
@@ -112,7 +124,7 @@ class Webhook:
         """Send the event *text* as the message *id*; return the status, and in how many seconds to come again.
 
         Raises:
-            ServerUnavailable: nobody answers there, or it is nothing that is sent to.
+            ServerUnavailable: nobody answers there, it is nothing that is sent to, or `trusted` says so.
         """
         headers = {"content-type": CONTENT_TYPE, "user-agent": "modelport", **self._signed(id, text)}
         request = httpx.Request("POST", self.url, headers=headers, content=text.encode())

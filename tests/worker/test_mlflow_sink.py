@@ -358,6 +358,14 @@ def test_certificates_are_mlflows_own_too(tmp_path: Path) -> None:
         access("https://mlflow.invalid", {"MLFLOW_TRACKING_SERVER_CERT_PATH": "/nowhere"})
 
 
+def test_for_want_of_certificates_it_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    sink = Mlflow(access("https://mlflow.invalid", {}))
+    for ask in (sink.check, lambda: sink.take(new_notice())):
+        with pytest.raises(ServerUnavailable, match=r"mlflow\.invalid is not asked: .* SSL_CERT_FILE .* No such file"):
+            ask()
+
+
 # On a socket
 
 

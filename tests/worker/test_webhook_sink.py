@@ -35,7 +35,7 @@ from tests.worker.test_guarded_network import ARRIVING, OTHERS, ZONE
 from tests.worker.test_webhook_words import finding, notices
 from worker.bootstrap import embedded
 from worker.cli import run
-from worker.deliver import Deliverer, retry
+from worker.deliver import Deliverer, examine, retry
 from worker.delivery import LEASE_SECONDS, DeliveryQuery, DeliveryState
 from worker.errors import BadSetting, NotTaken, ServerUnavailable
 from worker.ports import Notice
@@ -305,6 +305,15 @@ def test_an_authority_of_ones_own_is_trusted_where_the_environment_names_it(
         trusted.cache_clear()
 
 
+@pytest.fixture
+def untrusting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give the file that names who is trusted, which is not there."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    trusted.cache_clear()
+    yield tmp_path / "ca.pem"
+    trusted.cache_clear()
+
+
 # From the outbox
 
 
@@ -354,6 +363,29 @@ def test_what_is_refused_waits_and_goes_when_it_is_allowed(other: Receiver, regi
     assert [one.state for one in told_of(registry)] == [DeliveryState.WAITING] * 2
     later = LATER + timedelta(seconds=10)
     assert Deliverer(registry, {"webhook": open_}, RegistryClock(lambda: later), "me").work_off() == 2
+
+
+def test_what_cannot_be_told_for_want_of_certificates_waits_and_goes_when_they_are_there(
+    authority: trustme.CA, registry: MemoryRegistry, untrusting: Path
+) -> None:
+    register(registry)
+    clock = StandingClock()
+    with by_tls(authority, "hooks.example.test") as other:
+        told = {"webhook": replace(by_name(other, authority), trusts=trusted)}
+        deliverer = Deliverer(registry, told, clock, "me")
+        for content, why in ((None, "No such file"), (b"no certificate", "NO_CERTIFICATE")):
+            if content is not None:
+                untrusting.write_bytes(content)
+            clock.sleep(3600)
+            assert deliverer.work_off() == 0
+            assert {one.state for one in told_of(registry)} == {DeliveryState.WAITING}
+            [check] = [one for one in examine(deliverer) if one.name == "webhook"]
+            assert check.state == "trouble"
+            assert f"from SSL_CERT_FILE={untrusting}: " in check.says
+            assert why in check.says
+        authority.cert_pem.write_to_path(untrusting)
+        clock.sleep(3600)
+        assert deliverer.work_off() == 2
 
 
 # By the settings, in processes
