@@ -28,7 +28,7 @@ from detectors.report import scan_report, to_json
 from detectors.scan import RULES_VERSION, Scan, judge, with_problems, worst_state
 from detectors.tree import FileTree
 from worker.drift import WRONG, Seen, look, mark_of
-from worker.errors import InspectorLost, RejectedLocation, StorageUnavailable
+from worker.errors import InspectorLost, RegistryUnavailable, RejectedLocation, StorageUnavailable
 from worker.ingest import Borders
 from worker.manifest import content_digest, read_once
 from worker.operations import note, outdated
@@ -89,9 +89,20 @@ def judge_outdated(
                 break
             for version in page:
                 give_way()
-                yield judge_anew(version, borders)
+                yield _judged(version, borders)
             after = page[-1].id
             left = None if left is None else left - len(page)
+
+
+def _judged(version: ModelVersion, borders: Borders) -> Judged:
+    """As `judge_anew`; what nobody thought of is told of the version that met it, and keeps no other from being judged."""
+    try:
+        return judge_anew(version, borders)
+    except RegistryUnavailable:
+        raise
+    except Exception as exc:
+        log.exception("unforeseen", version=version.id)
+        return Judged(version.id, False, f"unforeseen: {type(exc).__name__}: {exc}")
 
 
 class InItsOwnTime:

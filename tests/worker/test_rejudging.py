@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from detectors.facts import Finding, Severity
 from detectors.scan import RULES_VERSION
@@ -21,6 +22,7 @@ from tests.worker.test_signatures import KEY, TRUSTED
 from worker import rejudging
 from worker.bootstrap import embedded
 from worker.cli import run
+from worker.drift import Seen
 from worker.errors import RegistryUnavailable
 from worker.ingest import Borders, ingest
 from worker.operations import check_rules, is_outdated, outdated
@@ -239,6 +241,47 @@ def test_in_its_own_time_everything_old_is_judged_and_nothing_keeps_the_rest_fro
     assert outdated(borders.registry.care.judged_by()) == {"0": 1}
     tomorrow = replace(borders, clock=At(borders.clock.now() + rejudging.PAUSE))
     assert [one.version_id for one in slow.turn(tomorrow)] == [gone.id]
+
+
+def test_one_that_raises_what_nobody_thought_of_keeps_no_other_from_being_judged(borders: Borders, tmp_path: Path) -> None:
+    odd, *others = (old(borders, tmp_path, f"e{number}") for number in range(3))
+
+    @contextmanager
+    def open_version(version: ModelVersion) -> Iterator[FileTree]:
+        if version.id == odd.id:
+            raise ZeroDivisionError("who would have thought")
+        with borders.open_version(version) as tree:
+            yield tree
+
+    met = replace(borders, open_version=open_version)
+    with capture_logs() as logs:
+        first, *rest = InItsOwnTime().turn(met)
+    assert (first.version_id, first.is_judged) == (odd.id, False)
+    assert first.says == "unforeseen: ZeroDivisionError: who would have thought"
+    assert [(one.version_id, one.is_judged) for one in rest] == [(version.id, True) for version in others]
+    assert [(one["version"], one["exc_info"]) for one in logs if one["event"] == "unforeseen"] == [(odd.id, True)]
+    assert [one.version_id for one in judge_outdated(met)] == [odd.id]
+    assert [one.is_judged for one in judge_outdated(borders)] == [True]
+
+
+def test_the_command_goes_on_after_one_that_raises_what_nobody_thought_of(
+    home: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as then:
+        then.setattr("worker.ingest.RULES_VERSION", "0")
+        ids = [json_of(capsys, "ingest", str(model), "--experiment", name)["version"]["id"] for name in ("e1", "e2")]
+
+    def look(version: ModelVersion, *given: object) -> Seen:
+        if version.id == ids[0]:
+            raise ZeroDivisionError
+        return Seen(Condition.FINE, "", None)
+
+    monkeypatch.setattr(rejudging, "look", look)
+    assert run(["rescan", "--outdated", "--format", "json"]) == 2
+    told = capsys.readouterr()
+    assert "unforeseen" in told.err
+    found = json.loads(told.out)
+    assert [(one["id"], one["judged"]) for one in found["versions"]] == [(ids[0], False), (ids[1], True)]
 
 
 def test_in_its_own_time_means_after_what_waits(borders: Borders, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worker.cli.common import ERROR, OK, progress_bar, terminal, write
+from worker.cli.common import ERROR, OK, progress_bar, terminal, write, write_log
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +27,7 @@ def rescan_outdated(limit: int | None, format: str, output: Path | None) -> int:
     from worker.operations import outdated
     from worker.rejudging import judge_outdated
 
+    write_log("WARNING")
     with embedded(os.environ, Path.cwd(), role="rescan") as service, progress_bar() as shown:
         borders = service.borders(*shown)
         found = [one.as_json() for one in judge_outdated(borders, limit, lambda: _give_way(service))]
