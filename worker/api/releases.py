@@ -37,5 +37,6 @@ def release_version(request: Request, version_id: str, caller: Operator, body: B
     if version is None:
         raise NotFound(f"there is no version {version_id[:80]!a}")
     free = repository.release(service.registry, version, reason, service.clock.now(), caller.name)
-    log.warning("released", version=version.id, team=caller.team, who=caller.name, reason=reason)
+    if version.is_quarantined:
+        log.warning("released", version=version.id, team=caller.team, who=caller.name, reason=reason)
     return reply(version_json(free))

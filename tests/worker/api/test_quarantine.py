@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from tests.contracts.registry import OBJECTION, claimed, new_version
 from tests.worker.api.client import Client
@@ -108,9 +109,11 @@ def test_a_version_says_that_it_is_in_quarantine_and_who_released_it(door: Door,
 
 def test_a_release_may_be_sent_again_and_the_first_one_stands(door: Door, admin: Client) -> None:
     version = held(door)
-    first = release(admin, version).json()
-    door.clock.sleep(60)
-    assert release(admin, version, "another reason").json() == first
+    with capture_logs() as logs:
+        first = release(admin, version).json()
+        door.clock.sleep(60)
+        assert release(admin, version, "another reason").json() == first
+    assert [(one["version"], one["reason"]) for one in logs if one["event"] == "released"] == [(version.id, REASON)]
     actions = [line.action.value for line in door.registry.audit(AuditQuery("default"))]
     assert actions.count("version.released") == 1
 

@@ -186,7 +186,8 @@ def release(request: Request, visit: Steward, version: Steered, service: Inside,
         repository.release(service.registry, version, reason, service.clock.now(), visit.caller.name)
     except RejectedEvent as exc:
         return _shown(request, version, visit, service, "release", trouble=str(exc), given=reason, status=422)
-    log.warning("released", version=version.id, **_who(visit), reason=reason)
+    if version.is_quarantined:
+        log.warning("released", version=version.id, **_who(visit), reason=reason)
     return _back(version, "released")
 
 

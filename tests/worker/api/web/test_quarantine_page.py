@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.contracts.registry import OBJECTION
 from tests.worker.api.conftest import Door
@@ -79,6 +80,14 @@ def test_who_may_steer_releases_it_after_a_question(room: Door, steward: Visitor
     assert (line.object_id, line.details["why"]) == (held.id, WHY)
     assert f'href="{here}/archive"' in page.text
     assert "Release v1?" not in words(steward.get(f"{here}?ask=release"))
+
+
+def test_a_form_that_is_sent_again_changes_and_logs_nothing(room: Door, steward: Visitor, held: ModelVersion) -> None:
+    with capture_logs() as logs:
+        for reason in ("ours", "mine"):
+            assert send(steward, f"/versions/{held.id}/release", reason=reason).status_code == 303
+    assert [one["reason"] for one in logs if one["event"] == "released"] == ["ours"]
+    assert "just now : ours It was in quarantine" in words(steward.get(f"/versions/{held.id}"))
 
 
 def test_who_may_only_change_models_may_not_release_them(room: Door, held: ModelVersion) -> None:
