@@ -213,7 +213,7 @@ class Registry(Protocol):
 
     def note_gates(self, version: ModelVersion, gates: Sequence[GateResult], ingestion_id: str, now: datetime) -> None:
         """Note what became of the gates of an ingestion that *version* answers; earlier results are forgotten. Tell of a failed
-        one.
+        one, once of this ingestion.
         """
         ...
 

@@ -21,7 +21,7 @@ from tests.contracts.registry import LATER, NOON, PAUSE, claimed, event, failed,
 from worker import delivery as steps
 from worker.delivery import LEASE_SECONDS, LIFE, MOST_TRIES, Delivery, DeliveryKind, DeliveryQuery, DeliveryState
 from worker.ports import Registry
-from worker.records import IngestionQuery, ModelVersion, Trigger
+from worker.records import Ingestion, IngestionQuery, ModelVersion, Trigger
 
 Build = Callable[..., Registry]
 
@@ -52,6 +52,12 @@ def register_as(registry: Registry, id: str, experiment: str, findings: tuple[Fi
     answer = registry.register(ingestion.id, "me", new_version(ingestion, experiment, findings=findings), LATER)
     assert answer is not None
     return answer.version
+
+
+def claimed_again(registry: Registry, ingestion: Ingestion) -> Ingestion:
+    running = registry.claim(ingestion.id, "me", LATER)
+    assert running is not None
+    return running
 
 
 class OutboxContract:
@@ -166,6 +172,21 @@ class OutboxContract:
         told = told_of(registry)
         assert [(one.kind, one.version_id) for one in told] == [(DeliveryKind.GATE_FAILED, version.id)] * 2
         assert told[1].ingestion_id == ingestion.id
+
+    def test_a_gate_that_failed_is_told_once_of_an_ingestion_however_many_attempts_it_took(self, build: Build) -> None:
+        registry = build(destinations={to: {DeliveryKind.GATE_FAILED} for to in ("webhook", "mlflow")})
+        version = gated(registry, "1", "a", gates=results())
+        copied, known = (claimed(registry, id, trigger=Trigger.COMPLETION) for id in ("2", "3"))
+        for _ in range(2):
+            again = registry.register(copied.id, "me", new_version(copied, "a", gates=results(0.9)), LATER)
+            assert again is not None
+            assert again.version.id == version.id
+            registry.note_gates(version, results(0.9), known.id, LATER)
+            # Their worker dies before they end, and the next one takes them up.
+            assert {one.id for one in registry.free(LATER, lambda owner: True)} == {copied.id, known.id}
+            copied, known = (claimed_again(registry, one) for one in (copied, known))
+        told = [(one.ingestion_id, one.destination) for one in told_of(registry)]
+        assert sorted(told) == sorted((one.id, to) for one in (copied, known) for to in ("mlflow", "webhook"))
 
     def test_who_goes_back_into_quarantine_is_told_of_again(self, build: Build) -> None:
         registry = build(destinations={"webhook": {DeliveryKind.FINDING}})

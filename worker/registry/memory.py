@@ -397,8 +397,9 @@ class MemoryRegistry:
                 if is_put:
                     self._note_quarantine(same.record(), now)
                 told = occurrences.of_judgement(version.findings, was_serious, is_put)
-                told = [*told, *occurrences.of_gates(version.gates)]
-                self.outbox.add(told, version.scope.team, ingestion_id, same.new.id, now)
+                team, gates = version.scope.team, occurrences.of_gates(version.gates)
+                self.outbox.add(told, team, ingestion_id, same.new.id, now)
+                self.outbox.add_once(gates, team, ingestion_id, same.new.id, now)
                 self._counted.update(of_content(version, is_new=False))
                 return Registration(same.record(), is_new=False)
             registered = self._fulfilled(self._add(version, _utc(now))).record()
@@ -424,7 +425,7 @@ class MemoryRegistry:
             kept = self._versions.get(version.id)
             if kept is not None:
                 kept.new = replace(kept.new, gates=tuple(gates))
-                self.outbox.add(occurrences.of_gates(gates), version.team, ingestion_id, version.id, now)
+                self.outbox.add_once(occurrences.of_gates(gates), version.team, ingestion_id, version.id, now)
 
     def predecessor(self, version: NewVersion) -> ModelVersion | None:
         with self._lock:

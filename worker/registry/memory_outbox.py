@@ -35,6 +35,13 @@ class MemoryOutbox:
             id = self._new_id(DELIVERY_PREFIX, DELIVERY_CHARS)
             self._deliveries[id] = new_delivery(id, team, kind, destination, ingestion_id, version_id, _utc(now))
 
+    def add_once(self, kinds: Iterable[DeliveryKind], team: str, ingestion_id: str, version_id: str, now: datetime) -> None:
+        """As `add`, without what was added before of this ingestion and version: an attempt that was lost may have done so."""
+        for kind in kinds:
+            told = ((one.kind, one.ingestion_id, one.version_id) for one in self._deliveries.values())
+            if (kind, ingestion_id, version_id) not in told:
+                self.add([kind], team, ingestion_id, version_id, now)
+
     def claim(self, destination: str, owner: str, now: datetime) -> Delivery | None:
         with self._lock:
             theirs = [one for one in self._deliveries.values() if one.destination == destination and one.due is not None]

@@ -10,6 +10,7 @@ Laws (each has a test of the same name, for every outbox):
     a destination hears of what it wants alone;
     serious findings are told once, when a version first has them;
     what failed is told each time that it fails;
+    a gate that failed is told once of an ingestion, however many attempts it took;
     exactly one of many claims a delivery;
     what is told of one version is told in its order;
     a delivery whose deliverer was lost is delivered by the next;
@@ -66,6 +67,18 @@ DUE = (
 
 THEIRS = select(deliveries).where(deliveries.c.team == bindparam("team"), deliveries.c.id == bindparam("id"))
 
+SAME = (
+    select(deliveries.c.id)
+    .where(
+        deliveries.c.ingestion_id == bindparam("of"),
+        deliveries.c.version_id == bindparam("about"),
+        deliveries.c.kind == bindparam("what"),
+        deliveries.c.destination == bindparam("to"),
+    )
+    .limit(1)
+)
+"""What one destination is told of one ingestion's version already."""
+
 KEEP = update(deliveries).where(deliveries.c.id == bindparam("kept"))
 
 MINE = KEEP.where(deliveries.c.owner == bindparam("by"), deliveries.c.state == DeliveryState.RUNNING.value)
@@ -98,6 +111,25 @@ class SqlOutbox:
         for kind, destination in wanted(self._destinations, kinds):
             new = new_delivery(self._id(), team, kind, destination, ingestion_id, version_id, now)
             connection.execute(NEW, _values(new))
+
+    def add_once(
+        self,
+        connection: Connection,
+        kinds: Iterable[DeliveryKind],
+        team: str,
+        ingestion_id: str,
+        version_id: str,
+        now: datetime,
+    ) -> None:
+        """As `add`, without what was added before of this ingestion and version: an attempt that was lost may have done so.
+
+        Who calls has locked the ingestion or the version, so that two who come at once do so one after the other.
+        """
+        for kind, destination in wanted(self._destinations, kinds):
+            asked = {"of": ingestion_id, "about": version_id, "what": kind.value, "to": destination}
+            if connection.execute(SAME, asked).one_or_none() is None:
+                new = new_delivery(self._id(), team, kind, destination, ingestion_id, version_id, now)
+                connection.execute(NEW, _values(new))
 
     def claim(self, destination: str, owner: str, now: datetime) -> Delivery | None:
         def work(connection: Connection) -> Delivery | None:

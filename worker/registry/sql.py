@@ -290,8 +290,9 @@ class SqlRegistry:
                 if is_put:
                     self._note_quarantine(connection, known, version.objection, now)
                 told = occurrences.of_judgement(version.findings, was_serious, is_put)
-                told = [*told, *occurrences.of_gates(version.gates)]
-                self.outbox.add(connection, told, version.scope.team, ingestion_id, nearest.id, now)
+                team, gates = version.scope.team, occurrences.of_gates(version.gates)
+                self.outbox.add(connection, told, team, ingestion_id, nearest.id, now)
+                self.outbox.add_once(connection, gates, team, ingestion_id, nearest.id, now)
                 shards.add(connection, of_content(version, is_new=False))
                 return Registration(known, is_new=False)
             model = None if nearest is None else int(nearest.model)
@@ -323,7 +324,8 @@ class SqlRegistry:
 
         def work(connection: Connection) -> None:
             if connection.execute(statement, rows.gates_values(gates)).rowcount:
-                self.outbox.add(connection, occurrences.of_gates(gates), version.team, ingestion_id, version.id, now)
+                told = occurrences.of_gates(gates)
+                self.outbox.add_once(connection, told, version.team, ingestion_id, version.id, now)
 
         self._write(work)
 
