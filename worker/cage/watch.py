@@ -1,8 +1,8 @@
 """What a caged process tried: each call that its filter refuses or tells, as the kernel hands it over.
 
 The kernel stops the caller until it is answered, so this is seen by a process outside, and nothing inside can hide a call
-that was made. What a call named (a path) is read from the caller's memory while it waits. Another of its threads could change
-it before the kernel reads it, so a path says what was shown to us; what is allowed does not depend on it.
+that was made. What a call named (a path, how it is opened) is read from the caller's memory while it waits. Another of its
+threads could change it before the kernel reads it, so it says what was shown to us; what is allowed does not depend on it.
 
 Source: Linux, Documentation/userspace-api/seccomp_filter.rst, "Userspace Notification".
 """
@@ -55,6 +55,9 @@ folder), and the path."""
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 FLAGS = {"open": 1, "openat": 2}
 """Where the flags of a call that opens stand."""
+
+HOW, HOW_FLAGS = 2, struct.Struct("=Q")
+"""Where `openat2` is told the address of its struct open_how, and what that begins with. Source: linux/openat2.h."""
 
 _WORDS = {
     "mkdir": "make a folder", "mkdirat": "make a folder",
@@ -110,7 +113,7 @@ class Watch:
         if call not in seccomp.TOLD:
             self._count(CALLING, _named(call, arguments))
             return
-        writes, what = _use(call, arguments)
+        writes, what = _use(call, pid, arguments)
         for folder, path in PATHS[call]:
             name = _path(pid, None if folder is None else arguments[folder], arguments[path])
             if not _lies_in(name, self.writable if writes else (*self.own, *self.writable)):
@@ -121,12 +124,22 @@ class Watch:
             self._counts[what, target] = self._counts.get((what, target), 0) + 1
 
 
-def _use(call: str, arguments: list[int]) -> tuple[bool, str]:
+def _use(call: str, pid: int, arguments: list[int]) -> tuple[bool, str]:
     """Return whether a call changes something, and what it is called."""
     if call in _WORDS:
         return True, _WORDS[call]
-    writes = call == "creat" or bool(arguments[FLAGS[call]] & WRITES) if call != "openat2" else False
+    writes = bool(_flags(call, pid, arguments) & WRITES)
     return writes, WRITING if writes else READING
+
+
+def _flags(call: str, pid: int, arguments: list[int]) -> int:
+    """Return the flags of a call that opens; where they cannot be read, all of those that write."""
+    if call == "creat":
+        return WRITES
+    if call != "openat2":
+        return arguments[FLAGS[call]]
+    body = _bytes_at(pid, arguments[HOW], HOW_FLAGS.size)
+    return WRITES if body is None else int(HOW_FLAGS.unpack(body)[0])
 
 
 def _named(call: str, arguments: list[int]) -> str:
@@ -152,6 +165,17 @@ def _path(pid: int, folder: int | None, address: int) -> str:
 def _signed(value: int) -> int:
     """Return the lower half of an argument as the int that it is for the kernel."""
     return int(struct.unpack("=i", struct.pack("=I", value & 0xFFFFFFFF))[0])
+
+
+def _bytes_at(pid: int, address: int, count: int) -> bytes | None:
+    """Return *count* bytes from *address* of the process on; None where they cannot be read."""
+    try:
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+            memory.seek(address)
+            body = memory.read(count)
+    except (OSError, OverflowError, ValueError):
+        return None
+    return body if len(body) == count else None
 
 
 def _text_at(pid: int, address: int) -> str | None:

@@ -16,7 +16,7 @@ from tests.worker.cage.probe import WAYS
 from tests.worker.cage.seat import BOTH, BUBBLEWRAP, LANDLOCK, Kind, model_file, subject
 from worker.cage.launcher import Limits
 from worker.cage.view import NOBODY
-from worker.verification import Ending, Seen
+from worker.verification import Ending, Seen, Tried
 
 SECRET = "MODELPORT_TOKEN"
 LIMITS = Limits(seconds=60, memory_bytes=1 << 30, tmp_bytes=8 << 20)
@@ -117,6 +117,18 @@ def test_what_was_tried_is_told(kind: Kind, probed: dict[str, Seen], outside: Pa
     assert ("read", "/etc/shadow") in tried
     assert ("read", str(outside / "readable")) in tried
     assert ("write", str(outside / "writable" / "mark")) in tried
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_call_that_hands_over_in_memory_how_it_opens_is_told_as_what_it_is(kind: Kind, outside: Path) -> None:
+    """Its own Python may be read, so that opening it is told where somebody would write."""
+    own = os.__file__
+    opened = [(own, os.O_RDONLY), ("/etc/shadow", os.O_RDONLY), (own, os.O_WRONLY), (own, os.O_RDWR), ("/etc/hosts", None)]
+    seen = kind.cage().run(subject("hostile", model_file(outside), how="openat2", opened=opened), LIMITS)
+    assert seen.claims is not None
+    first, *others = seen.claims.error.split()
+    assert (first, len(others), "opened" in others) == ("opened", 4, False)
+    assert seen.tried == (Tried("read", "/etc/shadow", 1), Tried("write", own, 2), Tried("write", "/etc/hosts", 1))
 
 
 @pytest.mark.parametrize("kind", BOTH)
