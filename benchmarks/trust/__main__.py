@@ -1,10 +1,11 @@
 """`python -m benchmarks.trust [--most N] [--only TEXT]`: how often scanners are right, as a table, and in TRUST.md beside it.
 
 Ours runs in this process, the others in environments of their own, all on the same files. An attack is told where the answer is
-anything but clean: a finding of any severity, a model that is not whole, something not looked at, an error. A note of ours
-(`info`) does not count. An honest model is called dangerous where the answer is high or critical. The exit status is 1 where ours lets an attack pass for
-clean, tells one at another place than its maker, or calls an honest model dangerous; and where a promise beside the table is
-broken. Nothing is written with `--most` or `--only`, or where a set was left out.
+anything but clean: a finding (of ours, one above a note), a model that is not whole, something not looked at, an error. So does
+an answer of ours count that no model was recognised, and how many of them there are stands below the table. An honest model is
+called dangerous where the answer is high or critical. The exit status is 1 where ours lets an attack pass for clean, tells one
+at another place than its maker, or calls an honest model dangerous; and where a promise beside the table is broken. Nothing is
+written with `--most` or `--only`, or where a set was left out.
 """
 
 from __future__ import annotations
@@ -64,11 +65,18 @@ class Row:
         asked = [one for one in self.are_placed if one is not None]
         return f"{sum(asked):,} of {len(asked):,}" if asked else "–"
 
+    def unrecognised(self) -> int:
+        """Return in how many samples ours recognised no model."""
+        return (self.words[OURS] or []).count(NOTHING)
+
     def _is_counted(self, word: str) -> bool:
         return word in DANGEROUS if self.of.is_honest else word != "none"
 
 
 OURS = "modelport"
+
+NOTHING = "nothing"
+"""The word of ours for a place in which it recognised no model."""
 
 
 def ours(sample: Sample) -> tuple[str, bool | None]:
@@ -89,7 +97,7 @@ def worst_of(found: Scan) -> str:
     if worst is not None:
         return worst
     if not found.models:
-        return "nothing"
+        return NOTHING
     is_sure = worst_state(found) is State.COMPLETE and not found.coverage.inconclusive
     return "none" if is_sure else "unsure"
 
@@ -134,6 +142,13 @@ def table(rows: Iterable[Row]) -> list[str]:
     return lines
 
 
+def apart(rows: Iterable[Row]) -> list[str]:
+    """Return a paragraph for each set of attacks with such as ours recognised no model in, which the table counts as told."""
+    counts = ((row.unrecognised(), len(row.samples), row.of.what) for row in rows)
+    told = (f"In {count:,} of these {of:,}, {OURS} recognised no model: {what}." for count, of, what in counts if count)
+    return [line for sentence in told for line in ("", sentence)]
+
+
 def page(rows: Sequence[Row], promises: Sequence[beside.Shown]) -> str:
     """Return the page with the tables."""
     attacks, honest = ([row for row in rows if row.of.is_honest is wanted] for wanted in (False, True))
@@ -144,7 +159,15 @@ def page(rows: Sequence[Row], promises: Sequence[beside.Shown]) -> str:
         "Anything but clean counts: a finding, a model that is not whole, not looked at, an error.",
         "Placed right: modelport has a finding by the rule and at the place that the maker of the attack says.",
     ]
-    lines += ["", *table(attacks), "", "## Honest models that are called dangerous", "", "High or critical counts."]
+    lines += [
+        "",
+        *table(attacks),
+        *apart(attacks),
+        "",
+        "## Honest models that are called dangerous",
+        "",
+        "High or critical counts.",
+    ]
     lines += ["", *table(honest), "", "## What else is promised"]
     return "\n".join([*lines, "", *beside.table(promises)]) + "\n"
 

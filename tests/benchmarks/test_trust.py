@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.trust import beside
-from benchmarks.trust.__main__ import OURS, THEIRS, Row, ours, page, table
+from benchmarks.trust.__main__ import OURS, THEIRS, Row, apart, ours, page, table
 from benchmarks.trust.sets import SETS, Sample, SampleSet, first
 from tests.attacks import tensorflow
 
@@ -71,3 +71,13 @@ def test_a_promise_is_kept_broken_or_could_not_be_tried(body: str, word: str, is
     test.write_text(f"def test_it():\n    {body}\n")
     shown = beside.look(beside.Promise("it holds", "make x", str(test)))
     assert (shown.word, shown.is_broken) == (word, is_broken)
+
+
+def test_attacks_in_which_no_model_was_recognised_are_counted_apart() -> None:
+    others = dict.fromkeys(THEIRS)
+    sets = [SampleSet(what, False, lambda folder: iter(())) for what in ("odd zips", "graphs")]
+    samples = [Sample(name, Path(name)) for name in "abc"]
+    rows = [Row(sets[0], samples, {OURS: ["nothing", "high", "nothing"], **others}), Row(sets[1], samples, {OURS: ["low"] * 3})]
+    assert apart(rows) == ["", "In 2 of these 3, modelport recognised no model: odd zips."]
+    assert apart(rows)[1] in page(rows[:1], []).splitlines()
+    assert apart(rows[1:]) == []
