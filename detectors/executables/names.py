@@ -3,9 +3,13 @@
 In goes a module and a name in it, out comes a `Grade`. What is not listed is unknown, never harmless: lists of what is bad are
 always too short, so the list that decides is that of what only puts data together again.
 
+A name with dots in it is followed through the attributes of its module, and so through all that the module imports: a module
+vouches for its own names only. How a name is split into module and name changes nothing of what runs.
+
 Laws (each has a test of the same name):
     a name that is not listed is unknown;
-    no name of a module that runs programs is plain or known.
+    no name of a module that runs programs is plain or known;
+    a name with dots in it is never known.
 
 Source: the names that Python, numpy, torch and scikit-learn write (`torch/_weights_only_unpickler.py`, torch 2.9); the
 gadgets that picklescan and its advisories name (CVE-2025-1716, -1889, -1944, -10155 and others).
@@ -34,22 +38,31 @@ class Grade(IntEnum):
 
 def grade(module: str, name: str) -> Grade:
     """Return what importing *name* of *module*, and calling it, may do."""
-    if any(part in RUNNING for part in name.split(".")[:-1]) or _is_below(module, RUNNING):
-        return Grade.PLAIN if f"{module}.{name}" in PLAIN else Grade.RUNS
     whole = f"{module}.{name}"
-    if whole in RUNNING_NAMES or (module in BUILTINS and name in RUNNING_BUILTINS):
-        return Grade.RUNS
+    if _runs(module, name):
+        return Grade.PLAIN if whole in PLAIN else Grade.RUNS
     if whole in PLAIN or (module in BUILTINS and name in PLAIN_BUILTINS) or PLAIN_FORM.fullmatch(whole):
         return Grade.PLAIN
     if _is_below(module, CARRYING):
         return Grade.CODE
-    return Grade.KNOWN if KNOWN_FORM.fullmatch(whole) or whole in KNOWN else Grade.UNKNOWN
+    is_known = "." not in name and (KNOWN_FORM.fullmatch(whole) or whole in KNOWN)
+    return Grade.KNOWN if is_known else Grade.UNKNOWN
 
 
-def _is_below(module: str, modules: frozenset[str]) -> bool:
-    """Tell whether *module* is one of *modules*, or lies in one."""
-    parts = module.split(".")
-    return any(".".join(parts[:count]) in modules for count in range(1, len(parts) + 1))
+def _runs(module: str, name: str) -> bool:
+    """Tell whether *name* of *module* runs programs, or is reached through what does."""
+    first, dot, _ = name.partition(".")
+    if module in BUILTINS and first in RUNNING_BUILTINS:
+        return True
+    if any(part in RUNNING for part in name.split(".")[:-1]) or (dot and _is_below(name, ALL_RUNNING)):
+        return True
+    return _is_below(f"{module}.{name}", ALL_RUNNING)
+
+
+def _is_below(name: str, names: frozenset[str]) -> bool:
+    """Tell whether *name* is one of *names*, or lies in one."""
+    parts = name.split(".")
+    return any(".".join(parts[:count]) in names for count in range(1, len(parts) + 1))
 
 
 BUILTINS = frozenset({"builtins", "__builtin__", "__builtins__"})
@@ -92,6 +105,8 @@ RUNNING_NAMES = frozenset(
     " keras.src.utils.file_utils.get_file sympy.sympify sympy.core.sympify.sympify".split()
 )
 
+ALL_RUNNING = RUNNING | RUNNING_NAMES
+
 CARRYING = frozenset("cloudpickle dill types _types joblib.externals.cloudpickle jsonpickle marshmallow".split())
 """Modules with which pickles bring code of their own."""
 
@@ -132,13 +147,20 @@ KNOWN = frozenset(
     "joblib.numpy_pickle.NumpyArrayWrapper joblib.numpy_pickle.ZNDArrayWrapper joblib.numpy_pickle.NDArrayWrapper"
     " pandas._libs.internals._unpickle_block pandas.core.indexes.base._new_Index pandas.core.internals.managers.BlockManager"
     " pandas._libs.arrays.__pyx_unpickle_NDArrayBacked pandas.core.internals.blocks.new_block"
-    " sklearn.neighbors._kd_tree.newObj sklearn.neighbors._ball_tree.newObj sklearn.metrics._dist_metrics.newObj"
-    " scipy.stats._distn_infrastructure.rv_continuous_frozen".split()
+    " sklearn.neighbors._kd_tree.newObj sklearn.neighbors._ball_tree.newObj sklearn.metrics._dist_metrics.newObj".split()
 )
 
 KNOWN_FORM = re.compile(
     r"(?:sklearn|xgboost|lightgbm|catboost|torch\.nn\.modules|torch\.optim|torchvision\.models|scipy\.(?:sparse|spatial"
-    r"|interpolate|stats)|pandas\.core|transformers\.(?:training_args|trainer_utils|models|configuration_utils)|accelerate"
-    r"|gensim\.models|statsmodels|imblearn|category_encoders|numpy\.random)(?:\.\w+)*\.[A-Z][A-Za-z0-9]*"
+    r"|interpolate)|pandas\.core|transformers\.(?:training_args|trainer_utils|models(?!\.rag\b)|configuration_utils)|accelerate"
+    r"|gensim\.models\.(?:word2vec|keyedvectors|doc2vec|fasttext|ldamodel|ldamulticore|lsimodel|tfidfmodel|hdpmodel|phrases|nmf"
+    r"|rpmodel|logentropy_model|normmodel|atmodel|ldaseqmodel|poincare)|imblearn|category_encoders|numpy\.random)"
+    r"(?:\.\w+)*\.[A-Z][A-Za-z0-9]*"
 )
-"""Classes, which begin with a capital letter, of libraries whose objects are pickled every day."""
+"""Classes, which begin with a capital letter, of libraries whose objects are pickled every day.
+
+Distributions of SciPy, and of statsmodels, are not among them: they run a text of their state as they are loaded
+(scipy/stats/_distn_infrastructure.py, rv_generic.__setstate__). Nor are the classes of gensim that start a program whose path
+is in their state (gensim/models/wrappers, and older releases beside it), nor what unpickles an index that it is told of
+(transformers/models/rag/retrieval_rag.py, LegacyIndex).
+"""

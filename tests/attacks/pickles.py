@@ -89,6 +89,17 @@ IDEAS: dict[str, Callable[[], bytes]] = {
     "runpy": lambda: framed(call("runpy", "run_path", "x.py")),
     "pip": lambda: framed(call("pip", "main", "install")),
     "a module of numpy's tests": lambda: framed(call("numpy.testing._private.utils", "runstring", "1")),
+    "a module of numpy's tests, split elsewhere": lambda: framed(call("numpy", "testing._private.utils.runstring", "1")),
+    "torch.hub, split elsewhere": lambda: framed(call("torch", "hub.load", "a/b", "c")),
+    "eval by its method": lambda: framed(call("builtins", "eval.__call__", "1")),
+    "a module that a known one imports": lambda: framed(call("torch.nn.modules.module", "torch._C.PyTorchFileReader", "/x")),
+    "a distribution that runs its state": lambda: framed(
+        short("statsmodels.distributions.discrete") + short("DiscretizedCount") + b"\x93)\x81}"
+        + short("_parse_arg_template") + short("import os; os.system('true')") + b"sb"
+    ),
+    "a frozen distribution": lambda: framed(call("scipy.stats._distn_infrastructure", "rv_continuous_frozen", "x")),
+    "a program of gensim": lambda: framed(call("gensim.models.wrappers.ldamallet", "LdaMallet", "true;")),
+    "a program of older gensim": lambda: framed(call("gensim.models", "DtmModel", "true")),
     "torch.hub": lambda: framed(call("torch.hub", "load", "a/b", "c")),
     "timeit": lambda: framed(call("timeit", "timeit", "1")),
     "a network connection": lambda: framed(call("urllib.request", "urlopen", "http://127.0.0.1:9/")),

@@ -90,6 +90,7 @@ ATTACKS = [*pickles.attacks(), *keras.attacks()]
 tf_effects.listed()  # a list of our own, which is read when it is first asked for
 for _, files in ATTACKS[:: 97]:
     scan(MemoryTree(files))  # what is imported late is imported now
+tf_effects.listed()  # and what is read once
 seen = []
 QUIET = {"object.__getattr__", "object.__setattr__", "object.__delattr__", "sys._getframe", "builtins.id", "time.sleep"}
 sys.addaudithook(lambda event, arguments: None if event in QUIET else seen.append((event, str(arguments)[:100])))

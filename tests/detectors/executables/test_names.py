@@ -29,6 +29,13 @@ def test_no_name_of_a_module_that_runs_programs_is_plain_or_known() -> None:
             assert grade(f"{module}.below", name) is Grade.RUNS
 
 
+@given(st.lists(st.from_regex(r"[A-Za-z_]{1,8}", fullmatch=True), min_size=2, max_size=4))
+def test_a_name_with_dots_in_it_is_never_known(parts: list[str]) -> None:
+    for module in ("sklearn.base", "xgboost.core", "torch.nn.modules.module", "joblib"):
+        assert grade(module, ".".join(parts)) is not Grade.KNOWN
+    assert grade("joblib", "numpy_pickle.NumpyArrayWrapper") is Grade.UNKNOWN
+
+
 @pytest.mark.parametrize(
     ("module", "name", "expected"),
     [
@@ -56,6 +63,25 @@ def test_no_name_of_a_module_that_runs_programs_is_plain_or_known() -> None:
         ("sklearn.base", "os.system", Grade.RUNS),
         ("torch", "load", Grade.RUNS),
         ("numpy", "load", Grade.RUNS),
+        ("numpy", "testing._private.utils.runstring", Grade.RUNS),
+        ("torch", "hub.load", Grade.RUNS),
+        ("torch", "hub", Grade.RUNS),
+        ("torch", "load.__call__", Grade.RUNS),
+        ("builtins", "eval.__call__", Grade.RUNS),
+        ("torch.nn.modules.module", "torch.package.PackageImporter", Grade.RUNS),
+        ("torch.nn.modules.module", "torch.hub.load", Grade.RUNS),
+        ("torch.nn.modules.module", "torch._C.PyTorchFileReader", Grade.UNKNOWN),
+        ("sklearn.base", "np.DataSource", Grade.UNKNOWN),
+        ("statsmodels.distributions.discrete", "DiscretizedCount", Grade.UNKNOWN),
+        ("scipy.stats._distn_infrastructure", "rv_continuous_frozen", Grade.UNKNOWN),
+        ("scipy.stats._continuous_distns", "norm_gen", Grade.UNKNOWN),
+        ("gensim.models.wrappers.ldamallet", "LdaMallet", Grade.UNKNOWN),
+        ("gensim.models.wrappers", "DtmModel", Grade.UNKNOWN),
+        ("gensim.models", "LdaMallet", Grade.UNKNOWN),
+        ("transformers.models.rag.retrieval_rag", "LegacyIndex", Grade.UNKNOWN),
+        ("transformers.models.bert.modeling_bert", "BertModel", Grade.KNOWN),
+        ("gensim.models.word2vec", "Word2Vec", Grade.KNOWN),
+        ("numpy", "core.multiarray._reconstruct", Grade.PLAIN),
     ],
 )
 def test_a_name_has_its_grade(module: str, name: str, expected: Grade) -> None:
