@@ -9,7 +9,8 @@ vouches for its own names only. How a name is split into module and name changes
 Laws (each has a test of the same name):
     a name that is not listed is unknown;
     no name of a module that runs programs is plain or known;
-    a name with dots in it is never known.
+    a name with dots in it is never known;
+    a name that is too long is unknown at once.
 
 Source: the names that Python, numpy, torch and scikit-learn write (`torch/_weights_only_unpickler.py`, torch 2.9); the
 gadgets that picklescan and its advisories name (CVE-2025-1716, -1889, -1944, -10155 and others).
@@ -38,6 +39,8 @@ class Grade(IntEnum):
 
 def grade(module: str, name: str) -> Grade:
     """Return what importing *name* of *module*, and calling it, may do."""
+    if len(module) > MAX_NAME_LENGTH or len(name) > MAX_NAME_LENGTH:
+        return Grade.UNKNOWN
     whole = f"{module}.{name}"
     if _runs(module, name):
         return Grade.PLAIN if whole in PLAIN else Grade.RUNS
@@ -64,6 +67,9 @@ def _is_below(name: str, names: frozenset[str]) -> bool:
     parts = name.split(".")
     return any(".".join(parts[:count]) in names for count in range(1, len(parts) + 1))
 
+
+MAX_NAME_LENGTH = 512
+"""Characters of a module, and of a name in it, that are looked at: no honest one is longer."""
 
 BUILTINS = frozenset({"builtins", "__builtin__", "__builtins__"})
 

@@ -100,6 +100,9 @@ IDEAS: dict[str, Callable[[], bytes]] = {
     "a frozen distribution": lambda: framed(call("scipy.stats._distn_infrastructure", "rv_continuous_frozen", "x")),
     "a program of gensim": lambda: framed(call("gensim.models.wrappers.ldamallet", "LdaMallet", "true;")),
     "a program of older gensim": lambda: framed(call("gensim.models", "DtmModel", "true")),
+    "a module of many parts": lambda: framed(
+        b"X" + pack("<I", 40_001) + b"a." * 20_000 + b"a" + short("run") + b"\x93)R"
+    ),
     "torch.hub": lambda: framed(call("torch.hub", "load", "a/b", "c")),
     "timeit": lambda: framed(call("timeit", "timeit", "1")),
     "a network connection": lambda: framed(call("urllib.request", "urlopen", "http://127.0.0.1:9/")),
