@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from detectors.executables.names import Grade, grade
+from detectors.executables.names import MAX_NAME_LENGTH, Grade, grade
 from detectors.wire import JUMP_WINDOW_BYTES, Window
 
 MAX_OPCODES = 300_000
@@ -378,14 +378,15 @@ class _Walk:
         return self._noted(text.decode("utf-8", "backslashreplace")) if len(text) <= TEXT_BYTES else OTHER
 
     def _name_line(self) -> str:
+        """Return the name on this line, cut off where it is too long to be graded: unpicklers import it all the same."""
         line = self._line()
         try:
             name = line.decode()
         except UnicodeDecodeError as exc:
             raise _Broken from exc
-        if len(line) > TEXT_BYTES or not all(part.isidentifier() for part in name.split(".")):
+        if not all(part.isidentifier() for part in name.split(".")):
             raise _Broken
-        return name
+        return name[: MAX_NAME_LENGTH + 1]
 
     def _number_line(self, opcode: int) -> None:
         line = self._line().strip()

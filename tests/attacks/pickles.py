@@ -103,6 +103,10 @@ IDEAS: dict[str, Callable[[], bytes]] = {
     "a module of many parts": lambda: framed(
         b"X" + pack("<I", 40_001) + b"a." * 20_000 + b"a" + short("run") + b"\x93)R"
     ),
+    "a long way to a name": lambda: b"\x80\x04cos\n" + b"path.os." * 100 + b"system\n(S'true'\ntR.",
+    "a long way to a name, without the first opcode": lambda: b"cos\n" + b"path.os." * 100 + b"system\n(S'true'\ntR.",
+    "a long module": lambda: b"c" + b"a." * 20_000 + b"a\nrun\n)R.",
+    "a long way to an INST": lambda: b"(S'true'\nios\n" + b"path.os." * 100 + b"system\n.",
     "torch.hub": lambda: framed(call("torch.hub", "load", "a/b", "c")),
     "timeit": lambda: framed(call("timeit", "timeit", "1")),
     "a network connection": lambda: framed(call("urllib.request", "urlopen", "http://127.0.0.1:9/")),
