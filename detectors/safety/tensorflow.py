@@ -46,6 +46,7 @@ from detectors.safety.tf_reach import (
     starts_of_saver,
 )
 from detectors.safety.tf_sources import (
+    NOT_FOLLOWED,
     Kind,
     Source,
     Sources,
@@ -138,6 +139,11 @@ RUNS: Mapping[When, str] = MappingProxyType(
     }
 )
 
+NUMBERS = frozenset(b"ShardedFilename ShardedFilespec".split())
+"""Operators whose text begins with what they are given."""
+
+JOINS = frozenset({b"StringJoin"})
+
 LOADING = frozenset({When.LOADED, When.RESTORED})
 
 LESS = MappingProxyType({HIGH: MEDIUM, MEDIUM: LOW, LOW: INFO, INFO: INFO})
@@ -211,12 +217,18 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class _Graded:
-    """What an operator works on: the kinds of its sources, how bad that is and in words (None where it works on nothing), and
-    whether all is what Savers call their file."""
+    """What an operator works on: the kinds of its sources, how bad that is and in words (None where it works on nothing),
+    whether all is what Savers call their file, and the operators that compute some of it."""
 
     kinds: frozenset[Kind]
     found: tuple[Severity, str] | None
     is_savers_name: bool
+    computed: frozenset[bytes]
+
+    @property
+    def is_of_model(self) -> bool:
+        """Whether no caller has a part in it: it comes from constants, assets and what the model keeps."""
+        return self.kinds.isdisjoint({Kind.INPUT, Kind.SAVER}) and NOT_FOLLOWED not in self.computed
 
 
 Key: TypeAlias = tuple[object, ...]
@@ -357,14 +369,16 @@ class _Judge:
         if Kind.UNREAD in graded.kinds:
             self.not_looked_at("a constant that names files", "MAX_CONSTANT_BYTES")
         severity, does = graded.found
-        if one.entry.when in LOADING and not is_saver:
-            if effect is Effect.WRITE and severity is MEDIUM:
-                self._tell(one, RULES[effect], HIGH, f"{op} {does}", (does,), is_final=True)
-                return
-            if Kind.COMPUTED in graded.kinds:
-                self.not_looked_at(f"what {op} {VERBS[effect]} while the model is loaded, for its name is made up then", "")
+        if one.entry.when in LOADING and not is_saver and effect is Effect.WRITE and severity is MEDIUM:
+            self._tell(one, RULES[effect], HIGH, f"{op} {does}", (does,), is_final=True)
+            return
         if is_saver and graded.is_savers_name:
             severity = INFO
+        if _is_made_up(one, graded):
+            if one.entry.when not in LOADING and effect is not Effect.READ and graded.is_of_model:
+                severity = HIGH
+            else:
+                self.not_looked_at(f"what {op} {VERBS[effect]}, for its name is made up while it runs", "")
         self._tell(one, RULES[effect], severity, f"{op} {does}", (does,))
 
     def _when_called(self, one: Reached, known: Operator, effect: Effect, texts: tuple[bytes, ...]) -> None:
@@ -385,7 +399,8 @@ class _Judge:
             sources = self._arguments(one, known)
             kinds = frozenset(source.kind for source in sources)
             is_savers_name = all(source.value == SAVERS_NAME for source in sources)
-            self._graded[key] = _Graded(kinds, _worst(effect, sources, texts), is_savers_name)
+            computed = frozenset(source.value for source in sources if source.kind is Kind.COMPUTED)
+            self._graded[key] = _Graded(kinds, _worst(effect, sources, texts), is_savers_name, computed)
         return self._graded[key]
 
     def _arguments(self, one: Reached, known: Operator) -> list[Source]:
@@ -435,6 +450,20 @@ class _Judge:
 def _names_of(one: Reached, known: Operator) -> list[bytes]:
     """Return the inputs of *one* that it works on."""
     return [name for place in known.inputs for name in argument(one.node, place)]
+
+
+def _is_made_up(one: Reached, graded: _Graded) -> bool:
+    """Tell whether an operator makes the name that *one* works on, so that what stands in the model does not tell it.
+
+    Savers number their files, and put parts of the name that they are given together: in a graph of its own, where all nodes
+    count as run, and while loading restores, that is nothing to tell.
+    """
+    when, graph, computed = one.entry.when, one.scope.graph, graded.computed
+    if when is When.NEVER or (one.node.op in SAVERS and when in LOADING):
+        return False
+    if one.node.op in SAVERS and graph.meta is None and graph.depth == 0:
+        computed -= NUMBERS if graded.is_of_model else NUMBERS | JOINS
+    return bool(computed)
 
 
 def _twice(path: str, place: str) -> Finding:

@@ -30,6 +30,9 @@ constant."""
 MAX_ALL_STEPS = 100_000
 """The same for all arguments of a model, and the texts of their constants: a second."""
 
+NOT_FOLLOWED = b"more operators than are followed"
+"""What a source is said to be that lies beyond these."""
+
 MAX_PARTS = 64
 """Texts that are joined here; the parts of more are looked at one by one."""
 
@@ -131,7 +134,7 @@ class Sources:
                     break
         if todo or is_cut:
             self.is_exhausted = True
-            found[Source(Kind.COMPUTED, b"more operators than are followed")] = None
+            found[Source(Kind.COMPUTED, NOT_FOLLOWED)] = None
         return list(found)
 
 

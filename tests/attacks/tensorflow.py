@@ -263,6 +263,19 @@ def _name_of_an_asset_in_a_signature() -> bytes:
     return _writes(TARGET, sm.node("risk", "ReadFile", "target"), more=sm.asset("words.txt", "target:0"))
 
 
+TEXT_MAKERS = (
+    "DecodeBase64", "StringStrip", "RegexReplace", "StaticRegexReplace", "DecodeCompressed", "UnicodeEncode", "AsString",
+    "StringLower", "Substr", "StringFormat", "ReduceJoin", "DecodeRaw", "Bitcast", "LookupTableFindV2", "ReadVariableOp",
+    "RandomUniform", "ReadFile",
+)  # fmt: skip
+"""Operators that give another text than they are given."""
+
+
+def _computed_name_in_a_signature() -> bytes:
+    code = sm.const_text("code", "L2V0Yy9jcm9uLmQvcHdu")
+    return _writes(code, sm.node("target", "DecodeBase64", "code"), *WRITES[1:])
+
+
 def _computed_name_while_loading() -> bytes:
     nodes = [sm.const_text("code", "L2V0Yy9wYXNzd2Q"), sm.node("target", "DecodeBase64", "code"), *WRITES[1:]]
     return _writes(*nodes, more=sm.collection_of_nodes("saved_model_main_op", "risk"), end="")
@@ -271,6 +284,7 @@ def _computed_name_while_loading() -> bytes:
 EVASIONS: Mapping[str, Callable[[], bytes]] = {
     "a set-up function by another name": _setup_by_another_name,
     "the name of an asset in a signature": _name_of_an_asset_in_a_signature,
+    "a computed name in a signature": _computed_name_in_a_signature,
     "a computed name while loading": _computed_name_while_loading,
     "beside a function without a name": _beside_a_nameless_function,
     "an attribute twice": _attribute_twice,

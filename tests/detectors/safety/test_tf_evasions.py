@@ -118,6 +118,66 @@ def test_a_computed_path_that_is_read_while_loading_is_told_as_not_looked_at() -
     assert found.verdict is Verdict.INCONCLUSIVE
 
 
+def served(*nodes: bytes) -> Scan:
+    graph = sm.graph(attacks.X, DATA, *nodes, BEHIND)
+    return look(sm.saved_model(sm.meta_graph(graph, signatures={"serving_default": attacks.RESULT})))
+
+
+@pytest.mark.parametrize("op", attacks.TEXT_MAKERS)
+def test_a_name_that_the_model_alone_makes_up_and_a_signature_writes_is_high(op: str) -> None:
+    assert worst(served(sm.const_text("code", "x"), sm.node("path", op, "code"), WRITE)) == "high tf-file-write"
+
+
+def test_a_name_that_the_model_alone_makes_up_and_a_signature_connects_to_is_high() -> None:
+    connect = sm.node("risk", "DataServiceDatasetV2", "code", "code", "path")
+    assert worst(served(*COMPUTED[:2], connect)) == "high tf-network"
+
+
+def test_a_name_that_the_model_alone_makes_up_and_a_signature_reads_is_told_as_not_looked_at() -> None:
+    found = served(*COMPUTED[:2], sm.node("risk", "ReadFile", "path"))
+    assert worst(found) == "medium tf-file-read"
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "what ReadFile reads, for its name is made up" in found.coverage.inconclusive[0].reason
+
+
+def test_a_name_that_a_caller_has_but_a_part_in_is_told_as_not_looked_at() -> None:
+    """Nothing of the input is left in the text, so the name is the model's; who only reads the graph cannot tell."""
+    made = [*COMPUTED[:2], sm.node("nothing", "Substr", "x", "code", "code")]
+    joined = sm.node("both", "StringJoin", "path", "nothing")
+    chosen = sm.node("both", "Select", "code", "path", "x")
+    for both in (joined, chosen):
+        found = served(*made, both, sm.node("risk", "WriteFile", "both", "data"))
+        assert worst(found) == "medium tf-file-write"
+        assert found.verdict is Verdict.INCONCLUSIVE
+    found = served(sm.node("risk", "WriteFile", "x", "data"))
+    assert (worst(found), found.verdict) == ("medium tf-file-write", Verdict.CLEAN)
+
+
+def test_more_operators_than_are_followed_are_no_proof_that_no_caller_has_a_part() -> None:
+    chain = [sm.node(f"i{at}", "Identity", f"i{at - 1}" if at else "x") for at in range(2100)]
+    found = served(*chain, sm.node("risk", "WriteFile", "i2099", "data"))
+    assert worst(found) == "medium tf-file-write"
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def test_what_a_saver_puts_its_names_together_of_is_nothing_made_up() -> None:
+    """The graph of a training as TensorFlow 1 writes it, in a file of its own, sharded; and the same of what is made up."""
+    parts = [
+        sm.const_text("name", "model"),
+        sm.node("given", "PlaceholderWithDefault", "name"),
+        sm.const_text("part", "_temp/part"),
+        sm.const("at"),
+    ]
+    for source in ("name", "given"):
+        joined = sm.node("joined", "StringJoin", source, "part")
+        shard = sm.node("shard", "ShardedFilename", "joined", "at", "at")
+        graph = sm.graph(attacks.X, *parts, joined, shard, sm.node("save", "SaveV2", "shard", "part", "part", "x"))
+        found = scan(MemoryTree({"graph.pb": graph}))
+        assert (worst(found), found.verdict) == ("medium tf-file-write", Verdict.CLEAN)
+    made = [*COMPUTED[:2], sm.node("save", "SaveV2", "path", "data", "data", "x")]
+    assert worst(scan(MemoryTree({"graph.pb": sm.graph(attacks.X, DATA, *made)}))) == "high tf-file-write"
+
+
 # What runs
 
 
