@@ -146,6 +146,9 @@ JOINS = frozenset({b"StringJoin"})
 
 LOADING = frozenset({When.LOADED, When.RESTORED})
 
+LESSENED = frozenset({When.CHOSEN, When.UNNAMED})
+"""What somebody may run or not: one step below a signature, and what would be high there is told as not looked at."""
+
 LESS = MappingProxyType({HIGH: MEDIUM, MEDIUM: LOW, LOW: INFO, INFO: INFO})
 
 
@@ -347,7 +350,8 @@ class _Judge:
     def _effect(self, one: Reached, known: Operator) -> None:
         """Tell what the operator of *one* does, if it does it to anything.
 
-        A Saver's operators are not told where nothing names them, nor where restoring runs them on the file that it is given.
+        A Saver's operators are not told where nothing names them, unless they work on what is outside or made up, nor where
+        restoring runs them on the file that it is given.
         """
         op = shown(text(one.node.op))
         if known.effect in DOES and (known.effect is not Effect.NETWORK or not known.works_on):
@@ -355,7 +359,7 @@ class _Judge:
             self._tell(one, RULES[known.effect], severity, f"{op} {does}", ())
             return
         is_saver = one.node.op in SAVERS
-        if is_saver and one.entry.when in (When.UNNAMED, When.NEVER):
+        if is_saver and one.entry.when is When.NEVER:
             return
         texts = texts_of(one.node, known.attributes)
         effect = Effect.WRITE if any(each.startswith(b"file:") for each in texts) else known.effect
@@ -365,6 +369,8 @@ class _Judge:
         if is_saver and one.entry.when is When.RESTORED and graded.kinds <= {Kind.SAVER, Kind.INPUT}:
             return
         if graded.found is None:
+            return
+        if is_saver and one.entry.when is When.UNNAMED and graded.found[0] is not HIGH and not _is_made_up(one, graded):
             return
         if Kind.UNREAD in graded.kinds:
             self.not_looked_at("a constant that names files", "MAX_CONSTANT_BYTES")
@@ -426,8 +432,11 @@ class _Judge:
         """Keep a finding, or count it where the same was told of another node of the same graph or function.
 
         *apart* is what keeps findings of one operator apart. Notes are told once for a graph, unknown operators once.
+        What would be high in a signature, and is less for somebody has to choose it, keeps the scan from being clean.
         *is_final* tells that *severity* allows for when it runs.
         """
+        if severity is HIGH and one.entry.when in LESSENED:
+            self.not_looked_at(f"whether anybody runs {shown(text(one.node.op))}, which no signature leads to", "")
         severity = severity if is_final else _when(severity, one.entry.when, rule)
         key: Key = (rule, one.node.op, severity, *apart, one.scope.graph.before, one.scope.home.function)
         if severity is INFO:
@@ -455,13 +464,14 @@ def _names_of(one: Reached, known: Operator) -> list[bytes]:
 def _is_made_up(one: Reached, graded: _Graded) -> bool:
     """Tell whether an operator makes the name that *one* works on, so that what stands in the model does not tell it.
 
-    Savers number their files, and put parts of the name that they are given together: in a graph of its own, where all nodes
-    count as run, and while loading restores, that is nothing to tell.
+    Savers number their files, and put parts of the name that they are given together: where all nodes count as run, and while
+    loading restores, that is nothing to tell.
     """
     when, graph, computed = one.entry.when, one.scope.graph, graded.computed
     if when is When.NEVER or (one.node.op in SAVERS and when in LOADING):
         return False
-    if one.node.op in SAVERS and graph.meta is None and graph.depth == 0:
+    is_any_node = when is When.UNNAMED or (graph.meta is None and graph.depth == 0)
+    if one.node.op in SAVERS and is_any_node:
         computed -= NUMBERS if graded.is_of_model else NUMBERS | JOINS
     return bool(computed)
 
@@ -481,7 +491,7 @@ def _when(severity: Severity, when: When, rule: str) -> Severity:
     """Return how bad something is that would be *severity* in a signature."""
     if when is When.NEVER:
         return INFO
-    if when in (When.CHOSEN, When.UNNAMED):
+    if when in LESSENED:
         return LESS[severity]
     is_worse = when in LOADING and severity is HIGH and rule != RULES[Effect.READ]
     return CRITICAL if is_worse else severity

@@ -17,6 +17,10 @@ SETUP = frozenset({b"_create_resource", b"_initialize", b"_destroy_resource"})
 """What loading calls for each resource, and what dropping the model calls (tensorflow/python/trackable/resource.py): nobody has
 to choose them."""
 
+CALL, SIGNATURES = b"__call__", b"signatures"
+"""What Python calls where somebody calls the model itself, and the object that keeps its signatures
+(tensorflow/python/saved_model/load.py, signature_serialization.py)."""
+
 MAX_STEPS_TOLD = 8
 """Attributes of objects on one way that are told."""
 
@@ -31,12 +35,14 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Callable:
-    """A function of an object: is_setup tells that loading calls it, the others that a Saver does."""
+    """A function of an object: is_setup tells that loading calls it, is_called that whoever uses the model as it is meant to
+    be used does, the others that a Saver does."""
 
     name: str
     function: bytes
     bound: tuple[Bound, ...] = ()
     is_setup: bool = False
+    is_called: bool = False
     saves: bool = False
     restores: bool = False
 
@@ -51,18 +57,33 @@ def callables_of(meta: MetaGraphDef, only: Container[bytes]) -> Iterator[Callabl
     names = _names(objects)
     savers, restorers = _saver_functions(objects)
     setup = {child.node_id for one in objects.nodes for child in one.children if child.local_name in SETUP}
+    called = _called(objects)
     known = dict[int, Bound]()
     for place, function in found:
         name = names.get(place, f"number {place}")
         values = tuple(_bound(meta, at, known) for at in bound.get(function, ()))
         only_saves = place in savers and place not in names  # else Python can call it by its name
-        yield Callable(name, function, values, place in setup, only_saves, place in restorers)
+        yield Callable(name, function, values, place in setup, place in called, only_saves, place in restorers)
 
 
 def _functions_of(one: SavedObject) -> Sequence[bytes]:
     if one.HasField("function"):
         return one.function.concrete_functions
     return (one.bare_concrete_function.concrete_function_name,) if one.HasField("bare_concrete_function") else ()
+
+
+def _called(objects: SavedObjectGraph) -> set[int]:
+    """Return the places of the root, should it be a function, of its `__call__`, and of its signatures."""
+    root = objects.nodes[0].children
+    signatures = [
+        objects.nodes[one.node_id] for one in root if one.local_name == SIGNATURES and _is_place(objects, one.node_id)
+    ]
+    called = {one.node_id for one in root if one.local_name == CALL}
+    return {0} | called | {child.node_id for one in signatures for child in one.children}
+
+
+def _is_place(objects: SavedObjectGraph, place: int) -> bool:
+    return 0 <= place < len(objects.nodes)
 
 
 def _saver_functions(objects: SavedObjectGraph) -> tuple[set[int], set[int]]:

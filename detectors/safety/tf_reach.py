@@ -88,7 +88,7 @@ class When(IntEnum):
     RESTORED = 1
     """While the variables are restored, which loading does as well."""
     CALLED = 2
-    """When a signature is called, or an output of a graph is computed."""
+    """When a signature is called, or the model itself in Python, or an output of a graph is computed."""
     CHOSEN = 3
     """When somebody loads the model in Python and calls a function of its objects."""
     SAVED = 4
@@ -386,10 +386,20 @@ def starts_of(graph: Graph) -> Iterator[Start]:
             yield Start(Entry(When.LOADED, "init op"), tuple(_initializers(collection.value.bytes_list.value)))
     yield from starts_of_saver(meta)
     for one in callables_of(meta, graph.matters):
-        when = When.LOADED if one.is_setup else When.RESTORED if one.restores else When.SAVED if one.saves else When.CHOSEN
-        yield Start(Entry(when, f"object {one.name}"), functions=(one,))
+        yield Start(Entry(_when(one), f"object {one.name}"), functions=(one,))
     if all(signature.key == INIT_SIGNATURE for signature in meta.signature_def):
         yield Start(Entry(When.UNNAMED, "no signature"), tuple(node.name for node in meta.graph_def.node))
+
+
+def _when(one: Callable) -> When:
+    """Return when the function *one* of an object runs."""
+    if one.is_setup:
+        return When.LOADED
+    if one.restores:
+        return When.RESTORED
+    if one.is_called:
+        return When.CALLED
+    return When.SAVED if one.saves else When.CHOSEN
 
 
 def starts_of_saver(meta: MetaGraphDef) -> Iterator[Start]:

@@ -271,6 +271,11 @@ TEXT_MAKERS = (
 """Operators that give another text than they are given."""
 
 
+def _call_of_the_model_itself() -> bytes:
+    objects = sm.object_graph(sm.child("__call__", 1), sm.saved_function("call"))
+    return _writes(functions=(sm.function("call", *WRITES),), more=sm.field(7, objects), end="")
+
+
 def _computed_name_in_a_signature() -> bytes:
     code = sm.const_text("code", "L2V0Yy9jcm9uLmQvcHdu")
     return _writes(code, sm.node("target", "DecodeBase64", "code"), *WRITES[1:])
@@ -284,6 +289,7 @@ def _computed_name_while_loading() -> bytes:
 EVASIONS: Mapping[str, Callable[[], bytes]] = {
     "a set-up function by another name": _setup_by_another_name,
     "the name of an asset in a signature": _name_of_an_asset_in_a_signature,
+    "a call of the model itself": _call_of_the_model_itself,
     "a computed name in a signature": _computed_name_in_a_signature,
     "a computed name while loading": _computed_name_while_loading,
     "beside a function without a name": _beside_a_nameless_function,

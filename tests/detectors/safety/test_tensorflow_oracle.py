@@ -31,9 +31,12 @@ needs_corpus = pytest.mark.skipif(CORPUS is None, reason="MODELPORT_CORPUS names
 OWN_RULES = ("tf-file-", "tf-network", "tf-process", "tf-python", "tf-native", "tf-hidden", "tf-custom")
 
 
-def findings_of(folder):
+def findings_of(folder, *not_looked_at):
+    """The findings of the rules here; *not_looked_at* are words of what is told as that, in order."""
     found = scan(LocalTree(str(folder)))
-    assert not found.coverage.inconclusive, folder
+    reasons = [note.reason for note in found.coverage.inconclusive]
+    assert len(reasons) == len(not_looked_at), (folder, reasons)
+    assert all(words in reason for words, reason in zip(not_looked_at, reasons, strict=True)), reasons
     return [finding for finding in found.findings if finding.rule.startswith(OWN_RULES)]
 
 
@@ -202,10 +205,41 @@ def test_what_an_object_can_be_asked_to_write_is_told_and_written(tf, tmp_path):
     module = tf.Module()
     module.harm = tf.function(lambda: writes(tf, mark), input_signature=[])
     _saved(tf, str(tmp_path / "m"), lambda x: {"y": x}, tf.TensorSpec([], name="x"), module=module)
-    [finding] = findings_of(tmp_path / "m")
+    [finding] = findings_of(tmp_path / "m", "whether anybody runs WriteFile, which no signature leads to")
     assert said(finding)[:2] == ("tf-file-write", "medium")
     assert finding.place.startswith("object harm → function __inference_")
     tf.saved_model.load(str(tmp_path / "m")).harm()
+    assert mark.read_text() == "owned"
+
+
+def test_what_calling_the_model_itself_writes_is_told_and_written(tf, tmp_path):
+    mark = tmp_path / "mark"
+
+    class Model(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([], name="x")])
+        def __call__(self, x):
+            return x + writes(tf, mark)
+
+    _saved(tf, str(tmp_path / "m"), lambda x: {"y": x}, tf.TensorSpec([], name="x"), module=Model())
+    [finding] = findings_of(tmp_path / "m")
+    assert said(finding)[:2] == ("tf-file-write", "high")
+    assert finding.place.startswith("object __call__ → function __inference_")
+    tf.saved_model.load(str(tmp_path / "m"))(tf.constant(1.0))
+    assert mark.read_text() == "owned"
+
+
+def test_a_name_that_a_signature_makes_up_of_a_constant_is_told_and_written(tf, tmp_path):
+    mark = tmp_path / "mark"
+    code = tf.io.encode_base64(str(mark)).numpy()
+
+    def call(x):
+        tf.io.write_file(tf.io.decode_base64(code), "owned")
+        return {"y": x}
+
+    _saved(tf, str(tmp_path / "m"), call, tf.TensorSpec([], tf.string, name="x"))
+    [finding] = findings_of(tmp_path / "m")
+    assert said(finding)[:2] == ("tf-file-write", "high")
+    tf.saved_model.load(str(tmp_path / "m")).signatures["serving_default"](x=tf.constant("a"))
     assert mark.read_text() == "owned"
 
 

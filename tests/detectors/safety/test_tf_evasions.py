@@ -190,6 +190,60 @@ def test_a_function_that_sets_up_a_resource_is_that_by_whatever_other_name_it_go
     assert worst(found) == "critical tf-file-write"
 
 
+def with_objects(*objects: bytes) -> Scan:
+    """A model with a harmless signature whose function `f`, of some object, writes outside."""
+    graph = sm.graph(attacks.X, attacks.PLAIN, functions=[sm.function("f", PATH, DATA, WRITE)])
+    return look(sm.saved_model(sm.meta_graph(graph, signatures={"s": attacks.RESULT}, objects=sm.object_graph(*objects))))
+
+
+FUNCTION = sm.saved_function("f")
+OUTSIDE_SIGNATURES = "whether anybody runs WriteFile, which no signature leads to"
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        [sm.child("__call__", 1), FUNCTION],
+        [sm.child("a", 1) + sm.child("__call__", 1), FUNCTION],
+        [sm.child("signatures", 1), sm.child("serving_default", 2), FUNCTION],
+        [FUNCTION],
+    ],
+    ids=["call", "call by another name", "signature", "root"],
+)
+def test_what_runs_where_the_model_itself_is_called_is_as_in_a_signature(objects: list[bytes]) -> None:
+    found = with_objects(*objects)
+    assert worst(found) == "high tf-file-write"
+    assert found.verdict is Verdict.FINDINGS
+
+
+@pytest.mark.parametrize("name", ["run", "call_and_return_conditional_losses", "_call"])
+def test_what_writes_outside_in_any_other_function_is_told_as_not_looked_at(name: str) -> None:
+    found = with_objects(sm.child(name, 1), FUNCTION)
+    assert (worst(found), found.verdict) == ("medium tf-file-write", Verdict.INCONCLUSIVE)
+    [note] = found.coverage.inconclusive
+    assert OUTSIDE_SIGNATURES in note.reason
+
+
+def test_children_that_are_no_objects_are_passed_over() -> None:
+    found = with_objects(
+        sm.child("signatures", 7) + sm.child("__call__", 9) + sm.child("signatures", 0) + sm.child("a", 1), FUNCTION
+    )
+    assert found.findings
+
+
+@pytest.mark.parametrize("op", ["Abort", "PyFunc", "SaveV2", "ReadFile", "RpcClient"])
+def test_what_would_be_high_is_told_as_not_looked_at_where_no_signature_leads(op: str) -> None:
+    nodes = attacks.risk_of(op).nodes
+    found = look(sm.saved_model(sm.meta_graph(sm.graph(attacks.X, attacks.PLAIN, *nodes))))
+    assert worst(found).startswith("medium")
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_saver_under_a_name_that_is_made_up_is_told_where_no_signature_leads() -> None:
+    found = look(sm.saved_model(sm.meta_graph(sm.graph(*COMPUTED, sm.node("save", "SaveV2", "path", "data", "data")))))
+    assert (worst(found), found.verdict) == ("medium tf-file-write", Verdict.INCONCLUSIVE)
+
+
 @pytest.mark.parametrize(
     "consumer",
     [
@@ -201,7 +255,9 @@ def test_a_function_that_sets_up_a_resource_is_that_by_whatever_other_name_it_go
 def test_every_node_of_a_graph_without_signatures_counts(consumer: list[bytes]) -> None:
     graph = sm.graph(attacks.X, PATH, DATA, WRITE, *consumer, attacks.PLAIN)
     assert worst(scan(MemoryTree({"graph.pb": graph}))) == "high tf-file-write"
-    [finding] = look(sm.saved_model(sm.meta_graph(graph))).findings
+    found = look(sm.saved_model(sm.meta_graph(graph)))
+    assert OUTSIDE_SIGNATURES in found.coverage.inconclusive[0].reason
+    [finding] = found.findings
     assert (finding.severity.value, finding.rule, finding.place) == ("medium", "tf-file-write", "no signature → node risk")
 
 
