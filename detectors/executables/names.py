@@ -48,7 +48,7 @@ def grade(module: str, name: str) -> Grade:
         return Grade.PLAIN
     if _is_below(module, CARRYING):
         return Grade.CODE
-    is_known = "." not in name and (KNOWN_FORM.fullmatch(whole) or whole in KNOWN)
+    is_known = "." not in name and name not in BORROWED and (KNOWN_FORM.fullmatch(whole) or whole in KNOWN)
     return Grade.KNOWN if is_known else Grade.UNKNOWN
 
 
@@ -151,13 +151,22 @@ PLAIN_FORM = re.compile(
 
 KNOWN = frozenset(
     "joblib.numpy_pickle.NumpyArrayWrapper joblib.numpy_pickle.ZNDArrayWrapper joblib.numpy_pickle.NDArrayWrapper"
+    " sklearn.externals.joblib.numpy_pickle.NumpyArrayWrapper sklearn.externals.joblib.numpy_pickle.ZNDArrayWrapper"
+    " sklearn.externals.joblib.numpy_pickle.NDArrayWrapper sklearn.datasets.base.Bunch sklearn.datasets._base.Bunch"
     " pandas._libs.internals._unpickle_block pandas.core.indexes.base._new_Index pandas.core.internals.managers.BlockManager"
     " pandas._libs.arrays.__pyx_unpickle_NDArrayBacked pandas.core.internals.blocks.new_block"
     " sklearn.neighbors._kd_tree.newObj sklearn.neighbors._ball_tree.newObj sklearn.metrics._dist_metrics.newObj".split()
 )
 
+BORROWED = frozenset(
+    "GzipFile BZ2File LZMAFile ZipFile TarFile NamedTemporaryFile TemporaryFile TemporaryDirectory SpooledTemporaryFile Popen"
+    " FileIO FileHandler RotatingFileHandler Request Thread Timer Process ThreadPool ThreadPoolExecutor ProcessPoolExecutor"
+    " CDLL PyDLL WinDLL LibraryLoader DataSource NpzFile Unpickler Pickler Memory MemmappingPool".split()
+)
+"""Classes that open, run or unpickle, which many modules import under their own name: a name of a known module is theirs."""
+
 KNOWN_FORM = re.compile(
-    r"(?:sklearn|xgboost|lightgbm|catboost|torch\.nn\.modules|torch\.optim|torchvision\.models|scipy\.(?:sparse|spatial"
+    r"(?:sklearn(?!\.(?:datasets|externals)\b)|xgboost|lightgbm|catboost|torch\.nn\.modules|torch\.optim|torchvision\.models|scipy\.(?:sparse|spatial"
     r"|interpolate)|pandas\.core|transformers\.(?:training_args|trainer_utils|models(?!\.rag\b)|configuration_utils)|accelerate"
     r"|gensim\.models\.(?:word2vec|keyedvectors|doc2vec|fasttext|ldamodel|ldamulticore|lsimodel|tfidfmodel|hdpmodel|phrases|nmf"
     r"|rpmodel|logentropy_model|normmodel|atmodel|ldaseqmodel|poincare)|imblearn|category_encoders|numpy\.random)"
@@ -168,5 +177,6 @@ KNOWN_FORM = re.compile(
 Distributions of SciPy, and of statsmodels, are not among them: they run a text of their state as they are loaded
 (scipy/stats/_distn_infrastructure.py, rv_generic.__setstate__). Nor are the classes of gensim that start a program whose path
 is in their state (gensim/models/wrappers, and older releases beside it), nor what unpickles an index that it is told of
-(transformers/models/rag/retrieval_rag.py, LegacyIndex).
+(transformers/models/rag/retrieval_rag.py, LegacyIndex), nor what of scikit-learn fetches data or is another
+library.
 """

@@ -97,6 +97,7 @@ IDEAS: dict[str, Callable[[], bytes]] = {
         short("statsmodels.distributions.discrete") + short("DiscretizedCount") + b"\x93)\x81}"
         + short("_parse_arg_template") + short("import os; os.system('true')") + b"sb"
     ),
+    "a file that a known module imports": lambda: framed(call("sklearn.datasets._kddcup99", "GzipFile", "/tmp/x", "wb")),
     "a frozen distribution": lambda: framed(call("scipy.stats._distn_infrastructure", "rv_continuous_frozen", "x")),
     "a program of gensim": lambda: framed(call("gensim.models.wrappers.ldamallet", "LdaMallet", "true;")),
     "a program of older gensim": lambda: framed(call("gensim.models", "DtmModel", "true")),
