@@ -290,6 +290,15 @@ ABOUT_ONNX = (
 
 ABOUT_OTHERS = (
     Rule(
+        "hdf5-data-outside",
+        (HIGH, MEDIUM),
+        "an HDF5 file takes data from other files (external storage, an external link, a virtual dataset), which were not "
+        "opened; `high` where a name is absolute, leads upwards or is a URL",
+        "who loads the weights reads that file, any file that the process may read, and may give it away with them",
+        "save the weights in one file",
+        since=2,
+    ),
+    Rule(
         "keras-foreign-object",
         (CRITICAL, MEDIUM),
         "a Keras configuration names an object that is no part of Keras; `critical` where it runs programs or code",

@@ -233,6 +233,14 @@ class ZipTree:
         self._reading = reading
         return data
 
+    def stored_at(self, path: str) -> int | None:
+        """Return where in the zip the bytes of *path* lie as they are, None where they are packed.
+
+        Raises:
+            KeyError: there is no such file.
+        """
+        return self._begins[path] if self._files[path].method != ZIP_DEFLATED else None
+
     def _reading_at(self, entry: Entry, start: int) -> _Reading:
         """Return what reads *entry* from *start* on; one that fails on the way is not gone on with."""
         reading, self._reading = self._reading, None

@@ -109,7 +109,7 @@ def root_texts(window: Window, wanted: Container[str]) -> dict[str, Text]:
     if block.length_bytes not in (2, 4, 8):
         raise MalformedModel(window.path, None, f"expected lengths of 2, 4 or 8 bytes, found {block.length_bytes}")
     found: dict[str, Text] = {}
-    for kind, flags, start, size in _messages(window, block):
+    for kind, flags, start, size in messages(window, block):
         if kind == ATTRIBUTE_INFO:
             _check_not_dense(window, block, start)
         elif kind == ATTRIBUTE:
@@ -127,8 +127,8 @@ Message = tuple[int, int, int, int]
 """The type of a message, its flags, where it starts and its size."""
 
 
-def _messages(window: Window, block: Superblock) -> Iterator[Message]:
-    """Yield the messages in the header of the root and in its continuations."""
+def messages(window: Window, block: Superblock) -> Iterator[Message]:
+    """Yield the messages in the header at `block.root` and in its continuations."""
     is_new = piece(window, block.root, SIGNATURE_BYTES) == b"OHDR"
     flags, start, stop = _new_prefix(window, block.root) if is_new else _old_prefix(window, block.root)
     pending, seen, count = [(start, stop)], 1, 0
@@ -218,7 +218,14 @@ def _in_heap(window: Window, block: Superblock, place: int) -> Text:
     wanted = number(window, place + 4 + block.offset_bytes, 4)
     if length > MAX_TEXT_BYTES:
         raise ModelLimit(window.path, place, "MAX_TEXT_BYTES", f"a text of {length} bytes")
-    heap = block.base + address
+    begin, _ = heap_object(window, block, block.base + address, wanted, length)
+    if begin + length > window.size:
+        raise EndsEarly(window.path, begin, f"expected a text of {length} bytes, the file ends at {window.size}")
+    return Text(begin, length)
+
+
+def heap_object(window: Window, block: Superblock, heap: int, wanted: int, least: int = 0) -> tuple[int, int]:
+    """Return where object *wanted* of the global heap at *heap* begins, and its bytes, which are at *least* so many."""
     if piece(window, heap, SIGNATURE_BYTES) != b"GCOL":
         raise MalformedModel(window.path, heap, "expected a heap of texts, found something else")
     stop = heap + number(window, heap + HEAP_HEAD_BYTES, block.length_bytes)
@@ -228,10 +235,8 @@ def _in_heap(window: Window, block: Superblock, place: int) -> Text:
             break
         index, size = number(window, at, 2), number(window, at + HEAP_HEAD_BYTES, block.length_bytes)
         begin = at + HEAP_HEAD_BYTES + block.length_bytes
-        if index == wanted and length <= size:
-            if begin + length > window.size:
-                raise EndsEarly(window.path, begin, f"expected a text of {length} bytes, the file ends at {window.size}")
-            return Text(begin, length)
+        if index == wanted and least <= size:
+            return begin, size
         if index == 0:
             break
         at = begin + -(-size // 8) * 8

@@ -27,6 +27,7 @@ from detectors.json_text import JsonError, JsonLimit, parse_json
 from detectors.tree import FileEntry
 from detectors.weights.hdf5 import MAGIC, read_superblock, read_text, root_texts
 from detectors.weights.hdf5_text import MAX_CONFIG_BYTES, config_texts, named_layers
+from detectors.weights.keras_links import MAX_ALL_MEMBER_BYTES, unpacked_bytes, with_links, with_links_inside
 from detectors.weights.keras_traps import traps_of
 from detectors.weights.single_file import CONFIG_NOTE, HEADER_NOTE, EndsEarly, FileFormat, Spend, begins
 from detectors.wire import Window
@@ -176,8 +177,10 @@ def _json_member(members: ZipTree, sizes: Mapping[str, int], path: str, name: st
 
 def _charge(window: Window, spend: Spend) -> None:
     """Count the JSON of a `.keras` file, unpacked, towards what all files may cost: a few KB make megabytes of it."""
-    sizes = [entry.size for entry in entries_of(window) if entry.name in MEMBERS]
+    entries = entries_of(window)
+    sizes = [entry.size for entry in entries if entry.name in MEMBERS]
     spend("MAX_ALL_JSON_BYTES", sum(min(size, MAX_JSON_BYTES) for size in sizes), MAX_ALL_JSON_BYTES)
+    spend("MAX_ALL_MEMBER_BYTES", unpacked_bytes(entries), MAX_ALL_MEMBER_BYTES)
 
 
 def _charge_hdf5(window: Window, spend: Spend) -> None:
@@ -189,5 +192,8 @@ def _charge_hdf5(window: Window, spend: Spend) -> None:
     spend("MAX_ALL_JSON_BYTES", amount, MAX_ALL_JSON_BYTES)
 
 
-HDF5 = FileFormat("keras", recognise_hdf5, read_hdf5, frozenset({".h5", ".hdf5", ".keras"}), may_begin_hdf5, _charge_hdf5)
-FORMATS = (FileFormat("keras", recognise_zip, read_zip, frozenset({".keras"}), begins(LOCAL_MAGIC), _charge), HDF5)
+HDF5 = FileFormat(
+    "keras", recognise_hdf5, with_links(read_hdf5), frozenset({".h5", ".hdf5", ".keras"}), may_begin_hdf5, _charge_hdf5
+)
+ZIP = FileFormat("keras", recognise_zip, with_links_inside(read_zip), frozenset({".keras"}), begins(LOCAL_MAGIC), _charge)
+FORMATS = (ZIP, HDF5)

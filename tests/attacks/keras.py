@@ -1,4 +1,5 @@
-"""Configurations of Keras that do more than build layers: one maker for each idea, in each file that Keras keeps them in.
+"""Configurations of Keras that do more than build layers, and weights that lie in other files: one maker for each idea, in each
+file that Keras keeps them in.
 None is loaded.
 
 Source: the advisories that the names tell.
@@ -9,9 +10,10 @@ from __future__ import annotations
 import base64
 import json
 import marshal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from struct import pack
 from typing import Any
+from zipfile import ZIP_DEFLATED
 
 from tests.builders.weights import keras_zip
 
@@ -265,6 +267,100 @@ def attribute(name: str, length: int, heap: int, number: int) -> bytes:
     return pack("<2HB3x", 0x0C, len(body), 0) + body
 
 
+def message(kind: int, body: bytes) -> bytes:
+    """Return a message of a header of version 1."""
+    body += bytes(-len(body) % 8)
+    return pack("<2HB3x", kind, len(body), 0) + body
+
+
+def header(*messages: bytes) -> bytes:
+    """Return the header of an object, of version 1."""
+    data = b"".join(messages)
+    return pack("<2BH2I4x", 1, 0, len(messages), 1, len(data)) + data
+
+
+def link(name: str, kind: int, value: bytes) -> bytes:
+    """Return the message of a link; *value* is an address where *kind* is 0, and else has its length before it."""
+    return message(0x06, pack("<4B", 1, 8, kind, len(name)) + name.encode() + value)
+
+
+def hdf5_at(root: bytes, *behind: bytes) -> bytes:
+    """Return an HDF5 file with a header for its root at byte 96, and other parts behind it."""
+    data = root + b"".join(behind)
+    head = b"\x89HDF\r\n\x1a\n" + bytes([0, 0, 0, 0, 0, 8, 8, 0]) + pack("<2HI", 4, 16, 0)
+    return head + pack("<4Q", 0, 2**64 - 1, 96 + len(data), 2**64 - 1) + pack("<2Q24x", 0, 96) + data
+
+
+def linked_weights(file: str) -> bytes:
+    """Return an HDF5 file with a link to a group of *file*."""
+    value = b"\0" + file.encode() + b"\0/\0"
+    return hdf5_at(header(link("d", 64, pack("<H", len(value)) + value)))
+
+
+def dataset_weights(dataset: bytes, behind: Callable[[int], bytes]) -> bytes:
+    """Return an HDF5 file with one dataset, whose messages have 0x77… for the address of what is *behind* them."""
+    at = 96 + len(header(link("d", 0, bytes(8))))
+    root = header(link("d", 0, pack("<Q", at)))
+    own = header(dataset)
+    return hdf5_at(root, own.replace(b"\x77" * 8, pack("<Q", at + len(own))), behind(at + len(own)))
+
+
+def stored_weights(*files: str) -> bytes:
+    """Return an HDF5 file with a dataset of which 16 bytes lie in each of *files*."""
+    names = b"".join(file.encode() + b"\0" for file in files)
+    places = [names.index(file.encode()) for file in files]
+    slots = b"".join(pack("<3Q", place, 0, 16) for place in places)
+    body = pack("<B3x2H", 1, len(files), len(files)) + b"\x77" * 8 + slots
+    return dataset_weights(message(0x07, body), lambda at: b"HEAP" + pack("<4x3Q", len(names), 1, at + 32) + names)
+
+
+EVERYTHING = pack("<2I8x", 3, 1)
+REGULAR = pack("<2I2BI4I", 2, 3, 1, 4, 1, 0, 2, 2, 1)
+
+
+def virtual_weights(*files: str, choice: bytes = EVERYTHING) -> bytes:
+    """Return an HDF5 file with a dataset that is put together from datasets of *files*."""
+    sources = b"".join(file.encode() + b"\0x\0" + choice + EVERYTHING for file in files)
+    block = pack("<BQ", 0, len(files)) + sources
+    heap = b"GCOL\1\0\0\0" + pack("<Q", 32 + len(block)) + pack("<2H4xQ", 1, 1, len(block)) + block
+    return dataset_weights(message(0x08, pack("<2B", 4, 3) + b"\x77" * 8 + pack("<I", 1)), lambda at: heap)
+
+
+WAYS: tuple[tuple[str, Callable[[str], bytes]], ...] = (
+    ("a link", linked_weights),
+    ("external storage", stored_weights),
+    ("a virtual dataset", virtual_weights),
+)
+WEIGHTS: dict[str, tuple[bytes, str]] = {
+    **{
+        f"weights in {file}, {how}": (make(file), severity)
+        for how, make in (
+            ("a link", linked_weights),
+            ("external storage", stored_weights),
+            ("a virtual dataset", virtual_weights),
+        )
+        for file, severity in (
+            ("/etc/passwd", "high"),
+            ("../../secret", "high"),
+            ("https://example.org/w.h5", "high"),
+            ("C:\\secret", "high"),
+            ("beside.h5", "medium"),
+        )
+    },
+    "weights in several files, external storage": (stored_weights("a.bin", "/etc/passwd"), "high"),
+    "weights in several files, a virtual dataset": (virtual_weights(".", "a.h5", "/etc/x.h5"), "high"),
+    "weights in several files, a part of each": (virtual_weights("a.h5", "/etc/x.h5", choice=REGULAR), "high"),
+}
+"""HDF5 files that take data from other files, and how bad that is."""
+
+
+def weights_of(data: bytes) -> Iterator[tuple[str, bytes]]:
+    yield "model.h5", data + b"keras_version"
+    yield "model.weights.h5", data
+    yield "model.keras", keras_zip(weights=data)
+    yield "packed.keras", keras_zip(compression=ZIP_DEFLATED, weights=data)
+
+
 def as_metadata(inner: Mapping[str, Any]) -> bytes:
     """Return a `keras_metadata.pb` with one node, as tf_keras lays it out."""
     text = json.dumps(inner).encode()
@@ -287,4 +383,7 @@ def attacks() -> Iterator[tuple[str, Mapping[str, bytes]]]:
     """Yield every idea in every format, each as what it is and the files of a run."""
     for idea, (inner, _, _) in IDEAS.items():
         for name, data in files_of(inner):
+            yield f"{idea}, in {name}", {name: data}
+    for idea, (weights, _) in WEIGHTS.items():
+        for name, data in weights_of(weights):
             yield f"{idea}, in {name}", {name: data}

@@ -6,7 +6,7 @@ import pytest
 
 from detectors.scan import Verdict, scan
 from detectors.tree import MemoryTree
-from tests.attacks.keras import IDEAS, attacks, files_of
+from tests.attacks.keras import IDEAS, WEIGHTS, attacks, files_of, weights_of
 from tests.builders import onnx
 
 PLACES = {"model.keras": "config.json", "model.h5": "model_config", "keras_metadata.pb": "node 0", "model.json": ""}
@@ -19,6 +19,17 @@ def test_each_trap_is_found_in_every_format(idea: str) -> None:
         found = scan(MemoryTree({name: data}))
         assert (rule, severity) in [(finding.rule, finding.severity) for finding in found.findings], name
         assert {finding.place for finding in found.findings} == {PLACES[name]}
+
+
+@pytest.mark.parametrize("idea", WEIGHTS)
+def test_weights_in_other_files_are_found_wherever_keras_keeps_them(idea: str) -> None:
+    weights, severity = WEIGHTS[idea]
+    for name, data in weights_of(weights):
+        found = scan(MemoryTree({name: data}))
+        assert [(one.rule, one.severity) for one in found.findings] == [("hdf5-data-outside", severity)], name
+        assert [one.path for one in found.coverage.inconclusive] == [name]
+        inside = "" if name.endswith(".h5") else "model.weights.h5"
+        assert found.findings[0].place == f"{inside}/d"
 
 
 def test_no_trap_is_ever_clean() -> None:

@@ -137,22 +137,28 @@ def coreml_weights(*blobs: bytes) -> bytes:
     return out
 
 
-def keras_zip(config: Mapping[str, Any] | None = None, compression: int = zipfile.ZIP_STORED) -> bytes:
-    """Return a `.keras` file with HDF5's first bytes as weights."""
+def keras_zip(
+    config: Mapping[str, Any] | None = None, compression: int = zipfile.ZIP_STORED, weights: bytes | None = None
+) -> bytes:
+    """Return a `.keras` file, by default with an empty HDF5 file as weights."""
     members = {
         "metadata.json": json.dumps({"keras_version": "3.15.1", "date_saved": "2026-11-21@00:07:39"}).encode(),
         "config.json": json.dumps(config or {"class_name": "Sequential", "config": {"layers": []}}).encode(),
-        "model.weights.h5": hdf5(b"vars"),
+        "model.weights.h5": hdf5(b"vars") if weights is None else weights,
     }
     return zip_of(members, compression)
 
 
 def hdf5(content: bytes, version: int = 0, end: int | None = None) -> bytes:
-    """Return an HDF5 superblock and *content*; *end* is the end of file it claims, by default the true one."""
+    """Return an HDF5 file with an empty root, and *content*; *end* is the end of file it claims, by default the true one."""
     head = b"\x89HDF\r\n\x1a\n" + bytes([version])
     head += bytes([0, 0, 0, 0, 8, 8, 0]) + bytes(8 + 4 * version) if version < 2 else bytes([8, 8, 0])
-    size = len(head) + 32 + len(content)
-    return head + struct.pack("<QQQQ", 0, 2**64 - 1, size if end is None else end, 2**64 - 1) + content
+    root = len(head) + (72 if version < 2 else 36)
+    data = struct.pack("<2BHI8x", 1, 0, 0, 1) + content
+    end = root + len(data) if end is None else end
+    if version < 2:
+        return head + struct.pack("<QQQQ", 0, 2**64 - 1, end, 2**64 - 1) + struct.pack("<2Q24x", 0, root) + data
+    return head + struct.pack("<QQQQ4x", 0, 2**64 - 1, end, root) + data
 
 
 def pytorch_zip(members: Mapping[str, bytes] | None = None) -> bytes:

@@ -28,6 +28,7 @@ from detectors.report import scan_report, to_json
 from detectors.scan import scan
 from detectors.snappy import CorruptSnappy, decode
 from detectors.tree import MemoryTree
+from detectors.weights.hdf5_links import links_outside
 from detectors.wire import Window, parse, skeleton
 from tests.attacks import keras, pickles
 from tests.builders import bundle, events, onnx, saved_model, zips
@@ -237,6 +238,10 @@ def _bodies() -> Iterable[bytes]:
     yield json.dumps({"Records": [created | {"s3": s3}]}).encode()
 
 
+def _links(data: bytes) -> object:
+    return list(links_outside(Window(MemoryTree({"f": data}), "f", len(data))))
+
+
 TARGETS = {
     target.name: target
     for target in (
@@ -262,6 +267,7 @@ TARGETS = {
             _indexes,
             (DetectorError,),
         ),
+        Target("hdf5-links", _links, lambda: [weights for weights, _ in keras.WEIGHTS.values()], (ModelError,)),
         Target("snappy", lambda data: decode(data, 1 << 20), lambda: [bundle.snappy(b"abc" * 100)], (CorruptSnappy,)),
         Target("json", parse_json, _json_texts, (ModelError,)),
         Target("executable", _executable, _executables),
