@@ -128,7 +128,7 @@ Message = tuple[int, int, int, int]
 
 
 def messages(window: Window, block: Superblock) -> Iterator[Message]:
-    """Yield the messages in the header at `block.root` and in its continuations."""
+    """Yield the messages in the header at `block.root` and in its continuations, those that lead to these too."""
     is_new = piece(window, block.root, SIGNATURE_BYTES) == b"OHDR"
     flags, start, stop = _new_prefix(window, block.root) if is_new else _old_prefix(window, block.root)
     pending, seen, count = [(start, stop)], 1, 0
@@ -149,8 +149,7 @@ def messages(window: Window, block: Superblock) -> Iterator[Message]:
                 seen += 1
                 if seen > MAX_BLOCKS:
                     raise ModelLimit(window.path, at, "MAX_BLOCKS", f"a header of more than {MAX_BLOCKS} parts")
-            else:
-                yield kind, own, at + head, size
+            yield kind, own, at + head, size
             at += head + size
 
 

@@ -58,7 +58,7 @@ MAX_NAMES = 64
 """Files that one place is asked for."""
 
 MAX_SOURCES = 10_000
-"""Of a virtual dataset."""
+"""Of all virtual datasets."""
 
 MAX_NAME_BYTES = 4_096
 SHOWN = 100
@@ -182,6 +182,7 @@ class _Walk:
         self._block = block
         self._left = window.size
         self._parts = 0
+        self._sources = 0
         self._order = count()
         self._pending: list[tuple[int, int, Trail]] = []
         self._seen: set[int] = set()
@@ -320,7 +321,9 @@ class _Walk:
             raise MalformedModel(window.path, at, "a virtual dataset of another version")
         at += 1 + block.length_bytes
         names: list[str] = []
-        for _ in range(min(used, MAX_SOURCES)):
+        left = MAX_SOURCES - self._sources
+        self._sources += used
+        for _ in range(min(used, left)):
             name, begin = self._text(at), at
             at = self._behind_text(self._behind_text(at))
             at = self._behind_selection(self._behind_selection(at))
@@ -331,8 +334,8 @@ class _Walk:
                 names.append(name)
         if names:
             yield Outside(_path(trail), "a virtual dataset", tuple(names))
-        if used > MAX_SOURCES:
-            raise ModelLimit(window.path, at, "MAX_SOURCES", f"a virtual dataset of {used} sources")
+        if used > left:
+            raise ModelLimit(window.path, at, "MAX_SOURCES", f"virtual datasets of more than {MAX_SOURCES} sources")
 
     def _behind_text(self, at: int) -> int:
         return at + len(self._text(at).encode("utf-8", "surrogateescape")) + 1
