@@ -1,8 +1,8 @@
 """Keras models: `.keras` (a zip), and HDF5 files that Keras has marked as its own.
 
 In goes the file, out come the Keras version and whether the file is whole. Of the zip two small JSON members are read; of
-HDF5 only what leads to the configuration (`hdf5`), since a library for the rest is large and fed hostile input. What a
-configuration makes a loader do is told by `keras_traps`.
+HDF5 only what leads to the configuration (`hdf5`) and to other files (`keras_links`), since a library for the rest is large
+and fed hostile input. What a configuration makes a loader do is told by `keras_traps`.
 
 Source: keras/src/saving/saving_lib.py, Keras 3.15.
 """

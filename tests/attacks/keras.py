@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import marshal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from struct import pack
 from typing import Any
 from zipfile import ZIP_DEFLATED
@@ -284,6 +284,11 @@ def link(name: str, kind: int, value: bytes) -> bytes:
     return message(0x06, pack("<4B", 1, 8, kind, len(name)) + name.encode() + value)
 
 
+def group(*links: bytes) -> bytes:
+    """Return the header of a group of the new form, which has no heap."""
+    return header(message(0x02, bytes(2) + b"\xff" * 16), message(0x0A, bytes(2)), *links)
+
+
 def hdf5_at(root: bytes, *behind: bytes) -> bytes:
     """Return an HDF5 file with a header for its root at byte 96, and other parts behind it."""
     data = root + b"".join(behind)
@@ -294,24 +299,32 @@ def hdf5_at(root: bytes, *behind: bytes) -> bytes:
 def linked_weights(file: str) -> bytes:
     """Return an HDF5 file with a link to a group of *file*."""
     value = b"\0" + file.encode() + b"\0/\0"
-    return hdf5_at(header(link("d", 64, pack("<H", len(value)) + value)))
+    return hdf5_at(group(link("d", 64, pack("<H", len(value)) + value)))
 
 
-def dataset_weights(dataset: bytes, behind: Callable[[int], bytes]) -> bytes:
-    """Return an HDF5 file with one dataset, whose messages have 0x77… for the address of what is *behind* them."""
-    at = 96 + len(header(link("d", 0, bytes(8))))
-    root = header(link("d", 0, pack("<Q", at)))
-    own = header(dataset)
+FLOATS = b"\x11\x20\x1f\0" + pack("<I2H4BI", 4, 0, 32, 23, 8, 0, 23, 127)
+
+
+def dataset_weights(count: int, places: Iterable[bytes], behind: Callable[[int], bytes]) -> bytes:
+    """Return an HDF5 file with one dataset of *count* numbers. *places* are messages that tell where these lie, with 0x77… for
+    the address of what is *behind* them."""
+    at = 96 + len(group(link("d", 0, bytes(8))))
+    root = group(link("d", 0, pack("<Q", at)))
+    own = header(
+        message(0x01, pack("<3B5xQ", 1, 1, 0, count)), message(0x03, FLOATS), message(0x05, bytes([2, 2, 2, 0])), *places
+    )
     return hdf5_at(root, own.replace(b"\x77" * 8, pack("<Q", at + len(own))), behind(at + len(own)))
 
 
 def stored_weights(*files: str) -> bytes:
     """Return an HDF5 file with a dataset of which 16 bytes lie in each of *files*."""
-    names = b"".join(file.encode() + b"\0" for file in files)
+    names = b"\0" * 8 + b"".join(file.encode() + b"\0" for file in files)
+    names += bytes(-len(names) % 8)
     places = [names.index(file.encode()) for file in files]
     slots = b"".join(pack("<3Q", place, 0, 16) for place in places)
     body = pack("<B3x2H", 1, len(files), len(files)) + b"\x77" * 8 + slots
-    return dataset_weights(message(0x07, body), lambda at: b"HEAP" + pack("<4x3Q", len(names), 1, at + 32) + names)
+    storage = message(0x08, pack("<2B2Q", 3, 1, 2**64 - 1, 16 * len(files))), message(0x07, body)
+    return dataset_weights(4 * len(files), storage, lambda at: b"HEAP" + pack("<4x3Q", len(names), 1, at + 32) + names)
 
 
 EVERYTHING = pack("<2I8x", 3, 1)
@@ -323,7 +336,7 @@ def virtual_weights(*files: str, choice: bytes = EVERYTHING) -> bytes:
     sources = b"".join(file.encode() + b"\0x\0" + choice + EVERYTHING for file in files)
     block = pack("<BQ", 0, len(files)) + sources
     heap = b"GCOL\1\0\0\0" + pack("<Q", 32 + len(block)) + pack("<2H4xQ", 1, 1, len(block)) + block
-    return dataset_weights(message(0x08, pack("<2B", 4, 3) + b"\x77" * 8 + pack("<I", 1)), lambda at: heap)
+    return dataset_weights(4, [message(0x08, pack("<2B", 4, 3) + b"\x77" * 8 + pack("<I", 1))], lambda at: heap)
 
 
 WAYS: tuple[tuple[str, Callable[[str], bytes]], ...] = (

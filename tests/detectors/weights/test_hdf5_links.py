@@ -157,6 +157,17 @@ def test_a_file_that_was_cut_off_is_incomplete_and_no_more() -> None:
     assert (extraction.completeness.state, extraction.unread) == ("incomplete", ())
 
 
+@pytest.mark.oracle
+def test_what_is_built_by_hand_leads_h5py_out() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        h5py = pytest.importorskip("h5py")
+    with h5py.File(io.BytesIO(linked_weights("/x.h5"))) as file:
+        assert file.get("d", getlink=True).filename == "/x.h5"
+    with h5py.File(io.BytesIO(stored_weights("/x", "../y"))) as file:
+        assert file["d"].external == [("/x", 0, 16), ("../y", 0, 16)]
+
+
 def written(form: str, is_ordered: bool, fill: Callable[[Any, Any], None]) -> tuple[bytes, list[str]]:
     """Return a file of h5py, and the paths of all groups and datasets in it."""
     with warnings.catch_warnings():
