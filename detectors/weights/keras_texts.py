@@ -21,6 +21,7 @@ from detectors.json_text import parse_json
 from detectors.tree import FileEntry
 from detectors.weights import keras
 from detectors.weights.hdf5 import MAGIC, read_text, root_texts
+from detectors.weights.hdf5_links import data_outside
 from detectors.weights.keras_traps import traps_of
 from detectors.wire import hop
 
@@ -52,6 +53,10 @@ def look(contents: Contents) -> tuple[tuple[Finding, ...], dict[str, str]]:
     for entry in contents.entries:
         if not _is_configuration(contents, entry, folder_of(entry.path) in of_weights):
             continue
+        if suffix(entry.path) in HDF5:
+            outside, reasons = data_outside(contents.window(entry))
+            findings += outside
+            unread.update((entry.path, reason) for reason in reasons[:1])
         try:
             traps = [traps_of(config, entry.path, place) for place, config in _configurations(contents, entry)]
         except (ModelError, Unreadable) as exc:

@@ -19,8 +19,7 @@ from detectors.weights import keras_texts
 from detectors.weights.hdf5_text import config_texts
 from detectors.weights.keras_traps import leads_out, traps_of
 from detectors.wire import Window
-from tests.attacks.keras import as_metadata, config_of, function, hdf5_of, layer, operation
-from tests.builders.weights import hdf5
+from tests.attacks.keras import as_metadata, config_of, function, hdf5_of, layer, linked_weights, operation
 
 KEYS = st.sampled_from(["class_name", "module", "config", "name", "vocabulary", "code", "function", "safe_mode", "filepath"])
 TEXTS = st.sampled_from(["Lambda", "__lambda__", "TFSMLayer", "os", "keras.utils", "get_file", "../x", "aGVsbG8="]) | st.text(
@@ -200,9 +199,11 @@ class TestTexts:
         findings, _ = look({"data.h5": behind})
         assert [finding.rule for finding in findings] == ["keras-foreign-object"]
         assert look({"data.h5": hdf5_of({"a": b"b"})}) == ((), {})
+        outside, _ = look({"data.h5": linked_weights("/etc/shadow.h5")})
+        assert [finding.rule for finding in outside] == ["hdf5-data-outside"]
 
     @pytest.mark.parametrize(
-        "data", [bytes(512) + hdf5_of({"a": b"b"}), bytes(8192) + hdf5_of({"a": b"b"}), hdf5(b"without a root")]
+        "data", [bytes(512) + hdf5_of({"a": b"b"}), bytes(8192) + hdf5_of({"a": b"b"}), hdf5_of({"a": b"b"})[:150]]
     )
     def test_hdf5_that_is_not_read_is_told(self, data: bytes) -> None:
         assert list(look({"data.hdf5": data})[1]) == ["data.hdf5"]
