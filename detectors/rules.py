@@ -356,6 +356,34 @@ ABOUT_OTHERS = (
         since=2,
     ),
     Rule(
+        "chat-template-escape",
+        (HIGH, MEDIUM),
+        "a chat template, in a text beside the model or in GGUF, reaches for the insides of Python (`__globals__`, "
+        "`__class__`); `medium` where it puts such a name together, or asks for an attribute by a name that it makes",
+        "programs that render it outside of a sandbox, or in one with a hole, run what it names (CVE-2024-34359, "
+        "CVE-2024-56326, CVE-2025-27516)",
+        "do not load it, and ask who made it; no conversation needs that",
+        since=2,
+    ),
+    Rule(
+        "model-imports-code",
+        (HIGH, MEDIUM),
+        "a text beside the model names Python for its loader to import (`auto_map` of transformers, `modules.json` of "
+        "sentence-transformers, a `loader_module` that is none of MLflow's); `high` where it leads out of the model",
+        "whoever loads the model with that loader, MLflow or `trust_remote_code`, runs that code; what lies in another "
+        "repository may change after somebody looked",
+        "look at the code before anybody loads the model, or load it without; keep a copy of what lies elsewhere",
+        since=2,
+    ),
+    Rule(
+        "model-loads-library",
+        (HIGH, MEDIUM),
+        "`genai_config.json` names a library for onnxruntime-genai to load; `high` where it leads out of the model",
+        "the library is machine code, and runs as soon as the model is loaded",
+        "find out where it comes from, and whether the server shall have it",
+        since=2,
+    ),
+    Rule(
         "executable-content",
         (MEDIUM, LOW, INFO),
         "a file runs, or may run something when it is loaded (a pickle, a program, compiled code, a script); it was not "

@@ -20,7 +20,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
-from detectors import checkpoint, custom, executables, graph_def, onnx, saved_model, weights
+from detectors import checkpoint, custom, executables, graph_def, named_code, onnx, saved_model, weights
 from detectors.detection import Contents, Detector, detect
 from detectors.errors import MalformedModel, ModelLimit, Unreadable
 from detectors.facts import (
@@ -174,7 +174,8 @@ def scan(
     unexplained = [path for model in models if model.detection.format in FOLDERS for path in model.detection.files]
     looked = readers.read("what runs", lambda: executables.look(contents, of_models, unexplained), executables.Looked())
     keras_findings, keras_unread = readers.read("what Keras loads", lambda: keras_texts.look(contents), NO_TRAPS)
-    unlooked = {**dict(looked.unread), **keras_unread}
+    named_findings, named_unread = readers.read("what texts name", lambda: named_code.look(contents), NO_TRAPS)
+    unlooked = {**dict(looked.unread), **keras_unread, **named_unread}
     if models:
         contents.unread = {**unlooked, **contents.unread}
     apart = () if models else tuple(Note(path, reason) for path, reason in unlooked.items())  # no model is called clean by them
@@ -190,6 +191,7 @@ def scan(
         *(finding for model in models for finding in model.extraction.findings),
         *looked.findings,
         *keras_findings,
+        *named_findings,
     )
     notes = (*metrics.notes, *metadata.notes, *looked.notes, *apart)
     coverage = _coverage(contents, models, passed_over, notes, readers.failed)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from detectors import executables
+from detectors import executables, named_code
 from detectors import scan as looking
 from detectors.detection import Contents
 from detectors.errors import MalformedModel, TreeChanged
@@ -105,6 +105,7 @@ def test_an_error_while_a_model_is_read_leaves_it_unchecked_and_the_others_as_th
         ("the custom metadata", looking, "read_metadata"),
         ("what runs", executables, "look"),
         ("what Keras loads", keras_texts, "look"),
+        ("what texts name", named_code, "look"),
     ],
 )
 def test_an_error_beside_the_models_leaves_them_read_and_the_verdict_open(

@@ -1,0 +1,298 @@
+"""Code that the texts beside a model name, and that its loader imports, loads or renders.
+
+In goes a tree, out come findings, and the files of which nobody knows what they make a loader run. Files are found by their
+names alone; each that has one of these is read, within the limits of the scan, and no other. Nothing is imported or rendered.
+
+    config.json, tokenizer_config.json, …   {"auto_map": {"AutoModel": "modeling_x.Class"}}, or "owner/name--modeling_x.Class"
+                                            {"custom_pipelines": {"task": {"impl": "module.Class"}}}
+    modules.json                            [{"type": "module.Class"}]
+    chat_template.json, *.jinja and others  {"chat_template": "…"}: `detectors.chat_templates`
+    genai_config.json                       {"custom_ops_library": "library.so"}, anywhere inside
+    MLmodel                                 flavors: python_function: loader_module: a module that MLflow imports
+
+transformers and sentence-transformers take a module beside the model, or out of another repository, when they are told to
+trust remote code; MLflow and onnxruntime-genai do not ask.
+
+Source: transformers, `dynamic_module_utils.get_class_from_dynamic_module` and `utils/__init__.py`, 4.57; sentence-transformers,
+`SentenceTransformer._load_sbert_model`, 5; onnxruntime-genai, `src/config.cpp`; mlflow/pyfunc/__init__.py, MLflow 3.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from detectors import chat_templates
+from detectors.detection import Contents, folder_of
+from detectors.errors import ModelError, Unreadable
+from detectors.escapes import unescaped
+from detectors.facts import Finding, Severity
+from detectors.json_text import parse_json
+from detectors.tree import FileEntry, readable
+from detectors.weights.keras_traps import leads_out
+
+CONFIGURATION = re.compile(
+    r"config(?:\.[\w.-]+)?\.json|(?:tokenizer|processor|preprocessor|image_processor|video_preprocessor|feature_extractor"
+    r"|audio_tokenizer|generation)_config\.json|tokenizer(?:\.[\w.-]+)?_config\.json|chat_template[\w.-]*\.json"
+)
+MODULES = "modules.json"
+GENAI = "genai_config.json"
+MLMODEL = "MLmodel"
+JINJA = ".jinja"
+
+MAX_TEXT_BYTES = 16 << 20
+"""Of one such file; a tokenizer with a hundred thousand added tokens has that."""
+
+MAX_NAMED_BYTES = 64 << 20
+MAX_PARSED_BYTES = 32 << 20
+"""Of all such files of a scan, and of those with one of the words that matter; a second for 5 MB of the densest JSON."""
+
+MAX_SEARCHED_BYTES = 8 << 20
+"""Of all chat templates and `MLmodel` of a scan; one has some KB, and a MB of the worst takes a second."""
+
+MAX_NAMED_FILES = 2_000
+"""Such files in one scan; each is a request on object storage."""
+
+MAX_REFERENCES = 100_000
+"""Names and templates in all such files of a scan: a second."""
+
+MAX_NAMES = 20
+"""Names of code in one file that are told one by one, and one more where that is worse."""
+
+TEMPLATE = "chat_template"
+IMPORTING = frozenset({"auto_map", "custom_pipelines"})
+"""Keys below which every text is a class in a module, but for the model classes of a pipeline."""
+
+PIPELINE_CLASSES = frozenset({"pt", "tf", "type", "default"})
+"""Keys of a pipeline that name classes of transformers, a kind, and models."""
+
+OWN_MODULES = "sentence_transformers."
+
+IMPORTS = "model-imports-code"
+TRUSTING = "transformers, where it is told to trust remote code, imports"
+
+LIBRARIES = frozenset({"custom_ops_library", "backend_path"})
+OF_QUALCOMM = re.compile(r"(?:lib)?Qnn\w+\.(?:dll|so)", re.IGNORECASE)
+"""Libraries that come with the runtime of Qualcomm's devices, which its configurations name."""
+
+LOADER = "loader_module"
+OWN_LOADER = re.compile(r"^    loader_module: mlflow(?:\.\w+)*[ \t]*\r?$", re.MULTILINE)
+"""The only way in which MLflow writes where its own loaders are."""
+
+NAMED_LOADER = re.compile(r"loader_module['\"]?[ \t]*:[ \t]*['\"]?([\w.]+)")
+
+SHOWN = 200
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What one file, *path*, makes its loaders do."""
+
+    contents: Contents
+    path: str
+    findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
+    unknown: dict[str, None] = field(default_factory=dict)
+
+    def found(self, rule: str, severity: Severity, place: str, message: str, path: str | None = None) -> None:
+        where = path or self.path
+        if len(self.findings) < MAX_NAMES + (severity is Severity.HIGH):
+            self.findings.setdefault((where, message), Finding(rule, severity, where, place, message))
+        else:
+            self.unknown[f"more than {MAX_NAMES} names of code in one file (limit MAX_NAMES)"] = None
+
+    def count(self) -> None:
+        """Count a name or a template.
+
+        Raises:
+            ModelLimit: there are more in this scan than `MAX_REFERENCES`.
+        """
+        self.contents.spend(self.path, "MAX_REFERENCES", 1, MAX_REFERENCES)
+
+
+def look(contents: Contents) -> tuple[tuple[Finding, ...], dict[str, str]]:
+    """Return what the texts make a loader run, and by path why a file does not count as looked at.
+
+    Raises:
+        TreeChanged, TreeUnavailable: as the tree.
+    """
+    findings: dict[Finding, None] = {}
+    unread: dict[str, str] = {}
+    for entry in contents.entries:
+        name = entry.path.rpartition("/")[2]
+        if not entry.size or not _is_named(name):
+            continue
+        seen = _Seen(contents, entry.path)
+        try:
+            _look_at(seen, name, _read(contents, entry))
+        except (ModelError, Unreadable) as exc:
+            seen.unknown[exc.reason] = None
+        findings.update(dict.fromkeys(seen.findings.values()))
+        if seen.unknown:
+            unread[entry.path] = f"not looked at: {', '.join(seen.unknown)}"
+    return tuple(findings), unread
+
+
+def _is_named(name: str) -> bool:
+    return name in (MODULES, GENAI, MLMODEL) or name.endswith(JINJA) or CONFIGURATION.fullmatch(name) is not None
+
+
+def _read(contents: Contents, entry: FileEntry) -> bytes:
+    """Return a file, counted towards what all of them may cost.
+
+    Raises:
+        ModelLimit: it is larger than a named limit, or the last of too many.
+    """
+    contents.spend(entry.path, "MAX_NAMED_FILES", 1, MAX_NAMED_FILES)
+    if entry.size <= MAX_TEXT_BYTES:
+        contents.spend(entry.path, "MAX_NAMED_BYTES", entry.size, MAX_NAMED_BYTES)
+    return contents.read_whole(entry, "MAX_TEXT_BYTES", MAX_TEXT_BYTES)
+
+
+def _look_at(seen: _Seen, name: str, data: bytes) -> None:
+    if name == MLMODEL:
+        _mlmodel(seen, data.decode("utf-8", "replace"))
+    elif name.endswith(JINJA):
+        _template(seen, data.decode("utf-8", "replace"), "")
+    elif name == MODULES:
+        _modules(seen, _parsed(seen, data, {"type"}))
+    elif name == GENAI:
+        _libraries(seen, _parsed(seen, data, LIBRARIES))
+    else:
+        _configuration(seen, _parsed(seen, data, {TEMPLATE, *IMPORTING}))
+
+
+def _parsed(seen: _Seen, data: bytes, words: Collection[str]) -> Any:
+    """Return the value of a JSON text, None where none of *words* can be in it: JSON writes letters plainly, or as `\\u`.
+
+    Raises:
+        JsonError: it is no JSON, or beyond a limit.
+        ModelLimit: more of them than `MAX_PARSED_BYTES`.
+    """
+    if b"\\u" not in data and not any(word.encode() in data for word in words):
+        return None
+    seen.contents.spend(seen.path, "MAX_PARSED_BYTES", len(data), MAX_PARSED_BYTES)
+    value, notes = parse_json(data, seen.path)
+    if seen.path.rpartition("/")[2] == GENAI:  # its reader is not Python's: of a key that stands twice it takes both
+        seen.unknown.update({note.reason: None for note in notes})
+    return value
+
+
+# --- Hugging Face
+
+
+def _configuration(seen: _Seen, value: Any) -> None:
+    for key, inner in _keys(value, {TEMPLATE, *IMPORTING}):
+        if key in IMPORTING:
+            for place, reference in _texts(inner, key):
+                _imported(seen, TRUSTING, place, reference)
+        else:
+            for place, template in _texts(inner, key):
+                _template(seen, template, place)
+
+
+def _modules(seen: _Seen, value: Any) -> None:
+    for number, one in enumerate(value if isinstance(value, list) else ()):
+        kind = one.get("type") if isinstance(one, dict) and "path" in one else None
+        if isinstance(kind, str) and not kind.startswith(OWN_MODULES):
+            _imported(seen, "sentence-transformers imports", f"module {number}", kind)
+
+
+def _imported(seen: _Seen, who: str, place: str, reference: str) -> None:
+    """Tell of a class that a loader imports: `module.Class`, or `owner/name--module.Class`."""
+    seen.count()
+    repository, dashes, named = reference.rpartition("--")
+    module = named.rpartition(".")[0]
+    if not module:
+        return  # transformers wants a dot between module and class
+    path = _beside(seen.path, module)
+    if leads_out(repository) or leads_out(module):
+        seen.found(IMPORTS, Severity.HIGH, place, f"{who} {_shown(reference)}, which leads out of the model")
+    elif dashes:
+        message = f"{who} {_shown(named)} out of another repository, {_shown(repository)}"
+        seen.found(IMPORTS, Severity.MEDIUM, place, message)
+        seen.unknown["it names code that lies in another repository"] = None
+    elif seen.contents.find(path) is None:
+        seen.found(IMPORTS, Severity.MEDIUM, place, f"{who} {_shown(named)}, which is not beside the model")
+        seen.unknown["it names code that is not beside it"] = None
+    else:
+        seen.found(IMPORTS, Severity.MEDIUM, place, f"{who} {_shown(named)} from {_shown(path)}")
+        source = f"source of Python, which {seen.path.rpartition('/')[2]} names and loaders run with the model; not opened"
+        seen.found("executable-content", Severity.LOW, "", source, path)
+
+
+def _beside(path: str, module: str) -> str:
+    """Return where a loader looks for a module that the file *path* names: a dot leads into a folder."""
+    folder = folder_of(path)
+    return f"{folder}/{module.replace('.', '/')}.py" if folder else f"{module.replace('.', '/')}.py"
+
+
+def _template(seen: _Seen, template: str, place: str) -> None:
+    seen.count()
+    seen.contents.spend(seen.path, "MAX_SEARCHED_BYTES", len(template), MAX_SEARCHED_BYTES)
+    if finding := chat_templates.look(template, seen.path, place):
+        seen.found(finding.rule, finding.severity, place, finding.message)
+        if finding.severity is Severity.MEDIUM:
+            seen.unknown[chat_templates.ONLY_THEN] = None
+
+
+# --- others
+
+
+def _libraries(seen: _Seen, value: Any) -> None:
+    for key, file in _keys(value, LIBRARIES):
+        seen.count()
+        if not isinstance(file, str) or not file:
+            continue
+        if leads_out(file):
+            message = f"the runtime loads the library {_shown(file)} ({key}), which leads out of the model"
+            seen.found("model-loads-library", Severity.HIGH, key, message)
+        elif not (key == "backend_path" and OF_QUALCOMM.fullmatch(file)):
+            seen.found("model-loads-library", Severity.MEDIUM, key, f"the runtime loads the library {_shown(file)} ({key})")
+            seen.unknown[f"it names a library, {_shown(file)}, that is machine code"] = None
+
+
+def _mlmodel(seen: _Seen, text: str) -> None:
+    """Look at each place that names a loader. YAML writes a name in many ways, MLflow in one: every other is told."""
+    seen.contents.spend(seen.path, "MAX_SEARCHED_BYTES", len(text), MAX_SEARCHED_BYTES)
+    text = unescaped(text)
+    if text.count(LOADER) <= len(OWN_LOADER.findall(text)):
+        return
+    foreign = [module for module in NAMED_LOADER.findall(text) if module.partition(".")[0] != "mlflow"]
+    what = _shown(foreign[0]) if foreign else "a module, written as MLflow does not write it"
+    message = f"MLflow imports {what} to load the model, which is none of its own"
+    seen.found(IMPORTS, Severity.MEDIUM, LOADER, message)
+    seen.unknown["it names a loader of its own, which is code"] = None
+
+
+# --- JSON
+
+
+def _keys(value: Any, wanted: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of *wanted* in a JSON *value* with what stands behind each, into which nobody looks for others."""
+    inner = [value]
+    while inner:
+        one = inner.pop()
+        if isinstance(one, dict):
+            yield from ((key, below) for key, below in one.items() if key in wanted)
+            inner.extend(below for key, below in one.items() if key not in wanted)
+        elif isinstance(one, list):
+            inner.extend(one)
+
+
+def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    """Yield every text in a JSON *value* with its place."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            if key not in PIPELINE_CLASSES or not place.startswith("custom_pipelines"):
+                yield from _texts(one, f"{place} {readable(key[:SHOWN])}")
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one, place)
+
+
+def _shown(text: str) -> str:
+    return repr(readable(text[:SHOWN]))

@@ -1,0 +1,159 @@
+"""Texts beside a model that make its loader run what they name: one maker for each idea. None is loaded or rendered.
+
+Source: the loaders that `detectors.named_code` tells, and the advisories that the names tell.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tests.builders.weights import safetensors
+
+WEIGHTS = safetensors({"w": ("F32", [2], 8)})
+SOURCE = b"import os\nos.system('true')\n"
+ESCAPE = "{{ cycler.__init__.__globals__.os.popen('true').read() }}"
+
+Files = Mapping[str, bytes]
+
+
+def hugging_face(files: Files | None = None, **config: Any) -> Files:
+    return {"config.json": as_json({"model_type": "bert", **config}), "model.safetensors": WEIGHTS, **(files or {})}
+
+
+def with_template(template: Any) -> Files:
+    return hugging_face({"tokenizer_config.json": as_json({"chat_template": template})})
+
+
+def with_modules(kind: str) -> Files:
+    return hugging_face({"modules.json": as_json([{"idx": 0, "name": "0", "path": "", "type": kind}])})
+
+
+def mlflow(loader: str) -> Files:
+    """Return a model whose flavor has the line *loader*, with source beside it."""
+    text = f"artifact_path: model\nflavors:\n  python_function:\n    code: code\n{loader}\nmlflow_version: 3.1.0\nrun_id: a\n"
+    return {
+        "MLmodel": (text + "utc_time_created: '2026-01-01 00:00:00.000000'\n").encode(),
+        "code/their_loader.py": SOURCE,
+    }
+
+
+def genai(text: str | None = None, **session: Any) -> Files:
+    config = as_json({"model": {"decoder": {"session_options": session}}}) if text is None else text.encode()
+    return hugging_face({"genai_config.json": config})
+
+
+def as_json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+OTHER = "their/repository--modeling_x.Model"
+LONG = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+
+IDEAS: dict[str, tuple[Files, str, str]] = {
+    "a class in another repository": (hugging_face(auto_map={"AutoModel": OTHER}), "model-imports-code", "medium"),
+    "one of several tokenizers": (
+        hugging_face({"tokenizer_config.json": as_json({"auto_map": {"AutoTokenizer": [None, OTHER]}})}),
+        "model-imports-code",
+        "medium",
+    ),
+    "a class in a folder of the machine": (
+        hugging_face(auto_map={"AutoModel": "/tmp/modeling_x.Model"}),
+        "model-imports-code",
+        "high",
+    ),
+    "a repository above the model": (
+        hugging_face(auto_map={"AutoModel": "../other--modeling_x.Model"}),
+        "model-imports-code",
+        "high",
+    ),
+    "a module that is not there": (hugging_face(auto_map={"AutoModel": "modeling_x.Model"}), "model-imports-code", "medium"),
+    "deeper in the configuration": (hugging_face(text_config={"auto_map": {"A": OTHER}}), "model-imports-code", "medium"),
+    "under a name in escapes": (
+        hugging_face({"config.json": b'{"model_type": "x", "auto\\u005fmap": {"A": "a/b--c.D"}}'}),
+        "model-imports-code",
+        "medium",
+    ),
+    "a configuration for one version": (
+        hugging_face({"config.4.0.0.json": as_json({"auto_map": {"A": OTHER}})}),
+        "model-imports-code",
+        "medium",
+    ),
+    "a pipeline": (
+        hugging_face(custom_pipelines={"task": {"impl": OTHER, "pt": ["AutoModel"], "type": "text"}}),
+        "model-imports-code",
+        "medium",
+    ),
+    "a module of sentence-transformers": (with_modules("their_package.Transformer"), "model-imports-code", "medium"),
+    "a loader of MLflow": (mlflow("    loader_module: their_loader"), "model-imports-code", "medium"),
+    "a loader in quotes": (mlflow('    "loader_module": "their_loader"'), "model-imports-code", "medium"),
+    "a loader in escapes": (mlflow('    "loader\\x5fmodule": their_loader'), "model-imports-code", "medium"),
+    "a loader over two lines": (mlflow('    ? "loader_\\\n      module"\n    : their_loader'), "model-imports-code", "medium"),
+    "a loader behind an alias": (
+        mlflow("    a: &k loader_module\n    *k : their_loader\n    b: mlflow.sklearn"),
+        "model-imports-code",
+        "medium",
+    ),
+    "a loader beside one of MLflow": (
+        mlflow("    loader_module: mlflow.sklearn\n    loader_module : their_loader"),
+        "model-imports-code",
+        "medium",
+    ),
+    "a library beside the model": (genai(custom_ops_library="lib.so"), "model-loads-library", "medium"),
+    "a library of the machine": (genai(custom_ops_library="/tmp/lib.so"), "model-loads-library", "high"),
+    "a library above the model": (genai(custom_ops_library="../lib.so"), "model-loads-library", "high"),
+    "a library on another machine": (genai(custom_ops_library="\\\\host\\lib.dll"), "model-loads-library", "high"),
+    "a backend of a device": (genai(provider_options=[{"qnn": {"backend_path": "../x.so"}}]), "model-loads-library", "high"),
+    "CVE-2024-34359, in the tokenizer": (with_template(ESCAPE), "chat-template-escape", "high"),
+    "CVE-2024-34359, in one of several": (
+        with_template([{"name": "default", "template": LONG}, {"name": "tool_use", "template": ESCAPE}]),
+        "chat-template-escape",
+        "high",
+    ),
+    "CVE-2024-34359, behind one that is less": (
+        with_template([{"name": "a", "template": "{{ m|attr(n) }}"}, {"name": "b", "template": ESCAPE}]),
+        "chat-template-escape",
+        "high",
+    ),
+    "CVE-2024-34359, in a file of its own": (
+        hugging_face({"chat_template.jinja": ESCAPE.encode()}),
+        "chat-template-escape",
+        "high",
+    ),
+    "CVE-2024-34359, among others": (
+        hugging_face({"additional_chat_templates/tool_use.jinja": ESCAPE.encode()}),
+        "chat-template-escape",
+        "high",
+    ),
+    "CVE-2024-34359, in JSON of its own": (
+        hugging_face({"chat_template.json": as_json({"chat_template": ESCAPE})}),
+        "chat-template-escape",
+        "high",
+    ),
+    **{
+        f"a template with {template}": (with_template(f"{{{{ {template} }}}}"), "chat-template-escape", severity)
+        for template, severity in {
+            "''.__class__.__mro__[1].__subclasses__()": "high",
+            "x['__class__']": "high",
+            'x[ "__custom__"]': "high",
+            "x|attr('__class__')": "high",
+            "x|attr ( '__own__' )": "high",
+            "[x]|map(attribute='__class__')|list": "high",
+            "'{0.__class__}'.format(x)": "high",
+            r"x['\x5f\x5fclass\x5f\x5f']": "high",
+            r"x['\137\137cl\u0061ss\137\137']": "high",
+            r"x['__\N{LOW LINE}'[:2] ~ 'y']": "high",
+            "self._TemplateReference__context": "high",
+            "lipsum.func_globals": "high",
+            "(x for y in z).gi_frame.f_back": "high",
+            "x|attr('_' ~ '_class_' ~ '_')": "medium",
+            "x[('__' ~ 'globals') ~ '__']": "medium",
+            "x|attr(name)": "medium",
+            "x|attr('format')": "medium",
+            "x[['_', '_', 'class']|join]": "medium",
+            "x['_' * 2]": "medium",
+        }.items()
+    },
+}
+"""Files, the rule that must tell of them, and how bad it is."""

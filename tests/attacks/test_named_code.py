@@ -1,0 +1,130 @@
+"""What texts beside a model make a loader import, load or render, told without doing it."""
+
+from __future__ import annotations
+
+import pytest
+
+from detectors import chat_templates, named_code
+from detectors.detection import Contents
+from detectors.facts import Note
+from detectors.scan import Scan, Verdict, scan
+from detectors.tree import MemoryTree
+from detectors.wrapped_tree import CountingTree
+from tests.attacks.named_code import (
+    IDEAS,
+    LONG,
+    SOURCE,
+    Files,
+    as_json,
+    genai,
+    hugging_face,
+    mlflow,
+    with_modules,
+    with_template,
+)
+
+MINE = {"chat-template-escape", "model-imports-code", "model-loads-library"}
+
+
+def told(found: Scan) -> list[tuple[str, str]]:
+    return [(one.rule, one.severity.value) for one in found.findings if one.rule in MINE]
+
+
+@pytest.mark.parametrize("idea", IDEAS)
+def test_each_idea_is_told(idea: str) -> None:
+    files, rule, severity = IDEAS[idea]
+    found = scan(MemoryTree(files))
+    assert (rule, severity) in told(found)
+    assert found.verdict is (Verdict.FINDINGS if severity == "high" else Verdict.INCONCLUSIVE)
+
+
+def test_source_beside_the_model_is_told_with_its_name() -> None:
+    found = scan(MemoryTree(hugging_face({"modeling_x.py": SOURCE}, auto_map={"AutoModel": "modeling_x.Model"})))
+    assert [(one.rule, one.severity.value, one.path, one.place) for one in found.findings] == [
+        ("model-imports-code", "medium", "config.json", "auto_map AutoModel"),
+        ("executable-content", "low", "modeling_x.py", ""),
+    ]
+    assert "'modeling_x.py'" in found.findings[0].message
+
+
+HONEST_TEMPLATE = """{%- set ns = namespace(found=false) -%}{# a comment #}
+{%- for message in messages | selectattr('role', 'equalto', 'user') | rejectattr("hidden") -%}
+{%- if message['role'] not in ['user', 'system'] %}{{ raise_exception('role_' ~ message.role) }}{% endif -%}
+{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] | trim | replace('_', ' ') + '<|im_end|>\\n' }}
+{%- set t = tools | map(attribute='function') | list %}{{ (t[loop.index0 - 1] | tojson)[1:-1] }}{{ key ~ '_' ~ loop.index }}
+{{ tool_call.name.split('__')[0] if '__' in tool_call.name else text | join('_') }}{% endfor %}<__media__>"""
+
+HONEST: dict[str, Files] = {
+    "a configuration": hugging_face(architectures=["BertModel"]),
+    "a tokenizer with a template": with_template("{{ '_start_' }}" + LONG),
+    "templates with names": with_template([{"name": "default", "template": LONG}, {"name": "rag", "template": LONG}]),
+    "a template in a file": hugging_face({"chat_template.jinja": LONG.encode()}),
+    "modules": with_modules("sentence_transformers.models.Transformer"),
+    "a flavor of MLflow": mlflow("    loader_module: mlflow.pyfunc.model"),
+    "genai": genai(provider_options=[{"qnn": {"backend_path": "QnnHtp.dll"}}]),
+    "genai without": genai(custom_ops_library="", log_id="x"),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_what_honest_tools_write_is_not_told(name: str) -> None:
+    found = scan(MemoryTree(HONEST[name]))
+    assert told(found) == []
+    assert found.verdict is Verdict.CLEAN
+
+
+def test_what_honest_templates_do_is_never_high() -> None:
+    without_pieces = HONEST_TEMPLATE.replace("{{ tool_call.name.split('__')[0] if '__' in tool_call.name else ", "{{ ")
+    found = chat_templates.look(HONEST_TEMPLATE, "m", "")
+    assert found is not None
+    assert found.severity.value == "medium"
+    assert chat_templates.look(without_pieces.replace("key ~ '_' ~ loop", "key ~ '-' ~ loop"), "m", "") is None
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("limit", "most", "files"),
+        [
+            ("MAX_TEXT_BYTES", 30, with_template(LONG)),
+            ("MAX_NAMED_BYTES", 60, with_template(LONG)),
+            ("MAX_PARSED_BYTES", 60, with_template(LONG)),
+            ("MAX_SEARCHED_BYTES", 30, with_template(LONG)),
+            ("MAX_SEARCHED_BYTES", 30, mlflow("    loader_module: mlflow.sklearn")),
+            ("MAX_NAMED_FILES", 1, with_template(LONG)),
+            ("MAX_REFERENCES", 1, hugging_face({"a.py": SOURCE, "b.py": SOURCE}, auto_map={"A": "a.A", "B": "b.B"})),
+            ("MAX_NAMES", 1, hugging_face({"a.py": SOURCE, "b.py": SOURCE}, auto_map={"A": "a.A", "B": "b.B"})),
+        ],
+    )
+    def test_what_is_beyond_one_is_never_clean(
+        self, monkeypatch: pytest.MonkeyPatch, limit: str, most: int, files: Files
+    ) -> None:
+        assert scan(MemoryTree(files)).verdict is Verdict.CLEAN
+        monkeypatch.setattr(named_code, limit, most)
+        found = scan(MemoryTree(files))
+        assert found.verdict is Verdict.INCONCLUSIVE
+        assert [limit in note.reason for note in unread(found)] == [True]
+
+    def test_what_is_worse_is_told_behind_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(named_code, "MAX_NAMES", 1)
+        files = hugging_face(auto_map={"A": "a.A", "B": "b.B", "C": "/c.C", "D": "/d.D"})
+        assert [severity for _, severity in told(scan(MemoryTree(files)))] == ["high", "medium"]
+
+
+def unread(found: Scan) -> tuple[Note, ...]:
+    return found.coverage.inconclusive
+
+
+def test_what_is_no_json_is_not_called_clean_where_it_names_code() -> None:
+    files = hugging_face({"processor_config.json": b'{"auto_map": {"A": "a/b--c.D"}, }'})
+    assert scan(MemoryTree(files)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_key_twice_is_not_looked_at_where_its_reader_takes_both() -> None:
+    twice = genai('{"model": {"custom_ops_library": "lib.so"}, "model": {}}')
+    assert scan(MemoryTree(twice)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_only_files_with_such_names_are_read() -> None:
+    tree = CountingTree(MemoryTree({**hugging_face(), "a.json": as_json({"auto_map": {}}), "b.yaml": b"x", "c.py": SOURCE}))
+    named_code.look(Contents(tree, tree.files()))
+    assert [path for path in ("a.json", "b.yaml", "c.py", "config.json") if tree.was_read(path)] == ["config.json"]
