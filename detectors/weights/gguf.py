@@ -1,7 +1,7 @@
 """GGUF, the format of llama.cpp: typed key-values, then a table of tensors, then the tensors.
 
-In goes the file, out come architecture, parameters, dtypes, and whether the last tensor lies inside. The vocabulary is
-skipped over.
+In goes the file, out come architecture, parameters, dtypes, whether the last tensor lies inside, and what its chat templates
+reach for. The vocabulary is skipped over.
 
     "GGUF" | u32 version | u64 tensors | u64 key-values
     key-value: string key | u32 type | value          string: u64 bytes | UTF-8          array: u32 type | u64 count | items
@@ -18,11 +18,12 @@ Source: ggml/docs/gguf.md, version 3.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from detectors import chat_templates
 from detectors.errors import MalformedModel, ModelLimit
-from detectors.facts import Completeness, Extraction, ModelFacts, Parameters, Problem, State
+from detectors.facts import Completeness, Extraction, ModelFacts, Parameters, Problem, Severity, State
 from detectors.tree import FileEntry
 from detectors.weights.single_file import HEADER_NOTE, ByteOrder, EndsEarly, FileFormat, begins, end_not_proven, number, piece
 from detectors.wire import Window
@@ -38,6 +39,9 @@ RECORD_ITEMS = 20
 MAX_TEXT_BYTES = 1 << 16
 """Of a string that is kept; a longer one is skipped over."""
 
+MAX_TEMPLATES = 10
+"""Chat templates in one file that are looked into; real ones have one to three."""
+
 MAX_RANK = 4
 """Source: GGML_MAX_DIMS."""
 
@@ -45,6 +49,9 @@ DEFAULT_ALIGNMENT = 32
 
 MAX_VERSION = 255
 """A larger number is one of the other byte order."""
+
+TEMPLATE = "tokenizer.chat_template"
+"""The key of the chat template. Others follow a dot: `tokenizer.chat_template.tool_use`."""
 
 STRING, ARRAY = 8, 9
 VALUE_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
@@ -109,7 +116,8 @@ def read(window: Window) -> Extraction:
             **_told(values),
         },
     )
-    return Extraction(facts, Completeness(State.INCOMPLETE, (problem,)) if end > window.size else Completeness())
+    completeness = Completeness(State.INCOMPLETE, (problem,)) if end > window.size else Completeness()
+    return _with_templates(Extraction(facts, completeness), window.path, header.templates)
 
 
 class _Header:
@@ -120,15 +128,18 @@ class _Header:
         self._byteorder = byteorder
         self._items = 0
         self.position = 4
+        self.templates: list[tuple[str, str | None]] = []
         self.version = self._integer(4)
         self.tensors, self._pairs = (self._integer(8), self._integer(8)) if self.version > 1 else (0, 0)
 
     def values(self) -> dict[str, Any]:
-        """Return the key-values whose values are integers or short strings."""
+        """Return the key-values whose values are integers or short strings; keeps each chat template, None for a long one."""
         found = {}
         for _ in range(self._pairs):
             self._count(RECORD_ITEMS)
             key, value = self._text(), self._value(self._integer(4))
+            if key is not None and f"{key}.".startswith(f"{TEMPLATE}.") and not isinstance(value, int):
+                self.templates.append((key, value))
             if key is not None and value is not None:
                 found[key] = value
         return found
@@ -206,6 +217,21 @@ class _Header:
         self._items += items
         if self._items > MAX_ITEMS:
             raise ModelLimit(self._window.path, self.position, "MAX_ITEMS", f"more than {MAX_ITEMS} items in the header")
+
+
+def _with_templates(found: Extraction, path: str, templates: list[tuple[str, str | None]]) -> Extraction:
+    """Return *found* with what speaks against the chat templates, and why one of them was not looked at."""
+    looked = [chat_templates.look(text, path, key) for key, text in templates[:MAX_TEMPLATES] if text is not None]
+    findings = tuple(finding for finding in looked if finding is not None)
+    reasons = []
+    if len(templates) > MAX_TEMPLATES:
+        reasons.append(f"more than {MAX_TEMPLATES} chat templates (limit MAX_TEMPLATES)")
+    if any(text is None for _, text in templates):
+        reasons.append(f"a chat template that is no text, or has more than {MAX_TEXT_BYTES} bytes (limit MAX_TEXT_BYTES)")
+    if any(finding.severity is Severity.MEDIUM for finding in findings):
+        reasons.append(chat_templates.ONLY_THEN)
+    unread = ((path, f"not looked at: {', '.join(reasons)}"),) if reasons else ()
+    return replace(found, findings=findings, unread=unread)
 
 
 def _byteorder(version: bytes) -> ByteOrder | None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tests.builders.weights import safetensors
+from tests.builders.weights import gguf, gguf_pair, gguf_text, safetensors
 
 WEIGHTS = safetensors({"w": ("F32", [2], 8)})
 SOURCE = b"import os\nos.system('true')\n"
@@ -42,6 +42,11 @@ def mlflow(loader: str) -> Files:
 def genai(text: str | None = None, **session: Any) -> Files:
     config = as_json({"model": {"decoder": {"session_options": session}}}) if text is None else text.encode()
     return hugging_face({"genai_config.json": config})
+
+
+def gguf_with(*templates: str, key: str = "tokenizer.chat_template") -> bytes:
+    pairs = [gguf_pair(f"{key}{'.' * bool(n)}{n or ''}", 8, gguf_text(text)) for n, text in enumerate(templates)]
+    return gguf({"w": ((3,), 0, 0)}, 12, pairs)
 
 
 def as_json(value: Any) -> bytes:
@@ -131,6 +136,8 @@ IDEAS: dict[str, tuple[Files, str, str]] = {
         "chat-template-escape",
         "high",
     ),
+    "CVE-2024-34359, in GGUF": ({"m.gguf": gguf_with(ESCAPE)}, "chat-template-escape", "high"),
+    "CVE-2024-34359, in the second of GGUF": ({"m.gguf": gguf_with(LONG, ESCAPE)}, "chat-template-escape", "high"),
     **{
         f"a template with {template}": (with_template(f"{{{{ {template} }}}}"), "chat-template-escape", severity)
         for template, severity in {

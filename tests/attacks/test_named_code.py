@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from detectors import chat_templates, named_code
@@ -9,19 +11,23 @@ from detectors.detection import Contents
 from detectors.facts import Note
 from detectors.scan import Scan, Verdict, scan
 from detectors.tree import MemoryTree
+from detectors.weights import gguf as gguf_module
 from detectors.wrapped_tree import CountingTree
 from tests.attacks.named_code import (
+    ESCAPE,
     IDEAS,
     LONG,
     SOURCE,
     Files,
     as_json,
     genai,
+    gguf_with,
     hugging_face,
     mlflow,
     with_modules,
     with_template,
 )
+from tests.builders.weights import gguf, gguf_pair, gguf_text
 
 MINE = {"chat-template-escape", "model-imports-code", "model-loads-library"}
 
@@ -54,6 +60,8 @@ HONEST_TEMPLATE = """{%- set ns = namespace(found=false) -%}{# a comment #}
 {%- set t = tools | map(attribute='function') | list %}{{ (t[loop.index0 - 1] | tojson)[1:-1] }}{{ key ~ '_' ~ loop.index }}
 {{ tool_call.name.split('__')[0] if '__' in tool_call.name else text | join('_') }}{% endfor %}<__media__>"""
 
+ONE_TEXT = struct.pack("<IQ", 8, 1) + gguf_text("rag")
+
 HONEST: dict[str, Files] = {
     "a configuration": hugging_face(architectures=["BertModel"]),
     "a tokenizer with a template": with_template("{{ '_start_' }}" + LONG),
@@ -63,6 +71,8 @@ HONEST: dict[str, Files] = {
     "a flavor of MLflow": mlflow("    loader_module: mlflow.pyfunc.model"),
     "genai": genai(provider_options=[{"qnn": {"backend_path": "QnnHtp.dll"}}]),
     "genai without": genai(custom_ops_library="", log_id="x"),
+    "gguf": {"m.gguf": gguf_with(LONG, LONG)},
+    "gguf with a list of its templates": {"m.gguf": gguf({}, 0, [gguf_pair("tokenizer.chat_templates", 9, ONE_TEXT)])},
 }
 
 
@@ -108,6 +118,13 @@ class TestLimits:
         monkeypatch.setattr(named_code, "MAX_NAMES", 1)
         files = hugging_face(auto_map={"A": "a.A", "B": "b.B", "C": "/c.C", "D": "/d.D"})
         assert [severity for _, severity in told(scan(MemoryTree(files)))] == ["high", "medium"]
+
+    def test_templates_of_gguf_have_theirs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        long = {"m.gguf": gguf_with("x" * (gguf_module.MAX_TEXT_BYTES + 1) + ESCAPE)}
+        assert [note.reason.rpartition(" ")[2] for note in unread(scan(MemoryTree(long)))] == ["MAX_TEXT_BYTES)"]
+        monkeypatch.setattr(gguf_module, "MAX_TEMPLATES", 1)
+        found = scan(MemoryTree({"m.gguf": gguf_with(LONG, ESCAPE)}))
+        assert (found.verdict, len(unread(found))) == (Verdict.INCONCLUSIVE, 1)
 
 
 def unread(found: Scan) -> tuple[Note, ...]:
