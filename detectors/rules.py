@@ -409,6 +409,14 @@ ABOUT_OTHERS = (
         since=2,
     ),
     Rule(
+        "torchscript-touches-files",
+        (MEDIUM,),
+        "source of TorchScript in a PyTorch file names operators that read or write files (`torch.from_file`, `torch.save`)",
+        "the model reads or overwrites files of the machine that runs it, with the rights of whoever does",
+        "look at the source in the zip, below `code/`, or ask who made the model what it is for",
+        since=2,
+    ),
+    Rule(
         "zip-ambiguous",
         (HIGH,),
         "two readers may see different files in a zip (`.keras`, `.npz`, PyTorch), or a name in it leaves the folder",

@@ -49,6 +49,7 @@ from detectors.executables.kinds import (
 from detectors.executables.names import Grade, grade
 from detectors.executables.numpy_files import read_header
 from detectors.executables.pickles import MAX_OPCODES, End, Pickle, walk
+from detectors.executables.torchscript import MAX_ALL_SOURCE_BYTES, MAX_SOURCE_BYTES, touching
 from detectors.facts import Finding, Note, Severity
 from detectors.tree import FileEntry, FileTree, MemoryTree
 from detectors.wire import Window
@@ -111,7 +112,7 @@ STORAGE = re.compile(r"[^/]+/(?:data|constants|tensors|weights)/[0-9]+")
 NO_STORAGE = frozenset({".npz", ".keras"})
 """Zips of which every file is read as what it is, however it is called."""
 
-TORCHSCRIPT = re.compile(r"[^/]+/code/")
+TORCHSCRIPT = re.compile(r"[^/]+/code/.*\.py")
 """Where PyTorch's zips have the source of TorchScript, which no Python runs."""
 
 MEMBER_WINDOW_BYTES = 4096
@@ -259,6 +260,8 @@ class _Look:
 
     def _look_at(self, window: Window, head: bytes, place: _Place) -> None:
         kind = kind_of(head)
+        if is_torchscript := bool(place.within) and TORCHSCRIPT.fullmatch(place.name) is not None:
+            self._torchscript(window, place)
         if kind is not ZIP and suffix(place.name) in MODEL_ZIPS | ZIP.suffixes and _ends_as_zip(window):
             self._zip(window, place, is_behind=True)
         if kind is None or kind in UNPACKING or kind is SCRIPT:
@@ -268,7 +271,7 @@ class _Look:
             if found := self._walked(window):
                 self._pickled(found, PICKLE, place)
                 return
-            if kind is None and suffix(place.name) in SOURCES and not TORCHSCRIPT.match(place.name):
+            if kind is None and suffix(place.name) in SOURCES and not is_torchscript:
                 self._program(SOURCE, place)
             elif kind is None:
                 self._unknown(window, head, place)
@@ -532,6 +535,19 @@ class _Look:
             self._found("executable-content", severity, place, f"{kind.says}, not opened", kind.says)
         elif not is_promised(kind, place.name):
             self._found("executable-content", Severity.INFO, place, f"{kind.says}, not opened", kind.says)
+
+    def _torchscript(self, window: Window, place: _Place) -> None:
+        """Look for operators that touch files in source of TorchScript.
+
+        Raises:
+            ModelLimit: it is larger than a named limit.
+        """
+        if window.size > MAX_SOURCE_BYTES:
+            raise ModelLimit(place.path, None, "MAX_SOURCE_BYTES", f"source of TorchScript of {window.size} bytes")
+        self.contents.spend(place.path, "MAX_ALL_SOURCE_BYTES", window.size, MAX_ALL_SOURCE_BYTES)
+        if names := touching(window.bytes(0, window.size)):
+            message = f"source of TorchScript that touches files when it runs: {', '.join(names[:SHOWN_NAMES])}"
+            self._found("torchscript-touches-files", Severity.MEDIUM, place, message)
 
     # --- what is said
 

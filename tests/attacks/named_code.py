@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tests.builders.weights import gguf, gguf_pair, gguf_text, safetensors
+from tests.builders.weights import gguf, gguf_pair, gguf_text, pytorch_zip, safetensors
 
 WEIGHTS = safetensors({"w": ("F32", [2], 8)})
 SOURCE = b"import os\nos.system('true')\n"
@@ -47,6 +47,10 @@ def genai(text: str | None = None, **session: Any) -> Files:
 def gguf_with(*templates: str, key: str = "tokenizer.chat_template") -> bytes:
     pairs = [gguf_pair(f"{key}{'.' * bool(n)}{n or ''}", 8, gguf_text(text)) for n, text in enumerate(templates)]
     return gguf({"w": ((3,), 0, 0)}, 12, pairs)
+
+
+def torchscript(source: bytes, name: str = "code/__torch__/m.py") -> bytes:
+    return pytorch_zip({"data.pkl": b"\x80\x02}q\x00.", name: source, "constants.pkl": b"\x80\x02)."})
 
 
 def as_json(value: Any) -> bytes:
@@ -161,6 +165,21 @@ IDEAS: dict[str, tuple[Files, str, str]] = {
             "x[['_', '_', 'class']|join]": "medium",
             "x['_' * 2]": "medium",
         }.items()
+    },
+    **{
+        f"TorchScript with {call}": ({"m.pt": torchscript(f"class M(Module):\n  y = {call}\n".encode())}, TOUCHES, "medium")
+        for TOUCHES in ("torchscript-touches-files",)
+        for call in (
+            'torch.from_file("/etc/passwd", True, 100)',
+            'torch.save(x, "/tmp/x")',
+            'ops.aten.save(x, "/tmp/x")',
+            'ops.aten.from_file("/etc/passwd", True, 100)',
+            'torch.load("/tmp/x")',
+            'ops.image.write_file("/tmp/x", x)',
+            'torch.\\\n    save(x, "/tmp/x")',
+            '(torch.  # here\n    save)(x, "/tmp/x")',
+            'getattr(torch, "sa\\x76e")(x, "/tmp/x")',
+        )
     },
 }
 """Files, the rule that must tell of them, and how bad it is."""

@@ -6,8 +6,9 @@ import struct
 
 import pytest
 
-from detectors import chat_templates, named_code
+from detectors import chat_templates, executables, named_code
 from detectors.detection import Contents
+from detectors.executables import torchscript as source
 from detectors.facts import Note
 from detectors.scan import Scan, Verdict, scan
 from detectors.tree import MemoryTree
@@ -24,12 +25,13 @@ from tests.attacks.named_code import (
     gguf_with,
     hugging_face,
     mlflow,
+    torchscript,
     with_modules,
     with_template,
 )
 from tests.builders.weights import gguf, gguf_pair, gguf_text
 
-MINE = {"chat-template-escape", "model-imports-code", "model-loads-library"}
+MINE = {"chat-template-escape", "model-imports-code", "model-loads-library", "torchscript-touches-files"}
 
 
 def told(found: Scan) -> list[tuple[str, str]]:
@@ -41,7 +43,8 @@ def test_each_idea_is_told(idea: str) -> None:
     files, rule, severity = IDEAS[idea]
     found = scan(MemoryTree(files))
     assert (rule, severity) in told(found)
-    assert found.verdict is (Verdict.FINDINGS if severity == "high" else Verdict.INCONCLUSIVE)
+    if rule != "torchscript-touches-files":
+        assert found.verdict is (Verdict.FINDINGS if severity == "high" else Verdict.INCONCLUSIVE)
 
 
 def test_source_beside_the_model_is_told_with_its_name() -> None:
@@ -51,6 +54,14 @@ def test_source_beside_the_model_is_told_with_its_name() -> None:
         ("executable-content", "low", "modeling_x.py", ""),
     ]
     assert "'modeling_x.py'" in found.findings[0].message
+
+
+def test_source_in_a_folder_that_is_called_code_is_no_torchscript() -> None:
+    model = {f"run/{name}": data for name, data in mlflow("    loader_module: mlflow.sklearn").items()}
+    found = scan(MemoryTree(model))
+    assert [(one.rule, one.severity.value, one.path) for one in found.findings] == [
+        ("executable-content", "low", "run/code/their_loader.py")
+    ]
 
 
 HONEST_TEMPLATE = """{%- set ns = namespace(found=false) -%}{# a comment #}
@@ -73,6 +84,7 @@ HONEST: dict[str, Files] = {
     "genai without": genai(custom_ops_library="", log_id="x"),
     "gguf": {"m.gguf": gguf_with(LONG, LONG)},
     "gguf with a list of its templates": {"m.gguf": gguf({}, 0, [gguf_pair("tokenizer.chat_templates", 9, ONE_TEXT)])},
+    "TorchScript": {"m.pt": torchscript(b"class M(Module):\n  loader : int\n  def f(self, x):\n    return torch.add(x, x)\n")},
 }
 
 
@@ -125,6 +137,12 @@ class TestLimits:
         monkeypatch.setattr(gguf_module, "MAX_TEMPLATES", 1)
         found = scan(MemoryTree({"m.gguf": gguf_with(LONG, ESCAPE)}))
         assert (found.verdict, len(unread(found))) == (Verdict.INCONCLUSIVE, 1)
+
+    @pytest.mark.parametrize("limit", ["MAX_SOURCE_BYTES", "MAX_ALL_SOURCE_BYTES"])
+    def test_source_of_torchscript_has_its_own(self, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+        assert getattr(executables, limit) == getattr(source, limit)
+        monkeypatch.setattr(executables, limit, 10)
+        assert scan(MemoryTree(HONEST["TorchScript"])).verdict is Verdict.INCONCLUSIVE
 
 
 def unread(found: Scan) -> tuple[Note, ...]:
