@@ -203,7 +203,7 @@ class TestTexts:
         assert [finding.rule for finding in outside] == ["hdf5-data-outside"]
 
     @pytest.mark.parametrize(
-        "data", [bytes(512) + hdf5_of({"a": b"b"}), bytes(8192) + hdf5_of({"a": b"b"}), hdf5_of({"a": b"b"})[:150]]
+        "data", [bytes(512) + hdf5_of({"a": b"b"}), bytes(8192) + hdf5_of({"a": b"b"}), hdf5_of({"a": b"b"})[:100]]
     )
     def test_hdf5_that_is_not_read_is_told(self, data: bytes) -> None:
         assert list(look({"data.hdf5": data})[1]) == ["data.hdf5"]

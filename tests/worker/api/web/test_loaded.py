@@ -15,9 +15,9 @@ from tests.worker.api.web.test_version_pages import headings, words
 from tests.worker.api.web.visitor import Visitor
 from worker.records import ModelVersion
 from worker.verification import (
-    Check,
     Claims,
     Ending,
+    LoadCheck,
     Outcome,
     Run,
     Rung,
@@ -33,7 +33,7 @@ from worker.verification import (
 RUN = Run("serve", True, 0.0124, "inputs of 0", "", (TensorSpec("y", "float32", (1, 10)),))
 CLAIMS = Claims("", "tensorflow 2.21.0", True, 0.21, "", (RUN,))
 SEEN = Seen(Rung.BUBBLEWRAP, Ending.ANSWERED, "", 1.34, 530_000_000, True, (), CLAIMS)
-VERIFIED = Check("saved", "tensorflow_savedmodel", Outcome.VERIFIED, "", SEEN)
+VERIFIED = LoadCheck("saved", "tensorflow_savedmodel", Outcome.VERIFIED, "", SEEN)
 READS = replace(SEEN, tried=(Tried("read", "/home/ann/.ssh/id_rsa", 2),))
 FAILED = replace(VERIFIED, outcome=Outcome.FAILED, why="signature <serve> does not run: \x1b[2J", seen=READS)
 
@@ -43,7 +43,7 @@ def version(room: Door, tmp_path: Path) -> ModelVersion:
     return ingest(room, digits(tmp_path / "run"), "digits", experiment="e7")
 
 
-def told(room: Door, reader: Visitor, version: ModelVersion, *checks: Check) -> str:
+def told(room: Door, reader: Visitor, version: ModelVersion, *checks: LoadCheck) -> str:
     """Return what the page says an hour after *checks* were kept."""
     text = kept_text(verification_json("digits@1", checks))
     assert room.registry.verifications.keep(version.id, Verified(worst(checks), text, room.clock.now()))
@@ -89,15 +89,15 @@ def test_a_failed_load_check_does_not_hide_what_is_worse(room: Door, reader: Vis
 @pytest.mark.parametrize(
     ("check", "why"),
     [
-        (Check("m", "onnx", Outcome.NOT_VERIFIED, "not verified (no sandbox): the kernel has none"), "the kernel has none"),
+        (LoadCheck("m", "onnx", Outcome.NOT_VERIFIED, "not verified (no sandbox): the kernel has none"), "the kernel has none"),
         (
-            Check("m", "onnx", Outcome.NOT_VERIFIED, "all withheld", withheld=(Withheld("w.bin", "it is a hard link"),)),
+            LoadCheck("m", "onnx", Outcome.NOT_VERIFIED, "all withheld", withheld=(Withheld("w.bin", "it is a hard link"),)),
             "withheld w.bin: it is a hard link",
         ),
     ],
 )
 def test_what_could_not_be_verified_says_why_and_speaks_against_nothing(
-    check: Check, why: str, room: Door, reader: Visitor, version: ModelVersion
+    check: LoadCheck, why: str, room: Door, reader: Visitor, version: ModelVersion
 ) -> None:
     said = told(room, reader, version, check)
     assert "Load check Not verified Loaded" not in said
