@@ -15,6 +15,7 @@ from pathlib import Path
 from detectors.local_tree import LocalTree
 from detectors.scan import scan
 from tests.attacks import honest, keras, onnx, pickles, tensorflow, zips
+from tests.builders import by_tensorflow
 
 CORPUS, HOSTILE = "MODELPORT_CORPUS", "MODELPORT_HOSTILE"
 
@@ -89,6 +90,16 @@ def _corpus(folder: Path) -> Iterator[Sample]:
             yield Sample(path.relative_to(project.parent).as_posix(), path)
 
 
+def _by_tensorflow(folder: Path) -> Iterator[Sample]:
+    """Yield models of many kinds that TensorFlow and Keras write."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as library
+
+    by_tensorflow.write_models(library, folder)
+    by_tensorflow.write_more_models(library, folder)
+    yield from (Sample(path.name, path) for path in sorted(folder.iterdir()))
+
+
 _RISKY = _made(tensorflow.risky_models, tensorflow.told_of_risky)
 _UNKNOWN = _made(tensorflow.unknown_models, lambda name: tensorflow.TOLD_OF_UNKNOWN)
 _ASSETS = _made(tensorflow.asset_models, lambda name: tensorflow.TOLD_OF_ASSET)
@@ -105,6 +116,7 @@ SETS = (
     SampleSet("Zips that PyPI refuses, as models of Keras", False, _made(_refused_zips), HOSTILE),
     SampleSet("The risky operators where only saving runs them", True, _made(tensorflow.harmless_models)),
     SampleSet("Models of public projects", True, _corpus, CORPUS),
+    SampleSet("Models that TensorFlow and Keras write", True, _by_tensorflow),
     SampleSet("Models that onnx tests runtimes with", True, _made(honest.of_the_backend)),
 )
 

@@ -11,8 +11,17 @@ from benchmarks.trust.__main__ import OURS, THEIRS, Row, apart, ours, page, tabl
 from benchmarks.trust.sets import SETS, Sample, SampleSet, first
 from tests.attacks import tensorflow
 
+BY_LIBRARIES = ("Models that onnx tests runtimes with", "Models that TensorFlow and Keras write")
+"""Sets that are made anew by libraries which take their time."""
 
-@pytest.mark.parametrize("of", SETS, ids=lambda of: of.what)
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        pytest.param(of, id=of.what, marks=[pytest.mark.slow, pytest.mark.oracle] if of.what in BY_LIBRARIES else [])
+        for of in SETS
+    ],
+)
 def test_ours_is_right_about_the_first_of_every_set(of: SampleSet, tmp_path: Path) -> None:
     if not of.is_there:
         pytest.skip(f"{of.needs} is not set")
