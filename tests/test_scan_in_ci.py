@@ -120,6 +120,21 @@ def test_the_hook_is_one_that_pre_commit_takes(tmp_path: Path) -> None:
     assert used["id"] == hook["id"] == "modelport-scan"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("config.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja", "chat_template.json"),
+        *("modules.json", "genai_config.json", "MLmodel", "lib.so", "model.ckpt", "model.onnx.data", "model.sig"),
+        *("saved_model.pb", "variables.data-00000-of-00001", "model.safetensors"),
+    ],
+)
+def test_the_hook_looks_when_a_file_changes_that_a_scan_reads(name: str) -> None:
+    [hook] = yaml.safe_load(HOOKS.read_text(encoding="utf-8"))
+    assert re.search(hook["files"], name)
+    assert re.search(hook["files"], f"models/deep/{name}")
+    assert not re.search(hook["files"], "src/notes.txt")
+
+
 def test_the_hook_stops_a_commit_of_what_is_unsafe(tmp_path: Path) -> None:
     """The hook runs as the page says, but for the environment that pre-commit would make for it, which is this one."""
     [hook] = yaml.safe_load(HOOKS.read_text(encoding="utf-8"))

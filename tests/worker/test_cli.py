@@ -20,6 +20,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.attacks.pickles import of_protocol
 from tests.builders import onnx
 from tests.worker.conftest import ROOT, json_of
 from worker.cli import app, models, run
@@ -264,6 +265,16 @@ def test_statuses_tell_a_script_what_happened(tmp_path: Path, model: Path, capsy
     assert json_of(capsys, "scan", tmp_path / "broken", status=1)["verdict"] == "findings"
     assert json_of(capsys, "ingest", tmp_path / "nothing", status=3)["ingestion"]["state"] == "nothing_found"
     assert json_of(capsys, "ingest", tmp_path / "broken", status=1)["version"]["completeness"] == "corrupt"
+
+
+def test_ingest_shows_what_it_ends_with_1_for_though_there_is_no_model(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_bytes(of_protocol(2))
+    told = text_of(capsys, "ingest", tmp_path / "run", status=1)
+    assert "pickle-runs-code" in told
+    assert "nothing found" in told
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -203,7 +203,7 @@ def ingest(
         deliveries.deliver_here(service)
 
     def show(console: Console) -> None:
-        if report["models"]:
+        if report["models"] or report["findings"]:
             terminal().show_report(console, report, is_earlier=report["ingestion"]["reason"] == "same-listing")
             console.print()
         terminal().show_outcome(console, report, twin)
