@@ -34,7 +34,7 @@ PUT_TOGETHER = re.compile(
 
 SHOWN_BEFORE, SHOWN_BEHIND = 10, 40
 
-ONLY_THEN = "a chat template asks for names that are only known while it is rendered"
+ONLY_THEN = "its chat template asks for names that are only known while it is rendered"
 
 
 def look(template: str, path: str, place: str) -> Finding | None:
@@ -50,5 +50,5 @@ def look(template: str, path: str, place: str) -> Finding | None:
 
 
 def _shown(text: str, found: re.Match[str]) -> str:
-    piece = text[max(0, found.start() - SHOWN_BEFORE) : found.start() + SHOWN_BEHIND]
-    return repr(readable(piece))
+    start, stop = max(0, found.start() - SHOWN_BEFORE), found.start() + SHOWN_BEHIND
+    return ("… " if start else "") + repr(readable(text[start:stop])) + (" …" if stop < len(text) else "")

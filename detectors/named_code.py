@@ -100,7 +100,7 @@ class _Seen:
         if len(self.findings) < MAX_NAMES + (severity is Severity.HIGH):
             self.findings.setdefault((where, message), Finding(rule, severity, where, place, message))
         else:
-            self.unknown[f"more than {MAX_NAMES} names of code in one file (limit MAX_NAMES)"] = None
+            self.unknown[f"names more code than is told one by one (limit MAX_NAMES, {MAX_NAMES})"] = None
 
     def count(self) -> None:
         """Count a name or a template.
@@ -127,10 +127,10 @@ def look(contents: Contents) -> tuple[tuple[Finding, ...], dict[str, str]]:
         try:
             _look_at(seen, name, _read(contents, entry))
         except (ModelError, Unreadable) as exc:
-            seen.unknown[exc.reason] = None
+            seen.unknown[f"not looked at: {exc.reason}"] = None
         findings.update(dict.fromkeys(seen.findings.values()))
         if seen.unknown:
-            unread[entry.path] = f"not looked at: {', '.join(seen.unknown)}"
+            unread[entry.path] = "; ".join(seen.unknown)
     return tuple(findings), unread
 
 
@@ -175,7 +175,7 @@ def _parsed(seen: _Seen, data: bytes, words: Collection[str]) -> Any:
     seen.contents.spend(seen.path, "MAX_PARSED_BYTES", len(data), MAX_PARSED_BYTES)
     value, notes = parse_json(data, seen.path)
     if seen.path.rpartition("/")[2] == GENAI:  # its reader is not Python's: of a key that stands twice it takes both
-        seen.unknown.update({note.reason: None for note in notes})
+        seen.unknown.update({f"read in another way by others: {note.reason}": None for note in notes})
     return value
 
 
@@ -212,14 +212,15 @@ def _imported(seen: _Seen, who: str, place: str, reference: str) -> None:
     elif dashes:
         message = f"{who} {_shown(named)} out of another repository, {_shown(repository)}"
         seen.found(IMPORTS, Severity.MEDIUM, place, message)
-        seen.unknown["it names code that lies in another repository"] = None
+        seen.unknown["names code in another repository, which was not looked at"] = None
     elif seen.contents.find(path) is None:
         seen.found(IMPORTS, Severity.MEDIUM, place, f"{who} {_shown(named)}, which is not beside the model")
-        seen.unknown["it names code that is not beside it"] = None
+        seen.unknown["names code that is not beside it, and was not looked at"] = None
     else:
         seen.found(IMPORTS, Severity.MEDIUM, place, f"{who} {_shown(named)} from {_shown(path)}")
         source = f"source of Python, which {seen.path.rpartition('/')[2]} names and loaders run with the model; not opened"
         seen.found("executable-content", Severity.LOW, "", source, path)
+        seen.unknown["names code beside it, which was not looked at"] = None
 
 
 def _beside(path: str, module: str) -> str:
@@ -249,8 +250,13 @@ def _libraries(seen: _Seen, value: Any) -> None:
             message = f"the runtime loads the library {_shown(file)} ({key}), which leads out of the model"
             seen.found("model-loads-library", Severity.HIGH, key, message)
         elif not (key == "backend_path" and OF_QUALCOMM.fullmatch(file)):
-            seen.found("model-loads-library", Severity.MEDIUM, key, f"the runtime loads the library {_shown(file)} ({key})")
-            seen.unknown[f"it names a library, {_shown(file)}, that is machine code"] = None
+            folder = folder_of(seen.path)
+            is_beside = seen.contents.find(f"{folder}/{file}" if folder else file) is not None
+            where = "which lies beside it" if is_beside else "which is not beside the model"
+            seen.found(
+                "model-loads-library", Severity.MEDIUM, key, f"the runtime loads the library {_shown(file)} ({key}), {where}"
+            )
+            seen.unknown[f"names a library, {_shown(file)}, which is machine code and was not looked at"] = None
 
 
 def _mlmodel(seen: _Seen, text: str) -> None:
@@ -263,7 +269,7 @@ def _mlmodel(seen: _Seen, text: str) -> None:
     what = _shown(foreign[0]) if foreign else "a module, written as MLflow does not write it"
     message = f"MLflow imports {what} to load the model, which is none of its own"
     seen.found(IMPORTS, Severity.MEDIUM, LOADER, message)
-    seen.unknown["it names a loader of its own, which is code"] = None
+    seen.unknown["names a loader of its own, which is code and was not looked at"] = None
 
 
 # --- JSON

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from detectors.local_tree import LocalTree
 from detectors.scan import scan
-from tests.attacks import honest, keras, onnx, pickles, tensorflow, zips
+from tests.attacks import honest, keras, named_code, onnx, pickles, tensorflow, zips
 from tests.builders import by_tensorflow
 
 CORPUS, HOSTILE = "MODELPORT_CORPUS", "MODELPORT_HOSTILE"
@@ -112,6 +112,7 @@ SETS = (
     SampleSet("External data of ONNX, positions x names x faults", False, _external_data),
     SampleSet("Executable content under every name", False, _made(pickles.attacks)),
     SampleSet("Traps in configurations of Keras", False, _made(keras.attacks)),
+    SampleSet("Texts beside a model that name code", False, _made(named_code.attacks)),
     SampleSet("Zips that two readers see differently, as models", False, _made(zips.as_models)),
     SampleSet("Zips that PyPI refuses, as models of Keras", False, _made(_refused_zips), HOSTILE),
     SampleSet("The risky operators where only saving runs them", True, _made(tensorflow.harmless_models)),

@@ -546,8 +546,9 @@ class _Look:
             raise ModelLimit(place.path, None, "MAX_SOURCE_BYTES", f"source of TorchScript of {window.size} bytes")
         self.contents.spend(place.path, "MAX_ALL_SOURCE_BYTES", window.size, MAX_ALL_SOURCE_BYTES)
         if names := touching(window.bytes(0, window.size)):
-            message = f"source of TorchScript that touches files when it runs: {', '.join(names[:SHOWN_NAMES])}"
+            message = f"source of TorchScript that names operators which touch files: {', '.join(names[:SHOWN_NAMES])}"
             self._found("torchscript-touches-files", Severity.MEDIUM, place, message)
+            self._not_looked_at(place, "which files its TorchScript touches")
 
     # --- what is said
 

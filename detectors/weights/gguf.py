@@ -227,7 +227,7 @@ def _with_templates(found: Extraction, path: str, templates: list[tuple[str, str
     if len(templates) > MAX_TEMPLATES:
         reasons.append(f"more than {MAX_TEMPLATES} chat templates (limit MAX_TEMPLATES)")
     if any(text is None for _, text in templates):
-        reasons.append(f"a chat template that is no text, or has more than {MAX_TEXT_BYTES} bytes (limit MAX_TEXT_BYTES)")
+        reasons.append(f"a chat template that is not kept as a text of at most {MAX_TEXT_BYTES} bytes (limit MAX_TEXT_BYTES)")
     if any(finding.severity is Severity.MEDIUM for finding in findings):
         reasons.append(chat_templates.ONLY_THEN)
     unread = ((path, f"not looked at: {', '.join(reasons)}"),) if reasons else ()

@@ -144,9 +144,8 @@ def data_outside(window: Window, place: str = "") -> tuple[list[Finding], list[s
         at = "" if exc.offset is None else f"at byte {exc.offset}: "
         reasons.append(f"not looked at: where its links lead: {at}{exc.reason}")
     if findings:
-        reasons.insert(
-            0, f"not looked at: data in other files, of {readable(findings[0].place)!r} and {len(findings) - 1} more"
-        )
+        more = f" and {len(findings) - 1} more" if findings[1:] else ""
+        reasons.insert(0, f"not looked at: data in other files, of {readable(findings[0].place)!r}{more}")
     return findings, reasons
 
 

@@ -40,7 +40,7 @@ from detectors.tree import FileEntry
 from detectors.weights import keras, pytorch, safetensors
 from detectors.weights.folders import below
 from detectors.weights.shards import missing_shards
-from detectors.weights.single_file import NAME_NOTE, FileFormat, identify, read_file
+from detectors.weights.single_file import TEXTS_NOTE, FileFormat, identify, read_file
 from detectors.zips import LOCAL_MAGIC
 
 CONFIG = "config.json"
@@ -79,6 +79,9 @@ TEXTS = frozenset(
     " preprocessor_config.json".split()
 )
 """Those of them that are one JSON value."""
+
+TEMPLATE = ".jinja"
+"""A chat template, of which any text is a whole one."""
 
 CLOSING = {b"{": b"}", b"[": b"]"}
 
@@ -191,7 +194,7 @@ def _facts(config: dict[str, Any], read: list[Extraction], besides: list[Extract
         dtypes=dict(dtypes),
         framework=Framework("transformers", version[:100] if isinstance(version, str) else None),
         details={
-            "note": NAME_NOTE,
+            "note": TEXTS_NOTE,
             "completeness_checked": all(one.facts.details.get("completeness_checked", True) for one in (*read, *besides)),
             "architectures": _texts(config.get("architectures")),
             "model_type": _text(config.get("model_type")),
@@ -241,6 +244,8 @@ def _read_beside(formats: tuple[FileFormat, ...], contents: Contents, entry: Fil
     if name == CONFIG or name in TEXTS:
         reason = _wrong_text(contents, entry)
         return _incomplete(entry, reason) if reason else Extraction(ModelFacts())
+    if entry.size and suffix(name) == TEMPLATE:
+        return Extraction(ModelFacts())
     if entry.size == 0 or suffix(name) in STATES:
         return _read_weights(formats, contents, entry)
     return Extraction(ModelFacts(details={"completeness_checked": False}))

@@ -37,7 +37,7 @@ from detectors.facts import (
 )
 from detectors.tree import FileEntry
 from detectors.weights.folders import below, free_below, is_there, outermost
-from detectors.weights.single_file import NAME_NOTE
+from detectors.weights.single_file import TEXTS_NOTE
 
 FILE_NAME = "MLmodel"
 MAX_BYTES = 256 << 10
@@ -105,7 +105,7 @@ def _extract(contents: Contents, detection: Detection) -> Extraction:
         size_bytes=sum(one.size for one in contents.below(detection.root)),
         framework=Framework("mlflow", top.get("mlflow_version")),
         details={
-            "note": NAME_NOTE,
+            "note": TEXTS_NOTE,
             "completeness_checked": bool(parts) and CREATED.search(text) is not None,
             "flavors": FLAVOR.findall(flavors)[:MAX_FLAVORS],
             **{key: top[key] for key in ("run_id", "utc_time_created", "model_uuid") if key in top},

@@ -15,7 +15,7 @@ from detectors.errors import MalformedModel
 from detectors.executables.pickles import End, walk
 from detectors.facts import Completeness, Extraction, ModelFacts, Problem, State
 from detectors.tree import FileEntry, MemoryTree
-from detectors.weights.single_file import NAME_NOTE, FileFormat, end_not_proven, number, piece
+from detectors.weights.single_file import LISTED_NOTE, FileFormat, end_not_proven, number, piece
 from detectors.wire import Window
 from detectors.zips import LOCAL_MAGIC, entries_of
 
@@ -84,7 +84,7 @@ def read_zip(window: Window) -> Extraction:
     if kind is None:
         raise MalformedModel(window.path, None, "expected data.pkl or an exported program in the zip, found neither")
     stored = [member.size for member, name in zip(members, names, strict=True) if _is_storage(name)]
-    details = {"note": NAME_NOTE, "kind": kind, "storages": len(stored), "storage_bytes": sum(stored)}
+    details = {"note": LISTED_NOTE, "kind": kind, "storages": len(stored), "storage_bytes": sum(stored)}
     return Extraction(ModelFacts(details=details))
 
 

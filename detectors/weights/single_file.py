@@ -36,6 +36,8 @@ from detectors.wire import Window
 from detectors.zips import AmbiguousZip, ClosedZip, CutOffZip
 
 NAME_NOTE = "told by name; content not opened"
+TEXTS_NOTE = "its texts were searched for code that they name; weights not opened"
+LISTED_NOTE = "told by what the zip lists; weights not opened"
 HEADER_NOTE = "told by its header; weights not opened"
 CONFIG_NOTE = "its configuration was read; weights not opened"
 

@@ -6,7 +6,7 @@ Source: the loaders that `detectors.named_code` tells, and the advisories that t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tests.builders.weights import gguf, gguf_pair, gguf_text, pytorch_zip, safetensors
@@ -183,3 +183,8 @@ IDEAS: dict[str, tuple[Files, str, str]] = {
     },
 }
 """Files, the rule that must tell of them, and how bad it is."""
+
+
+def attacks() -> Iterator[tuple[str, Files]]:
+    """Yield every idea by its name."""
+    yield from ((idea, files) for idea, (files, _, _) in IDEAS.items())

@@ -50,7 +50,7 @@ class TestMLflow:
         assert extraction.facts.framework == Framework("mlflow", "2.14.1")
         assert extraction.facts.size_bytes == len(MLMODEL) + 5
         assert extraction.facts.details == {
-            "note": "told by name; content not opened",
+            "note": "its texts were searched for code that they name; weights not opened",
             "completeness_checked": True,
             "flavors": ["python_function", "sklearn"],
             "run_id": "feedface",
@@ -144,7 +144,7 @@ class TestHuggingFace:
         assert extraction.facts.dtypes == {"float16": 1}
         assert extraction.facts.framework == Framework("transformers", "4.57.1")
         assert extraction.facts.details == {
-            "note": "told by name; content not opened",
+            "note": "its texts were searched for code that they name; weights not opened",
             "completeness_checked": True,
             "architectures": ["BertModel"],
             "model_type": "bert",

@@ -22,7 +22,7 @@ class TestZip:
         detection, extraction = look_at("model.pt", pytorch_zip())
         assert (detection.format, detection.evidence[0].saw) == ("pytorch", "a zip that begins with archive/data.pkl")
         assert extraction.facts.details == {
-            "note": "told by name; content not opened",
+            "note": "told by what the zip lists; weights not opened",
             "kind": "state",
             "storages": 2,
             "storage_bytes": 32,
