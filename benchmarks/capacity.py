@@ -152,7 +152,7 @@ def _large(folder: Path, gigabytes: float) -> Iterator[Line]:
     """Ingest one model with a large file beside it, as a copy and as a reference, each in a new process."""
     run = onnx.run_at(folder / "run")
     size = int(gigabytes * 1e9)
-    with (run / "weights.bin").open("wb") as file:
+    with (run / "data.raw").open("wb") as file:
         for start in range(0, size, WEIGHTS_BYTES):
             file.write(os.urandom(min(WEIGHTS_BYTES, size - start)))
     os.sync()
