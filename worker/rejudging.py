@@ -23,7 +23,7 @@ import structlog
 
 from detectors.checks import tensor_checks
 from detectors.errors import TreeError
-from detectors.facts import Finding, Note, Severity
+from detectors.facts import SEVERITIES, Finding, Note
 from detectors.report import scan_report, to_json
 from detectors.scan import RULES_VERSION, Scan, judge, with_problems, worst_state
 from detectors.tree import FileTree
@@ -50,7 +50,6 @@ log = structlog.get_logger("modelport.rejudging")
 OF_LISTING = frozenset({"link-outside", "odd-name", "hard-link-outside"})
 """Rules about what lay beside the files when they were listed, and is in no copy of them."""
 
-SEVERITIES = list(Severity)
 """Worst first."""
 
 LEFT_OUT = "left out: "

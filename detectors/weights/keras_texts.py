@@ -27,7 +27,7 @@ from detectors.wire import hop
 
 METADATA = "keras_metadata.pb"
 HDF5 = keras.HDF5_SUFFIXES - {".keras"}
-CONFIG, BESIDE = keras.MEMBERS[1], keras.MEMBERS[0]
+BESIDE, CONFIG = keras.MEMBERS
 """What Keras loads from a folder with the other in it: a `.keras` file that was unpacked."""
 
 WEIGHTS = ".weights.h5"
