@@ -129,7 +129,7 @@ class TestPrograms:
         files = {"m.pt": pytorch_zip({"data.pkl": DATA, "code/__torch__.py": b"class M(Module):\n"})}
         assert [finding.place for finding in looked(files, ("m.pt",)).findings] == ["archive/data.pkl"]
 
-    @pytest.mark.parametrize("data", [b"RDX3\nX\n", gzip.compress(b"X\n\0\0\0\3\0\4\2\0")])
+    @pytest.mark.parametrize("data", [b"RDX3\nX\n", gzip.compress(b"X\n\0\0\0\3\0\4\2\0")], ids=["text", "gzip"])
     def test_objects_of_r_are_told(self, data: bytes) -> None:
         assert told({"model.rds": data}) == [("executable-content", "medium")]
         assert told({"model.onnx": data}) == [("executable-false-name", "high")]
