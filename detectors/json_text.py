@@ -1,4 +1,4 @@
-"""JSON from strangers: every byte string has one defined answer, a value with notes or a `JsonError` with its place.
+"""JSON from strangers: every byte string has one defined answer, a value with notes or an error with its place.
 
 Python's own parser does the grammar. This module adds what it leaves open: which encoding, how deep, how many nodes,
 and what becomes of the numbers and names that other readers of the same file would not agree on.
@@ -16,7 +16,7 @@ and what becomes of the numbers and names that other readers of the same file wo
 Whether the value is what the reader hoped for is left to the caller, and so are the raw bytes.
 
 Laws (each has a test of the same name):
-    any bytes give a value or a JsonError;
+    any bytes give a value or a refusal;
     where nothing is noted the value is that of json.loads.
 """
 
@@ -53,11 +53,11 @@ _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class JsonError(ModelError):
-    """These bytes are not JSON, or are more than a named limit allows. *offset* is in bytes from their start."""
+    """These bytes are not JSON. *offset* is in bytes from their start."""
 
 
-class JsonLimit(JsonError, ModelLimit):
-    """They are more than a named limit allows: nobody knows whether they are JSON."""
+class JsonLimit(ModelLimit):
+    """These bytes are more than a named limit allows: nobody knows whether they are JSON."""
 
 
 def parse_json(data: bytes, path: str = "") -> tuple[Any, tuple[Note, ...]]:
@@ -149,7 +149,7 @@ class _Parser:
         except json.JSONDecodeError as exc:
             _refuse(exc, text, path, skipped)
         except RecursionError as exc:
-            raise JsonError(path, None, "nests deeper than the stack of this process has room for") from exc
+            raise JsonLimit(path, None, "MAX_DEPTH", "nests deeper than the stack of this process has room for") from exc
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)

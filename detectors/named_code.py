@@ -167,8 +167,8 @@ def _parsed(seen: _Seen, data: bytes, words: Collection[str]) -> Any:
     """Return the value of a JSON text, None where none of *words* can be in it: JSON writes letters plainly, or as `\\u`.
 
     Raises:
-        JsonError: it is no JSON, or beyond a limit.
-        ModelLimit: more of them than `MAX_PARSED_BYTES`.
+        JsonError: it is no JSON.
+        ModelLimit: it is beyond a limit, or all of them together are beyond `MAX_PARSED_BYTES`.
     """
     if b"\\u" not in data and not any(word.encode() in data for word in words):
         return None

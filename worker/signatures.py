@@ -34,7 +34,7 @@ from typing import Any, Protocol
 
 from detectors.errors import TreeChanged
 from detectors.facts import SEVERITIES, Finding, Severity
-from detectors.json_text import JsonError, parse_json
+from detectors.json_text import JsonError, JsonLimit, parse_json
 from detectors.scan import Scan, judge
 from detectors.tree import FileTree, readable
 from worker.manifest import UNSIGNED_NAMES, Manifest, oms_digest
@@ -293,7 +293,7 @@ def _is_ignored(path: str, ignored: Iterable[str]) -> bool:
 def _json(data: bytes) -> Any:
     try:
         return parse_json(data)[0]
-    except JsonError as exc:
+    except (JsonError, JsonLimit) as exc:
         raise BadSignature(f"is no JSON that can be read: {exc.reason}") from exc
 
 

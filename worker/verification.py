@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import Any
 
 from detectors.facts import Shape, Signature, TensorSpec
-from detectors.json_text import JsonError, parse_json
+from detectors.json_text import JsonError, JsonLimit, parse_json
 from detectors.printable import printable
 
 SCHEMA = "modelport.verification/1"
@@ -192,7 +192,7 @@ def parse_claims(body: bytes) -> Claims:
         raise BadClaims(f"it is longer than {MAX_ANSWER_BYTES} bytes")
     try:
         value, notes = parse_json(body)
-    except JsonError as exc:
+    except (JsonError, JsonLimit) as exc:
         raise BadClaims(_clean(str(exc), MAX_TEXT)) from exc
     if notes:
         raise BadClaims(_clean(notes[0].reason, MAX_TEXT))

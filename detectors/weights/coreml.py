@@ -30,7 +30,7 @@ from detectors.facts import (
     Problem,
     State,
 )
-from detectors.json_text import JsonError, JsonLimit, parse_json
+from detectors.json_text import JsonError, parse_json
 from detectors.tree import FileEntry
 from detectors.weights.folders import free_below, is_there, outermost
 from detectors.weights.single_file import NAME_NOTE, EndsEarly, FileFormat, begins, number
@@ -153,8 +153,6 @@ def _parts(contents: Contents, entry: FileEntry) -> list[str]:
     """Return the paths that the manifest names, relative to the folder `Data`."""
     try:
         manifest, _ = parse_json(contents.read_whole(entry, "MAX_MANIFEST_BYTES", MAX_MANIFEST_BYTES), entry.path)
-    except JsonLimit:
-        raise
     except JsonError as exc:
         raise MalformedModel(entry.path, exc.offset, exc.reason) from exc
     items: Any = manifest.get("itemInfoEntries") if isinstance(manifest, dict) else None

@@ -142,7 +142,7 @@ def _guessed_configs(window: Window) -> list[Any]:
     for text in config_texts(window):
         try:
             found.append(parse_json(text, window.path)[0])
-        except JsonError:
+        except (JsonError, JsonLimit):
             continue
     return found or [{"class_name": name} for name in named_layers(window)]
 
@@ -166,8 +166,6 @@ def _json_member(members: ZipTree, sizes: Mapping[str, int], path: str, name: st
         raise ModelLimit(path, None, "MAX_JSON_BYTES", f"{name} of {sizes[name]} bytes")
     try:
         value, _ = parse_json(members.read(name, 0, sizes[name]), path)
-    except JsonLimit:
-        raise
     except JsonError as exc:
         raise MalformedModel(path, None, f"{name}: {exc.reason}") from exc
     if not isinstance(value, dict):

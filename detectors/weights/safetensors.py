@@ -17,7 +17,7 @@ from typing import Any
 
 from detectors.errors import MalformedModel, ModelLimit
 from detectors.facts import Completeness, Extraction, ModelFacts, Parameters, Problem, State
-from detectors.json_text import JsonError, JsonLimit, parse_json
+from detectors.json_text import JsonError, parse_json
 from detectors.tree import FileEntry
 from detectors.weights.single_file import HEADER_NOTE, FileFormat, begins, number, piece
 from detectors.wire import Window
@@ -88,8 +88,6 @@ def read(window: Window) -> Extraction:
 def _parse(window: Window, data: bytes) -> dict[str, Any]:
     try:
         header, notes = parse_json(data, window.path)
-    except JsonLimit:
-        raise
     except JsonError as exc:
         raise MalformedModel(window.path, 8 + (exc.offset or 0), exc.reason) from exc
     if not isinstance(header, dict):

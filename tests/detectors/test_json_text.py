@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from detectors import json_text
 from detectors.errors import DetectorError
 from detectors.facts import Note
-from detectors.json_text import MAX_DEPTH, MAX_INTEGER_DIGITS, MAX_NODES, JsonError, as_number, parse_json
+from detectors.json_text import MAX_DEPTH, MAX_INTEGER_DIGITS, MAX_NODES, JsonError, JsonLimit, as_number, parse_json
 
 HOSTILE = os.environ.get("MODELPORT_HOSTILE")
 SUITE = sorted(Path(HOSTILE, "json").glob("*.json")) if HOSTILE else []
@@ -36,8 +36,11 @@ def reasons(data: bytes) -> list[str]:
     return [note.reason for note in parse_json(data)[1]]
 
 
-def refusal(data: bytes) -> JsonError:
-    with pytest.raises(JsonError) as caught:
+Refusal = JsonError | JsonLimit
+
+
+def refusal(data: bytes) -> Refusal:
+    with pytest.raises((JsonError, JsonLimit)) as caught:
         parse_json(data, "m.json")
     return caught.value
 
@@ -45,7 +48,7 @@ def refusal(data: bytes) -> JsonError:
 def answer(data: bytes) -> object:
     try:
         return parse_json(data)[0]
-    except JsonError as exc:
+    except (JsonError, JsonLimit) as exc:
         return exc
 
 
@@ -77,6 +80,12 @@ def test_refusal_names_path_place_and_what_was_found():
 
 def test_refusal_is_a_detector_error():
     assert issubclass(JsonError, DetectorError)
+    assert issubclass(JsonLimit, DetectorError)
+
+
+def test_a_text_beyond_a_limit_is_not_called_wrong():
+    assert isinstance(refusal(b"[" * (MAX_DEPTH + 1)), JsonLimit)
+    assert isinstance(refusal(b"["), JsonError)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
@@ -188,9 +197,9 @@ def test_where_nothing_is_noted_the_value_is_that_of_json_loads(value):
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60) | st.text(alphabet='[]{}",:\\u0d8 1e9.-NaInfinitytrue\n', max_size=60).map(str.encode))
-def test_any_bytes_give_a_value_or_a_json_error(data):
+def test_any_bytes_give_a_value_or_a_refusal(data):
     found = answer(data)
-    assert not isinstance(found, JsonError) or 0 <= (found.offset or 0) <= len(data)
+    assert not isinstance(found, Refusal) or 0 <= (found.offset or 0) <= len(data)
 
 
 @needs_suite
@@ -213,7 +222,7 @@ def test_what_every_reader_refuses_is_refused_with_its_place(path):
 @pytest.mark.parametrize("path", [p for p in SUITE if p.name.startswith("i_")], ids=lambda p: p.stem)
 def test_where_readers_differ_the_answer_is_a_noted_value_or_a_refusal(path):
     found = answer(path.read_bytes())
-    assert found.offset is not None if isinstance(found, JsonError) else json.dumps(found).isascii()
+    assert found.offset is not None if isinstance(found, Refusal) else json.dumps(found).isascii()
 
 
 @needs_suite
@@ -230,7 +239,7 @@ def test_the_quick_look_at_the_size_agrees_with_the_slow_one(text: str) -> None:
         with patch.object(json_text, "_is_small", return_value=False):
             try:
                 json_text._check_size(body, "", 0)
-            except JsonError:
+            except JsonLimit:
                 is_small = False
             else:
                 is_small = True
