@@ -628,6 +628,8 @@ class Attention(StrEnum):
     """A file could not be read, or a limit stopped the reading, and nothing worse is known."""
     QUARANTINED = "quarantined"
     """It is in quarantine, and waits for a person to release it."""
+    GATE_FAILED = "gate-failed"
+    """A gate of the last ingestion that had some was not passed."""
 
 
 @dataclass(frozen=True, slots=True)

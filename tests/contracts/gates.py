@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from detectors.facts import Metadata
-from tests.contracts.registry import LATER, claimed, event, new_version, register
+from tests.contracts.registry import LATER, claimed, event, judged, new_version, register
 from worker.gates import evaluate, parse_gates
 from worker.ports import Registry
-from worker.records import GateResult, ModelVersion, NewVersion, VersionQuery
+from worker.records import Attention, GateResult, ModelVersion, NewVersion, VersionQuery
 
 GATES = parse_gates(
     {
@@ -90,6 +90,30 @@ class GatesContract:
         registry.note_gates(version, (), "in1", LATER)
         assert registry.version("default", version.id) == version
         registry.note_gates(replace(version, id="mo?"), results(), "in1", LATER)
+
+    def test_a_gate_that_was_not_passed_is_a_reason_to_look_until_it_is(self, registry: Registry) -> None:
+        def counted() -> tuple[int, int, int]:
+            overview = registry.overview("default").attention
+            listed = registry.versions(VersionQuery(attention=Attention.GATE_FAILED))
+            return len(listed), overview[Attention.GATE_FAILED], overview[Attention.NEEDS_LOOK]
+
+        version = gated(registry, "1", "d1", gates=results(0.9), findings=())
+        assert counted() == (1, 1, 1)
+        registry.note_gates(version, results(), "in1", LATER)
+        assert counted() == (0, 0, 0)
+        registry.note_gates(version, results(0.9), "in2", LATER)
+        assert counted() == (1, 1, 1)
+        gated(registry, "2", "d1", findings=())
+        assert counted() == (1, 1, 1), "a run without gates says nothing of them"
+        gated(registry, "3", "d1", gates=results(), findings=())
+        assert counted() == (0, 0, 0)
+        gated(registry, "4", "d1", gates=results(0.9), findings=())
+        assert registry.care.judge(version, judged(new_version(claimed(registry, "5"), "d1", findings=())), LATER)
+        assert counted() == (1, 1, 1), "newer rules do not ask the gates again"
+        registry.delete("default", version.id, LATER)
+        registry.note_gates(version, results(), "in3", LATER)
+        assert counted() == (0, 0, 0)
+        assert registry.overview("default").versions == 0
 
     def test_the_first_of_its_name_follows_none(self, registry: Registry) -> None:
         register(registry, "1", "d1", experiment="other")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.registry import LATER, NOON, OBJECTION, Build, claimed, new_version, register_judged
+from tests.contracts.registry import LATER, NOON, OBJECTION, Build, claimed, judged, new_version, register_judged
 from worker.delivery import LIFE, DeliveryKind, DeliveryQuery
 from worker.ports import Registry
 from worker.records import (
@@ -20,7 +20,6 @@ from worker.records import (
     AuditQuery,
     FileDigest,
     Held,
-    Judgement,
     ModelVersion,
     Objection,
     Released,
@@ -57,10 +56,7 @@ def seen_again(registry: Registry, objection: Objection | None, id: str = "run-2
 
 def judged_anew(registry: Registry, version: ModelVersion, objection: Objection | None) -> ModelVersion:
     """Return the version after newer rules judged it, at `LATEST`."""
-    new = new_version(claimed(registry, "judge"))
-    names = ("model_type", "format", "completeness", "verdict", "report", "summary", "detail", "metadata_raw", "metrics")
-    same = {name: getattr(new, name) for name in names}
-    judgement = Judgement(rules_version="2", findings=new.findings, objection=objection, **same)
+    judgement = judged(new_version(claimed(registry, "judge")), objection=objection)
     assert registry.care.judge(version, judgement, LATEST)
     found = registry.version("default", version.id)
     assert found is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from threading import Barrier, Thread
 from typing import Any
@@ -35,6 +35,7 @@ from worker.records import (
     Ingestion,
     IngestionQuery,
     IngestionState,
+    Judgement,
     Kind,
     ModelVersion,
     NamedFile,
@@ -103,6 +104,12 @@ def event(id: str = "run-1", **changes: Any) -> CompletionEvent:
 def scope_of(event: CompletionEvent) -> Scope:
     """Return the scope that *event* works in."""
     return Scope(event.team, event.project, event.experiment, None if event.experiment else event.model_path)
+
+
+def judged(version: NewVersion, rules_version: str = "2", objection: Objection | None = None) -> Judgement:
+    """Return what rules may have made of the content of *version*."""
+    names = [field.name for field in fields(Judgement) if field.name not in ("rules_version", "objection")]
+    return Judgement(rules_version, objection=objection, **{name: getattr(version, name) for name in names})
 
 
 def new_version(ingestion: Ingestion, digest: str = "d1", **changes: Any) -> NewVersion:

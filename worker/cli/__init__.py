@@ -223,7 +223,7 @@ def _twin(version: ModelVersion | None, service: Embedded) -> str:
     return "" if twin is None else f"{twin.model_name}@{twin.number}"
 
 
-STATES = ("needs-look", "incomplete", "findings", "not-fully-read", "quarantined")
+STATES = ("needs-look", "incomplete", "findings", "not-fully-read", "quarantined", "gate-failed")
 """The words of `records.Attention`, which is imported only where something is listed; a test compares."""
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, false, insert, select, true, update
 
-from worker.records import Attention, Judgement, NewVersion
+from worker.gates import is_any_failed
+from worker.records import Attention, GateResult, Judgement, NewVersion
 from worker.registry import tallies
 from worker.registry.listing import BITS, headlines, look_of
 from worker.registry.stored import stored_text
@@ -51,7 +52,7 @@ TAGS_GONE = update(version_tags).where(version_tags.c.version_id == bindparam("o
 
 def add(connection: Connection, version: NewVersion, model: Row[Any], sequence: int, is_quarantined: bool) -> None:
     """List a new *version*, the latest of *model*, whose row is locked."""
-    look, team, experiment = look_of(version, is_quarantined), version.scope.team, version.scope.experiment
+    look, team, experiment = look_of(version, is_quarantined, version.gates), version.scope.team, version.scope.experiment
     amounts: tallies.Tallies = Counter({(look, True): 1})
     for overtaken in connection.execute(OVERTAKEN, {"of_model": model.sequence}).scalars():
         amounts[overtaken, True] -= 1
@@ -79,10 +80,14 @@ def add(connection: Connection, version: NewVersion, model: Row[Any], sequence: 
     tallies.add(connection, team, amounts)
 
 
-def judge_anew(connection: Connection, version: NewVersion | Judgement, sequence: int, is_quarantined: bool) -> None:
-    """Take over what was seen of the content of *version* by another look; it is listed at *sequence*."""
+def judge_anew(
+    connection: Connection, version: NewVersion | Judgement, sequence: int, is_quarantined: bool, gates: Iterable[GateResult]
+) -> None:
+    """Take over what was seen of the content of *version* by another look; it is listed at *sequence*, and *gates* are what
+    became of its gates so far.
+    """
     known = connection.execute(ROW, {"of_version": sequence}).one()
-    look = look_of(version, is_quarantined)
+    look = look_of(version, is_quarantined, gates)
     connection.execute(THIS, {"of_version": sequence, "model_type": version.model_type.value, "look": look})
     connection.execute(NO_METRICS, {"of_version": sequence})
     _add_metrics(connection, version, sequence, known.team)
@@ -92,8 +97,20 @@ def judge_anew(connection: Connection, version: NewVersion | Judgement, sequence
 def release(connection: Connection, sequence: int) -> None:
     """List a living version as one that is in no quarantine."""
     known = connection.execute(ROW, {"of_version": sequence}).one()
-    look = known.look & ~BITS[Attention.QUARANTINED]
-    connection.execute(THIS, {"of_version": sequence, "look": look})
+    _look_at(connection, known, known.look & ~BITS[Attention.QUARANTINED])
+
+
+def judge_gates(connection: Connection, sequence: int, gates: Iterable[GateResult]) -> None:
+    """List a version as one whose gates became *gates*; one that was deleted meanwhile stays as it stood."""
+    known = connection.execute(ROW, {"of_version": sequence}).one()
+    failed = BITS[Attention.GATE_FAILED]
+    if known.lives:
+        _look_at(connection, known, known.look | failed if is_any_failed(gates) else known.look & ~failed)
+
+
+def _look_at(connection: Connection, known: Row[Any, Any, Any, Any, Any, Any], look: int) -> None:
+    """List the living version that stood as *known* under another *look*."""
+    connection.execute(THIS, {"of_version": known.sequence, "look": look})
     _move(connection, known, look)
 
 

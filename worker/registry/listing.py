@@ -16,10 +16,17 @@ from dataclasses import dataclass, replace
 from detectors.facts import SERIOUS, Metric, State
 from detectors.metrics.sessions import headline
 from detectors.scan import Verdict
-from worker.records import Attention, Held, Judgement, ModelVersion, NewVersion, Overview
+from worker.gates import is_any_failed
+from worker.records import Attention, GateResult, Held, Judgement, ModelVersion, NewVersion, Overview
 from worker.registry.words import folded
 
-BITS = {Attention.INCOMPLETE: 1, Attention.FINDINGS: 2, Attention.NOT_FULLY_READ: 4, Attention.QUARANTINED: 8}
+BITS = {
+    Attention.INCOMPLETE: 1,
+    Attention.FINDINGS: 2,
+    Attention.NOT_FULLY_READ: 4,
+    Attention.QUARANTINED: 8,
+    Attention.GATE_FAILED: 16,
+}
 """What each reason to look at a version adds to its `look`."""
 
 DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})")
@@ -46,13 +53,14 @@ def wanted(text: str) -> Wanted:
     return Wanted(part, None if digest is None else ALGORITHM + digest[1])
 
 
-def look_of(version: NewVersion | Judgement, is_quarantined: bool) -> int:
-    """Return why a person should look at *version*, as the sum of `BITS`."""
+def look_of(version: NewVersion | Judgement, is_quarantined: bool, gates: Iterable[GateResult]) -> int:
+    """Return why a person should look at *version*, as the sum of `BITS`; *gates* are what became of its gates so far."""
     reasons = {
         Attention.INCOMPLETE: version.completeness != State.COMPLETE.value,
         Attention.FINDINGS: any(finding.severity in SERIOUS for finding in version.findings),
         Attention.NOT_FULLY_READ: version.verdict == Verdict.INCONCLUSIVE.value,
         Attention.QUARANTINED: is_quarantined,
+        Attention.GATE_FAILED: is_any_failed(gates),
     }
     return sum(BITS[reason] for reason, is_given in reasons.items() if is_given)
 

@@ -581,12 +581,10 @@ class MemoryRegistry:
     def overview(self, team: str) -> Overview:
         with self._lock:
             every, latest = VersionQuery(team), VersionQuery(team, is_latest=True)
-            tallies = Counter(
-                (look_of(kept.new, kept.is_quarantined), False) for kept in self._wanted(self._versions.values(), every)
-            )
+            tallies = Counter((_look(kept), False) for kept in self._wanted(self._versions.values(), every))
             for kept in self._wanted(self._versions.values(), latest):
-                tallies[look_of(kept.new, kept.is_quarantined), True] += 1
-                tallies[look_of(kept.new, kept.is_quarantined), False] -= 1
+                tallies[_look(kept), True] += 1
+                tallies[_look(kept), False] -= 1
             return overview(tallies)
 
     def tags(self, team: str) -> Sequence[str]:
@@ -1203,6 +1201,10 @@ def _behind(known: Iterable[_Kept], query: VersionQuery) -> Iterator[_Kept]:
     return islice(begun, 1, None)
 
 
+def _look(kept: _Kept) -> int:
+    return look_of(kept.new, kept.is_quarantined, kept.new.gates)
+
+
 def _matches(kept: _Kept, query: VersionQuery) -> bool:
     model, new = kept.model, kept.new
     return (
@@ -1213,7 +1215,7 @@ def _matches(kept: _Kept, query: VersionQuery) -> bool:
         and query.name in (None, model.name)
         and kept.tags.issuperset(query.tags)
         and (query.tag is None or query.tag in kept.tags)
-        and (query.attention is None or has_reason(look_of(new, kept.is_quarantined), query.attention))
+        and (query.attention is None or has_reason(_look(kept), query.attention))
         and (query.text is None or _means(query.text, kept))
     )
 

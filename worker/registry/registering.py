@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
 from detectors.facts import SERIOUS
+from worker.gates import results_of
 from worker.records import Judgement, ModelVersion, NewVersion
 from worker.registry import listed, quarantining, rows, versions
 from worker.registry.tables import (
@@ -55,7 +56,7 @@ A_SERIOUS = (
     .limit(1)
 )
 
-STANDING = tuple(column for column in model_versions.c if column.name in ("sequence", *rows.HELD))
+STANDING = tuple(column for column in model_versions.c if column.name in ("sequence", "gates", *rows.HELD))
 """What is to be known of a version that is judged anew."""
 
 JUDGED = update(model_versions).where(model_versions.c.id == bindparam("same")).returning(*STANDING)
@@ -132,7 +133,8 @@ def judge_parts(connection: Connection, same: str, standing: Row[Any], judged: N
     for table, parts in _judged_parts(judged):
         connection.execute(delete(table).where(table.c.version_id == same))
         _insert_parts(connection, table, same, parts)
-    listed.judge_anew(connection, judged, standing.sequence, held is not None and held.released is None)
+    gates = results_of(standing.gates or ())
+    listed.judge_anew(connection, judged, standing.sequence, held is not None and held.released is None, gates)
     return is_put
 
 

@@ -320,10 +320,12 @@ class SqlRegistry:
         self._write(lambda connection: connection.execute(statement, values))
 
     def note_gates(self, version: ModelVersion, gates: Sequence[GateResult], ingestion_id: str, now: datetime) -> None:
-        statement = update(model_versions).where(model_versions.c.id == version.id)
+        statement = update(model_versions).where(model_versions.c.id == version.id).returning(model_versions.c.sequence)
 
         def work(connection: Connection) -> None:
-            if connection.execute(statement, rows.gates_values(gates)).rowcount:
+            sequence = connection.execute(statement, rows.gates_values(gates)).scalar_one_or_none()
+            if sequence is not None:
+                listed.judge_gates(connection, sequence, gates)
                 told = occurrences.of_gates(gates)
                 self.outbox.add_once(connection, told, version.team, ingestion_id, version.id, now)
 

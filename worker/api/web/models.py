@@ -45,6 +45,7 @@ STATES = (
     (Attention.INCOMPLETE, "Not complete"),
     (Attention.NOT_FULLY_READ, "Not fully read"),
     (Attention.QUARANTINED, "In quarantine"),
+    (Attention.GATE_FAILED, "Gate failed"),
 )
 
 router = APIRouter(tags=["page"])
@@ -247,6 +248,7 @@ def _lede(overview: Overview) -> dict[str, Any]:
         (overview.attention[Attention.FINDINGS], "with findings"),
         (overview.attention[Attention.NOT_FULLY_READ], "not fully read"),
         (overview.attention[Attention.QUARANTINED], "in quarantine"),
+        (overview.attention[Attention.GATE_FAILED], "with a failed gate"),
     )
     return {
         "models_in_all": counted(overview.models, "model"),
