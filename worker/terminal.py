@@ -106,10 +106,8 @@ def _verdict(report: Mapping[str, Any]) -> Text:
         sign, style = NOT_CHECKED
     if report["verdict"] != "findings":
         return Text(", ".join((sign, *told)), style)
-    for state in (Wholeness.CORRUPT, Wholeness.INCOMPLETE):
-        if state in wholes:
-            sign, style = WHOLENESS_SIGNS[state]
-            break
+    if Wholeness.CORRUPT in wholes or any(finding["severity"] in SERIOUS for finding in report["findings"]):
+        sign, style = STATE_SIGNS["corrupt"]
     return Text(f"{sign[0]} {', '.join(told)}", style)
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from worker import terminal
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 MODEL: dict[str, Any] = {
     "root": "tensorflow_serving/servables/testdata/half_plus_two/00000123",
@@ -93,7 +97,7 @@ def test_findings_that_leave_it_clean_are_counted_beside_the_word() -> None:
 
 
 def test_serious_findings_are_counted_with_the_worst() -> None:
-    assert heading(verdict="findings", findings=[finding("critical"), finding("low")]) == "▲ 2 findings, critical at worst"
+    assert heading(verdict="findings", findings=[finding("critical"), finding("low")]) == "⬣ 2 findings, critical at worst"
 
 
 def test_a_lone_model_that_is_not_whole_is_the_heading_where_no_finding_is_listed() -> None:
@@ -107,6 +111,19 @@ def test_the_heading_counts_the_models_that_are_not_whole() -> None:
     assert heading(verdict="findings", models=several[:2], findings=[finding("medium")] * 6) == (
         "▲ 6 findings, medium at worst, 1 incomplete"
     )
+
+
+def test_every_mark_is_explained() -> None:
+    tables = (
+        terminal.STATE_SIGNS,
+        terminal.WHOLENESS_SIGNS,
+        terminal.VERDICT_SIGNS,
+        terminal.GONE_SIGNS,
+        terminal.UNSURE_SIGNS,
+    )
+    used = {words[0] for table in tables for words, _ in table.values()} | {terminal.QUARANTINE_SIGN[0][0]}
+    explained = re.findall(r"^\| (\S) \|", (DOCS / "reference" / "scan-report.md").read_text(), re.MULTILINE)
+    assert set(explained) == used
 
 
 def test_what_was_not_read_stays_not_fully_read_beside_findings() -> None:
