@@ -66,6 +66,7 @@ from worker.records import (
 from worker.settle import Wait, first_contradicted, rest_of, rest_of_broken, settle
 from worker.signatures import PublicKey, with_signatures
 from worker.verdict import LOOK_AGAIN_SECONDS, UNFORESEEN, Again, Decision, Patience, Reject, decide
+from worker.wholeness import of_primary
 
 PAUSES_SECONDS = (0.5, 2.0, 8.0)
 """Pauses between the tries to write down how something ended."""
@@ -671,6 +672,7 @@ def _version(
     against: Objection | None,
 ) -> NewVersion:
     event, primary = ingestion.event, next(model for model in found.models if model.primary)
+    report = scan_report(found, location.path)
     return NewVersion(
         id=ingestion.version_id,
         scope=_scope(event, location),
@@ -688,7 +690,7 @@ def _version(
         size_bytes=sum(file.size for file in manifest.files),
         completeness=worst_state(found).value,
         verdict=found.verdict.value,
-        report=to_json(scan_report(found, location.path), indent=None),
+        report=to_json(report, indent=None),
         summary=found.metrics.summary,
         detail=found.metrics.detail,
         metadata_raw=found.metadata.raw,
@@ -698,6 +700,7 @@ def _version(
         mark=mark_of(look.entries) if location.mode is StoreMode.REFERENCE else None,
         gates=gates,
         objection=against,
+        wholeness=of_primary(report),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from detectors.facts import Finding, Metric, ModelType
 from detectors.tree import FileEntry, PassedOver
+from worker.wholeness import Wholeness
 
 DEFAULT_TEAM = "default"
 DEFAULT_PROJECT = "default"
@@ -469,7 +470,7 @@ class NewVersion:
     report is the scan report as JSON text. metadata_raw keeps the custom metadata as found, byte for byte. mark is what later
     looks at files that stay where they are compare their listing with (`drift.mark_of`), None for copies. gates are what became
     of the gates. arrival is what differs from the version before it (`worker.arrival`), None for a first one. objection is what
-    the policy holds against serving it, None for nothing.
+    the policy holds against serving it, None for nothing. wholeness is how whole its primary model is, None where nobody says.
     """
 
     id: str
@@ -499,6 +500,7 @@ class NewVersion:
     gates: tuple[GateResult, ...] = ()
     arrival: Mapping[str, Any] | None = None
     objection: Objection | None = None
+    wholeness: Wholeness | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -517,6 +519,7 @@ class Judgement:
     metrics: tuple[Metric, ...]
     findings: tuple[Finding, ...]
     objection: Objection | None = None
+    wholeness: Wholeness | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -528,7 +531,7 @@ class ModelVersion:
     where nobody did; mark as in `NewVersion`, None where no look noted it yet. gates are what became of the gates of the last
     ingestion that had some, and are no reason not to register it. arrival as in `NewVersion`; None too where the rest is brief.
     held is that it is or was in quarantine, None where it never was; warning is what the policy of the last look warns of, None
-    for nothing.
+    for nothing. wholeness as in `NewVersion`, None too where it was last judged before it was kept.
     """
 
     id: str
@@ -563,6 +566,7 @@ class ModelVersion:
     arrival: Mapping[str, Any] | None = None
     held: Held | None = None
     warning: str | None = None
+    wholeness: Wholeness | None = None
 
     @property
     def is_quarantined(self) -> bool:

@@ -35,6 +35,7 @@ from worker.operations import note, outdated
 from worker.policy import objection
 from worker.records import DRIFTED, Condition, Judgement, ModelVersion, Objection, StoreMode
 from worker.signatures import with_signatures
+from worker.wholeness import of_primary
 
 PAGE = 50
 """Versions that are asked for at a time."""
@@ -192,17 +193,19 @@ def _with_remarks(version: ModelVersion, found: Scan, findings: Sequence[Finding
 
 def _judgement(version: ModelVersion, found: Scan, against: Objection | None) -> Judgement:
     primary = next(model for model in found.models if model.primary)
+    report = scan_report(found, json.loads(version.report).get("path", version.location))
     return Judgement(
         rules_version=RULES_VERSION,
         model_type=primary.detection.model_type,
         format=primary.detection.format,
         completeness=worst_state(found).value,
         verdict=found.verdict.value,
-        report=to_json(scan_report(found, json.loads(version.report).get("path", version.location)), indent=None),
+        report=to_json(report, indent=None),
         summary=found.metrics.summary,
         detail=found.metrics.detail,
         metadata_raw=found.metadata.raw,
         metrics=found.metrics.values,
         findings=found.findings,
         objection=against,
+        wholeness=of_primary(report),
     )

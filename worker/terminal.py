@@ -20,7 +20,7 @@ from detectors.printable import printable
 from worker.figures import exact, short, size
 from worker.layout import ITEMS, NOTHING, WORDS, Line, print_rows, table
 from worker.repeats import told_once
-from worker.wholeness import CUSTOM, Wholeness, wholeness
+from worker.wholeness import Wholeness, wholeness
 
 FORMAT_WORDS = {
     "tensorflow_savedmodel": "TensorFlow SavedModel",
@@ -219,7 +219,7 @@ def _marks(version: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append(VERDICT_SIGNS[version["verdict"]])
     if condition in UNSURE_SIGNS:
         found.append(UNSURE_SIGNS[condition])
-    if not found and (version["verdict"], version.get("format")) == ("clean", CUSTOM):
+    if not found and version.get("wholeness") == Wholeness.NOT_CHECKED:
         return [NOT_CHECKED]
     return found or [VERDICT_SIGNS[version["verdict"]]]
 

@@ -51,6 +51,7 @@ def version_json(version: ModelVersion) -> dict[str, Any]:
         "location": version.location,
         "sizeBytes": version.size_bytes,
         "completeness": version.completeness,
+        "wholeness": version.wholeness,
         "verdict": version.verdict,
         "tags": list(version.tags),
         "notes": version.notes,

@@ -41,6 +41,11 @@ def wholeness(report: Mapping[str, Any]) -> list[Wholeness]:
     return [_of(model, _root(model) in unread) for model in models]
 
 
+def of_primary(report: Mapping[str, Any]) -> Wholeness:
+    """Return how whole the model is that speaks for the run; `NOT_CHECKED` where the report has none."""
+    return next(iter(wholeness(report)), Wholeness.NOT_CHECKED)
+
+
 def _of(model: Model, is_unread: bool) -> Wholeness:
     state = (model.get("completeness") or {}).get("state", "complete")
     if state != "complete":
@@ -61,14 +66,17 @@ def _root(model: Model) -> str:
 
 
 def _concerned(path: str, models: Sequence[Model]) -> set[str]:
-    """Return the roots of the models that may be read by *path*: the innermost that holds it; where none does, those that are
-    a file beside it, or name it as their data; all of them for the path itself.
+    """Return the roots of the models that may be read by *path*: the innermost that holds it; where none does, those that lie
+    below it, are a file beside it, or name it as their data; all of them for the path itself.
     """
     roots = {_root(model) for model in models}
     if path in ("", "."):
         return roots
     holding = [root for root in roots if root in ("", path) or path.startswith(f"{root}/")]
-    return {max(holding, key=len)} if holding else {_root(model) for model in models if _may_read(model, path)}
+    if holding:
+        return {max(holding, key=len)}
+    below = {root for root in roots if root.startswith(f"{path}/")}
+    return below | {_root(model) for model in models if _may_read(model, path)}
 
 
 def _may_read(model: Model, path: str) -> bool:

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detectors.facts import Finding, Metric, ModelType, Severity
-from tests.contracts.registry import LATER, Build, claimed, new_version, register
+from tests.contracts.registry import LATER, Build, claimed, judged, new_version, register
 from worker.ports import Registry
 from worker.records import Attention, ModelVersion, NewVersion, Order, Overview, SortKey, VersionQuery
+from worker.wholeness import Wholeness
 
 ORDERS = [
     Order(by, "accuracy" if by is SortKey.METRIC else None, is_descending) for by in SortKey for is_descending in (False, True)
@@ -189,6 +190,16 @@ class ListsContract:
         registry.delete("default", registry.named("default", "a")[0].id, LATER)
         assert (registry.overview("default").models, registry.overview("default").versions) == (1, 1)
         assert [version.model_name for version in registry.versions(VersionQuery(is_latest=True))] == ["b"]
+
+    def test_a_list_tells_how_whole_the_primary_model_is_without_the_report(self, registry: Registry) -> None:
+        version = keep(registry, 1, {"wholeness": Wholeness.NOT_CHECKED})
+        keep(registry, 2, {})
+        brief = registry.versions(VersionQuery(is_brief=True))
+        assert [one.wholeness for one in brief] == [None, Wholeness.NOT_CHECKED]
+        assert version.wholeness is Wholeness.NOT_CHECKED
+        seen = replace(new_version(claimed(registry, "again"), "d1"), wholeness=Wholeness.COMPLETE)
+        assert registry.care.judge(version, judged(seen), LATER)
+        assert registry.versions(VersionQuery(is_brief=True))[1].wholeness is Wholeness.COMPLETE
 
     def test_every_tag_must_be_there(self, registry: Registry) -> None:
         first, second = (keep(registry, number) for number in (1, 2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -231,6 +233,7 @@ def test_findings_say_what_to_do_once_for_each_rule(suspect: Path, capsys: pytes
     [
         ("model.onnx", onnx.model(), "✓ clean"),
         ("gradient-model-metadata.json", b"{}", "◌ not checked"),
+        ("weights.pkl", pickle.dumps({"w": 1.0}), "◌ not checked"),
     ],
 )
 def test_what_nobody_looked_into_is_not_told_as_clean(
@@ -240,8 +243,12 @@ def test_what_nobody_looked_into_is_not_told_as_clean(
     (tmp_path / "run" / name).write_bytes(data)
     run(["scan", str(tmp_path / "run")])
     out = capsys.readouterr().out
-    assert out.startswith(f"{sign}  ")
+    assert re.match(rf"{sign}(  |, )", out)
     assert ("✓" in out) == sign.startswith("✓")
+    assert run(["ingest", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    assert run(["models", "list"]) == 0
+    assert f"  {sign}  " in capsys.readouterr().out
 
 
 def test_a_word_that_is_no_policy_stops_the_start(policy: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:

@@ -345,7 +345,7 @@ GATES = [{"passed": False}, {"passed": True}]
     ("changes", "state"),
     [
         ({}, "✓ clean"),
-        ({"format": "custom"}, "◌ not checked"),
+        ({"wholeness": "not checked"}, "◌ not checked"),
         ({"verdict": "inconclusive"}, "◌ not fully read"),
         ({"severities": {"medium": 1}}, "✓ clean"),
         ({"verdict": "findings"}, "▲ findings"),

@@ -38,6 +38,7 @@ FAR = "complete as far as it was read"
         (["eval/events.out.tfevents.1"], ["complete", "complete", "complete"]),
         (["a", "b/model.onnx"], [FAR, FAR, "complete"]),
         (["ab"], ["complete", "complete", "complete"]),
+        (["b"], ["complete", FAR, "complete"]),
         ([""], [FAR, FAR, FAR]),
         (["."], [FAR, FAR, FAR]),
     ],

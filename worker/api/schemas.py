@@ -40,6 +40,7 @@ from worker.records import NO_FORMAT, Action, Attention, Condition, GateOutcome,
 from worker.registry.counters import SOUGHT_FORMATS
 from worker.repository import MAX_REASON_CHARACTERS
 from worker.s3_events import MAX_KEY_CHARACTERS, MAX_RECORDS, MAX_WORD_CHARACTERS
+from worker.wholeness import Wholeness
 
 MAX_TAGS = 100
 """Tags of a version that one call gives it."""
@@ -335,6 +336,7 @@ class VersionRow(Shape):
     location: str
     sizeBytes: int
     completeness: str
+    wholeness: Wholeness | None
     verdict: str
     tags: list[str]
     notes: str | None

@@ -209,6 +209,7 @@ class _Kept:
             arrival=None if new.arrival is None else loads(json_text(new.arrival)),
             held=self.held,
             warning=policy.warning_of(new.objection),
+            wholeness=new.wholeness,
         )
 
 
@@ -224,7 +225,7 @@ class _Promised:
 
 JUDGED = (
     *("rules_version", "model_type", "format", "completeness", "verdict", "report", "metadata_raw", "metrics", "findings"),
-    "objection",
+    *("objection", "wholeness"),
 )
 """What the rules of the scanner made of a version's content; summary and detail are kept beside."""
 

@@ -38,6 +38,7 @@ from worker.records import (
     Trigger,
 )
 from worker.registry.words import event_digest, event_key, folded, scope_key
+from worker.wholeness import Wholeness
 
 Values = dict[str, Any]
 """The columns of one row."""
@@ -233,6 +234,7 @@ def judged_values(version: NewVersion | Judgement) -> Values:
         "detail": version.detail,
         "metadata_raw": version.metadata_raw,
         "warning": warning_of(version.objection),
+        "wholeness": version.wholeness,
     }
 
 
@@ -298,6 +300,7 @@ def version_of(row: Row[Any], tags: Sequence[str]) -> ModelVersion:
         arrival=row.arrival,
         held=held_of(row),
         warning=row.warning,
+        wholeness=None if row.wholeness is None else Wholeness(row.wholeness),
     )
 
 
@@ -380,6 +383,7 @@ def new_version_of(version: NewVersion, model: Row[Any], number: int, duplicate_
         arrival=version.arrival,
         held=stands(None, version.objection, now.astimezone(UTC)),
         warning=warning_of(version.objection),
+        wholeness=version.wholeness,
     )
 
 

@@ -484,6 +484,8 @@ model_versions = Table(
     Column("released_reason", AnyText),
     # What the policy of the last look warns of; null for nothing.
     Column("warning", AnyText),
+    # How whole its primary model is (`worker.wholeness`); null where it was last judged before revision 0018.
+    Column("wholeness", Text),
     # Null while the version lives; delete sets it, nothing takes it back.
     Column("deleted", Moment),
     UniqueConstraint("model", "number"),

@@ -195,7 +195,7 @@ def listed(database: str) -> list[list[tuple[object, ...]]]:
 def without_care(database: str) -> None:
     """Take back what 0013 and those after it brought."""
     execute(database, "DROP TABLE verifications")
-    for column in ("gates", "arrival", *rows.HELD, "warning"):
+    for column in ("gates", "arrival", *rows.HELD, "warning", "wholeness"):
         execute(database, f"ALTER TABLE model_versions DROP COLUMN {column}")
     execute(database, "DROP TABLE past_events")
     for name in ("model_versions_looked", "model_versions_rules", "ingestions_fruitless"):
