@@ -49,14 +49,13 @@ HEAP_HEAD_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Superblock:
-    """Where things begin: *base* is added to every address, *end* is the first byte behind all data, *root* a header.
+    """Where things begin: *end* is the first byte behind all data, *root* a header.
 
-    offset_bytes and length_bytes are the widths of addresses and of lengths.
+    offset_bytes and length_bytes are the widths of addresses and of lengths. Addresses count from the beginning of the file.
     """
 
     offset_bytes: int
     length_bytes: int
-    base: int
     end: int
     root: int
 
@@ -66,7 +65,8 @@ def read_superblock(window: Window) -> Superblock:
 
     Raises:
         EndsEarly: it does not fit into the file.
-        MalformedModel: a signature, a version or a width that HDF5 does not have.
+        MalformedModel: a signature, a version or a width that HDF5 does not have, or a base address that is not where the
+            signature is: HDF5's own library counts from the signature, and others from what is said.
     """
     signature = piece(window, 0, len(MAGIC))
     if signature != MAGIC:
@@ -79,9 +79,11 @@ def read_superblock(window: Window) -> Superblock:
     if width not in (2, 4, 8):
         raise MalformedModel(window.path, widths, f"expected offsets of 2, 4 or 8 bytes, found {width}")
     base, end = number(window, first, width), number(window, first + 2 * width, width)
+    if base != 0:
+        raise MalformedModel(window.path, first, f"expected the base address 0, where the signature is, found {base}")
     place = first + root * width
     address = number(window, place, width) if place + width <= window.size else 0
-    return Superblock(width, length, base, base + end, base + address)
+    return Superblock(width, length, end, address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ def _new_prefix(window: Window, place: int) -> tuple[int, int, int]:
 
 def _continuation(window: Window, block: Superblock, at: int, is_new: bool) -> tuple[int, int]:
     """Return where the messages of another part of the header start and stop."""
-    start = block.base + number(window, at, block.offset_bytes)
+    start = number(window, at, block.offset_bytes)
     stop = start + number(window, at + block.offset_bytes, block.length_bytes)
     if not is_new:
         return start, stop
@@ -217,7 +219,7 @@ def _in_heap(window: Window, block: Superblock, place: int) -> Text:
     wanted = number(window, place + 4 + block.offset_bytes, 4)
     if length > MAX_TEXT_BYTES:
         raise ModelLimit(window.path, place, "MAX_TEXT_BYTES", f"a text of {length} bytes")
-    begin, _ = heap_object(window, block, block.base + address, wanted, length)
+    begin, _ = heap_object(window, block, address, wanted, length)
     if begin + length > window.size:
         raise EndsEarly(window.path, begin, f"expected a text of {length} bytes, the file ends at {window.size}")
     return Text(begin, length)

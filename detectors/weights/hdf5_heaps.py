@@ -50,8 +50,8 @@ def heap_links(window: Window, block: Superblock, start: int, spend: Spend) -> I
     at = start + 2 + (8 if number(window, start + 1, 1) & 1 else 0)
     if piece(window, at, width) == b"\xff" * width:
         return
-    heap = _read_heap(window, block, block.base + number(window, at, width))
-    for record in _records(window, block, block.base + number(window, at + width, width), spend):
+    heap = _read_heap(window, block, number(window, at, width))
+    for record in _records(window, block, number(window, at + width, width), spend):
         kind = number(window, record + HASH_BYTES, 1)
         if kind != MANAGED:
             raise MalformedModel(window.path, record, "a link too large for the heap of its group, which is not read here")
@@ -87,7 +87,7 @@ def _read_heap(window: Window, block: Superblock, at: int) -> _Heap:
     columns, first = number(window, table, 2), number(window, table + 2, length)
     largest, bits = number(window, table + 2 + length, length), number(window, table + 2 + 2 * length, 2)
     place = table + 6 + 2 * length
-    root, rows = block.base + number(window, place, width), number(window, place + width, 2)
+    root, rows = number(window, place, width), number(window, place + width, 2)
     offset_bytes = (bits + 7) // 8
     length_bytes = min(_width_of(managed), (largest.bit_length() + 6) // 8)
     powers = all(value and value & (value - 1) == 0 for value in (columns, first, largest))
@@ -115,7 +115,7 @@ def _in_heap(window: Window, block: Superblock, heap: _Heap, offset: int, length
         if row >= rows:
             raise MalformedModel(window.path, place, f"a link in row {row} of {rows}")
         entry = place + 5 + block.offset_bytes + heap.offset_bytes + (row * heap.width + column) * block.offset_bytes
-        place = block.base + number(window, entry, block.offset_bytes)
+        place = number(window, entry, block.offset_bytes)
         offset -= begin + column * size
         rows = 0 if size <= heap.largest else (size // (heap.width * heap.first)).bit_length()
     raise ModelLimit(window.path, place, "MAX_DEPTH", f"a heap of more than {MAX_DEPTH} rows in rows")
@@ -135,7 +135,7 @@ def _records(window: Window, block: Superblock, at: int, spend: Spend) -> Iterat
     used = number(window, root + block.offset_bytes, 2)
     if not used:
         return
-    pending = [(block.base + number(window, root, block.offset_bytes), used, depth)]
+    pending = [(number(window, root, block.offset_bytes), used, depth)]
     while pending:
         place, used, level = pending.pop()
         mark = piece(window, place, SIGNATURE_BYTES)
@@ -149,7 +149,7 @@ def _records(window: Window, block: Superblock, at: int, spend: Spend) -> Iterat
         if level:
             for below in range(first + used * RECORD_BYTES, place + bytes_used - 4, pointer):
                 records = number(window, below + block.offset_bytes, counts)
-                pending.append((block.base + number(window, below, block.offset_bytes), records, level - 1))
+                pending.append((number(window, below, block.offset_bytes), records, level - 1))
 
 
 def _widths(block: Superblock, size: int, depth: int) -> tuple[int, list[int]]:

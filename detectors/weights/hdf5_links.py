@@ -61,6 +61,10 @@ MAX_SOURCES = 10_000
 """Of all virtual datasets."""
 
 MAX_NAME_BYTES = 4_096
+
+MAX_PATH_CHARACTERS = 200
+"""Of a path that is told, and a name more: groups may lie in groups without an end, and each of them may hold many things."""
+
 SHOWN = 100
 
 LINK_INFO, LINK, EXTERNAL, LAYOUT, SYMBOL_TABLE = 0x02, 0x06, 0x07, 0x08, 0x11
@@ -234,7 +238,7 @@ class _Walk:
                 yield from self._virtual(start, trail)
 
     def _address(self, at: int) -> int:
-        return self._block.base + number(self._window, at, self._block.offset_bytes)
+        return number(self._window, at, self._block.offset_bytes)
 
     def _symbol_table(self, start: int, trail: Trail) -> None:
         """Note what a group of the old form holds: a tree of tables, whose names lie in a heap."""
@@ -366,9 +370,11 @@ def _decoded(name: bytes) -> str:
 
 
 def _path(trail: Trail) -> str:
-    """Return the path that a trail stands for, "/" for the root."""
+    """Return the path that a trail stands for, "/" for the root; of a long one the end, behind "…"."""
     names: list[str] = []
     while trail is not None:
+        if sum(map(len, names)) + len(names) > MAX_PATH_CHARACTERS:
+            return "…/" + "/".join(reversed(names))
         trail, name = trail
         names.append(name())
     return "/" + "/".join(reversed(names))

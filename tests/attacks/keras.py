@@ -339,11 +339,14 @@ def virtual_weights(*files: str, choice: bytes = EVERYTHING) -> bytes:
     return dataset_weights(4, [message(0x08, pack("<2B", 4, 3) + b"\x77" * 8 + pack("<I", 1))], lambda at: heap)
 
 
-WAYS: tuple[tuple[str, Callable[[str], bytes]], ...] = (
-    ("a link", linked_weights),
-    ("external storage", stored_weights),
-    ("a virtual dataset", virtual_weights),
-)
+def two_in_one(first: bytes, second: bytes) -> bytes:
+    """Return an HDF5 file that is *first* to who counts from the signature, *second* to who counts from the base address."""
+    size = max(len(first), len(second))
+    data = bytearray(first.ljust(size, b"\0"))
+    data[24:32], data[40:48] = pack("<Q", size), pack("<Q", 2 * size)
+    return bytes(data) + second.ljust(size, b"\0")
+
+
 WEIGHTS: dict[str, tuple[bytes, str]] = {
     **{
         f"weights in {file}, {how}": (make(file), severity)

@@ -6,7 +6,7 @@ import pytest
 
 from detectors.scan import Verdict, scan
 from detectors.tree import MemoryTree
-from tests.attacks.keras import IDEAS, WEIGHTS, attacks, files_of, weights_of
+from tests.attacks.keras import IDEAS, WEIGHTS, attacks, files_of, hdf5_at, header, stored_weights, two_in_one, weights_of
 from tests.builders import onnx
 
 PLACES = {"model.keras": "config.json", "model.h5": "model_config", "keras_metadata.pb": "node 0", "model.json": ""}
@@ -30,6 +30,13 @@ def test_weights_in_other_files_are_found_wherever_keras_keeps_them(idea: str) -
         assert [one.path for one in found.coverage.inconclusive] == [name]
         inside = "" if name.endswith(".h5") else "model.weights.h5"
         assert found.findings[0].place == f"{inside}/d"
+
+
+def test_a_file_that_two_readers_see_differently_is_never_clean() -> None:
+    for name, data in weights_of(two_in_one(stored_weights("/etc/passwd"), hdf5_at(header()))):
+        found = scan(MemoryTree({name: data}))
+        assert found.verdict == (Verdict.FINDINGS if name.endswith(".h5") else Verdict.INCONCLUSIVE), name
+        assert name.endswith(".h5") or "expected the base address 0" in found.coverage.inconclusive[0].reason
 
 
 def test_no_trap_is_ever_clean() -> None:

@@ -49,6 +49,16 @@ def test_what_leads_out_is_named_with_its_place() -> None:
     assert outside(hdf5_at(header(link("soft", 1, pack("<H", 2) + b"/x")))) == []
 
 
+def test_of_a_long_path_the_end_is_told() -> None:
+    below = 96
+    groups = []
+    for _ in range(1_000):
+        below += len(header(link("g", 0, bytes(8))))
+        groups.append(header(link("g", 0, pack("<Q", below))))
+    (only,) = outside(hdf5_at(groups[0], *groups[1:], header(link("d", 64, pack("<H", 8) + b"\0/x.h5\0\0"))))
+    assert only.place == "…" + "/g" * 100 + "/d"
+
+
 @given(st.binary(max_size=40), st.integers(0, 500), st.sampled_from(sorted(WEIGHTS)))
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_give_links_or_a_model_error(more: bytes, place: int, idea: str) -> None:
