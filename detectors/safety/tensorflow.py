@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from types import MappingProxyType
@@ -28,7 +28,7 @@ from typing import TypeAlias
 from detectors.bounds import MAX_NODES
 from detectors.errors import MalformedModel, ModelLimit
 from detectors.facts import Finding, Severity
-from detectors.protos.tensorflow_pb2 import FunctionDef, GraphDef, MetaGraphDef, SavedModel
+from detectors.protos.tensorflow_pb2 import FunctionDef, GraphDef, MetaGraphDef, NodeDef, SavedModel
 from detectors.safety.tf_constants import Constants, Holder, repeats_attribute
 from detectors.safety.tf_effects import SAVERS, Effect, Operator, operator
 from detectors.safety.tf_reach import (
@@ -454,6 +454,42 @@ class _Judge:
     def not_looked_at(self, what: str, limit: str) -> None:
         """Keep that *what* was left out because of *limit*."""
         self._unread[f"not looked at: {what}" + (f" (limit {limit})" if limit else "")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is to be said of an operator that stands alone. *is_known* tells that all that it works on is known."""
+
+    rule: str
+    severity: Severity
+    message: str
+    is_known: bool = True
+
+
+def judge_alone(node: NodeDef, arguments: Sequence[Sequence[Source]]) -> Told | None:
+    """Return what *node* does where it is called outside of any graph, None for nothing. *arguments* are the sources of each
+    of its inputs, in their order.
+    """
+    op, known = shown(text(node.op)), operator(node.op)
+    if known is None:
+        return Told("tf-custom-operator", LOW, f"{op} is not an operator of TensorFlow")
+    if known.effect is Effect.GRAPH or known.calls:
+        return Told("tf-hidden-graph", MEDIUM, f"{op} runs a graph or a function that is not in the file", is_known=False)
+    if known.effect in (Effect.PURE, Effect.MEMORY):
+        return None
+    if known.effect in DOES and (known.effect is not Effect.NETWORK or not known.works_on):
+        severity, does = DOES[known.effect]
+        return Told(RULES[known.effect], severity, f"{op} {does}")
+    texts = texts_of(node, known.attributes)
+    effect = Effect.WRITE if any(each.startswith(b"file:") for each in texts) else known.effect
+    sources = [source for place in known.inputs if place < len(arguments) for source in arguments[place]]
+    if not (sources or texts):
+        sources = [Source(Kind.COMPUTED, b"nothing")]
+    found = _worst(effect, sources, texts)
+    if found is None:
+        return None
+    is_known = all(source.kind is Kind.CONSTANT for source in sources)
+    return Told(RULES[effect], found[0], f"{op} {found[1]}", is_known)
 
 
 def _names_of(one: Reached, known: Operator) -> list[bytes]:

@@ -15,13 +15,15 @@ Source: tensorflow/compiler/mlir/lite/schema/schema.fbs, version 3.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from detectors.errors import MalformedModel
 from detectors.facts import Extraction
 from detectors.tree import FileEntry
 from detectors.weights.flatbuffer import Flatbuffer
 from detectors.weights.single_file import EndsEarly, FileFormat, begins
-from detectors.wire import Window
+from detectors.weights.tflite_custom import custom_operators
+from detectors.wire import Window, shown
 
 MAGIC = b"TFL3"
 
@@ -61,16 +63,21 @@ def read(window: Window) -> Extraction:
             if sizes and sizes[buffer]:
                 dtypes[_type_name(flat.value(tensor, 1, 1))] += 1
                 elements[buffer] = flat.product(tensor, 0, 4)
+    custom = custom_operators(flat, model, window)
     _see_the_rest(flat, model)
-    return flat.told(
+    found = flat.told(
         sum(elements.values()), dict(dtypes), schema_version=flat.value(model, 0, 4), description=flat.text(model, 3)
+    )
+    return replace(
+        found,
+        facts=replace(found.facts, custom_operators=tuple(map(shown, custom.names))),
+        findings=tuple(custom.findings),
+        unread=tuple((window.path, reason) for reason in custom.unread),
     )
 
 
 def _see_the_rest(flat: Flatbuffer, model: int) -> None:
     """Make sure of what holds no weights: writers put some of it at the very end of the file."""
-    for code in flat.tables(model, 1):
-        flat.text(code, 1)
     for metadata in flat.tables(model, 6):
         flat.text(metadata, 0)
     for signature in flat.tables(model, 7):

@@ -188,3 +188,32 @@ LFS_POINTER = (
     b"oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\n"
     b"size 12345\n"
 )
+
+
+def tflite_custom(name: bytes, options: bytes = b"", texts: bytes | None = None) -> bytes:
+    """Return a TensorFlow Lite model with one custom operator and its *options*; *texts* are the bytes of its one input, None
+    for one that is computed.
+    """
+    writer = FlatbufferWriter()
+    buffers = [writer.table({}), writer.table({} if texts is None else {0: writer.vector(texts, len(texts))})]
+    tensor = writer.table({1: bytes([5]), 2: struct.pack("<I", 1)})
+    operator = writer.table({1: writer.vector(struct.pack("<i", 0), 1), 5: writer.vector(options, len(options))})
+    subgraph = writer.table({0: writer.references([tensor]), 3: writer.references([operator])})
+    code = writer.table({0: bytes([32]), 1: writer.text(name)})
+    parts = {1: writer.references([code]), 2: writer.references([subgraph]), 4: writer.references(buffers)}
+    return writer.file(writer.table({0: struct.pack("<I", 3), **parts}), b"TFL3")
+
+
+def flex_options(operator: bytes, more: bytes = b"") -> bytes:
+    """Return the options of an operator of TensorFlow's as converters write them: a FlexBuffer of its name and its NodeDef."""
+    node = b"\x12" + bytes([len(operator)]) + operator + more
+    texts = bytes([len(operator)]) + operator + b"\0" + bytes([len(node)]) + node + b"\0"
+    return texts + bytes([2, len(texts), len(node) + 3]) + bytes([5 << 2, 5 << 2]) + bytes([4, 10 << 2, 1])
+
+
+def tflite_texts(*texts: bytes) -> bytes:
+    """Return the bytes of a tensor of texts."""
+    places = [4 * (len(texts) + 2)]
+    for one in texts:
+        places.append(places[-1] + len(one))
+    return struct.pack(f"<{len(texts) + 2}i", len(texts), *places) + b"".join(texts)
