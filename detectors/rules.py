@@ -386,8 +386,8 @@ ABOUT_OTHERS = (
     Rule(
         "executable-content",
         (MEDIUM, LOW, INFO),
-        "a file runs, or may run something when it is loaded (a pickle, a program, compiled code, a script); it was not "
-        "opened; `low` for a script, and for a pickle that only imports what puts data together, `info` outside of models",
+        "a file runs, or may run something when it is loaded (a pickle, a program, compiled code, a script); nothing of it was "
+        "run; `low` for a script, and for a pickle that only imports what puts data together, `info` outside of models",
         "whoever loads it trusts whoever made it",
         "keep weights in a format that only holds data (safetensors, ONNX), or load it where it may do no harm",
         since=2,

@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from detectors.facts import SERIOUS
+from detectors.facts import SERIOUS, Severity
 from detectors.printable import printable
 from worker.figures import exact, short, size
 from worker.layout import ITEMS, NOTHING, WORDS, Line, print_rows, table
@@ -36,6 +36,10 @@ FORMAT_WORDS = {
     "mlflow": "MLflow model",
     "coreml": "Core ML",
     "openvino": "OpenVINO",
+    "ort": "ONNX Runtime model",
+    "safetensors": "safetensors",
+    "pickle": "pickle",
+    "git_lfs_pointer": "Git LFS pointer",
 }
 STYLE_WORDS = {"graph": "a graph, as in TensorFlow 1", "object_graph": "an object graph, as in TensorFlow 2"}
 STATE_SIGNS = {
@@ -682,8 +686,10 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> RenderableType | None:
 
 
 def _advice(findings: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
-    """Yield what to do about findings, a line for each of their rules; reports of older releases have no advice."""
-    advice = {finding["rule"]: finding.get("advice") for finding in findings}
+    """Yield what to do about findings, a line for each of their rules; about what is only `info` there is nothing to do, and
+    reports of older releases have no advice.
+    """
+    advice = {finding["rule"]: finding.get("advice") for finding in findings if finding["severity"] != Severity.INFO}
     for rule, said in list(advice.items())[:MOST_LINES]:
         if said:
             yield _inside(Text.assemble(("→ ", "cyan"), (rule, "dim"), f": {printable(said)}"))

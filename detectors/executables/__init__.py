@@ -355,7 +355,7 @@ class _Look:
         else:
             imported = f"; it imports {_listed(names)}" if names else ""
             severity = Severity.LOW if worst is Grade.PLAIN and is_promised(kind, place.name) else Severity.MEDIUM
-            self._found("executable-content", severity, place, f"{kind.says}, not opened{imported}")
+            self._found("executable-content", severity, place, f"{kind.says}, not run{imported}")
         if reason := _unlooked(found, worst, is_promised(kind, place.name)):
             self._not_looked_at(place, f"{kind.says}, {reason}")
 
@@ -532,9 +532,9 @@ class _Look:
             self._false_name(kind, place, Severity.MEDIUM if is_source else Severity.HIGH)
         elif kind is R_DATA or self._is_in_model(place):
             severity = Severity.LOW if is_source else Severity.MEDIUM
-            self._found("executable-content", severity, place, f"{kind.says}, not opened", kind.says)
+            self._found("executable-content", severity, place, f"{kind.says}, not run", kind.says)
         elif not is_promised(kind, place.name):
-            self._found("executable-content", Severity.INFO, place, f"{kind.says}, not opened", kind.says)
+            self._found("executable-content", Severity.INFO, place, f"{kind.says}, not run", kind.says)
 
     def _torchscript(self, window: Window, place: _Place) -> None:
         """Look for operators that touch files in source of TorchScript.

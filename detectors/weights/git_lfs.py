@@ -17,7 +17,7 @@ import re
 from detectors.detection import LFS_POINTER, suffix
 from detectors.facts import Completeness, Extraction, ModelFacts, Problem, State
 from detectors.tree import FileEntry
-from detectors.weights.single_file import NAME_NOTE, FileFormat, piece
+from detectors.weights.single_file import FileFormat, piece
 from detectors.wire import Window
 
 START = LFS_POINTER + b"/v1\n"
@@ -25,6 +25,8 @@ START = LFS_POINTER + b"/v1\n"
 FIRST_WORD = b"version "
 
 MAX_POINTER_BYTES = 1024
+
+POINTER_NOTE = "a pointer to a file that is not here"
 """Source: the same document, "less than 1024 bytes"."""
 
 FORMAT_OF_SUFFIX = {
@@ -55,7 +57,7 @@ def read(window: Window) -> Extraction:
     text = piece(window, 0, min(window.size, MAX_POINTER_BYTES))
     oid, size = OID.search(text), SIZE.search(text)
     details = {
-        "note": NAME_NOTE,
+        "note": POINTER_NOTE,
         "format_by_suffix": FORMAT_OF_SUFFIX.get(suffix(window.path)),
         "oid": f"sha256:{oid[1].decode()}" if oid else None,
         "size": int(size[1]) if size else None,

@@ -35,7 +35,7 @@ from detectors.weights.shards import ShardSet, missing_shards, shard_set_of
 from detectors.wire import Window
 from detectors.zips import AmbiguousZip, ClosedZip, CutOffZip
 
-NAME_NOTE = "told by name; content not opened"
+NAME_NOTE = "told by its name or its beginning; weights not opened"
 TEXTS_NOTE = "its texts were searched for code that they name; weights not opened"
 LISTED_NOTE = "told by what the zip lists; weights not opened"
 HEADER_NOTE = "told by its header; weights not opened"

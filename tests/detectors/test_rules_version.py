@@ -105,7 +105,7 @@ SAID = {
         "example": "ddf349c2fe8f510df767464f38605a68",
         "onnx": "61e18298a4abb72448c33e26dcc71094",
         "tensorflow": "baa41749f49298900765d2c3c71eb75e",
-        "by name": "37a307709988619c4775f947b307b73a",
+        "by name": "5f3e548e2d0ae055a27cbb98cf56503b",
         "custom": "e921a22ac45074572991e55d30864bdc",
     },
 }

@@ -387,7 +387,7 @@ class TestOpenVINO:
     def test_graph_and_weights_are_one_model(self) -> None:
         ((detection, extraction),) = look({"m/a.xml": OPENVINO, "m/a.bin": bytes(32)})
         assert (detection.format, detection.root, detection.files) == ("openvino", "m/a.xml", ("m/a.bin", "m/a.xml"))
-        assert extraction.facts.details == {"note": "told by name; content not opened", "ir_version": 11}
+        assert extraction.facts.details == {"note": "told by its name or its beginning; weights not opened", "ir_version": 11}
         assert extraction.facts.size_bytes == len(OPENVINO) + 32
         assert extraction.completeness.state == "complete"
 
@@ -432,7 +432,7 @@ class TestGitLfs:
         detection, extraction = look_at("model.onnx", LFS_POINTER)
         assert detection.format == "git_lfs_pointer"
         assert extraction.facts.details == {
-            "note": "told by name; content not opened",
+            "note": "a pointer to a file that is not here",
             "format_by_suffix": "onnx",
             "oid": "sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393",
             "size": 12345,

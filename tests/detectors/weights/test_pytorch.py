@@ -67,7 +67,7 @@ class TestPickle:
         detection, extraction = look_at("model.pkl", pickle.dumps({"w": [1.0, 2.0]}, protocol))
         assert detection.format == "pickle"
         assert extraction.facts.details == {
-            "note": "told by name; content not opened",
+            "note": "told by its name or its beginning; weights not opened",
             "completeness_checked": False,
             "protocol": protocol,
         }

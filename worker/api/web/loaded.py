@@ -14,6 +14,7 @@ from typing import Any
 from worker.api.web import wording
 from worker.api.web.wording import clean
 from worker.health import State
+from worker.load_check import FORMATS
 from worker.verification import Outcome, Verified
 from worker.verification_words import Mark, lines
 
@@ -46,10 +47,13 @@ class Loaded:
     more: int
 
 
-def context(verified: Verified | None, now: datetime) -> dict[str, Any]:
-    """Return what the template shows: what the last load check came to, when it was, and its models; nothing where none was."""
+def context(verified: Verified | None, report: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return what the template shows: what the last load check came to, when it was, and its models; where none was, whether
+    there is anything in the *report* that can be loaded.
+    """
     if verified is None:
-        return {"load_state": None, "loaded_at": None, "loaded": []}
+        can_be_loaded = any(model["format"] in FORMATS for model in report["models"])
+        return {"load_state": None, "loaded_at": None, "loaded": [], "can_be_loaded": can_be_loaded}
     models = json.loads(verified.report)["models"]
     return {
         "load_state": OUTCOMES[verified.outcome],

@@ -106,7 +106,7 @@ def context(known: Known, now: datetime) -> dict[str, Any]:
         **_files(known),
         **_history(known, now),
         **gated.context(version, known.before),
-        **loaded.context(known.verified, now),
+        **loaded.context(known.verified, report, now),
         **told,
         **held.first(version, told["states"], told["use"]),
     }

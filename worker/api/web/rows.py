@@ -136,7 +136,7 @@ def _reasons(version: ModelVersion, report: Report) -> Iterator[tuple[str, str, 
     if model and is_told_by_name(model):
         yield "unknown", "Not checked", "known by its name only"
     notes = sum(counts.values())
-    yield "ok", "Complete", f"{counted(notes, 'note')}" if notes else "no findings"
+    yield "ok", "Complete", f"{counted(notes, 'finding')}" if notes else "no findings"
 
 
 GONE = {Condition.MISSING: "Files gone", Condition.CHANGED: "Files changed"}

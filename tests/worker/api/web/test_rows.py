@@ -50,7 +50,7 @@ def test_a_version_whose_files_drifted_is_never_shown_as_complete_alone(conditio
     ("completeness", "verdict", "given", "expected"),
     [
         ("complete", "clean", {}, State("ok", "Complete", "no findings")),
-        ("complete", "clean", {"findings": [finding("low")]}, State("ok", "Complete", "1 note")),
+        ("complete", "clean", {"findings": [finding("low")]}, State("ok", "Complete", "1 finding")),
         (
             "complete",
             "clean",
