@@ -8,7 +8,9 @@ names alone; each that has one of these is read, within the limits of the scan, 
     modules.json                            [{"type": "module.Class"}]
     chat_template.json, *.jinja and others  {"chat_template": "…"}: `detectors.chat_templates`
     genai_config.json                       {"custom_ops_library": "library.so"}, anywhere inside
-    MLmodel                                 flavors: python_function: loader_module: a module that MLflow imports
+    MLmodel                                 flavors: python_function: loader_module: a module that MLflow imports,
+                                            or model_code_path: source that it runs
+    pickle_module_info.txt, keras_module.txt    a module that MLflow imports
 
 transformers and sentence-transformers take a module beside the model, or out of another repository, when they are told to
 trust remote code; MLflow and onnxruntime-genai do not ask.
@@ -78,8 +80,21 @@ OF_QUALCOMM = re.compile(r"(?:lib)?Qnn\w+\.(?:dll|so)", re.IGNORECASE)
 """Libraries that come with the runtime of Qualcomm's devices, which its configurations name."""
 
 LOADER = "loader_module"
-OWN_LOADER = re.compile(r"^    loader_module: mlflow(?:\.\w+)*[ \t]*\r?$", re.MULTILINE)
-"""The only way in which MLflow writes where its own loaders are."""
+CODE_PATH = "model_code_path"
+NEXT_KEY = r"[ \t]*\r?$(?=\n {0,4}\w+:(?:[ \r\n]|\Z)|\n?\Z)"
+"""What ends a line of MLflow's: a value may go on in the next, but where that is a key."""
+
+OWN_LINES = {
+    LOADER: re.compile(rf"^    loader_module: mlflow(?:\.\w+)*{NEXT_KEY}", re.MULTILINE),
+    CODE_PATH: re.compile(rf"^    model_code_path: null{NEXT_KEY}", re.MULTILINE),
+}
+"""The only way in which MLflow writes where its own loaders are, and that there is no source to run."""
+
+OF_MLFLOW = {
+    "pickle_module_info.txt": re.compile(r"pickle|cloudpickle|mlflow\.pytorch\.pickle_module"),
+    "keras_module.txt": re.compile(r"(?:keras|tf_keras|tensorflow)(?:\.\w+)*"),
+}
+"""Files of one name of a module each, and the names that MLflow writes there."""
 
 NAMED_LOADER = re.compile(r"loader_module['\"]?[ \t]*:[ \t]*['\"]?([\w.]+)")
 
@@ -135,7 +150,7 @@ def look(contents: Contents) -> tuple[tuple[Finding, ...], dict[str, str]]:
 
 
 def _is_named(name: str) -> bool:
-    return name in (MODULES, GENAI, MLMODEL) or name.endswith(JINJA) or CONFIGURATION.fullmatch(name) is not None
+    return name in (MODULES, GENAI, MLMODEL, *OF_MLFLOW) or name.endswith(JINJA) or CONFIGURATION.fullmatch(name) is not None
 
 
 def _read(contents: Contents, entry: FileEntry) -> bytes:
@@ -153,6 +168,8 @@ def _read(contents: Contents, entry: FileEntry) -> bytes:
 def _look_at(seen: _Seen, name: str, data: bytes) -> None:
     if name == MLMODEL:
         _mlmodel(seen, data.decode("utf-8", "replace"))
+    elif name in OF_MLFLOW:
+        _module(seen, data.decode("utf-8", "replace"), OF_MLFLOW[name])
     elif name.endswith(JINJA):
         _template(seen, data.decode("utf-8", "replace"), "")
     elif name == MODULES:
@@ -262,14 +279,24 @@ def _libraries(seen: _Seen, value: Any) -> None:
 def _mlmodel(seen: _Seen, text: str) -> None:
     """Look at each place that names a loader. YAML writes a name in many ways, MLflow in one: every other is told."""
     seen.contents.spend(seen.path, "MAX_SEARCHED_BYTES", len(text), MAX_SEARCHED_BYTES)
-    text = unescaped(text)
-    if text.count(LOADER) <= len(OWN_LOADER.findall(text)):
-        return
-    foreign = [module for module in NAMED_LOADER.findall(text) if module.partition(".")[0] != "mlflow"]
-    what = _shown(foreign[0]) if foreign else "a module, written as MLflow does not write it"
-    message = f"MLflow imports {what} to load the model, which is none of its own"
-    seen.found(IMPORTS, Severity.MEDIUM, LOADER, message)
-    seen.unknown["names a loader of its own, which is code and was not looked at"] = None
+    meant = unescaped(text)  # only what is in quotes: a line of MLflow's own has none, and stands in *text* itself
+    named = {word for word, own in OWN_LINES.items() if meant.count(word) > len(own.findall(text))}
+    if LOADER in named:
+        foreign = [module for module in NAMED_LOADER.findall(meant) if module.partition(".")[0] != "mlflow"]
+        what = _shown(foreign[0]) if foreign else "a module, written as MLflow does not write it"
+        message = f"MLflow imports {what} to load the model, which is none of its own"
+        seen.found(IMPORTS, Severity.MEDIUM, LOADER, message)
+        seen.unknown["names a loader of its own, which is code and was not looked at"] = None
+    if CODE_PATH in named:
+        seen.found(IMPORTS, Severity.MEDIUM, CODE_PATH, "MLflow runs source beside the model to load it")
+        seen.unknown["names source that makes the model, which was not looked at"] = None
+
+
+def _module(seen: _Seen, text: str, honest: re.Pattern[str]) -> None:
+    """Look at a file whose whole text is the name of a module that MLflow imports."""
+    if not honest.fullmatch(text.strip()):
+        seen.found(IMPORTS, Severity.MEDIUM, "", f"MLflow imports {_shown(text)} to load the model")
+        seen.unknown["names a module that loads the model, which is code and was not looked at"] = None
 
 
 # --- JSON

@@ -369,7 +369,8 @@ ABOUT_OTHERS = (
         "model-imports-code",
         (HIGH, MEDIUM),
         "a text beside the model names Python for its loader to import (`auto_map` of transformers, `modules.json` of "
-        "sentence-transformers, a `loader_module` that is none of MLflow's); `high` where it leads out of the model",
+        "sentence-transformers, a `loader_module` or `model_code_path` that is none of MLflow's); `high` where it leads out "
+        "of the model",
         "whoever loads the model with that loader, MLflow or `trust_remote_code`, runs that code; what lies in another "
         "repository may change after somebody looked",
         "look at the code before anybody loads the model, or load it without; keep a copy of what lies elsewhere",

@@ -39,6 +39,11 @@ def mlflow(loader: str) -> Files:
     }
 
 
+def with_mlflow(name: str, module: str) -> Files:
+    """Return a model with source beside it, whose file *name* is the name of a module."""
+    return {**mlflow("    loader_module: mlflow.pytorch"), f"data/{name}": module.encode()}
+
+
 def genai(text: str | None = None, **session: Any) -> Files:
     config = as_json({"model": {"decoder": {"session_options": session}}}) if text is None else text.encode()
     return hugging_face({"genai_config.json": config})
@@ -57,6 +62,7 @@ def as_json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
+MEDIUM = ("model-imports-code", "medium")
 OTHER = "their/repository--modeling_x.Model"
 LONG = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
 
@@ -109,6 +115,31 @@ IDEAS: dict[str, tuple[Files, str, str]] = {
         "model-imports-code",
         "medium",
     ),
+    **{
+        f"a loader over two lines, {line_end!r}": (
+            mlflow(f'    ? "loader_\\{line_end}      module"\n    : their_loader'),
+            "model-imports-code",
+            "medium",
+        )
+        for line_end in ("\r", "\r\n", "\x85", "\u2028", "\u2029")
+    },
+    **{
+        f"a loader whose name goes on, {loader!r}": (mlflow(f"    loader_module: {loader}"), *MEDIUM)
+        for loader in (
+            "mlflow\n      evil",
+            "mlflow\n\n      evil",
+            "mlflow\n    evil",
+            "mlflow\r      evil",
+            "mlflow\\x2eevil",
+        )
+    },
+    "source of MLflow": (mlflow("    loader_module: mlflow.pyfunc.model\n    model_code_path: agent.py"), *MEDIUM),
+    "source of MLflow, in escapes": (
+        mlflow('    loader_module: mlflow.pyfunc.model\n    "model\\x5fcode_path": agent.py'),
+        *MEDIUM,
+    ),
+    "a pickler of MLflow": (with_mlflow("pickle_module_info.txt", "their_loader"), *MEDIUM),
+    "a Keras of MLflow": (with_mlflow("keras_module.txt", "their_loader"), *MEDIUM),
     "a library beside the model": (genai(custom_ops_library="lib.so"), "model-loads-library", "medium"),
     "a library of the machine": (genai(custom_ops_library="/tmp/lib.so"), "model-loads-library", "high"),
     "a library above the model": (genai(custom_ops_library="../lib.so"), "model-loads-library", "high"),

@@ -26,6 +26,7 @@ from tests.attacks.named_code import (
     hugging_face,
     mlflow,
     torchscript,
+    with_mlflow,
     with_modules,
     with_template,
 )
@@ -80,6 +81,10 @@ HONEST: dict[str, Files] = {
     "a template in a file": hugging_face({"chat_template.jinja": LONG.encode()}),
     "modules": with_modules("sentence_transformers.models.Transformer"),
     "a flavor of MLflow": mlflow("    loader_module: mlflow.pyfunc.model"),
+    "a flavor of MLflow that ends the file": {"MLmodel": b"flavors:\n  python_function:\n    loader_module: mlflow.sklearn\n"},
+    "a flavor of MLflow without source": mlflow("    loader_module: mlflow.langchain\r\n    model_code_path: null"),
+    "a pickler of MLflow": with_mlflow("pickle_module_info.txt", "mlflow.pytorch.pickle_module"),
+    "a Keras of MLflow": with_mlflow("keras_module.txt", "keras.api._v2.keras"),
     "genai": genai(provider_options=[{"qnn": {"backend_path": "QnnHtp.dll"}}]),
     "genai without": genai(custom_ops_library="", log_id="x"),
     "gguf": {"m.gguf": gguf_with(LONG, LONG)},
