@@ -6,8 +6,11 @@ names alone; each that has one of these is read, within the limits of the scan, 
     config.json, tokenizer_config.json, …   {"auto_map": {"AutoModel": "modeling_x.Class"}}, or "owner/name--modeling_x.Class"
                                             {"custom_pipelines": {"task": {"impl": "module.Class"}}}
     modules.json                            [{"type": "module.Class"}]
+    router_config.json, config.json         {"types": {"name": "module.Class"}}, {"activation_function": "module.Class"}
+    adapter_config.json                     {"auto_mapping": {"parent_library": "module"}}
+    model_index.json                        {"part": ["module", "Class"]}
     chat_template.json, *.jinja and others  {"chat_template": "…"}: `detectors.chat_templates`
-    genai_config.json                       {"custom_ops_library": "library.so"}, anywhere inside
+    genai_config.json                       {"custom_ops_library": "library.so"} and other options, anywhere inside
     MLmodel                                 flavors: python_function: loader_module: a module that MLflow imports,
                                             or model_code_path: source that it runs
     pickle_module_info.txt, keras_module.txt    a module that MLflow imports
@@ -36,10 +39,15 @@ from detectors.tree import FileEntry, readable
 from detectors.weights.keras_traps import leads_out
 
 CONFIGURATION = re.compile(
-    r"config(?:\.[\w.-]+)?\.json|(?:tokenizer|processor|preprocessor|image_processor|video_preprocessor|feature_extractor"
+    r"config\.json|(?:tokenizer|processor|preprocessor|image_processor|video_preprocessor|feature_extractor"
     r"|audio_tokenizer|generation)_config\.json|tokenizer(?:\.[\w.-]+)?_config\.json|chat_template[\w.-]*\.json"
 )
+"""But for those that transformers takes for one of its versions, which have `config.`, and `.json` anywhere behind it."""
+
 MODULES = "modules.json"
+ROUTER = "router_config.json"
+ADAPTER = "adapter_config.json"
+PIPELINE = "model_index.json"
 GENAI = "genai_config.json"
 MLMODEL = "MLmodel"
 JINJA = ".jinja"
@@ -71,11 +79,35 @@ PIPELINE_CLASSES = frozenset({"pt", "tf", "type", "default"})
 """Keys of a pipeline that name classes of transformers, a kind, and models."""
 
 OWN_MODULES = "sentence_transformers."
+OF_TORCH = "torch."
+SENTENCES = "sentence-transformers imports"
+ACTIVATIONS = frozenset({"activation_function", "activation_fn", "sbert_ce_default_activation_function"})
+"""Keys that have a class in a module in sentence-transformers, and a name without a dot in others."""
+
+LIBRARY = "parent_library"
+LIBRARIES_OF_MODELS = frozenset(
+    "__main__ accelerate diffusers onnxruntime peft sentence_transformers timm torch torchaudio torchvision "
+    "transformers".split()
+)
+"""First parts of the modules that adapters and pipelines have their classes from."""
+
+OF_DIFFUSERS = frozenset(
+    "alt_diffusion audioldm2 blip_diffusion controlnet deepfloyd_if flux flux2 kandinsky kolors latent_diffusion ltx "
+    "ltx2 musicldm paint_by_example shap_e stable_audio stable_cascade stable_diffusion stable_diffusion_safe unclip "
+    "unidiffuser versatile_diffusion wuerstchen".split()
+)
+"""Folders of diffusers that have classes which a pipeline may name; one that lacks them takes a file beside the model."""
+
 
 IMPORTS = "model-imports-code"
 TRUSTING = "transformers, where it is told to trust remote code, imports"
 
-LIBRARIES = frozenset({"custom_ops_library", "backend_path"})
+PLUGINS = "trt_extra_plugin_lib_paths"
+PACKAGES = "op_packages"
+LIBRARIES = frozenset({"custom_ops_library", "backend_path", PLUGINS, PACKAGES})
+FILES = frozenset({"filename", "config_filename", "adapter_filename"})
+"""Keys of genai_config.json with libraries, and with other files that the runtime reads."""
+
 OF_QUALCOMM = re.compile(r"(?:lib)?Qnn\w+\.(?:dll|so)", re.IGNORECASE)
 """Libraries that come with the runtime of Qualcomm's devices, which its configurations name."""
 
@@ -150,7 +182,9 @@ def look(contents: Contents) -> tuple[tuple[Finding, ...], dict[str, str]]:
 
 
 def _is_named(name: str) -> bool:
-    return name in (MODULES, GENAI, MLMODEL, *OF_MLFLOW) or name.endswith(JINJA) or CONFIGURATION.fullmatch(name) is not None
+    if name in (MODULES, ROUTER, ADAPTER, PIPELINE, GENAI, MLMODEL, *OF_MLFLOW) or name.endswith(JINJA):
+        return True
+    return CONFIGURATION.fullmatch(name) is not None or ".json" in name.partition("config.")[2]
 
 
 def _read(contents: Contents, entry: FileEntry) -> bytes:
@@ -174,10 +208,16 @@ def _look_at(seen: _Seen, name: str, data: bytes) -> None:
         _template(seen, data.decode("utf-8", "replace"), "")
     elif name == MODULES:
         _modules(seen, _parsed(seen, data, {"type"}))
+    elif name == ROUTER:
+        _routes(seen, _parsed(seen, data, {"types"}))
+    elif name == ADAPTER:
+        _adapter(seen, _parsed(seen, data, {LIBRARY}))
+    elif name == PIPELINE:
+        _pipeline(seen, _parsed(seen, data, {"["}))
     elif name == GENAI:
-        _libraries(seen, _parsed(seen, data, LIBRARIES))
+        _genai(seen, _parsed(seen, data, LIBRARIES | FILES))
     else:
-        _configuration(seen, _parsed(seen, data, {TEMPLATE, *IMPORTING}))
+        _configuration(seen, _parsed(seen, data, {TEMPLATE, "structure", *IMPORTING, *ACTIVATIONS}))
 
 
 def _parsed(seen: _Seen, data: bytes, words: Collection[str]) -> Any:
@@ -207,23 +247,53 @@ def _configuration(seen: _Seen, value: Any) -> None:
         else:
             for place, template in _texts(inner, key):
                 _template(seen, template, place)
+    for key, inner in _keys(value, ACTIVATIONS):
+        if isinstance(inner, str) and not inner.startswith(OF_TORCH):
+            _imported(seen, SENTENCES, key, inner)
+    if isinstance(value, dict) and "structure" in value:
+        _routes(seen, value)
+
+
+def _routes(seen: _Seen, value: Any) -> None:
+    types = value.get("types") if isinstance(value, dict) else None
+    for name, kind in types.items() if isinstance(types, dict) else ():
+        if isinstance(kind, str) and not kind.startswith(OWN_MODULES):
+            _imported(seen, SENTENCES, f"types {readable(name[:SHOWN])}", kind)
+
+
+def _adapter(seen: _Seen, value: Any) -> None:
+    for place, library in _keys(value, {LIBRARY}):
+        if isinstance(library, str) and library.partition(".")[0] not in LIBRARIES_OF_MODELS:
+            _imported(seen, "PEFT imports", place, f"{library}.*")
+
+
+def _pipeline(seen: _Seen, value: Any) -> None:
+    """Look at each part of a pipeline: a library and a class of it, or a file in the folder of the part and its class."""
+    for part, pair in value.items() if isinstance(value, dict) else ():
+        library = pair[0] if isinstance(pair, list) and len(pair) > 1 else None
+        if not isinstance(library, str) or library.partition(".")[0] in LIBRARIES_OF_MODELS:
+            continue
+        folder = "" if part.startswith("_") else f"{part}/"
+        if library not in OF_DIFFUSERS or seen.contents.find(_beside(seen.path, library, folder)):
+            named = pair[1] if isinstance(pair[1], str) else "*"
+            _imported(seen, "diffusers imports", readable(part[:SHOWN]), f"{library}.{named}", folder)
 
 
 def _modules(seen: _Seen, value: Any) -> None:
     for number, one in enumerate(value if isinstance(value, list) else ()):
-        kind = one.get("type") if isinstance(one, dict) and "path" in one else None
+        kind = one.get("type") if isinstance(one, dict) else None
         if isinstance(kind, str) and not kind.startswith(OWN_MODULES):
-            _imported(seen, "sentence-transformers imports", f"module {number}", kind)
+            _imported(seen, SENTENCES, f"module {number}", kind)
 
 
-def _imported(seen: _Seen, who: str, place: str, reference: str) -> None:
-    """Tell of a class that a loader imports: `module.Class`, or `owner/name--module.Class`."""
+def _imported(seen: _Seen, who: str, place: str, reference: str, folder: str = "") -> None:
+    """Tell of a class that a loader imports: `module.Class`, or `owner/name--module.Class`; *folder* is where modules lie."""
     seen.count()
     repository, dashes, named = reference.rpartition("--")
     module = named.rpartition(".")[0]
     if not module:
         return  # transformers wants a dot between module and class
-    path = _beside(seen.path, module)
+    path = _beside(seen.path, module, folder)
     if leads_out(repository) or leads_out(module):
         seen.found(IMPORTS, Severity.HIGH, place, f"{who} {_shown(reference)}, which leads out of the model")
     elif dashes:
@@ -240,10 +310,11 @@ def _imported(seen: _Seen, who: str, place: str, reference: str) -> None:
         seen.unknown["names code beside it, which was not looked at"] = None
 
 
-def _beside(path: str, module: str) -> str:
+def _beside(path: str, module: str, below: str) -> str:
     """Return where a loader looks for a module that the file *path* names: a dot leads into a folder."""
     folder = folder_of(path)
-    return f"{folder}/{module.replace('.', '/')}.py" if folder else f"{module.replace('.', '/')}.py"
+    file = f"{below}{module.replace('.', '/')}.py"
+    return f"{folder}/{file}" if folder else file
 
 
 def _template(seen: _Seen, template: str, place: str) -> None:
@@ -258,22 +329,43 @@ def _template(seen: _Seen, template: str, place: str) -> None:
 # --- others
 
 
-def _libraries(seen: _Seen, value: Any) -> None:
-    for key, file in _keys(value, LIBRARIES):
+def _genai(seen: _Seen, value: Any) -> None:
+    for key, text in _keys(value, LIBRARIES | FILES):
         seen.count()
-        if not isinstance(file, str) or not file:
+        if not isinstance(text, str) or not text:
             continue
-        if leads_out(file):
-            message = f"the runtime loads the library {_shown(file)} ({key}), which leads out of the model"
-            seen.found("model-loads-library", Severity.HIGH, key, message)
-        elif not (key == "backend_path" and OF_QUALCOMM.fullmatch(file)):
-            folder = folder_of(seen.path)
-            is_beside = seen.contents.find(f"{folder}/{file}" if folder else file) is not None
-            where = "which lies beside it" if is_beside else "which is not beside the model"
-            seen.found(
-                "model-loads-library", Severity.MEDIUM, key, f"the runtime loads the library {_shown(file)} ({key}), {where}"
-            )
-            seen.unknown[f"names a library, {_shown(file)}, which is machine code and was not looked at"] = None
+        if key in LIBRARIES:
+            for file in _files_of(key, text):
+                _library(seen, key, file)
+        elif leads_out(text):
+            message = f"the runtime reads the file {_shown(text)} ({key}), which leads out of the model"
+            seen.found("model-loads-library", Severity.MEDIUM, key, message)
+            seen.unknown["names a file outside of the model, which was not looked at"] = None
+
+
+def _files_of(key: str, text: str) -> Iterator[str]:
+    """Yield the libraries that an option names: `a;b`, or `operator:library:symbol,…`, or one."""
+    if key == PLUGINS:
+        yield from filter(None, text.split(";"))
+    elif key == PACKAGES:
+        yield from (one.partition(":")[2] or one for one in text.split(",") if one)
+    else:
+        yield text
+
+
+def _library(seen: _Seen, key: str, file: str) -> None:
+    seen.count()
+    if leads_out(file):
+        message = f"the runtime loads the library {_shown(file)} ({key}), which leads out of the model"
+        seen.found("model-loads-library", Severity.HIGH, key, message)
+    elif not (key == "backend_path" and OF_QUALCOMM.fullmatch(file)):
+        name = file.partition(":")[0] if key == PACKAGES else file
+        folder = folder_of(seen.path)
+        is_beside = seen.contents.find(f"{folder}/{name}" if folder else name) is not None
+        where = "which lies beside it" if is_beside else "which is not beside the model"
+        message = f"the runtime loads the library {_shown(file)} ({key}), {where}"
+        seen.found("model-loads-library", Severity.MEDIUM, key, message)
+        seen.unknown[f"names a library, {_shown(file)}, which is machine code and was not looked at"] = None
 
 
 def _mlmodel(seen: _Seen, text: str) -> None:
@@ -320,7 +412,7 @@ def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
         yield place, value
     elif isinstance(value, dict):
         for key, one in value.items():
-            if key not in PIPELINE_CLASSES or not place.startswith("custom_pipelines"):
+            if key not in PIPELINE_CLASSES or place.count(" ") != 1 or not place.startswith("custom_pipelines"):
                 yield from _texts(one, f"{place} {readable(key[:SHOWN])}")
     elif isinstance(value, list):
         for one in value:

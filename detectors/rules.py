@@ -369,8 +369,8 @@ ABOUT_OTHERS = (
         "model-imports-code",
         (HIGH, MEDIUM),
         "a text beside the model names Python for its loader to import (`auto_map` of transformers, `modules.json` of "
-        "sentence-transformers, a `loader_module` or `model_code_path` that is none of MLflow's); `high` where it leads out "
-        "of the model",
+        "sentence-transformers, the library of an adapter of PEFT or of a part of diffusers' pipelines, a `loader_module` or "
+        "`model_code_path` that is none of MLflow's); `high` where it leads out of the model",
         "whoever loads the model with that loader, MLflow or `trust_remote_code`, runs that code; what lies in another "
         "repository may change after somebody looked",
         "look at the code before anybody loads the model, or load it without; keep a copy of what lies elsewhere",
@@ -379,8 +379,9 @@ ABOUT_OTHERS = (
     Rule(
         "model-loads-library",
         (HIGH, MEDIUM),
-        "`genai_config.json` names a library for onnxruntime-genai to load; `high` where it leads out of the model",
-        "the library is machine code, and runs as soon as the model is loaded",
+        "`genai_config.json` names a library for onnxruntime-genai to load, `high` where it leads out of the model; or a "
+        "model that lies outside of its folder",
+        "a library is machine code, and runs as soon as the model is loaded; nobody looked at a model from elsewhere",
         "find out where it comes from, and whether the server shall have it",
         since=2,
     ),

@@ -30,6 +30,15 @@ def with_modules(kind: str) -> Files:
     return hugging_face({"modules.json": as_json([{"idx": 0, "name": "0", "path": "", "type": kind}])})
 
 
+def with_adapter(library: str) -> Files:
+    mapping = {"base_model_class": "Model", "parent_library": library}
+    return {"adapter_config.json": as_json({"auto_mapping": mapping}), "adapter_model.safetensors": WEIGHTS}
+
+
+def with_pipeline(**parts: Any) -> Files:
+    return {"model_index.json": as_json({"_class_name": "Pipeline", **parts}), "unet/model.safetensors": WEIGHTS}
+
+
 def mlflow(loader: str) -> Files:
     """Return a model whose flavor has the line *loader*, with source beside it."""
     text = f"artifact_path: model\nflavors:\n  python_function:\n    code: code\n{loader}\nmlflow_version: 3.1.0\nrun_id: a\n"
@@ -101,6 +110,36 @@ IDEAS: dict[str, tuple[Files, str, str]] = {
         "medium",
     ),
     "a module of sentence-transformers": (with_modules("their_package.Transformer"), "model-imports-code", "medium"),
+    **{
+        f"a configuration called {name}": (hugging_face({name: as_json({"auto_map": {"A": OTHER}})}), *MEDIUM)
+        for name in ("my_config.4.0.0.json", "config.4.0.0+a.json", "config.4.0.0.json.txt")
+    },
+    **{
+        f"a pipeline called {name}": (hugging_face(custom_pipelines={name: {"impl": OTHER}}), *MEDIUM)
+        for name in ("pt", "tf", "type", "default")
+    },
+    "a module without a path": (hugging_face({"modules.json": as_json([{"type": "evil.Act"}])}), *MEDIUM),
+    "a route": (hugging_face({"router_config.json": as_json({"types": {"query_0": "evil.Act"}})}), *MEDIUM),
+    "an older route": (
+        hugging_face({"0_Asym/config.json": as_json({"types": {"a": "evil.Act"}, "structure": {"query": ["a"]}})}),
+        *MEDIUM,
+    ),
+    **{
+        f"a function of sentence-transformers, {key}": (
+            hugging_face({"2_Dense/config.json": as_json({key: "evil.Act"})}),
+            *MEDIUM,
+        )
+        for key in ("activation_function", "activation_fn", "sbert_ce_default_activation_function")
+    },
+    "a library of an adapter": (with_adapter("evil"), *MEDIUM),
+    "a library of an adapter that begins like one": (with_adapter("transformers_modules.evil"), *MEDIUM),
+    "a library of a pipeline": (with_pipeline(unet=["evil", "UNet"]), *MEDIUM),
+    "a part of a pipeline that is called like one of diffusers": (
+        {**with_pipeline(unet=["flux", "UNet"]), "unet/flux.py": SOURCE},
+        *MEDIUM,
+    ),
+    "a part of a pipeline without a class": (with_pipeline(unet=["evil", None]), *MEDIUM),
+    "a pipeline of its own": (with_pipeline(_class_name=["pipeline", "Pipeline"]), *MEDIUM),
     "a loader of MLflow": (mlflow("    loader_module: their_loader"), "model-imports-code", "medium"),
     "a loader in quotes": (mlflow('    "loader_module": "their_loader"'), "model-imports-code", "medium"),
     "a loader in escapes": (mlflow('    "loader\\x5fmodule": their_loader'), "model-imports-code", "medium"),
@@ -145,6 +184,21 @@ IDEAS: dict[str, tuple[Files, str, str]] = {
     "a library above the model": (genai(custom_ops_library="../lib.so"), "model-loads-library", "high"),
     "a library on another machine": (genai(custom_ops_library="\\\\host\\lib.dll"), "model-loads-library", "high"),
     "a backend of a device": (genai(provider_options=[{"qnn": {"backend_path": "../x.so"}}]), "model-loads-library", "high"),
+    **{
+        f"libraries of a provider, {key} {text}": (
+            genai(provider_options=[{"x": {key: text}}]),
+            "model-loads-library",
+            severity,
+        )
+        for key, text, severity in (
+            ("trt_extra_plugin_lib_paths", "lib.so", "medium"),
+            ("trt_extra_plugin_lib_paths", "lib.so;/tmp/lib.so", "high"),
+            ("op_packages", "Op:lib.so:symbol", "medium"),
+            ("op_packages", "Op:lib.so:symbol:CPU,Op:/tmp/lib.so:symbol", "high"),
+            ("op_packages", "Op:C:\\lib.dll:symbol", "high"),
+        )
+    },
+    "a model above the model": (genai(filename="../../x.onnx"), "model-loads-library", "medium"),
     "CVE-2024-34359, in the tokenizer": (with_template(ESCAPE), "chat-template-escape", "high"),
     "CVE-2024-34359, in one of several": (
         with_template([{"name": "default", "template": LONG}, {"name": "tool_use", "template": ESCAPE}]),

@@ -26,8 +26,10 @@ from tests.attacks.named_code import (
     hugging_face,
     mlflow,
     torchscript,
+    with_adapter,
     with_mlflow,
     with_modules,
+    with_pipeline,
     with_template,
 )
 from tests.builders.weights import gguf, gguf_pair, gguf_text
@@ -85,6 +87,21 @@ HONEST: dict[str, Files] = {
     "a flavor of MLflow without source": mlflow("    loader_module: mlflow.langchain\r\n    model_code_path: null"),
     "a pickler of MLflow": with_mlflow("pickle_module_info.txt", "mlflow.pytorch.pickle_module"),
     "a Keras of MLflow": with_mlflow("keras_module.txt", "keras.api._v2.keras"),
+    "a module of torch": hugging_face({"2_Dense/config.json": as_json({"activation_function": "torch.nn.modules.Tanh"})}),
+    "an activation": hugging_face(activation_function="gelu_new", activation_fn="geglu", types=["a.b"]),
+    "a route": hugging_face({"router_config.json": as_json({"types": {"a": "sentence_transformers.models.Pooling"}})}),
+    "an adapter": with_adapter("transformers.models.bert.modeling_bert"),
+    "an adapter without a library": with_adapter(""),
+    "pipelines": hugging_face(
+        custom_pipelines={"task": {"pt": ["m.AutoModel"], "default": {"model": {"pt": ["a/b.c", "1.0"]}}}}
+    ),
+    "a pipeline of diffusers": with_pipeline(
+        unet=["diffusers", "UNet2DConditionModel"],
+        text_encoder=["transformers", "CLIPTextModel"],
+        safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"],
+        feature_extractor=[None, None],
+    ),
+    "genai with files": genai(filename="model.onnx", config_filename="", trt_extra_plugin_lib_paths="", op_packages=""),
     "genai": genai(provider_options=[{"qnn": {"backend_path": "QnnHtp.dll"}}]),
     "genai without": genai(custom_ops_library="", log_id="x"),
     "gguf": {"m.gguf": gguf_with(LONG, LONG)},
@@ -98,6 +115,14 @@ def test_what_honest_tools_write_is_not_told(name: str) -> None:
     found = scan(MemoryTree(HONEST[name]))
     assert told(found) == []
     assert found.verdict is Verdict.CLEAN
+
+
+def test_source_in_the_folder_of_a_part_is_told_with_its_name() -> None:
+    found = scan(MemoryTree({**with_pipeline(unet=["my_unet", "UNet"]), "unet/my_unet.py": SOURCE}))
+    assert [(one.rule, one.severity.value, one.path, one.place) for one in found.findings] == [
+        ("model-imports-code", "medium", "model_index.json", "unet"),
+        ("executable-content", "low", "unet/my_unet.py", ""),
+    ]
 
 
 def test_what_honest_templates_do_is_never_high() -> None:
