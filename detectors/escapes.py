@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 ESCAPE = re.compile(
-    r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([0-7]{1,3})|N\{(LOW LINE|low line)\}"
+    r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([0-7]{1,3})|N\{((?i:LOW LINE))\}"
     r"|((?:\r\n|[\r\n\x85\u2028\u2029])[ \t]*))"
 )
 """By its group: in base 16 three times, in base 8, the underscore by its name, the end of a line."""

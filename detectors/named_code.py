@@ -59,7 +59,7 @@ MAX_NAMED_BYTES = 64 << 20
 MAX_PARSED_BYTES = 32 << 20
 """Of all such files of a scan, and of those with one of the words that matter; a second for 5 MB of the densest JSON."""
 
-MAX_SEARCHED_BYTES = 8 << 20
+MAX_SEARCHED_BYTES = 2 << 20
 """Of all chat templates and `MLmodel` of a scan; one has some KB, and a MB of the worst takes a second."""
 
 MAX_NAMED_FILES = 2_000

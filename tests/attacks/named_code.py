@@ -249,8 +249,29 @@ IDEAS: dict[str, tuple[Files, str, str]] = {
             "x|attr('format')": "medium",
             "x[['_', '_', 'class']|join]": "medium",
             "x['_' * 2]": "medium",
+            r"x['\N{Low Line}\N{Low Line}init\N{Low Line}\N{Low Line}']": "high",
+            "'}}' ~ x.__init__": "high",
+            "{'a': {'b': x}}.__init__": "high",
+            "y }}{# {{ '#}{{ x.__init__": "high",
+            "y }}{% raw %}{#{% endraw %}{{ '#}' ~ x.__init__": "high",
+            "y -}}{%- set n %}__init__{% endset %}{{ x[n]": "high",
+            "y }}{% macro n() %}__init__{% endmacro %}{{ x[n()]": "high",
+            "y }}{% for i in [1] recursive %}__init__{% endfor %}{{ y": "high",
+            "x['%c%cinit%c%c'|format(95,95,95,95)]": "medium",
+            "x[ ('_ _init_ _')|replace(' ','')]": "medium",
+            "x[y[0] ~ 'init']": "medium",
+            "x['_' '_init_' '_']": "medium",
+            "[x]|map(attribute=n)|list": "medium",
+            "[x]|map(attribute = 'a' ~ n)|list": "medium",
+            "[x]|map('attr', n)|list": "medium",
+            "[x]|groupby(n)": "medium",
         }.items()
     },
+    "a template with an underscore that it cut out": (
+        with_template("{% set u='a_b'[1]*2 %}{{ cycler[u~'init'~u] }}"),
+        "chat-template-escape",
+        "medium",
+    ),
     **{
         f"TorchScript with {call}": ({"m.pt": torchscript(f"class M(Module):\n  y = {call}\n".encode())}, TOUCHES, "medium")
         for TOUCHES in ("torchscript-touches-files",)
@@ -264,6 +285,13 @@ IDEAS: dict[str, tuple[Files, str, str]] = {
             'torch.\\\n    save(x, "/tmp/x")',
             '(torch.  # here\n    save)(x, "/tmp/x")',
             'getattr(torch, "sa\\x76e")(x, "/tmp/x")',
+            "(torch." + "#\n" * 30 + 'save)(x, "/tmp/x")',
+            'f("#", (torch.  # here\n    save)(x, "/tmp/x"))',
+            'getattr((torch), "save")(x, "/tmp/x")',
+            'getattr(torch, "sa" "ve")(x, "/tmp/x")',
+            'getattr(torch, """save""")(x, "/tmp/x")',
+            'getattr(getattr(self.a, "0"), "sa" "ve")(x, "/tmp/x")',
+            '(getattr)(torch, "sa" "ve")(x, "/tmp/x")',
         )
     },
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import time
+from collections.abc import Callable
 
 import pytest
 
@@ -74,6 +76,21 @@ HONEST_TEMPLATE = """{%- set ns = namespace(found=false) -%}{# a comment #}
 {%- set t = tools | map(attribute='function') | list %}{{ (t[loop.index0 - 1] | tojson)[1:-1] }}{{ key ~ '_' ~ loop.index }}
 {{ tool_call.name.split('__')[0] if '__' in tool_call.name else text | join('_') }}{% endfor %}<__media__>"""
 
+TEXT_TEMPLATES = [
+    "{{bos}}You are a helpful assistant.\n\n__Important__: answer in English.{% for m in messages %}{{m.content}}{% endfor %}",
+    "{% if system %}Write classes with def __init__(self){% else %}no.__x__{% endif %}{# of __init__ #}{{ m }}",
+    "{% set ns.a, b = 1, 2 %}Call __init__{{ {'a': {'b': 1}} }} or __call__",
+]
+
+CODE = (
+    "class M(Module):\n  def f(self, x):\n    # type: (Tensor) -> Tensor\n"
+    '    _0 = getattr(self.layers, "0")\n    _1 = (getattr((getattr(self.layers, "0")).b, "1")).forward(x, )\n'
+    '    return getattr(getattr(getattr(_0, "a b"), "1").c, "2")\n'
+)
+
+MANY, MOST_SECONDS = 200_000, 2.0
+"""Bytes, and what they may take: what grows with the square takes minutes."""
+
 ONE_TEXT = struct.pack("<IQ", 8, 1) + gguf_text("rag")
 
 HONEST: dict[str, Files] = {
@@ -131,6 +148,53 @@ def test_what_honest_templates_do_is_never_high() -> None:
     assert found is not None
     assert found.severity.value == "medium"
     assert chat_templates.look(without_pieces.replace("key ~ '_' ~ loop", "key ~ '-' ~ loop"), "m", "") is None
+
+
+@pytest.mark.parametrize("text", TEXT_TEMPLATES)
+def test_what_stands_outside_of_tags_is_text(text: str) -> None:
+    assert chat_templates.look(text, "m", "") is None
+    found = chat_templates.look(text + "{{ x.__init__ }}", "m", "")
+    assert found is not None
+    assert found.severity.value == "high"
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "{{ messages[messages | length - 1]['role'] }}",
+        "{{ messages[(messages | selectattr('role', 'equalto', 'x') | list | length) - 1] }}",
+        "{% if m.role in ['a' ~ b, c | trim] %}{% endif %}",
+        "{{ m['<|im_end|>'][1:] | trim }}{{ m.content.split('</think>')[-1].lstrip('\\n') }}",
+        "{{ tools | map(attribute='name') | map('upper') | join('|') }}{{ '<a attribute=' ~ n }}",
+    ],
+)
+def test_honest_subscripts_are_quiet(tag: str) -> None:
+    assert chat_templates.look(tag, "m", "") is None
+
+
+def test_honest_torchscript_is_quiet() -> None:
+    assert source.touching(CODE.encode()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [".#", "getattr(", "getattr(a", "'\\", "\\'", '"""\'', "#\n", ".\\ ", "getattr(_,'a')", "(_)", "getattr(" + "(_)" * 33],
+)
+def test_source_of_any_sort_takes_linear_time(text: str) -> None:
+    assert seconds(lambda: source.touching((text * MANY).encode()[:MANY])) < MOST_SECONDS
+
+
+@pytest.mark.parametrize(
+    "text", ["{{", "{{'", "{%", "{#", "{% raw %}", "{{a[b|", "{{ '\\", "{{x}}", "{% set a", "{% for", "{{ map(", "{{[", "'"]
+)
+def test_templates_of_any_sort_take_linear_time(text: str) -> None:
+    assert seconds(lambda: chat_templates.look((text * MANY)[:MANY], "m", "")) < MOST_SECONDS
+
+
+def seconds(call: Callable[[], object]) -> float:
+    started = time.process_time()
+    call()
+    return time.process_time() - started
 
 
 class TestLimits:
