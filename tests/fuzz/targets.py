@@ -30,8 +30,9 @@ from detectors.snappy import CorruptSnappy, decode
 from detectors.tree import MemoryTree
 from detectors.weights.hdf5_links import links_outside
 from detectors.wire import Window, parse, skeleton
-from tests.attacks import keras, pickles
+from tests.attacks import keras, named_code, pickles
 from tests.builders import bundle, events, onnx, saved_model, zips
+from tests.builders.weights import flex_options, tflite_custom, tflite_texts
 from tests.detectors.weights.test_weights import WHOLE
 from worker import signatures
 from worker.archive import ZipTree
@@ -160,7 +161,27 @@ def _by_name(data: bytes) -> object:
 
 
 def _named() -> Iterable[bytes]:
-    return (bytes([place]) + WHOLE[name] for place, name in enumerate(sorted(WHOLE)))
+    names = sorted(WHOLE)
+    flex = tflite_custom(b"FlexReadFile", flex_options(b"ReadFile"), tflite_texts(b"/tmp/x"))
+    yield bytes([names.index("m.tflite")]) + flex
+    yield from (bytes([place]) + WHOLE[name] for place, name in enumerate(names))
+
+
+NAMING = ("config.json", "modules.json", "router_config.json", "model_index.json", "genai_config.json", "MLmodel", "chat.jinja")
+"""Names of texts that are searched for code that they name."""
+
+
+def _naming(data: bytes) -> object:
+    """Scan the text that the first byte names, beside weights that it is about."""
+    return _scanned({NAMING[data[0] % len(NAMING)]: data[1:], "model.safetensors": named_code.WEIGHTS}) if data else None
+
+
+def _naming_texts() -> Iterable[bytes]:
+    for files, _, _ in named_code.IDEAS.values():
+        for path, data in files.items():
+            name = path.rpartition("/")[2]
+            if name in NAMING:
+                yield bytes([NAMING.index(name)]) + data
 
 
 RUNS = ("m.bin", "m.pkl", "m.npz", "m.npy", "m.keras", "m.h5", "m.tar.gz", "m.pt", "keras_metadata.pb")
@@ -255,6 +276,7 @@ TARGETS = {
         Target("metrics", _metrics, _metric_texts),
         Target("metadata", lambda data: _scanned({"gradient-model-metadata.json": data, "m.bin": b"x"}), _json_texts),
         Target("by-name", _by_name, _named),
+        Target("naming", _naming, _naming_texts),
         Target(
             "wire",
             lambda data: parse(skeleton(Window(MemoryTree({"f": data}), "f", len(data)), ONNX), onnx_pb2.ModelProto()),
