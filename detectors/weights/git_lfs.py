@@ -25,9 +25,9 @@ START = LFS_POINTER + b"/v1\n"
 FIRST_WORD = b"version "
 
 MAX_POINTER_BYTES = 1024
+"""Source: the same document, "less than 1024 bytes"."""
 
 POINTER_NOTE = "a pointer to a file that is not here"
-"""Source: the same document, "less than 1024 bytes"."""
 
 FORMAT_OF_SUFFIX = {
     ".onnx": "onnx", ".pb": "tensorflow", ".pbtxt": "tensorflow", ".ckpt": "tensorflow_checkpoint", ".keras": "keras",
