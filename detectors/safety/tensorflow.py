@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from types import MappingProxyType
@@ -354,7 +354,7 @@ class _Judge:
         restoring runs them on the file that it is given.
         """
         op = shown(text(one.node.op))
-        if known.effect in DOES and (known.effect is not Effect.NETWORK or not known.works_on):
+        if _does_whatever_it_works_on(known):
             severity, does = DOES[known.effect]
             self._tell(one, RULES[known.effect], severity, f"{op} {does}", ())
             return
@@ -362,7 +362,7 @@ class _Judge:
         if is_saver and one.entry.when is When.NEVER:
             return
         texts = texts_of(one.node, known.attributes)
-        effect = Effect.WRITE if any(each.startswith(b"file:") for each in texts) else known.effect
+        effect = _effect_on(texts, known)
         graded = self._grades(one, known, effect, tuple(texts))
         if one.entry.when in LOADING and not graded.kinds.isdisjoint({Kind.ASSET, Kind.SAVER}):
             self._when_called(one, known, effect, tuple(texts))
@@ -466,9 +466,9 @@ class Told:
     is_known: bool = True
 
 
-def judge_alone(node: NodeDef, arguments: Sequence[Sequence[Source]]) -> Told | None:
-    """Return what *node* does where it is called outside of any graph, None for nothing. *arguments* are the sources of each
-    of its inputs, in their order.
+def judge_alone(node: NodeDef, argument: Callable[[int], Iterable[Source]]) -> Told | None:
+    """Return what *node* does where it is called outside of any graph, None for nothing. *argument* gives the sources of the
+    input at a place, and is asked for those alone that say what the operator works on.
     """
     op, known = shown(text(node.op)), operator(node.op)
     if known is None:
@@ -477,12 +477,12 @@ def judge_alone(node: NodeDef, arguments: Sequence[Sequence[Source]]) -> Told | 
         return Told("tf-hidden-graph", MEDIUM, f"{op} runs a graph or a function that is not in the file", is_known=False)
     if known.effect in (Effect.PURE, Effect.MEMORY):
         return None
-    if known.effect in DOES and (known.effect is not Effect.NETWORK or not known.works_on):
+    if _does_whatever_it_works_on(known):
         severity, does = DOES[known.effect]
         return Told(RULES[known.effect], severity, f"{op} {does}")
     texts = texts_of(node, known.attributes)
-    effect = Effect.WRITE if any(each.startswith(b"file:") for each in texts) else known.effect
-    sources = [source for place in known.inputs if place < len(arguments) for source in arguments[place]]
+    effect = _effect_on(texts, known)
+    sources = [source for place in known.inputs for source in argument(place)]
     if not (sources or texts):
         sources = [Source(Kind.COMPUTED, b"nothing")]
     found = _worst(effect, sources, texts)
@@ -490,6 +490,16 @@ def judge_alone(node: NodeDef, arguments: Sequence[Sequence[Source]]) -> Told | 
         return None
     is_known = all(source.kind is Kind.CONSTANT for source in sources)
     return Told(RULES[effect], found[0], f"{op} {found[1]}", is_known)
+
+
+def _does_whatever_it_works_on(known: Operator) -> bool:
+    """Tell whether that is to be told of an operator which it does, and not what it does that to."""
+    return known.effect in DOES and (known.effect is not Effect.NETWORK or not known.works_on)
+
+
+def _effect_on(texts: Iterable[bytes], known: Operator) -> Effect:
+    """Return the effect of an operator whose attributes are *texts*: one that logs writes where it is told a file."""
+    return Effect.WRITE if any(each.startswith(b"file:") for each in texts) else known.effect
 
 
 def _names_of(one: Reached, known: Operator) -> list[bytes]:

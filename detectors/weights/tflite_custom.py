@@ -14,9 +14,8 @@ Source: tensorflow/lite/schema/schema.fbs; delegates/flex/kernel.cc, string_util
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from google.protobuf.message import DecodeError
 
@@ -39,9 +38,16 @@ VECTOR, STRING = 10, 5
 
 MAX_OPTIONS_BYTES = 1 << 20
 MAX_ALL_OPTIONS_BYTES = 16 << 20
+
 MAX_TEXTS_BYTES = 1 << 20
 MAX_TEXTS = 1_000
+"""Of all operators of a model that name files, of which each may have the same texts. What goes beyond counts as computed."""
+
+MAX_OPERATORS = 5_000
+"""Of TensorFlow's, each of which costs a tenth of a millisecond; a model of thousands is unheard of."""
+
 MAX_TOLD = 200
+"""Names, findings, and reasons why something is not known, of each."""
 
 
 @dataclass(slots=True)
@@ -51,6 +57,18 @@ class Custom:
     names: dict[str, None] = field(default_factory=dict)
     findings: dict[Finding, None] = field(default_factory=dict)
     unread: dict[str, None] = field(default_factory=dict)
+
+    def tell(self, finding: Finding) -> None:
+        """Keep a finding; that there are more than are told is not known to be harmless."""
+        if finding in self.findings or len(self.findings) < MAX_TOLD:
+            self.findings[finding] = None
+        else:
+            self.skip(f"findings beyond {MAX_TOLD} (limit MAX_TOLD)")
+
+    def skip(self, what: str) -> None:
+        """Keep that *what* was not looked at; so many reasons are enough."""
+        if len(self.unread) < MAX_TOLD:
+            self.unread[f"not looked at: {what}"] = None
 
 
 class NotUnderstood(Exception):
@@ -65,12 +83,15 @@ def custom_operators(flat: Flatbuffer, model: int, window: Window) -> Custom:
         ModelLimit: more than `MAX_ITEMS` tables.
     """
     named = {at: (flat.text(code, 1) or "").partition("\0")[0] for at, code in enumerate(flat.tables(model, CODES))}
-    found = Custom(names={name: None for name in named.values() if name})
+    names = dict.fromkeys(filter(None, named.values()))
+    found = Custom(names=dict.fromkeys(islice(names, MAX_TOLD)))
+    if len(names) > MAX_TOLD:
+        found.skip(f"custom operators beyond {MAX_TOLD} (limit MAX_TOLD)")
     flex = {at: name for at, name in named.items() if name.startswith(FLEX)}
     for name in found.names:
         if not name.startswith(FLEX):
             said = f"{shown(name)} is not an operator of TensorFlow Lite"
-            found.findings[Finding("tf-custom-operator", Severity.LOW, window.path, f"operator {shown(name)}", said)] = None
+            found.tell(Finding("tf-custom-operator", Severity.LOW, window.path, f"operator {shown(name)}", said))
     if flex:
         _Walk(flat, model, window, found).run(flex)
     return found
@@ -85,6 +106,9 @@ class _Walk:
     window: Window
     found: Custom
     left: int = MAX_ALL_OPTIONS_BYTES
+    left_of_texts: int = MAX_TEXTS_BYTES
+    texts: int = MAX_TEXTS
+    operators: int = MAX_OPERATORS
 
     def run(self, flex: dict[int, str]) -> None:
         """Judge every use of the operators *flex*, by their place among the codes."""
@@ -93,26 +117,26 @@ class _Walk:
             tensors = self.flat.tables(subgraph, TENSORS)
             for operator in self.flat.tables(subgraph, OPERATORS):
                 name = flex.get(self.flat.value(operator, 0, 4))
-                if name is not None:
-                    self._judge(operator, shown(name), tensors, buffers)
+                if name is None:
+                    continue
+                if not self.operators:
+                    self.found.skip(f"operators of TensorFlow beyond {MAX_OPERATORS} (limit MAX_OPERATORS)")
+                    return
+                self.operators -= 1
+                self._judge(operator, shown(name), tensors, buffers)
 
     def _judge(self, operator: int, name: str, tensors: list[int], buffers: list[int]) -> None:
         try:
             node = node_of(self._options(operator))
         except NotUnderstood as exc:
-            self.found.unread[f"not looked at: what {name} runs: {exc}"] = None
+            self.found.skip(f"what {name} runs: {exc}")
             return
-        sources = [self._source(place, tensors, buffers) for place in self._inputs(operator)]
-        told = judge_alone(node, sources)
+        told = judge_alone(node, lambda place: self._argument(operator, place, tensors, buffers))
         if told is None:
             return
-        if len(self.found.findings) < MAX_TOLD:
-            finding = Finding(told.rule, told.severity, self.window.path, f"operator {name}", told.message)
-            self.found.findings[finding] = None
-        else:
-            self.found.unread[f"not looked at: findings beyond {MAX_TOLD} (limit MAX_TOLD)"] = None
+        self.found.tell(Finding(told.rule, told.severity, self.window.path, f"operator {name}", told.message))
         if not told.is_known:
-            self.found.unread[f"not looked at: what {shown(text(node.op))} works on, which {name} runs"] = None
+            self.found.skip(f"what {shown(text(node.op))} works on, which {name} runs")
 
     def _options(self, operator: int) -> bytes:
         far, size = self.flat.value(operator, FAR_OPTIONS, 8), self.flat.value(operator, FAR_OPTIONS + 1, 8)
@@ -124,23 +148,28 @@ class _Walk:
         self.flat.reach = max(self.flat.reach, start + count)
         return data
 
-    def _inputs(self, operator: int) -> Iterator[int]:
+    def _argument(self, operator: int, place: int, tensors: list[int], buffers: list[int]) -> list[Source]:
+        """Return the texts of an input where it is a constant, else that it is computed; nothing where there is no such one."""
         start, count = self.flat.vector(operator, INPUTS, 4)
-        for place in range(start, start + 4 * min(count, MAX_TEXTS), 4):
-            yield self.flat.integer(place, 4, signed=True)
+        if place >= count:
+            return []
+        texts = self._texts(self.flat.integer(start + 4 * place, 4, signed=True), tensors, buffers)
+        return [Source(Kind.CONSTANT, one) for one in texts] or [Source(Kind.COMPUTED, b"an operator")]
 
-    def _source(self, place: int, tensors: list[int], buffers: list[int]) -> list[Source]:
-        """Return the texts of the tensor at *place*, where it is a constant; else that it is computed."""
-        computed = [Source(Kind.COMPUTED, b"an operator")]
+    def _texts(self, place: int, tensors: list[int], buffers: list[int]) -> list[bytes]:
+        """Return the texts of the tensor at *place*, none where it is no constant, or too much was read already."""
         if not 0 <= place < len(tensors):
-            return computed
+            return []
         buffer = self.flat.value(tensors[place], BUFFER_OF_TENSOR, 4)
         if not 0 < buffer < len(buffers):
-            return computed
+            return []
         start, count = self.flat.vector(buffers[buffer], 0, 1)
-        if not 0 < count <= MAX_TEXTS_BYTES:
-            return computed
-        return [Source(Kind.CONSTANT, one) for one in texts_in(piece(self.window, start, count))] or computed
+        if not 0 < count <= self.left_of_texts:
+            return []
+        self.left_of_texts -= count
+        found = texts_in(piece(self.window, start, count), self.texts)
+        self.texts -= len(found)
+        return found
 
 
 def node_of(options: bytes) -> NodeDef:
@@ -175,13 +204,14 @@ def _number(data: bytes, start: int, width: int) -> int:
     return int.from_bytes(data[start : start + width], "little")
 
 
-def texts_in(data: bytes) -> list[bytes]:
+def texts_in(data: bytes, most: int = MAX_TEXTS) -> list[bytes]:
     """Return the texts in the bytes of a tensor of texts: how many, where each begins, where the last ends, and they; none
-    where these contradict each other."""
+    where these contradict each other, or are more than *most*.
+    """
     if len(data) < 4:
         return []
     (count,) = struct.unpack_from("<i", data)
-    if not 0 < count <= MAX_TEXTS or len(data) < 4 * (count + 2):
+    if not 0 < count <= most or len(data) < 4 * (count + 2):
         return []
     places = struct.unpack_from(f"<{count + 1}i", data, 4)
     if any(not 0 <= first <= last <= len(data) for first, last in pairwise(places)):

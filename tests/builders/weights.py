@@ -190,15 +190,15 @@ LFS_POINTER = (
 )
 
 
-def tflite_custom(name: bytes, options: bytes = b"", texts: bytes | None = None) -> bytes:
-    """Return a TensorFlow Lite model with one custom operator and its *options*; *texts* are the bytes of its one input, None
-    for one that is computed.
+def tflite_custom(name: bytes, options: bytes = b"", texts: bytes | None = None, times: int = 1) -> bytes:
+    """Return a TensorFlow Lite model with one custom operator and its *options*, used so many *times*; *texts* are the bytes of
+    its one input, None for one that is computed.
     """
     writer = FlatbufferWriter()
     buffers = [writer.table({}), writer.table({} if texts is None else {0: writer.vector(texts, len(texts))})]
     tensor = writer.table({1: bytes([5]), 2: struct.pack("<I", 1)})
     operator = writer.table({1: writer.vector(struct.pack("<i", 0), 1), 5: writer.vector(options, len(options))})
-    subgraph = writer.table({0: writer.references([tensor]), 3: writer.references([operator])})
+    subgraph = writer.table({0: writer.references([tensor]), 3: writer.references([operator] * times)})
     code = writer.table({0: bytes([32]), 1: writer.text(name)})
     parts = {1: writer.references([code]), 2: writer.references([subgraph]), 4: writer.references(buffers)}
     return writer.file(writer.table({0: struct.pack("<I", 3), **parts}), b"TFL3")

@@ -13,6 +13,7 @@ from detectors.errors import DetectorError
 from detectors.scan import Scan, Verdict, scan
 from detectors.tree import MemoryTree
 from detectors.weights import tflite_custom as module
+from detectors.wrapped_tree import CountingTree
 from tests.builders.weights import flex_options, tflite_custom, tflite_texts
 
 OUTSIDE = tflite_texts(b"/tmp/x")
@@ -95,6 +96,26 @@ def test_options_beyond_the_limit_are_not_read(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(module, "MAX_OPTIONS_BYTES", 10)
     (reason,) = unread(look(b"FlexReadFile", flex_options(b"ReadFile"), OUTSIDE))
     assert reason.endswith("(limit MAX_OPTIONS_BYTES or MAX_ALL_OPTIONS_BYTES)")
+
+
+def test_texts_that_many_operators_share_are_read_within_one_bound() -> None:
+    """Each of forty thousand names the same 900 files: 36 GB, if each were read by itself."""
+    texts = tflite_texts(*[b"inside.txt".ljust(1_000, b"x")] * 900)
+    tree = CountingTree(
+        MemoryTree({"m.tflite": tflite_custom(b"FlexReadFile", flex_options(b"ReadFile"), texts, times=40_000)})
+    )
+    found = scan(tree)
+    assert tree.bytes < 20_000_000
+    assert [one[1] for one in told(found)] == ["medium", "low"]
+    assert "not looked at: operators of TensorFlow beyond 5000 (limit MAX_OPERATORS)" in unread(found)
+
+
+def test_so_many_names_and_findings_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_TOLD", 0)
+    found = look(b"SomebodysOperator")
+    assert (told(found), found.models[0].extraction.facts.custom_operators) == ([], ())
+    monkeypatch.setattr(module, "MAX_TOLD", 1)
+    assert unread(look(b"SomebodysOperator")) == []
 
 
 @given(st.integers(0, 400), st.binary(min_size=1, max_size=4))
