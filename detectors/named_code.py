@@ -9,6 +9,7 @@ names alone; each that has one of these is read, within the limits of the scan, 
     router_config.json, config.json         {"types": {"name": "module.Class"}}, {"activation_function": "module.Class"}
     adapter_config.json                     {"auto_mapping": {"parent_library": "module"}}
     model_index.json                        {"part": ["module", "Class"]}
+    modular_model_index.json                {"part": ["module", "Class", {"type_hint": ["module", "Class"]}]}
     chat_template.json, *.jinja and others  {"chat_template": "…"}: `detectors.chat_templates`
     genai_config.json                       {"custom_ops_library": "library.so"} and other options, anywhere inside
     MLmodel                                 flavors: python_function: loader_module: a module that MLflow imports,
@@ -19,7 +20,8 @@ transformers and sentence-transformers take a module beside the model, or out of
 trust remote code; MLflow and onnxruntime-genai do not ask.
 
 Source: transformers, `dynamic_module_utils.get_class_from_dynamic_module` and `utils/__init__.py`, 4.57; sentence-transformers,
-`SentenceTransformer._load_sbert_model`, 5; onnxruntime-genai, `src/config.cpp`; mlflow/pyfunc/__init__.py, MLflow 3.
+`SentenceTransformer._load_sbert_model`, 5; diffusers, `modular_pipelines/modular_pipeline.py`, 0.39; onnxruntime-genai,
+`src/config.cpp`; mlflow/pyfunc/__init__.py, MLflow 3.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from detectors.tree import FileEntry, readable
 from detectors.weights.keras_traps import leads_out
 
 CONFIGURATION = re.compile(
-    r"config\.json|(?:tokenizer|processor|preprocessor|image_processor|video_preprocessor|feature_extractor"
+    r"config\.json|(?:modular|tokenizer|processor|preprocessor|image_processor|video_preprocessor|feature_extractor"
     r"|audio_tokenizer|generation)_config\.json|tokenizer(?:\.[\w.-]+)?_config\.json|chat_template[\w.-]*\.json"
 )
 """But for those that transformers takes for one of its versions, which have `config.`, and `.json` anywhere behind it."""
@@ -47,7 +49,7 @@ CONFIGURATION = re.compile(
 MODULES = "modules.json"
 ROUTER = "router_config.json"
 ADAPTER = "adapter_config.json"
-PIPELINE = "model_index.json"
+PIPELINES = frozenset({"model_index.json", "modular_model_index.json"})
 GENAI = "genai_config.json"
 MLMODEL = "MLmodel"
 JINJA = ".jinja"
@@ -182,7 +184,7 @@ def look(contents: Contents) -> tuple[tuple[Finding, ...], dict[str, str]]:
 
 
 def _is_named(name: str) -> bool:
-    if name in (MODULES, ROUTER, ADAPTER, PIPELINE, GENAI, MLMODEL, *OF_MLFLOW) or name.endswith(JINJA):
+    if name in (MODULES, ROUTER, ADAPTER, GENAI, MLMODEL, *PIPELINES, *OF_MLFLOW) or name.endswith(JINJA):
         return True
     return CONFIGURATION.fullmatch(name) is not None or ".json" in name.partition("config.")[2]
 
@@ -212,7 +214,7 @@ def _look_at(seen: _Seen, name: str, data: bytes) -> None:
         _routes(seen, _parsed(seen, data, {"types"}))
     elif name == ADAPTER:
         _adapter(seen, _parsed(seen, data, {LIBRARY}))
-    elif name == PIPELINE:
+    elif name in PIPELINES:
         _pipeline(seen, _parsed(seen, data, {"["}))
     elif name == GENAI:
         _genai(seen, _parsed(seen, data, LIBRARIES | FILES))
@@ -269,14 +271,23 @@ def _adapter(seen: _Seen, value: Any) -> None:
 
 def _pipeline(seen: _Seen, value: Any) -> None:
     """Look at each part of a pipeline: a library and a class of it, or a file in the folder of the part and its class."""
-    for part, pair in value.items() if isinstance(value, dict) else ():
-        library = pair[0] if isinstance(pair, list) and len(pair) > 1 else None
-        if not isinstance(library, str) or library.partition(".")[0] in LIBRARIES_OF_MODELS:
-            continue
-        folder = "" if part.startswith("_") else f"{part}/"
-        if library not in OF_DIFFUSERS or seen.contents.find(_beside(seen.path, library, folder)):
-            named = pair[1] if isinstance(pair[1], str) else "*"
-            _imported(seen, "diffusers imports", readable(part[:SHOWN]), f"{library}.{named}", folder)
+    for part, told in value.items() if isinstance(value, dict) else ():
+        for library, named in _classes(told):
+            if library.partition(".")[0] in LIBRARIES_OF_MODELS:
+                continue
+            folder = "" if part.startswith("_") else f"{part}/"
+            if library not in OF_DIFFUSERS or seen.contents.find(_beside(seen.path, library, folder)):
+                _imported(seen, "diffusers imports", readable(part[:SHOWN]), f"{library}.{named}", folder)
+
+
+def _classes(told: Any) -> Iterator[tuple[str, str]]:
+    """Yield the module and the class of what a pipeline tells of a part, and those that a modular one expects there."""
+    if not isinstance(told, list) or len(told) < 2:
+        return
+    if isinstance(told[0], str):
+        yield told[0], told[1] if isinstance(told[1], str) else "*"
+    for source in told[2:]:
+        yield from _classes(source.get("type_hint") if isinstance(source, dict) else None)
 
 
 def _modules(seen: _Seen, value: Any) -> None:

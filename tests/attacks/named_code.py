@@ -39,6 +39,20 @@ def with_pipeline(**parts: Any) -> Files:
     return {"model_index.json": as_json({"_class_name": "Pipeline", **parts}), "unet/model.safetensors": WEIGHTS}
 
 
+def with_modular_pipeline(unet: Any, **config: Any) -> Files:
+    """Return a pipeline of blocks, its weights and its source; *config* is that of the blocks."""
+    return {
+        "modular_model_index.json": as_json({"_class_name": "ModularPipeline", "unet": unet}),
+        "modular_config.json": as_json({"_class_name": "Blocks", **config}),
+        "unet/model.safetensors": WEIGHTS,
+    }
+
+
+def hinted(*hint: Any) -> list[Any]:
+    """Return what a pipeline of blocks says of a part that it has not loaded, and of which it expects the class *hint*."""
+    return [None, None, {"repo": "owner/name", "subfolder": "unet", "variant": None, "type_hint": list(hint)}]
+
+
 def mlflow(loader: str) -> Files:
     """Return a model whose flavor has the line *loader*, with source beside it."""
     text = f"artifact_path: model\nflavors:\n  python_function:\n    code: code\n{loader}\nmlflow_version: 3.1.0\nrun_id: a\n"
@@ -139,6 +153,15 @@ IDEAS: dict[str, tuple[Files, str, str]] = {
         *MEDIUM,
     ),
     "a part of a pipeline without a class": (with_pipeline(unet=["evil", None]), *MEDIUM),
+    "a library of a modular pipeline": (with_modular_pipeline(["evil", "UNet", {"type_hint": None}]), *MEDIUM),
+    "a library that a modular pipeline expects": (with_modular_pipeline(hinted("evil", "UNet")), *MEDIUM),
+    "blocks of a modular pipeline": (
+        {
+            **with_modular_pipeline(hinted("diffusers", "UNet"), auto_map={"ModularPipelineBlocks": "block.Blocks"}),
+            "block.py": SOURCE,
+        },
+        *MEDIUM,
+    ),
     "a pipeline of its own": (with_pipeline(_class_name=["pipeline", "Pipeline"]), *MEDIUM),
     "a loader of MLflow": (mlflow("    loader_module: their_loader"), "model-imports-code", "medium"),
     "a loader in quotes": (mlflow('    "loader_module": "their_loader"'), "model-imports-code", "medium"),
