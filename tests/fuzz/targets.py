@@ -167,7 +167,10 @@ def _named() -> Iterable[bytes]:
     yield from (bytes([place]) + WHOLE[name] for place, name in enumerate(names))
 
 
-NAMING = ("config.json", "modules.json", "router_config.json", "model_index.json", "genai_config.json", "MLmodel", "chat.jinja")
+NAMING = tuple(
+    "config.json modules.json router_config.json model_index.json modular_model_index.json genai_config.json MLmodel "
+    "chat.jinja".split()
+)
 """Names of texts that are searched for code that they name."""
 
 
