@@ -119,15 +119,21 @@ class CutOff(Problem):
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """The proof, or what speaks against it. No problems means complete."""
+    """The proof, or what speaks against it. No problems means complete.
+
+    has_end is false where the only problem is that nothing tells where the model ends: nothing that it names is missing, and
+    nobody need ever write more.
+    """
 
     state: State = State.COMPLETE
     problems: tuple[Problem, ...] = ()
+    has_end: bool = True
 
     def and_also(self, state: State, *problems: Problem) -> Completeness:
         """Return this completeness with *problems* added; the worse of the two states wins."""
         order = [State.COMPLETE, State.INCOMPLETE, State.CORRUPT]
-        return Completeness(max(self.state, state, key=order.index), self.problems + problems)
+        has_end = self.has_end or bool(problems)
+        return Completeness(max(self.state, state, key=order.index), self.problems + problems, has_end)
 
 
 @dataclass(frozen=True, slots=True)

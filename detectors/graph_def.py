@@ -302,7 +302,7 @@ def _completeness(path: str, missing: frozenset[bytes], has_end: bool) -> Comple
     whole = Completeness()
     if not has_end:
         problem = "no version follows its nodes, so it cannot be told from a graph that was cut off"
-        whole = whole.and_also(State.INCOMPLETE, Problem(path, problem))
+        whole = Completeness(State.INCOMPLETE, (Problem(path, problem),), has_end=False)
     if missing:
         first = nsmallest(MAX_PROBLEMS, missing)
         problems = [Problem(path, f"an input names the node {shown(text(name))}, which does not exist") for name in first]

@@ -285,7 +285,7 @@ def _without_the_unknown(model: Model, passed_over: Iterable[PassedOver]) -> Mod
     if not closed or completeness.state is not State.INCOMPLETE:
         return model
     known = tuple(problem for problem in completeness.problems if not f"{problem.path}/".startswith(closed))
-    what_is_known = Completeness(State.INCOMPLETE, known) if known else Completeness()
+    what_is_known = replace(completeness, problems=known) if known else Completeness()
     return replace(model, extraction=replace(model.extraction, completeness=what_is_known))
 
 

@@ -16,6 +16,7 @@ import pytest
 from detectors.errors import TreeUnavailable
 from detectors.tree import FileTree
 from tests.builders import onnx
+from tests.builders import saved_model as sm
 from tests.worker.test_ingest import TestClock, event, make_borders
 from tests.worker.test_runner import saved_model
 from worker.explain import Explanation, explain
@@ -31,6 +32,9 @@ FAILED, NOTHING = IngestionState.FAILED, IngestionState.NOTHING_FOUND
 
 GRAPH = b"\x08\x01\x12"
 """Bytes that are of no format."""
+
+NO_END = sm.graph(sm.placeholder("x"), end=b"")
+"""A frozen graph as it is, or the first part of one that is longer."""
 
 Make = Callable[[Path], Path | None]
 """Puts files into a folder, and returns the path to explain where it is not that folder."""
@@ -144,6 +148,12 @@ CASES: dict[str, tuple[Make, IngestionState, str, str]] = {
         "custom at ., complete",
     ),
     "an incomplete SavedModel": (incomplete, WAITING, "incomplete", "variables.data-00000-of-00001"),
+    "a frozen graph that does not say where it ends, long ago": (
+        with_files("frozen.pb", content=NO_END),
+        REGISTERED,
+        "new-content",
+        "incomplete: frozen.pb: no version follows its nodes",
+    ),
     "half an ONNX file, long ago": (half_an_onnx, REGISTERED, "new-content", "its message ends at 58"),
     "an empty folder": (lambda folder: None, NOTHING, "nothing-found", "no files lie below"),
     "a name that is nearly there": (not_there, FAILED, "nothing-there", "has no mnist-8; it has mnist-9, mnist-7"),
@@ -281,8 +291,9 @@ def test_what_still_grows_is_named(scene: Scene) -> None:
     assert "new.bin came just now" in told(said)
 
 
-def test_half_a_file_that_is_young_is_waited_for(scene: Scene) -> None:
-    half_an_onnx(scene.folder)
+@pytest.mark.parametrize("make", [half_an_onnx, with_files("frozen.pb", content=NO_END)], ids=["cut off", "no end"])
+def test_half_a_file_that_is_young_is_waited_for(scene: Scene, make: Make) -> None:
+    make(scene.folder)
     soon = replace(scene.borders, clock=TestClock(datetime.now(UTC) + timedelta(seconds=10), []))
     said = explain(event(scene.folder, trigger=Trigger.COMPLETION), soon)
     assert (said.outcome, said.reason) == (WAITING, "broken")
