@@ -416,13 +416,15 @@ def check_whole(
     """Raise NotSettled where what a model lacks may still come. Who names what is there waits for nothing more.
 
     Half a file looks broken, or like no model, or like one of a format that does not say where it ends: that is believed when
-    the files have rested for longer. What was waited for long is looked at less often: each pause is a twentieth of all before
-    it, and a minute at most.
+    the files have rested for longer. What another model than the primary one lacks is waited for half of the patience: who
+    wrote a checkpoint and died does not come back to it. What was waited for long is looked at less often: each pause is a
+    twentieth of all before it, and a minute at most.
     """
     if event.trigger in GIVEN_WHOLE:
         return
     pause_seconds = max(quiet_seconds, LOOK_AGAIN_SECONDS, min(waited_seconds / 20, LONGEST_LOOK_SECONDS))
-    completenesses = (model.extraction.completeness for model in found.models)
+    awaited = found.models if waited_seconds <= patience_seconds / 2 else found.models[:1]
+    completenesses = (model.extraction.completeness for model in awaited)
     incomplete = next((one for one in completenesses if one.state is State.INCOMPLETE and one.has_end), None)
     if incomplete is not None:
         problem = incomplete.problems[0]

@@ -234,7 +234,9 @@ class Settings(BaseModel):
         default=60, description="How long a worker keeps an ingestion without a sign of life; a sixth is the pace of sweeps."
     )
     settle_timeout_seconds: Annotated[float, Field(ge=0)] = Field(
-        default=3600, description="How long to wait for files to come to rest, and for storage that does not answer."
+        default=3600,
+        description="How long to wait for files to come to rest and for what a model lacks (half of it where the primary model "
+        "is whole), and for storage that does not answer.",
     )
     max_upload_bytes: Annotated[int, Field(ge=1, le=1 << 50)] = Field(
         default=100_000_000_000, description="Size of an upload; it lies in HOME until it is whole."

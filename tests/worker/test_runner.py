@@ -23,7 +23,17 @@ from worker.ingest import Borders
 from worker.lifecycle import LEASE_SECONDS
 from worker.locations import Places, resolve
 from worker.reach import open_location
-from worker.records import CompletionEvent, Counted, Ingestion, IngestionState, Location, StoreKey, StoreMode, Trigger
+from worker.records import (
+    CompletionEvent,
+    Counted,
+    Ingestion,
+    IngestionState,
+    Location,
+    StoreKey,
+    StoreMode,
+    Trigger,
+    VersionQuery,
+)
 from worker.registry.memory import MemoryRegistry
 from worker.runner import MOST_ABANDONED, Runner, abandoned
 from worker.storage.memory import MemoryStore
@@ -195,6 +205,19 @@ def test_what_stays_incomplete_fails_with_what_is_missing(borders: Borders, runs
     now = standing(borders, ingestion)
     assert (now.state, now.reason) == (IngestionState.FAILED, "incomplete")
     assert "variables.data-00000-of-00001" in (now.message or "")
+
+
+def test_a_whole_model_is_registered_beside_one_that_nobody_finishes(borders: Borders, runs: Path) -> None:
+    saved_model(runs / "a")
+    (saved_model(runs / "a" / "old") / "variables" / "variables.data-00000-of-00001").unlink()
+    ingestion, begun = submit(borders, runs / "a"), borders.clock.now()
+    while standing(borders, ingestion).state in (IngestionState.RECEIVED, IngestionState.WAITING):
+        Runner(borders, "w").work_next()
+        borders.clock.sleep(5.0)
+    assert standing(borders, ingestion).state is IngestionState.REGISTERED
+    assert (borders.clock.now() - begun).total_seconds() >= borders.patience_seconds / 2
+    (version,) = borders.registry.versions(VersionQuery())
+    assert version.completeness == "incomplete"
 
 
 def test_what_is_waited_for_long_is_looked_at_less_often(borders: Borders, runs: Path) -> None:
