@@ -63,7 +63,7 @@ from worker.records import (
     StoreMode,
     Trigger,
 )
-from worker.settle import Wait, first_contradicted, rest_of, rest_of_broken, settle
+from worker.settle import Wait, first_contradicted, have_rested, rest_of, rest_of_broken, settle
 from worker.signatures import PublicKey, with_signatures
 from worker.verdict import LOOK_AGAIN_SECONDS, UNFORESEEN, Again, Decision, Patience, Reject, decide
 from worker.wholeness import of_primary
@@ -416,14 +416,14 @@ def check_whole(
     """Raise NotSettled where what a model lacks may still come. Who names what is there waits for nothing more.
 
     Half a file looks broken, or like no model, or like one of a format that does not say where it ends: that is believed when
-    the files have rested for longer. What another model than the primary one lacks is waited for half of the patience: who
-    wrote a checkpoint and died does not come back to it. What was waited for long is looked at less often: each pause is a
-    twentieth of all before it, and a minute at most.
+    the files have rested for longer. What another model than the primary one lacks is waited for until all files have rested
+    for half of the patience: who wrote a checkpoint and died does not come back to it. What was waited for long is looked at
+    less often: each pause is a twentieth of all before it, and a minute at most.
     """
     if event.trigger in GIVEN_WHOLE:
         return
     pause_seconds = max(quiet_seconds, LOOK_AGAIN_SECONDS, min(waited_seconds / 20, LONGEST_LOOK_SECONDS))
-    awaited = found.models if waited_seconds <= patience_seconds / 2 else found.models[:1]
+    awaited = found.models[:1] if have_rested(look, patience_seconds / 2) else found.models
     completenesses = (model.extraction.completeness for model in awaited)
     incomplete = next((one for one in completenesses if one.state is State.INCOMPLETE and one.has_end), None)
     if incomplete is not None:

@@ -82,6 +82,11 @@ def rest_of_broken(now: Look, quiet_seconds: float, most_seconds: float, named: 
     return max((wanted - age for age in ages if age >= 0), default=0.0)
 
 
+def have_rested(now: Look, seconds: float) -> bool:
+    """Tell whether every file says that it last changed at least *seconds* ago."""
+    return all(_rest(entry, now.file_time, seconds) <= 0 for entry in now.entries)
+
+
 def rest_of(look: Look) -> Rest:
     """Return what is kept of *look* to compare the next one with."""
     hasher = hashlib.sha256()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from detectors.tree import FileEntry, Passed, PassedOver
 from worker.records import Look, NamedFile
-from worker.settle import Settled, Wait, rest_of, rest_of_broken, settle
+from worker.settle import Settled, Wait, have_rested, rest_of, rest_of_broken, settle
 
 
 def entry(path: str = "a", size: int = 1, version: str = "v", changed: float | None = None) -> FileEntry:
@@ -129,3 +129,10 @@ def test_nothing_is_settled_before_the_quiet_period_is_over(at: float, age: floa
         assert 0 < decision.seconds <= quiet
     else:
         assert (at + age) - at >= quiet
+
+
+def test_files_have_rested_where_each_says_that_it_changed_that_long_ago() -> None:
+    old, young, silent = entry(changed=40.0), entry("young", changed=80.0), entry("silent")
+    assert have_rested(Look(100.0, (old,)), 60.0)
+    for other in (young, silent, entry("tomorrow", changed=86400.0)):
+        assert not have_rested(Look(100.0, (old, other)), 60.0)
