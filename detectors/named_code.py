@@ -49,7 +49,9 @@ CONFIGURATION = re.compile(
 MODULES = "modules.json"
 ROUTER = "router_config.json"
 ADAPTER = "adapter_config.json"
-PIPELINES = frozenset({"model_index.json", "modular_model_index.json"})
+PIPELINE = "model_index.json"
+MODULAR_PIPELINE = "modular_model_index.json"
+MODULAR_BLOCKS = "modular_config.json"
 GENAI = "genai_config.json"
 MLMODEL = "MLmodel"
 JINJA = ".jinja"
@@ -94,15 +96,14 @@ LIBRARIES_OF_MODELS = frozenset(
 """First parts of the modules that adapters and pipelines have their classes from."""
 
 OF_DIFFUSERS = frozenset(
-    "alt_diffusion audioldm2 blip_diffusion controlnet deepfloyd_if flux flux2 kandinsky kolors latent_diffusion ltx "
-    "ltx2 musicldm paint_by_example shap_e stable_audio stable_cascade stable_diffusion stable_diffusion_safe unclip "
-    "unidiffuser versatile_diffusion wuerstchen".split()
+    "ace_step alt_diffusion audioldm2 blip_diffusion controlnet deepfloyd_if flux flux2 ideogram4 kandinsky kolors "
+    "latent_diffusion ltx ltx2 musicldm paint_by_example shap_e stable_audio stable_cascade stable_diffusion "
+    "stable_diffusion_safe unclip unidiffuser versatile_diffusion wuerstchen".split()
 )
 """Folders of diffusers that have classes which a pipeline may name; one that lacks them takes a file beside the model."""
 
 
 IMPORTS = "model-imports-code"
-TRUSTING = "transformers, where it is told to trust remote code, imports"
 
 PLUGINS = "trt_extra_plugin_lib_paths"
 PACKAGES = "op_packages"
@@ -184,7 +185,7 @@ def look(contents: Contents) -> tuple[tuple[Finding, ...], dict[str, str]]:
 
 
 def _is_named(name: str) -> bool:
-    if name in (MODULES, ROUTER, ADAPTER, GENAI, MLMODEL, *PIPELINES, *OF_MLFLOW) or name.endswith(JINJA):
+    if name in (MODULES, ROUTER, ADAPTER, PIPELINE, MODULAR_PIPELINE, GENAI, MLMODEL, *OF_MLFLOW) or name.endswith(JINJA):
         return True
     return CONFIGURATION.fullmatch(name) is not None or ".json" in name.partition("config.")[2]
 
@@ -214,8 +215,8 @@ def _look_at(seen: _Seen, name: str, data: bytes) -> None:
         _routes(seen, _parsed(seen, data, {"types"}))
     elif name == ADAPTER:
         _adapter(seen, _parsed(seen, data, {LIBRARY}))
-    elif name in PIPELINES:
-        _pipeline(seen, _parsed(seen, data, {"["}))
+    elif name in (PIPELINE, MODULAR_PIPELINE):
+        _pipeline(seen, _parsed(seen, data, {"["}), is_modular=name == MODULAR_PIPELINE)
     elif name == GENAI:
         _genai(seen, _parsed(seen, data, LIBRARIES | FILES))
     else:
@@ -242,10 +243,11 @@ def _parsed(seen: _Seen, data: bytes, words: Collection[str]) -> Any:
 
 
 def _configuration(seen: _Seen, value: Any) -> None:
+    loader = "diffusers" if seen.path.rpartition("/")[2] == MODULAR_BLOCKS else "transformers"
     for key, inner in _keys(value, {TEMPLATE, *IMPORTING}):
         if key in IMPORTING:
             for place, reference in _texts(inner, key):
-                _imported(seen, TRUSTING, place, reference)
+                _imported(seen, f"{loader}, where it is told to trust remote code, imports", place, reference)
         else:
             for place, template in _texts(inner, key):
                 _template(seen, template, place)
@@ -269,25 +271,33 @@ def _adapter(seen: _Seen, value: Any) -> None:
             _imported(seen, "PEFT imports", place, f"{library}.*")
 
 
-def _pipeline(seen: _Seen, value: Any) -> None:
-    """Look at each part of a pipeline: a library and a class of it, or a file in the folder of the part and its class."""
+def _pipeline(seen: _Seen, value: Any, is_modular: bool) -> None:
+    """Look at each part of a pipeline: a library and a class of it, or a file in the folder of the part and its class.
+
+    A modular one takes no file from that folder; but a library may lie where the pipeline does.
+    """
     for part, told in value.items() if isinstance(value, dict) else ():
+        folder = "" if is_modular or part.startswith("_") else f"{part}/"
         for library, named in _classes(told):
             if library.partition(".")[0] in LIBRARIES_OF_MODELS:
                 continue
-            folder = "" if part.startswith("_") else f"{part}/"
             if library not in OF_DIFFUSERS or seen.contents.find(_beside(seen.path, library, folder)):
                 _imported(seen, "diffusers imports", readable(part[:SHOWN]), f"{library}.{named}", folder)
 
 
 def _classes(told: Any) -> Iterator[tuple[str, str]]:
-    """Yield the module and the class of what a pipeline tells of a part, and those that a modular one expects there."""
-    if not isinstance(told, list) or len(told) < 2:
+    """Yield the module and the class of a part, and those that a modular pipeline expects there.
+
+    It unpacks what it expects: of an object that gives the keys, of a text its letters.
+    """
+    if not isinstance(told, list):
         return
-    if isinstance(told[0], str):
-        yield told[0], told[1] if isinstance(told[1], str) else "*"
-    for source in told[2:]:
-        yield from _classes(source.get("type_hint") if isinstance(source, dict) else None)
+    source = told[2] if len(told) == 3 else None
+    hint = source.get("type_hint") if isinstance(source, dict) else None
+    can_be_unpacked = isinstance(hint, list | dict) or (isinstance(hint, str) and len(hint) == 2)
+    for pair in (told, list(hint or ()) if can_be_unpacked else []):
+        if len(pair) > 1 and isinstance(pair[0], str):
+            yield pair[0], pair[1] if isinstance(pair[1], str) else "*"
 
 
 def _modules(seen: _Seen, value: Any) -> None:

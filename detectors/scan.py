@@ -294,6 +294,22 @@ def _unextracted(contents: Contents, detection: Detection, details: Mapping[str,
     return Extraction(ModelFacts(size_bytes=sum(entry.size for entry in entries if entry), details=dict(details)))
 
 
+def principal(found: Scan) -> tuple[Model, ...]:
+    """Return the models that the run may be about: the primary one, and those that might stand before it, were they whole.
+
+    Not those of a format that resumes beside one that serves, of an older version folder, or of a deeper folder.
+    """
+    if found.primary is None:
+        return ()
+    first = _place(found.primary)
+    return tuple(model for model in found.models if _place(model) <= first)
+
+
+def _place(model: Model) -> tuple[int, int, int]:
+    root = model.detection.root
+    return PREFERENCE.get(model.detection.format, 5), -_version_folder(root), root.count("/") + bool(root)
+
+
 def _with_primary(models: list[Model], declared: ModelType | None) -> tuple[Model, ...]:
     """Return the models with the primary one first and marked.
 

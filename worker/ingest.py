@@ -27,7 +27,7 @@ from detectors.errors import TreeChanged, TreeError, Unreadable
 from detectors.facts import Metadata, State
 from detectors.json_text import parse_json
 from detectors.report import scan_report, to_json
-from detectors.scan import RULES_VERSION, Scan, with_problems, worst_state
+from detectors.scan import RULES_VERSION, Scan, principal, with_problems, worst_state
 from detectors.tree import FileTree, Passed, RemarksOnListing, readable
 from worker.arrival import arrival
 from worker.backtrace import backtrace_of
@@ -416,22 +416,24 @@ def check_whole(
     """Raise NotSettled where what a model lacks may still come. Who names what is there waits for nothing more.
 
     Half a file looks broken, or like no model, or like one of a format that does not say where it ends: that is believed when
-    the files have rested for longer. What another model than the primary one lacks is waited for until all files have rested
-    for half of the patience: who wrote a checkpoint and died does not come back to it. What was waited for long is looked at
-    less often: each pause is a twentieth of all before it, and a minute at most.
+    the files have rested for longer. What a model lacks that the run is not about is waited for until all files have rested for
+    half of the patience: who wrote a checkpoint and died does not come back to it. What was waited for long is looked at less
+    often: each pause is a twentieth of all before it, and a minute at most.
     """
     if event.trigger in GIVEN_WHOLE:
         return
     pause_seconds = max(quiet_seconds, LOOK_AGAIN_SECONDS, min(waited_seconds / 20, LONGEST_LOOK_SECONDS))
-    awaited = found.models[:1] if have_rested(look, patience_seconds / 2) else found.models
-    completenesses = (model.extraction.completeness for model in awaited)
-    incomplete = next((one for one in completenesses if one.state is State.INCOMPLETE and one.has_end), None)
+    awaited = principal(found) if have_rested(look, patience_seconds / 2) else found.models
+    lacking = (model.extraction.completeness for model in awaited)
+    incomplete = next((one for one in lacking if one.state is State.INCOMPLETE and one.has_end), None)
     if incomplete is not None:
         problem = incomplete.problems[0]
         raise NotSettled(pause_seconds, f"incomplete: {problem.path}: {problem.problem}", rest_of(look), "incomplete")
     is_whole = found.models and worst_state(found) is State.COMPLETE
     if not is_whole and rest_of_broken(look, quiet_seconds, patience_seconds / 2, event.files) > 0:
-        raise NotSettled(pause_seconds, "no whole model is there, and one may still be written", rest_of(look), "broken")
+        some = any(model.extraction.completeness.state is State.COMPLETE for model in found.models)
+        told = "not every model there is whole, and more" if some else "no whole model is there, and one"
+        raise NotSettled(pause_seconds, f"{told} may still be written", rest_of(look), "broken")
 
 
 def _check_named(ingestion: Ingestion, manifest: Manifest, look: Look, quiet_seconds: float) -> None:

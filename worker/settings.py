@@ -235,8 +235,9 @@ class Settings(BaseModel):
     )
     settle_timeout_seconds: Annotated[float, Field(ge=0)] = Field(
         default=3600,
-        description="How long to wait for files to come to rest and for what a model lacks (where the primary model is whole, "
-        "until they have rested for half of it), and for storage that does not answer.",
+        description="How long to wait for files to come to rest and for what a model lacks (a checkpoint beside a whole "
+        "export, or a model deeper than a whole one: until all files have rested for half of it), and for storage that does "
+        "not answer.",
     )
     max_upload_bytes: Annotated[int, Field(ge=1, le=1 << 50)] = Field(
         default=100_000_000_000, description="Size of an upload; it lies in HOME until it is whole."

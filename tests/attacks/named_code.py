@@ -48,9 +48,9 @@ def with_modular_pipeline(unet: Any, **config: Any) -> Files:
     }
 
 
-def hinted(*hint: Any) -> list[Any]:
+def hinted(hint: Any) -> list[Any]:
     """Return what a pipeline of blocks says of a part that it has not loaded, and of which it expects the class *hint*."""
-    return [None, None, {"repo": "owner/name", "subfolder": "unet", "variant": None, "type_hint": list(hint)}]
+    return [None, None, {"repo": "owner/name", "subfolder": "unet", "variant": None, "type_hint": hint}]
 
 
 def mlflow(loader: str) -> Files:
@@ -154,10 +154,19 @@ IDEAS: dict[str, tuple[Files, str, str]] = {
     ),
     "a part of a pipeline without a class": (with_pipeline(unet=["evil", None]), *MEDIUM),
     "a library of a modular pipeline": (with_modular_pipeline(["evil", "UNet", {"type_hint": None}]), *MEDIUM),
-    "a library that a modular pipeline expects": (with_modular_pipeline(hinted("evil", "UNet")), *MEDIUM),
+    "a library that a modular pipeline expects": (with_modular_pipeline(hinted(["evil", "UNet"])), *MEDIUM),
+    "a library that a modular pipeline expects in the keys of an object": (
+        with_modular_pipeline(hinted({"evil": 0, "UNet": 0})),
+        *MEDIUM,
+    ),
+    "a library that a modular pipeline expects in two letters": (with_modular_pipeline(hinted("ab")), *MEDIUM),
+    "a library called like a folder of diffusers, where a modular pipeline lies": (
+        {**with_modular_pipeline(hinted(["unclip", "UNet"])), "unclip.py": SOURCE},
+        *MEDIUM,
+    ),
     "blocks of a modular pipeline": (
         {
-            **with_modular_pipeline(hinted("diffusers", "UNet"), auto_map={"ModularPipelineBlocks": "block.Blocks"}),
+            **with_modular_pipeline(hinted(["diffusers", "UNet"]), auto_map={"ModularPipelineBlocks": "block.Blocks"}),
             "block.py": SOURCE,
         },
         *MEDIUM,

@@ -21,6 +21,7 @@ from tests.attacks.named_code import (
     IDEAS,
     LONG,
     SOURCE,
+    WEIGHTS,
     Files,
     as_json,
     genai,
@@ -120,8 +121,8 @@ HONEST: dict[str, Files] = {
         safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"],
         feature_extractor=[None, None],
     ),
-    "a modular pipeline": with_modular_pipeline(hinted("diffusers", "UNet2DConditionModel")),
-    "a modular pipeline with its parts": with_modular_pipeline(["diffusers", "UNet", hinted("diffusers", "UNet")[2]]),
+    "a modular pipeline": with_modular_pipeline(hinted(["diffusers", "UNet2DConditionModel"])),
+    "a modular pipeline with its parts": with_modular_pipeline(["diffusers", "UNet", hinted(["diffusers", "UNet"])[2]]),
     "genai with files": genai(filename="model.onnx", config_filename="", trt_extra_plugin_lib_paths="", op_packages=""),
     "genai": genai(provider_options=[{"qnn": {"backend_path": "QnnHtp.dll"}}]),
     "genai without": genai(custom_ops_library="", log_id="x"),
@@ -144,6 +145,30 @@ def test_source_in_the_folder_of_a_part_is_told_with_its_name() -> None:
         ("model-imports-code", "medium", "model_index.json", "unet"),
         ("executable-content", "low", "unet/my_unet.py", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("their_unet.py", "diffusers imports 'their_unet.UNet' from 'their_unet.py'"),
+        ("unet/their_unet.py", "diffusers imports 'their_unet.UNet', which is not beside the model"),
+    ],
+)
+def test_a_modular_pipeline_takes_modules_from_where_it_lies_and_not_from_the_folder_of_a_part(source: str, told: str) -> None:
+    found = scan(MemoryTree({**with_modular_pipeline(hinted(["their_unet", "UNet"])), source: SOURCE}))
+    assert found.findings[0].message == told
+
+
+def test_the_blocks_of_a_modular_pipeline_are_imported_by_diffusers() -> None:
+    files = with_modular_pipeline(hinted(None), auto_map={"ModularPipelineBlocks": "block.Blocks"})
+    assert scan(MemoryTree(files)).findings[0].message.startswith("diffusers, where it is told to trust remote code, imports")
+
+
+def test_a_part_of_a_pipeline_with_a_long_name_and_many_hints_costs_no_more_than_its_bytes() -> None:
+    parts = {"p" * MANY: [None, None, *[{"type_hint": ["evil", "UNet"]}] * 20_000]}
+    begun = time.process_time()
+    scan(MemoryTree({"modular_model_index.json": as_json(parts), "unet/model.safetensors": WEIGHTS}))
+    assert time.process_time() - begun < MOST_SECONDS
 
 
 def test_what_honest_templates_do_is_never_high() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from detectors.errors import DetectorError, TreeChanged, TreeError, TreeUnavailable, Unreadable
 from detectors.facts import CutOff, ModelType, Problem, State
 from detectors.local_tree import LocalTree
-from detectors.scan import Scan, Verdict, scan, with_problems, worst_state
+from detectors.scan import Scan, Verdict, principal, scan, with_problems, worst_state
 from detectors.tree import FileEntry, MemoryTree, Passed, PassedOver
 from detectors.wrapped_tree import FlakyTree
 from tests.builders import onnx
@@ -282,3 +282,21 @@ def test_what_lies_in_a_folder_that_may_not_be_listed_is_not_known_to_be_missing
     assert found.verdict is Verdict.INCONCLUSIVE
     assert [model.extraction.completeness.problems for model in found.models] == [()]
     assert [note.path for note in found.coverage.inconclusive] == ["variables"]
+
+
+@pytest.mark.parametrize(
+    ("roots", "names"),
+    [
+        (("a.onnx", "b.onnx"), ["a.onnx", "b.onnx"]),
+        (("a.onnx", "old/b.onnx"), ["a.onnx"]),
+        (("old/a.onnx", "b.onnx"), ["b.onnx"]),
+        (("2/a.onnx", "1/b.onnx"), ["1/b.onnx", "2/a.onnx"]),
+    ],
+)
+def test_a_run_may_be_about_what_lies_no_deeper_than_its_primary_model(roots: tuple[str, ...], names: list[str]) -> None:
+    found = scan(MemoryTree({root: onnx.model() for root in roots}))
+    assert [model.detection.root for model in principal(found)] == names
+
+
+def test_a_run_without_a_model_is_about_none() -> None:
+    assert principal(scan(MemoryTree({}))) == ()

@@ -299,6 +299,15 @@ def test_half_a_file_that_is_young_is_waited_for(scene: Scene, make: Make) -> No
     assert (said.outcome, said.reason) == (WAITING, "broken")
 
 
+def test_a_whole_model_beside_half_a_file_that_is_young_is_not_denied(scene: Scene) -> None:
+    a_saved_model(scene.folder)
+    put(scene.folder, "frozen.pb", NO_END)
+    soon = replace(scene.borders, clock=TestClock(datetime.now(UTC) + timedelta(seconds=10), []))
+    said = explain(event(scene.folder, trigger=Trigger.COMPLETION), soon)
+    assert (said.outcome, said.reason) == (WAITING, "broken")
+    assert "not every model there is whole, and more may still be written" in told(said)
+
+
 def test_files_that_are_young_and_do_not_move_are_waited_for(scene: Scene) -> None:
     a_model(scene.folder)
     said = explain(event(scene.folder), replace(scene.borders, clock=Young(lambda seconds: None)))

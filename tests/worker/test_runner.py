@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from detectors.tree import FileEntry, FileTree
+from tests.attacks.named_code import WEIGHTS
 from tests.builders import onnx
 from tests.worker.test_ingest import TestClock, clock_in_an_hour, make_borders
 from worker import runner as running
@@ -221,6 +223,23 @@ def test_a_whole_model_is_registered_beside_one_that_nobody_finishes(borders: Bo
     assert 30.0 <= (borders.clock.now() - begun).total_seconds() < 60.0
     (version,) = borders.registry.versions(VersionQuery())
     assert version.completeness == "incomplete"
+
+
+def test_a_whole_model_that_the_run_is_not_about_is_not_taken_for_it(borders: Borders, tmp_path: Path) -> None:
+    """A draft beside the first shard of a large model; the other shard comes as one object, late."""
+    index = {"metadata": {}, "weight_map": {name: f"model-0000{name}-of-00002.safetensors" for name in ("1", "2")}}
+    files = {"config.json": b'{"model_type": "llama"}', "model-00001-of-00002.safetensors": WEIGHTS}
+    draft = {"draft/config.json": files["config.json"], "draft/model.safetensors": WEIGHTS}
+    for path, content in {**files, **draft, "model.safetensors.index.json": json.dumps(index).encode()}.items():
+        (tmp_path / "run" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / path).write_bytes(content)
+    ingestion = submit(borders, tmp_path / "run")
+    while standing(borders, ingestion).state in (IngestionState.RECEIVED, IngestionState.WAITING):
+        Runner(borders, "w").work_next()
+        borders.clock.sleep(5.0)
+    now = standing(borders, ingestion)
+    assert (now.state, now.reason) == (IngestionState.FAILED, "incomplete")
+    assert "model-00002-of-00002.safetensors" in (now.message or "")
 
 
 def test_what_is_waited_for_long_is_looked_at_less_often(borders: Borders, runs: Path) -> None:
